@@ -1,0 +1,2 @@
+// Compiled at configuration time: does this nvcc accept the host compiler?
+__global__ void demi_probe() {}
