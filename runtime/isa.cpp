@@ -1,0 +1,72 @@
+#include "runtime/isa.h"
+
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+
+#if !defined(DEMI_ISA_BASELINE_ONLY)
+#include <cpuid.h>
+#endif
+
+namespace demi {
+namespace {
+
+#if !defined(DEMI_ISA_BASELINE_ONLY)
+bool has_f16c_movbe_lzcnt() {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return false;
+    const bool f16c_movbe = (c >> 29 & 1) != 0 && (c >> 22 & 1) != 0;
+    if (!__get_cpuid(0x80000001, &a, &b, &c, &d)) return false;
+    return f16c_movbe && (c >> 5 & 1) != 0;
+}
+
+// __builtin_cpu_supports also asks whether the operating system saves the wide registers.
+Isa detect() {
+    __builtin_cpu_init();
+    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+                    __builtin_cpu_supports("bmi2") && has_f16c_movbe_lzcnt();
+    if (!v3) return Isa::baseline;
+    const bool v4 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                    __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                    __builtin_cpu_supports("avx512vl");
+    return v4 ? Isa::v4 : Isa::v3;
+}
+#else
+Isa detect() {
+    return Isa::baseline;
+}
+#endif
+
+Isa choose() {
+    const Isa best = detect();
+    const char* wanted = std::getenv("DEMI_ISA");
+    if (wanted == nullptr || *wanted == '\0') return best;
+    for (Isa isa : {Isa::baseline, Isa::v3, Isa::v4}) {
+        if (std::string(wanted) != isa_name(isa)) continue;
+        if (isa <= best) return isa;
+        throw std::runtime_error(std::string("[isa] DEMI_ISA=") + wanted + " asks for more than this processor has: " +
+                                 isa_name(best));
+    }
+    throw std::runtime_error(std::string("[isa] DEMI_ISA must be baseline, v3 or v4: ") + wanted);
+}
+
+}  // namespace
+
+const char* isa_name(Isa isa) {
+    switch (isa) {
+        case Isa::v4:
+            return "v4";
+        case Isa::v3:
+            return "v3";
+        case Isa::baseline:
+            break;
+    }
+    return "baseline";
+}
+
+Isa cpu_isa() {
+    static const Isa isa = choose();
+    return isa;
+}
+
+}  // namespace demi

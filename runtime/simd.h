@@ -1,0 +1,40 @@
+#pragma once
+// A thin vector type for kernel files that are compiled once per instruction set (*_isa.cpp):
+//   vf   kLanes floats: 16 on x86-64-v4, 8 on v3, 4 elsewhere. A native vector type: + - * / work on it.
+//   vm   the result of a comparison, for select() and mask logic (& | work through mask_and, mask_or).
+//   load/store (aligned to the vector), loadu/storeu, load_n/store_n (first n lanes, 0 <= n <= kLanes; other lanes read
+//   as zero and memory beyond them is not touched). The pointer decides the storage: float*, const f16_t*, const bf16_t*.
+//   Half and bfloat16 convert with round to nearest even; subnormals, infinities and NaN survive, nothing is flushed.
+//   fma(a, b, c) = a * b + c, fused on v3 and v4. hsum/hmax/hmin reduce in a fixed order.
+// Include it from *_isa.cpp files only: everything is in a namespace of its own for each instruction set, so that code for
+// wide registers cannot leak into other files.
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef DEMI_ISA_NS
+#error "runtime/simd.h is for *_isa.cpp files, which are compiled with -DDEMI_ISA_NS=..."
+#endif
+
+#define DEMI_INLINE inline __attribute__((always_inline))
+
+namespace demi::DEMI_ISA_NS {
+
+// Storage of 16-bit floats: distinct types, so that load and store know the format.
+struct f16_t {
+    uint16_t bits;
+};
+struct bf16_t {
+    uint16_t bits;
+};
+
+}  // namespace demi::DEMI_ISA_NS
+
+#include "runtime/simd_scalar.h"
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+#include "runtime/simd_v4.h"
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#include "runtime/simd_v3.h"
+#else
+#include "runtime/simd_baseline.h"
+#endif
+#include "runtime/simd_math.h"
