@@ -12,9 +12,7 @@ namespace {
 std::string skip_reason;
 }
 
-void mark_skipped(const std::string& why) {
-    skip_reason = why.empty() ? "no reason given" : why;
-}
+void mark_skipped(const std::string& why) { skip_reason = why.empty() ? "no reason given" : why; }
 
 std::string take_skipped() {
     std::string why;
