@@ -1,0 +1,20 @@
+#include "tests/support/env.h"
+
+#include <cstdlib>
+#include <filesystem>
+
+namespace demi::test {
+
+bool quick() {
+    const char* value = std::getenv("DEMI_TEST_QUICK");
+    return value && *value && *value != '0';
+}
+
+std::string shared_path(const std::string& inside) {
+    const char* root = std::getenv("DEMI_SHARED");
+    if (!root || !*root) return "";
+    const std::filesystem::path path = std::filesystem::path(root) / inside;
+    return std::filesystem::exists(path) ? path.string() : "";
+}
+
+}  // namespace demi::test
