@@ -22,11 +22,13 @@ MAX_LINES, MAX_KERNEL_LINES = 300, 500
 
 def tracked(root):
     """Tracked and new files; in a tarball without git, whatever lies in the known folders."""
-    git = subprocess.run(["git", "-C", root, "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True)
-    if git.returncode == 0 and git.stdout:
-        names = git.stdout.splitlines()
-    else:
-        names = []
+    names = []
+    try:
+        command = ["git", "-C", root, "ls-files", "-co", "--exclude-standard"]
+        names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        pass
+    if not names:
         for top in LAYERS + ["tests"]:
             for folder, _, files in os.walk(os.path.join(root, top)):
                 names += [os.path.relpath(os.path.join(folder, f), root) for f in files]
