@@ -1,0 +1,49 @@
+#include "autograd/print.h"
+
+#include <functional>
+#include <map>
+#include <sstream>
+
+#include "autograd/node.h"
+
+namespace demi {
+
+using Nodes = std::map<uint64_t, const Node*, std::greater<>>;
+
+static Nodes reachable(const Variable& variable) {
+    Nodes found;
+    std::vector<const Node*> open;
+    if (variable.node()) open.push_back(variable.node().get());
+    while (!open.empty()) {
+        const Node* node = open.back();
+        open.pop_back();
+        if (!found.emplace(node->number, node).second) continue;
+        for (const Edge& edge : node->inputs)
+            if (edge.node) open.push_back(edge.node.get());
+    }
+    return found;
+}
+
+std::string graph_text(const Variable& variable) {
+    const Nodes nodes = reachable(variable);
+    if (nodes.empty()) return "no graph\n";
+    const uint64_t first = nodes.rbegin()->first;  // numbers are shown from 1, so that texts can be compared
+    std::ostringstream out;
+    for (const auto& [number, node] : nodes) {
+        out << number - first + 1 << ' ' << node->op;
+        for (const Node::Output& output : node->outputs) out << ' ' << output.dtype << ' ' << output.shape;
+        if (!node->inputs.empty()) out << " <-";
+        for (const Edge& edge : node->inputs) {
+            if (edge.node)
+                out << ' ' << edge.node->number - first + 1;
+            else
+                out << " .";
+        }
+        out << (node->freed ? " (freed)\n" : "\n");
+    }
+    return out.str();
+}
+
+int64_t graph_size(const Variable& variable) { return static_cast<int64_t>(reachable(variable).size()); }
+
+}  // namespace demi

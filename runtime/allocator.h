@@ -1,0 +1,28 @@
+#pragma once
+// The caching allocator behind every Buffer. Blocks are 64-byte aligned, rounded up to a size class, and kept
+// for reuse when released; the system is asked only when no cached block of the class is free.
+#include <cstddef>
+#include <cstdint>
+
+#include "runtime/device.h"
+
+namespace demi {
+
+struct AllocatorStats {
+    int64_t live_bytes = 0;         // asked for and not yet released
+    int64_t peak_bytes = 0;         // highest live_bytes since the start or reset_peak()
+    int64_t reserved_bytes = 0;     // held from the system, in use or cached
+    int64_t live_blocks = 0;
+    int64_t allocations = 0;        // calls so far
+    int64_t system_allocations = 0; // calls that had to ask the system
+};
+
+void* allocate(Device device, size_t bytes);  // nullptr for 0 bytes; throws Error when memory is short
+void release(Device device, void* pointer, size_t bytes) noexcept;
+
+AllocatorStats allocator_stats(Device device = Device::cpu());
+void reset_peak(Device device = Device::cpu());
+void empty_cache(Device device = Device::cpu());  // gives cached blocks back to the system
+bool allocator_caches();                          // false under AddressSanitizer, which wants to see every free
+
+}  // namespace demi

@@ -1,0 +1,36 @@
+#pragma once
+// Buffer: a block of device memory shared by all Tensors that view it, with a version that counts writes.
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "runtime/device.h"
+
+namespace demi {
+
+class Buffer {
+  public:
+    Buffer(Device device, size_t bytes);
+    ~Buffer();
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+
+    Device device() const { return device_; }
+    size_t bytes() const { return bytes_; }
+    const void* data() const { return data_; }
+    void* mutable_data() {
+        version_.fetch_add(1, std::memory_order_relaxed);
+        return data_;
+    }
+    uint64_t version() const { return version_.load(std::memory_order_relaxed); }
+    uint64_t id() const { return id_; }  // never reused, unlike the address
+
+  private:
+    Device device_;
+    size_t bytes_;
+    void* data_;
+    std::atomic<uint64_t> version_{0};
+    uint64_t id_;
+};
+
+}  // namespace demi

@@ -1,0 +1,18 @@
+#pragma once
+// What every layer does with memory, on any device and for any strides.
+#include "runtime/tensor.h"
+
+namespace demi {
+
+// dst = src, element by element, converted to dst's dtype (float to float rounds to nearest even; float to
+// integer truncates; anything to bool is x != 0). Same shape; devices may differ.
+void copy(Tensor dst, const Tensor& src);
+
+void fill(Tensor dst, double value);
+
+// dst += src for floats of any dtype: added in f32 (f64 where one side is f64), rounded once to dst's dtype.
+void accumulate(Tensor dst, const Tensor& src);
+
+bool all_finite(const Tensor& tensor);  // false on any NaN or infinity; integers are always finite
+
+}  // namespace demi

@@ -1,0 +1,123 @@
+#include <atomic>
+#include <cmath>
+#include <cstring>
+
+#include "runtime/convert.h"
+#include "runtime/copy_kernels.h"
+#include "runtime/strided.h"
+
+namespace demi {
+namespace {
+
+template <class To, class From>
+To convert_one(From x) {
+    if constexpr (std::is_same_v<To, bool>) {
+        return static_cast<bool>(x != From(0.0f));
+    } else if constexpr (std::is_same_v<To, Half> || std::is_same_v<To, BFloat16>) {
+        return To(static_cast<float>(x));
+    } else if constexpr (std::is_integral_v<To> && !std::is_integral_v<From>) {
+        // out-of-range floats saturate, NaN becomes 0: the plain cast would be undefined
+        const double v = static_cast<double>(x);
+        if (!(v == v)) return To{0};
+        constexpr double low = static_cast<double>(std::numeric_limits<To>::min());
+        constexpr double high = static_cast<double>(std::numeric_limits<To>::max());
+        if (v <= low) return std::numeric_limits<To>::min();
+        if (v >= high) return std::numeric_limits<To>::max();
+        return static_cast<To>(v);
+    } else {
+        return static_cast<To>(x);
+    }
+}
+// f64 to f16 must round once; going through f32 rounds twice, so ties are settled by round-to-odd first.
+float round_to_odd(double x) {
+    float y = static_cast<float>(x);
+    if (static_cast<double>(y) == x || y != y || std::isinf(y)) return y;
+    uint32_t bits = std::bit_cast<uint32_t>(y);
+    if ((bits & 1u) == 0) bits = std::fabs(static_cast<double>(y)) > std::fabs(x) ? bits - 1 : bits + 1;
+    return std::bit_cast<float>(bits);
+}
+template <> Half convert_one<Half, double>(double x) { return Half(round_to_odd(x)); }
+template <> BFloat16 convert_one<BFloat16, double>(double x) { return BFloat16(round_to_odd(x)); }
+
+template <class To, class From>
+void convert_row(To* dst, int64_t dst_step, const From* src, int64_t src_step, int64_t count) {
+    if (dst_step == 1 && src_step == 1) {
+        if constexpr (std::is_same_v<To, From>) {
+            std::memcpy(dst, src, static_cast<size_t>(count) * sizeof(To));
+            return;
+        } else if constexpr (requires { convert(dst, src, count); }) {
+            convert(dst, src, count);
+            return;
+        }
+    }
+    for (int64_t i = 0; i < count; ++i) dst[i * dst_step] = convert_one<To>(src[i * src_step]);
+}
+
+void copy_forward(Tensor& dst, const Tensor& src) {
+    const StridedWalk<2> walk(dst.shape(), {&dst.strides(), &src.strides()});
+    dispatch_all(dst.dtype(), "copy", [&]<class To>() {
+        To* out = dst.mutable_data<To>();
+        dispatch_all(src.dtype(), "copy", [&]<class From>() {
+            const From* in = src.data<From>();
+            for_each_row(walk, [&](const auto& at, int64_t count, const auto& step) {
+                convert_row(out + at[0], step[0], in + at[1], step[1], count);
+            });
+        });
+    });
+}
+
+void fill_forward(Tensor& dst, double value) {
+    const StridedWalk<1> walk(dst.shape(), {&dst.strides()});
+    dispatch_all(dst.dtype(), "fill", [&]<class T>() {
+        T* out = dst.mutable_data<T>();
+        const T x = convert_one<T>(value);
+        for_each_row(walk, [&](const auto& at, int64_t count, const auto& step) {
+            T* row = out + at[0];
+            for (int64_t i = 0; i < count; ++i) row[i * step[0]] = x;
+        });
+    });
+}
+
+void accumulate_forward(Tensor& dst, const Tensor& src) {
+    const StridedWalk<2> walk(dst.shape(), {&dst.strides(), &src.strides()});
+    dispatch_float(dst.dtype(), "accumulate", [&]<class To>() {
+        To* out = dst.mutable_data<To>();
+        dispatch_float(src.dtype(), "accumulate", [&]<class From>() {
+            using Sum = std::conditional_t<std::is_same_v<To, double> || std::is_same_v<From, double>, double, float>;
+            const From* in = src.data<From>();
+            for_each_row(walk, [&](const auto& at, int64_t count, const auto& step) {
+                To* y = out + at[0];
+                const From* x = in + at[1];
+                if (step[0] == 1 && step[1] == 1) {
+                    for (int64_t i = 0; i < count; ++i)
+                        y[i] = convert_one<To>(static_cast<Sum>(y[i]) + static_cast<Sum>(x[i]));
+                    return;
+                }
+                for (int64_t i = 0; i < count; ++i) {
+                    To& sum = y[i * step[0]];
+                    sum = convert_one<To>(static_cast<Sum>(sum) + static_cast<Sum>(x[i * step[1]]));
+                }
+            });
+        });
+    });
+}
+
+bool finite_forward(const Tensor& tensor) {
+    const StridedWalk<1> walk(tensor.shape(), {&tensor.strides()});
+    std::atomic<bool> finite{true};
+    dispatch_float(tensor.dtype(), "all_finite", [&]<class T>() {
+        const T* in = tensor.data<T>();
+        for_each_row(walk, [&](const auto& at, int64_t count, const auto& step) {
+            compute_t<T> sum = 0;  // x * 0 is NaN for every x that is not finite
+            for (int64_t i = 0; i < count; ++i) sum += static_cast<compute_t<T>>(in[at[0] + i * step[0]]) * 0;
+            if (sum != 0) finite.store(false, std::memory_order_relaxed);
+        });
+    });
+    return finite.load();
+}
+
+}  // namespace
+
+const CopyKernels copy_cpu{copy_forward, fill_forward, accumulate_forward, finite_forward};
+
+}  // namespace demi

@@ -1,0 +1,81 @@
+#pragma once
+// The element types, and the way from a run-time dtype to a compile-time type.
+#include <cstddef>
+#include <cstdint>
+#include <ostream>
+#include <string_view>
+
+#include "runtime/check.h"
+#include "runtime/half.h"
+
+namespace demi {
+
+enum class DType : uint8_t { f16, bf16, f32, f64, i32, i64, u8, boolean };
+
+std::string_view name(DType dtype);  // "f16", ..., "bool"
+std::ostream& operator<<(std::ostream& out, DType dtype);
+
+constexpr size_t size_of(DType dtype) {
+    switch (dtype) {
+        case DType::f16:
+        case DType::bf16: return 2;
+        case DType::f32:
+        case DType::i32: return 4;
+        case DType::f64:
+        case DType::i64: return 8;
+        case DType::u8:
+        case DType::boolean: return 1;
+    }
+    return 0;
+}
+
+constexpr bool is_float(DType dtype) {
+    return dtype == DType::f16 || dtype == DType::bf16 || dtype == DType::f32 || dtype == DType::f64;
+}
+constexpr bool is_half(DType dtype) { return dtype == DType::f16 || dtype == DType::bf16; }
+constexpr bool is_int(DType dtype) { return dtype == DType::i32 || dtype == DType::i64 || dtype == DType::u8; }
+
+// The one promotion rule of element-wise ops. Same dtype: itself. Any float beats any integer, any integer
+// beats bool. Two floats: the wider one; f16 with bf16 gives f32. Two integers: the wider one.
+DType promote(DType a, DType b);
+
+template <class T> struct DTypeOf;
+template <> struct DTypeOf<Half> { static constexpr DType value = DType::f16; };
+template <> struct DTypeOf<BFloat16> { static constexpr DType value = DType::bf16; };
+template <> struct DTypeOf<float> { static constexpr DType value = DType::f32; };
+template <> struct DTypeOf<double> { static constexpr DType value = DType::f64; };
+template <> struct DTypeOf<int32_t> { static constexpr DType value = DType::i32; };
+template <> struct DTypeOf<int64_t> { static constexpr DType value = DType::i64; };
+template <> struct DTypeOf<uint8_t> { static constexpr DType value = DType::u8; };
+template <> struct DTypeOf<bool> { static constexpr DType value = DType::boolean; };
+template <class T> constexpr DType dtype_of = DTypeOf<T>::value;
+
+// The type that arithmetic on T runs in: double for double, float for the other floats.
+template <class T> struct ComputeType { using type = float; };
+template <> struct ComputeType<double> { using type = double; };
+template <class T> using compute_t = typename ComputeType<T>::type;
+
+// dispatch_float(x.dtype(), "gelu", [&]<class T>() { ... });
+template <class F>
+decltype(auto) dispatch_float(DType dtype, std::string_view op, F&& f) {
+    switch (dtype) {
+        case DType::f16: return f.template operator()<Half>();
+        case DType::bf16: return f.template operator()<BFloat16>();
+        case DType::f32: return f.template operator()<float>();
+        case DType::f64: return f.template operator()<double>();
+        default: fail(op, "needs a floating-point tensor: got ", name(dtype));
+    }
+}
+
+template <class F>
+decltype(auto) dispatch_all(DType dtype, std::string_view op, F&& f) {
+    switch (dtype) {
+        case DType::i32: return f.template operator()<int32_t>();
+        case DType::i64: return f.template operator()<int64_t>();
+        case DType::u8: return f.template operator()<uint8_t>();
+        case DType::boolean: return f.template operator()<bool>();
+        default: return dispatch_float(dtype, op, static_cast<F&&>(f));
+    }
+}
+
+}  // namespace demi
