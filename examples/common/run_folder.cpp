@@ -1,0 +1,122 @@
+#include "examples/common/run_folder.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "examples/common/files.h"
+#include "runtime/check.h"
+
+namespace demi::examples {
+namespace {
+
+namespace fs = std::filesystem;
+
+// config.json is an object of objects, one field per line; read and written through flat records.
+std::string config_text(const RunConfig& config) {
+    const auto section = [](const char* name, const Record& record) {
+        std::string out = std::string("  \"") + name + "\": {";
+        const char* separator = "\n    ";
+        for (const auto& [key, value] : record.fields()) {
+            const std::string field = to_json(Record().add(key, value));
+            out += separator + field.substr(1, field.size() - 2);
+            separator = ",\n    ";
+        }
+        return out + (record.empty() ? "}" : "\n  }");
+    };
+    const std::string program = to_json(Record().add("program", config.program));
+    return "{\n  " + program.substr(1, program.size() - 2) + ",\n" + section("options", config.options) +
+           ",\n" + section("environment", config.environment) + "\n}\n";
+}
+
+bool holds_run(const fs::path& folder) {
+    if (exists(folder / "config.json") || exists(folder / "metrics.jsonl")) return true;
+    std::error_code code;
+    for (const auto& entry : fs::directory_iterator(folder, code))
+        if (entry.path().extension() == ".safetensors") return true;
+    return false;
+}
+
+void remove_run(const fs::path& folder) {
+    std::error_code code;
+    std::vector<fs::path> old;
+    for (const auto& entry : fs::directory_iterator(folder, code)) {
+        const std::string name = entry.path().filename().string();
+        const bool ours = name == "config.json" || name == "metrics.jsonl" || name == "report.html" ||
+                          entry.path().extension() == ".safetensors";
+        if (ours && entry.is_regular_file(code)) old.push_back(entry.path());
+    }
+    for (const fs::path& file : old) {
+        fs::remove(file, code);
+        check(!code, "run", "cannot remove ", file.string(), ": ", code.message());
+    }
+}
+
+void check_same_run(const std::string& path, const RunConfig& config) {
+    const std::string file = path + "/config.json";
+    check(exists(file), "run", "nothing to resume: there is no ", file);
+    const auto there = parse_record(read_text(file));
+    check(there.has_value(), "run", file, " is not a run's configuration");
+    const std::string program = there->text("program");
+    check(program == config.program, "run", path, " holds a run of ", program, ", not of ", config.program);
+    const auto options = parse_record(there->text("options"));
+    check(options.has_value(), "run", file, " has no options");
+    std::string list;
+    for (const std::string& line : differences(*options, config.options, config.may_change))
+        list += (list.empty() ? "" : "; ") + line;
+    check(list.empty(), "run", "cannot resume ", path, " with other options: ", list);
+}
+
+}  // namespace
+
+std::vector<std::string> differences(const Record& there, const Record& here,
+                                     const std::vector<std::string>& may_change) {
+    std::vector<std::string> out;
+    const auto skip = [&](const std::string& key) {
+        return std::find(may_change.begin(), may_change.end(), key) != may_change.end();
+    };
+    const auto shown = [](const Value* value) {
+        return value == nullptr ? std::string("unset") : to_text(*value);
+    };
+    for (const auto& [key, value] : here.fields()) {
+        const Value* old = there.find(key);
+        const bool same = old != nullptr && to_text(*old) == to_text(value);
+        if (!same && !skip(key))
+            out.push_back(key + " is " + shown(old) + " there, " + to_text(value) + " here");
+    }
+    for (const auto& [key, value] : there.fields())
+        if (here.find(key) == nullptr && !skip(key))
+            out.push_back(key + " is " + to_text(value) + " there, unset here");
+    return out;
+}
+
+RunFolder::RunFolder(std::string path, RunStart start, const RunConfig& config) : path_(std::move(path)) {
+    while (path_.size() > 1 && path_.back() == '/') path_.pop_back();
+    if (start == RunStart::resume) check_same_run(path_, config);
+    make_folders(path_);
+    if (start == RunStart::fresh)
+        check(!holds_run(path_), "run", path_,
+              " already holds a run: continue it with --resume, replace it with --overwrite, or choose "
+              "another --out");
+    lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool busy = lock_ >= 0 && ::flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    try {
+        check(!busy, "run", path_, " is in use by another process");
+        if (start == RunStart::overwrite) remove_run(path_);
+        write_atomically(file("config.json"), config_text(config));
+    } catch (...) {
+        if (lock_ >= 0) ::close(lock_);
+        throw;
+    }
+}
+
+RunFolder::~RunFolder() {
+    if (lock_ >= 0) ::close(lock_);
+}
+
+}  // namespace demi::examples

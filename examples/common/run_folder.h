@@ -1,0 +1,45 @@
+#pragma once
+
+// The folder of one training run: config.json, metrics.jsonl, checkpoints, report.html.
+
+#include <string>
+#include <vector>
+
+#include "examples/common/record.h"
+
+namespace demi::examples {
+
+enum class RunStart { fresh, resume, overwrite };
+
+struct RunConfig {
+    std::string program;                  // "train_vit"
+    Record options;                       // effective values of all options
+    Record environment;                   // version, isa, threads, ...: may differ on resume
+    std::vector<std::string> may_change;  // options that a resumed run may change (epochs, out, device, ...)
+};
+
+class RunFolder {
+public:
+    // Creates `path` where it is missing, locks it against a second process and writes config.json.
+    //   fresh      an Error when the folder already holds a run
+    //   resume     an Error when it holds none, or one of another program or with other options (they are
+    //   listed) overwrite  removes the old run's config.json, metrics.jsonl, report.html and *.safetensors,
+    //   nothing else
+    RunFolder(std::string path, RunStart start, const RunConfig& config);
+    ~RunFolder();
+    RunFolder(const RunFolder&) = delete;
+    RunFolder& operator=(const RunFolder&) = delete;
+
+    const std::string& path() const { return path_; }
+    std::string file(const std::string& name) const { return path_ + "/" + name; }
+
+private:
+    std::string path_;
+    int lock_ = -1;
+};
+
+// Names and values of options that differ, e.g. "seed: 1 there, 2 here"; empty when a resume may go on.
+std::vector<std::string> differences(const Record& there, const Record& here,
+                                     const std::vector<std::string>& may_change);
+
+}  // namespace demi::examples
