@@ -1,0 +1,81 @@
+#include "runtime/atomic_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "runtime/check.h"
+
+namespace demi {
+
+static std::string folder_of(const std::string& path) {
+    const size_t slash = path.rfind('/');
+    if (slash == std::string::npos) return ".";
+    return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
+    static std::atomic<unsigned> counter{0};
+    temporary_ = path_ + ".tmp." + std::to_string(getpid()) + "." + std::to_string(counter.fetch_add(1));
+    fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd_ < 0) refuse("cannot create");
+}
+
+AtomicFile::~AtomicFile() {
+    if (fd_ >= 0) {
+        close(fd_);
+        unlink(temporary_.c_str());
+    }
+}
+
+void AtomicFile::refuse(const char* step) {
+    const std::string reason = std::strerror(errno);
+    if (fd_ >= 0) {
+        close(fd_);
+        unlink(temporary_.c_str());
+        fd_ = -1;
+    }
+    fail("write", step, " '", path_, "': ", reason);
+}
+
+void AtomicFile::write(const void* data, size_t bytes) {
+    check(fd_ >= 0, "write", "'", path_, "' was already finished");
+    const char* at = static_cast<const char*>(data);
+    while (bytes > 0) {
+        const ssize_t done = ::write(fd_, at, bytes);
+        if (done < 0 && errno == EINTR) continue;
+        if (done <= 0) {
+            if (done == 0) errno = ENOSPC;
+            refuse("cannot write");
+        }
+        at += done;
+        bytes -= static_cast<size_t>(done);
+    }
+}
+
+void AtomicFile::commit() {
+    check(fd_ >= 0, "write", "'", path_, "' was already finished");
+    if (fsync(fd_) != 0) refuse("cannot sync");
+    if (std::rename(temporary_.c_str(), path_.c_str()) != 0) refuse("cannot rename over");
+    close(fd_);
+    fd_ = -1;
+    const int folder = open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0) refuse("cannot open the folder of");
+    const bool synced = fsync(folder) == 0 || errno == EINVAL || errno == EROFS;  // not every file system can
+    const int reason = errno;
+    close(folder);
+    errno = reason;
+    if (!synced) refuse("cannot sync the folder of");
+}
+
+void write_file_atomic(const std::string& path, std::string_view text) {
+    AtomicFile file(path);
+    file.write(text);
+    file.commit();
+}
+
+}  // namespace demi

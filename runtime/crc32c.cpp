@@ -1,0 +1,38 @@
+#include <array>
+#include <cstdint>
+#include <cstring>
+
+#include "runtime/safetensors.h"
+
+namespace demi {
+
+// Castagnoli polynomial, reflected; eight tables take eight bytes a step.
+static constexpr auto kTables = [] {
+    std::array<std::array<uint32_t, 256>, 8> tables{};
+    for (uint32_t i = 0; i < 256; ++i) {
+        uint32_t crc = i;
+        for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1u) ? 0x82f63b78u : 0u);
+        tables[0][i] = crc;
+    }
+    for (uint32_t i = 0; i < 256; ++i)
+        for (size_t t = 1; t < 8; ++t) tables[t][i] = (tables[t - 1][i] >> 8) ^ tables[0][tables[t - 1][i] & 0xffu];
+    return tables;
+}();
+
+uint32_t crc32c(const void* data, size_t bytes, uint32_t start) {
+    const unsigned char* at = static_cast<const unsigned char*>(data);
+    uint32_t crc = ~start;
+    for (; bytes >= 8; bytes -= 8, at += 8) {
+        uint32_t low = 0, high = 0;
+        std::memcpy(&low, at, 4);
+        std::memcpy(&high, at + 4, 4);
+        low ^= crc;
+        crc = kTables[7][low & 0xffu] ^ kTables[6][(low >> 8) & 0xffu] ^ kTables[5][(low >> 16) & 0xffu] ^
+              kTables[4][low >> 24] ^ kTables[3][high & 0xffu] ^ kTables[2][(high >> 8) & 0xffu] ^
+              kTables[1][(high >> 16) & 0xffu] ^ kTables[0][high >> 24];
+    }
+    for (; bytes > 0; --bytes, ++at) crc = (crc >> 8) ^ kTables[0][(crc ^ *at) & 0xffu];
+    return ~crc;
+}
+
+}  // namespace demi

@@ -1,0 +1,55 @@
+#pragma once
+// The safetensors format: u64 header length, JSON header, raw little-endian row-major data.
+// Reading trusts nothing: header length, JSON, duplicate keys, dtypes, shapes, holes, overlaps and the file's
+// size are checked, and the Error names file and tensor. Writing is atomic (see atomic_file.h).
+// Format: https://github.com/huggingface/safetensors
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "runtime/tensor.h"
+
+namespace demi {
+
+using Metadata = std::map<std::string, std::string>;
+using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+
+class SafetensorsFile {
+  public:
+    explicit SafetensorsFile(const std::string& path);  // reads and checks the header; data is read on load()
+
+    struct Info {
+        std::string dtype;  // as in the file: "F32", "BF16", ...
+        Shape shape;
+        int64_t begin = 0, end = 0;  // bytes from the start of the data
+    };
+
+    const std::string& path() const { return path_; }
+    const Metadata& metadata() const { return metadata_; }
+    const std::vector<std::string>& names() const { return names_; }  // sorted
+    bool contains(const std::string& name) const { return infos_.count(name) > 0; }
+    const Info& info(const std::string& name) const;
+    // The tensor on the CPU. Throws for a name that is not there, or a dtype that demi does not have. A CRC-32C
+    // that the writer left in the metadata under "crc32c.<name>" is verified.
+    Tensor load(const std::string& name) const;
+
+  private:
+    void parse_header(const std::string& text, int64_t data_bytes);
+
+    std::string path_;
+    std::shared_ptr<int> fd_;
+    int64_t data_start_ = 0;
+    Metadata metadata_;
+    std::vector<std::string> names_;
+    std::map<std::string, Info> infos_;
+};
+
+// Tensors of any device and strides; the order in the file is the format's own (dtype size, then name).
+void write_safetensors(const std::string& path, const NamedTensors& tensors, const Metadata& metadata = {},
+                       bool checksums = false);
+
+uint32_t crc32c(const void* data, size_t bytes, uint32_t start = 0);
+
+}  // namespace demi

@@ -1,0 +1,84 @@
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "runtime/atomic_file.h"
+#include "runtime/safetensors.h"
+
+namespace demi {
+namespace {
+
+const char* file_name(DType dtype) {
+    switch (dtype) {
+        case DType::f16: return "F16";
+        case DType::bf16: return "BF16";
+        case DType::f32: return "F32";
+        case DType::f64: return "F64";
+        case DType::i32: return "I32";
+        case DType::i64: return "I64";
+        case DType::u8: return "U8";
+        case DType::boolean: return "BOOL";
+    }
+    return "?";
+}
+
+// Order of the reference writer: widest alignment first, so that every tensor lies aligned in the file.
+int rank_of(DType dtype) {
+    constexpr DType order[] = {DType::i64, DType::f64, DType::f32, DType::i32,
+                               DType::bf16, DType::f16, DType::u8, DType::boolean};
+    return static_cast<int>(std::find(std::begin(order), std::end(order), dtype) - std::begin(order));
+}
+
+}  // namespace
+
+void write_safetensors(const std::string& path, const NamedTensors& tensors, const Metadata& metadata,
+                       bool checksums) {
+    static_assert(std::endian::native == std::endian::little, "the data is written as it lies in memory");
+    NamedTensors sorted;
+    std::set<std::string> seen;
+    for (const auto& [name, tensor] : tensors) {
+        check(tensor.defined(), "safetensors", "'", path, "': tensor '", name, "' is undefined");
+        check(name != "__metadata__", "safetensors", "'", path, "': a tensor cannot be named __metadata__");
+        check(seen.insert(name).second, "safetensors", "'", path, "': two tensors are named '", name, "'");
+        sorted.emplace_back(name, tensor.to(Device::cpu()).contiguous());
+    }
+    std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
+        const int x = rank_of(a.second.dtype()), y = rank_of(b.second.dtype());
+        return x != y ? x < y : a.first < b.first;
+    });
+
+    Metadata all = metadata;
+    nlohmann::ordered_json header;
+    header["__metadata__"] = nlohmann::ordered_json::object();
+    int64_t at = 0;
+    for (const auto& [name, tensor] : sorted) {
+        const int64_t bytes = tensor.numel() * static_cast<int64_t>(size_of(tensor.dtype()));
+        nlohmann::ordered_json entry;
+        entry["dtype"] = file_name(tensor.dtype());
+        entry["shape"] = std::vector<int64_t>(tensor.shape().begin(), tensor.shape().end());
+        entry["data_offsets"] = {at, at + bytes};
+        header[name] = std::move(entry);
+        at += bytes;
+        if (checksums && bytes > 0)
+            all["crc32c." + name] = std::to_string(crc32c(tensor.raw(), static_cast<size_t>(bytes)));
+    }
+    if (all.empty())
+        header.erase("__metadata__");
+    else
+        header["__metadata__"] = all;
+
+    std::string text = header.is_null() ? "{}" : header.dump();
+    text.resize((text.size() + 7) / 8 * 8, ' ');
+    char length[8];
+    for (size_t i = 0; i < 8; ++i) length[i] = static_cast<char>(static_cast<uint64_t>(text.size()) >> (8 * i));
+
+    AtomicFile file(path);
+    file.write(length, 8);
+    file.write(text);
+    for (const auto& [name, tensor] : sorted)
+        if (tensor.numel() > 0)
+            file.write(tensor.raw(), static_cast<size_t>(tensor.numel()) * size_of(tensor.dtype()));
+    file.commit();
+}
+
+}  // namespace demi
