@@ -1,7 +1,8 @@
 """Looks into the objects that go into the library (x86-64):
 
 - no AVX instruction outside the objects of a higher instruction set, so that the library starts on any processor;
-- no weak symbol inside those, because the linker could take such a copy for everyone.
+- no weak symbol inside those, because the linker could take such a copy for everyone;
+- the innermost loops of the product kernels keep their sums in registers (no vector goes to or comes from the stack).
 usage: check_isa.py BUILD_FOLDER
 """
 import glob
@@ -39,6 +40,24 @@ def weak_symbols(name):
     return [line for line in run.stdout.splitlines() if re.match(r"^\S* ?\s*[WVu] (?!DW\.ref)", line) and " w " not in line]
 
 
+JUMP = re.compile(r"^\s*([0-9a-f]+):\s+j[a-z]+\s+([0-9a-f]+)\b")
+STACK = re.compile(r"\(%r[sb]p[^)]*\)[^\n]*%[yz]mm|%[yz]mm\d+,[^\n]*\(%r[sb]p")
+
+
+def spilling_loops(name):
+    """(number of inner loops with at least 8 fused multiply-adds, those that touch the stack with a vector)"""
+    code = disassemble(name).splitlines()
+    place = {line.split(":")[0].strip(): n for n, line in enumerate(code) if re.match(r"^\s+[0-9a-f]+:\t", line)}
+    loops = []
+    for n, line in enumerate(code):
+        jump = JUMP.match(line)
+        if jump and place.get(jump.group(2), n) < n:
+            loops.append((place[jump.group(2)], n))
+    inner = [a for a in loops if not any(b != a and a[0] <= b[0] and b[1] <= a[1] for b in loops)]
+    hot = [code[a:b + 1] for a, b in inner if sum("vfmadd" in line for line in code[a:b + 1]) >= 8]
+    return len(hot), [body[0].strip() for body in hot if any(STACK.search(line) for line in body)]
+
+
 def main():
     build = sys.argv[1]
     results = []
@@ -50,6 +69,11 @@ def main():
         for name in objects(build, isa):
             bad = weak_symbols(name)
             results.append((name, "holds weak symbols: " + "; ".join(bad[:4]) if bad else ""))
+    for name in objects(build, "isa_v3") + objects(build, "isa_v4"):
+        if "gemm" in name.split("/")[-1]:
+            count, bad = spilling_loops(name)
+            print(f"{name[len(build):]}: {count} inner loops of a product")
+            results.append((name, "spills in the loops at " + "; ".join(bad[:4]) if bad else ""))
     failed = [(name, text) for name, text in results if text]
     for name, text in failed:
         print(f"{name[len(build):]}: {text}", file=sys.stderr)
