@@ -9,8 +9,8 @@ void mark_skipped(const std::string& why);
 std::string take_skipped();
 }  // namespace demi::test
 
-#define DEMI_SKIP(why)                                                                                       \
-    do {                                                                                                     \
-        ::demi::test::mark_skipped(why);                                                                     \
-        return;                                                                                              \
+#define DEMI_SKIP(why) \
+    do { \
+        ::demi::test::mark_skipped(why); \
+        return; \
     } while (false)

@@ -25,7 +25,7 @@ namespace {
 using namespace doctest;
 
 class TapReporter : public IReporter {
-public:
+  public:
     explicit TapReporter(const ContextOptions& options) : out_(*options.cout) {}
 
     void report_query(const QueryData&) override {}
@@ -73,7 +73,7 @@ public:
 
     void log_message(const MessageData& data) override { note(data.m_string.c_str() + infos()); }
 
-private:
+  private:
     void note(const std::string& text) {
         std::lock_guard<std::mutex> guard(mutex_);
         notes_ += "  " + text + "\n";
