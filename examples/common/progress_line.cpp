@@ -85,7 +85,9 @@ std::string terminal_line(const ProgressState& state, const LineStyle& style) {
         for (const Field& f : tail) rank = std::max(rank, f.rank);
         return rank;
     };
-    while (tail.size() > 1 && needed() + (has_bar ? kSmallestBar + kGap : 0) > room) {
+    // The bar gives way before the loss does.
+    const auto bar_room = [&] { return has_bar && worst() > 2 ? kSmallestBar + kGap : 0; };
+    while (tail.size() > 1 && needed() + bar_room() > room) {
         if (!head.empty() && head[0].rank > worst())
             head.clear();
         else

@@ -10,7 +10,7 @@
 namespace demi::examples::report {
 namespace {
 
-constexpr size_t kMostPictures = 8, kMostHeads = 8;
+constexpr size_t kMostPictures = 6, kMostHeads = 8, kMostPca = 9;
 constexpr int kPixels = 128;
 
 // Dark blue, violet, red, orange, pale yellow: lightness grows evenly, so it reads without colour vision too.
@@ -107,7 +107,7 @@ void add_pca(std::string& out, const Report& report) {
                   "together, as red, green "
                   "and blue: patches that the network finds alike have like colours.");
     out += "<div class=pairmaps>";
-    for (size_t i = 0; i < std::min<size_t>(report.pca.size(), 12); ++i) {
+    for (size_t i = 0; i < std::min(report.pca.size(), kMostPca); ++i) {
         const PcaPicture& p = report.pca[i];
         check_patches(p.rgb.size(), p.rows, p.columns, 3);
         Picture map(p.columns, p.rows, 3);
