@@ -15,7 +15,7 @@ CUDA_HEADER = re.compile(r"^(cuda|cublas|curand|cooperative_groups|cub/|thrust/|
 KERNEL = re.compile(r"(_kernels\.h|_cpu\.cpp|_isa\.cpp|\.cuh?)$")
 LONG_KERNEL = re.compile(r"(_cpu\.cpp|_isa\.cpp|_isa\.h|\.cuh?)$")
 # Headers whose inline functions cannot end up in an object for another instruction set.
-ISA_HEADERS = {"cstdint", "cstddef", "cstring", "climits", "cfloat", "immintrin.h"}
+ISA_HEADERS = {"cstdint", "cstddef", "stdint.h", "stddef.h", "cstring", "climits", "cfloat", "immintrin.h"}
 MACHINE_PATH = re.compile("/(work|farm|home|root)" + "/")
 MAX_LINES, MAX_KERNEL_LINES = 300, 500
 

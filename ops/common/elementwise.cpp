@@ -1,0 +1,47 @@
+#include "ops/common/elementwise.h"
+
+#include "ops/common/elementwise_kernels.h"
+
+namespace demi {
+
+Tensor elementwise(std::string_view op, ElementFn fn, std::initializer_list<Tensor> operands, DType dtype,
+                   double p, double q) {
+    const Tensor& first = *operands.begin();
+    Shape shape = first.shape();
+    bool wide = dtype == DType::f64;
+    for (const Tensor& t : operands) {
+        check(t.defined(), op, "needs defined tensors: got an undefined one");
+        check(t.device() == first.device(), op, "operands must be on one device: got ", describe(first),
+              " and ", describe(t));
+        shape = broadcast(shape, t.shape(), op);
+        wide = wide || t.dtype() == DType::f64;
+    }
+    Tensor out = Tensor::empty(shape, wide ? DType::f64 : dtype, first.device());
+    if (out.numel() > 0) {
+        std::vector<Tensor> in;
+        for (const Tensor& t : operands) in.push_back(t.expand(shape));
+        DEMI_SELECT(elementwise, first.device(), apply)(fn, out, in, p, q);
+    }
+    return out.to(dtype);
+}
+
+Variable unary(std::string_view op, ElementFn fn, ElementFn grad_fn, const Variable& x, bool save_result,
+               double p, double q) {
+    check(x.defined() && is_float(x.dtype()), op, "needs a floating-point tensor: got ", describe(x.value()));
+    Tensor y = elementwise(op, fn, {x.value()}, x.dtype(), p, q);
+    const Saved saved = save_result ? Saved(y) : Saved(x);
+    return record(op, {x}, y, [=, name = std::string(op)](const Tensor& dy, const Needs&) -> Tensors {
+        return {elementwise(name, grad_fn, {dy, saved.get()}, dy.dtype(), p, q)};
+    });
+}
+
+DType result_dtype(std::string_view op, const Variable& a, const Variable& b) {
+    check(a.defined() && b.defined(), op, "needs defined tensors: got ", describe(a.value()), " and ",
+          describe(b.value()));
+    const DType dtype = promote(a.dtype(), b.dtype());
+    check(is_float(dtype), op, "needs a floating-point tensor: got ", describe(a.value()), " and ",
+          describe(b.value()));
+    return dtype;
+}
+
+}  // namespace demi

@@ -1,0 +1,23 @@
+#pragma once
+// Internal: element-wise functions on Tensors without a graph, and what the wrappers of element-wise ops
+// share.
+#include <initializer_list>
+
+#include "autograd/record.h"
+#include "ops/common/element_fn.h"
+
+namespace demi {
+
+// A new tensor fn(operands...) of `dtype`; operands are broadcast together. Throws Error(op) where they do
+// not fit or live on different devices.
+Tensor elementwise(std::string_view op, ElementFn fn, std::initializer_list<Tensor> operands, DType dtype,
+                   double p = 0, double q = 0);
+
+// The wrapper of an op of one operand: y = fn(x), dx = grad_fn(dy, x) or, with save_result, grad_fn(dy, y).
+Variable unary(std::string_view op, ElementFn fn, ElementFn grad_fn, const Variable& x, bool save_result,
+               double p = 0, double q = 0);
+
+// The dtype of an op of two operands: promote(a, b), which must be a float.
+DType result_dtype(std::string_view op, const Variable& a, const Variable& b);
+
+}  // namespace demi

@@ -1,0 +1,138 @@
+// Tight loops over contiguous rows: arithmetic is left to the compiler's vectoriser, exp and its relatives
+// use vf.
+#include "ops/common/elementwise_isa.h"
+
+#include "runtime/simd.h"
+
+namespace demi::DEMI_ISA_NS {
+namespace {
+
+template <class T> DEMI_INLINE T not_a_number() { return static_cast<T>(__builtin_nanf("")); }
+
+// log for f32 without branches: m in [sqrt(1/2), sqrt(2)), x = 2^e m, log m = 2 atanh((m - 1) / (m + 1)).
+// 1e-7.
+DEMI_INLINE float log_of(float x) {
+    const bool tiny = x < 0x1p-126f;
+    const uint32_t bits = float_to_bits(tiny ? x * 0x1p23f : x) - 0x3f3504f3u;
+    const float e = static_cast<float>(static_cast<int32_t>(bits) >> 23) - (tiny ? 23.f : 0.f);
+    const float f = bits_to_float((bits & 0x7fffffu) + 0x3f3504f3u) - 1.f;
+    const float s = f / (2.f + f), z = s * s;
+    const float r = z * (0.6666666667f + z * (0.4f + z * (0.2857142857f + z * 0.2222222222f)));
+    // log m = f - s (f - r), which loses nothing where f is small
+    const float y = e * 0.693359375f + (e * -2.12194440e-4f + (f - s * (f - r)));
+    const float edge = x == 0  ? -__builtin_inff()
+                       : x > 0 ? x
+                               : not_a_number<float>();  // 0, inf, negative, NaN
+    return x > 0 && x < __builtin_inff() ? y : edge;
+}
+DEMI_INLINE double log_of(double x) { return __builtin_log(x); }
+DEMI_INLINE float root(float x) { return __builtin_sqrtf(x); }
+DEMI_INLINE double root(double x) { return __builtin_sqrt(x); }
+DEMI_INLINE float power(float x, float p) { return __builtin_powf(x, p); }
+DEMI_INLINE double power(double x, double p) { return __builtin_pow(x, p); }
+
+// A function is a type with a static at(); a, b, c are operands, p and q numbers.
+#define DEMI_FN1(name, expression) \
+    struct name { \
+        template <class T> DEMI_INLINE static T at(T a, [[maybe_unused]] T p, [[maybe_unused]] T q) { \
+            return expression; \
+        } \
+    };
+#define DEMI_FN2(name, expression) \
+    struct name { \
+        template <class T> DEMI_INLINE static T at(T a, T b, [[maybe_unused]] T p, [[maybe_unused]] T q) { \
+            return expression; \
+        } \
+    };
+#define DEMI_FN3(name, expression) \
+    struct name { \
+        template <class T> DEMI_INLINE static T at(T a, T b, T c, T, T) { return expression; } \
+    };
+
+DEMI_FN1(Copy, a)
+DEMI_FN1(Neg, -a)
+DEMI_FN1(Exp, __builtin_exp(a))
+DEMI_FN1(Log, log_of(a))
+DEMI_FN1(Sqrt, root(a))
+DEMI_FN1(Square, a* a)
+DEMI_FN1(Abs, a < 0 ? -a : a + T(0))
+DEMI_FN1(Sigmoid, 1 / (1 + __builtin_exp(-a)))
+DEMI_FN1(Tanh, __builtin_tanh(a))
+DEMI_FN1(Pow, power(a, p))
+DEMI_FN1(Clamp, a < p ? p : (a > q ? q : a))
+DEMI_FN1(AddScalar, a + p)
+DEMI_FN1(MulScalar, a* p)
+DEMI_FN1(DivScalar, a / p)
+DEMI_FN1(RSub, p - a)
+DEMI_FN1(RDiv, p / a)
+DEMI_FN2(Add, a + b)
+DEMI_FN2(Sub, a - b)
+DEMI_FN2(Mul, a* b)
+DEMI_FN2(Div, a / b)
+DEMI_FN2(Maximum, a > b || !(a == a) ? a : b)
+DEMI_FN2(Minimum, a < b || !(a == a) ? a : b)
+DEMI_FN2(LogGrad, a / b)
+DEMI_FN2(SqrtGrad, a / (b + b))
+DEMI_FN2(SquareGrad, a*(b + b))
+DEMI_FN2(AbsGrad, b > 0 ? a : (b < 0 ? -a : T(0)))
+DEMI_FN2(SigmoidGrad, a*(b*(1 - b)))
+DEMI_FN2(TanhGrad, a*(1 - b * b))
+DEMI_FN2(PowGrad, a*(p* power(b, p - 1)))
+DEMI_FN2(ClampGrad, b >= p && b <= q ? a : T(0))
+DEMI_FN2(RDivGrad, -(a* p) / (b * b))
+DEMI_FN2(KeepWhere, b != 0 ? a : T(0))
+DEMI_FN2(DropWhere, b != 0 ? T(0) : a)
+DEMI_FN2(FillWhere, b != 0 ? p : a)
+DEMI_FN3(DivGrad, -(a* b) / (c * c))
+DEMI_FN3(GreaterGrad, b > c ? a : (b == c ? a / 2 : T(0)))
+DEMI_FN3(Where, a != 0 ? b : c)
+
+template <class T, class F> void row1(T* out, const T* const* in, int64_t count, T p, T q) {
+    const T* a = in[0];
+#pragma GCC ivdep
+    for (int64_t i = 0; i < count; ++i) out[i] = F::at(a[i], p, q);
+}
+template <class T, class F> void row2(T* out, const T* const* in, int64_t count, T p, T q) {
+    const T *a = in[0], *b = in[1];
+#pragma GCC ivdep
+    for (int64_t i = 0; i < count; ++i) out[i] = F::at(a[i], b[i], p, q);
+}
+template <class T, class F> void row3(T* out, const T* const* in, int64_t count, T p, T q) {
+    const T *a = in[0], *b = in[1], *c = in[2];
+#pragma GCC ivdep
+    for (int64_t i = 0; i < count; ++i) out[i] = F::at(a[i], b[i], c[i], p, q);
+}
+
+template <vf (*function)(vf)>
+void vector_row(float* out, const float* const* in, int64_t count, float, float) {
+    const float* a = in[0];
+    int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) storeu(out + i, function(loadu(a + i)));
+    const int rest = static_cast<int>(count - i);
+    if (rest > 0) store_n(out + i, function(load_n(a + i, rest)), rest);
+}
+vf exp_v(vf x) { return exp(x); }
+vf sigmoid_v(vf x) { return sigmoid(x); }
+vf tanh_v(vf x) { return tanh(x); }
+
+// In the order of ElementFn.
+#define DEMI_ROWS(T, exp_row, sigmoid_row, tanh_row) \
+    { \
+        row1<T, Copy>, row1<T, Neg>, exp_row, row1<T, Log>, row1<T, Sqrt>, row1<T, Square>, row1<T, Abs>, \
+            sigmoid_row, tanh_row, row1<T, Pow>, row1<T, Clamp>, row1<T, AddScalar>, row1<T, MulScalar>, \
+            row1<T, DivScalar>, row1<T, RSub>, row1<T, RDiv>, row2<T, Add>, row2<T, Sub>, row2<T, Mul>, \
+            row2<T, Div>, row2<T, Maximum>, row2<T, Minimum>, row2<T, LogGrad>, row2<T, SqrtGrad>, \
+            row2<T, SquareGrad>, row2<T, AbsGrad>, row2<T, SigmoidGrad>, row2<T, TanhGrad>, \
+            row2<T, PowGrad>, row2<T, ClampGrad>, row2<T, RDivGrad>, row2<T, KeepWhere>, row2<T, DropWhere>, \
+            row2<T, FillWhere>, row3<T, DivGrad>, row3<T, GreaterGrad>, row3<T, Where> \
+    }
+
+}  // namespace
+
+extern const ElementwiseIsa elementwise_isa;
+const ElementwiseIsa elementwise_isa = {
+    DEMI_ROWS(float, vector_row<exp_v>, vector_row<sigmoid_v>, vector_row<tanh_v>),
+    DEMI_ROWS(double, (row1<double, Exp>), (row1<double, Sigmoid>), (row1<double, Tanh>)),
+};
+
+}  // namespace demi::DEMI_ISA_NS
