@@ -1,0 +1,172 @@
+#include "ops/common/boundary_call.h"
+
+#include <atomic>
+#include <bit>
+#include <cmath>
+
+#include "runtime/convert.h"
+#include "runtime/strided.h"
+
+namespace demi {
+
+void add_to_ledger(const BoundaryRow& more);
+
+Storage storage_of(DType dtype) {
+    switch (dtype) {
+    case DType::f32:
+        return Storage::f32;
+    case DType::f16:
+        return Storage::f16;
+    case DType::bf16:
+        return Storage::bf16;
+    default:
+        fail("boundary", "needs f32, bf16 or f16: got ", dtype);
+    }
+}
+
+BoundaryCall::BoundaryCall(std::string_view op, const Boundary& boundary, Direction direction)
+    : op_(op), boundary_(boundary), direction_(direction), count_(boundary.count && boundary_counting()) {}
+
+Cast BoundaryCall::entry(DType dtype, int k) const {
+    Cast cast;
+    if (boundary_.mode == BoundaryMode::off || (dtype == DType::f16 && k == 0)) return cast;
+    cast.round = true;
+    cast.scale = std::ldexp(1.0f, k);
+    cast.saturate = boundary_.overflow == OverflowPolicy::saturate;
+    cast.count = count_ || boundary_.overflow == OverflowPolicy::error;
+    return cast;
+}
+
+Cast BoundaryCall::exit(int scale, int undo) const {
+    Cast cast;
+    cast.scale = std::ldexp(1.0f, std::max(scale, -126));
+    cast.undo = std::ldexp(1.0f, -undo);
+    if (boundary_.mode != BoundaryMode::strict) return cast;
+    cast.round = true;
+    cast.saturate = boundary_.overflow == OverflowPolicy::saturate;
+    cast.count = count_ || boundary_.overflow == OverflowPolicy::error;
+    return cast;
+}
+
+void BoundaryCall::note(std::string_view operand, const CastCounters& counters, int k,
+                        const std::function<Overflow()>& find) const {
+    if (counters.elements == 0) return;
+    if (count_) {
+        BoundaryRow row{
+            boundary_.site, std::string(op_), direction_, std::string(operand), 1, counters, k, k};
+        row.counters.amax = std::ldexp(counters.amax, -k);
+        add_to_ledger(row);
+    }
+    if (boundary_.overflow != OverflowPolicy::error || counters.to_inf == 0) return;
+    const Overflow first = find ? find() : Overflow{std::string(operand), counters.amax};
+    fail(op_, "overflow at the fp16 boundary", boundary_.site.empty() ? "" : " of " + boundary_.site, " (",
+         name(direction_), "): ", first.place, " is ", first.value, ", at most 65504 fits; ", counters.to_inf,
+         " of ", counters.elements, " elements do not (OverflowPolicy::error)");
+}
+
+std::optional<Overflow> find_overflow(const Tensor& tensor, float scale) {
+    const Tensor wide = tensor.contiguous();
+    std::optional<Overflow> found;
+    dispatch_float(wide.dtype(), "boundary", [&]<class T>() {
+        const T* p = wide.data<T>();
+        for (int64_t i = 0; i < wide.numel() && !found; ++i) {
+            const double x = static_cast<double>(p[i]);
+            if (!(std::fabs(x * static_cast<double>(scale)) >= 65520)) continue;
+            Shape at = wide.shape();
+            int64_t rest = i;
+            for (int d = at.rank() - 1; d >= 0; --d) {
+                at[d] = rest % wide.size(d);
+                rest /= wide.size(d);
+            }
+            std::ostringstream place;
+            place << "at " << at;
+            found = Overflow{place.str(), x};
+        }
+    });
+    return found;
+}
+
+double finite_amax(const Tensor& tensor) {
+    if (tensor.numel() == 0) return 0;
+    const StridedWalk<1> walk(tensor.shape(), {&tensor.strides()});
+    std::atomic<uint64_t> highest{0};  // bits of a non-negative double: ordered like the doubles
+    const auto raise = [&](double x) {
+        const uint64_t bits = std::bit_cast<uint64_t>(x);
+        uint64_t seen = highest.load(std::memory_order_relaxed);
+        while (bits > seen && !highest.compare_exchange_weak(seen, bits, std::memory_order_relaxed)) {
+        }
+    };
+    const char* first = static_cast<const char*>(tensor.raw());
+    const int64_t size = static_cast<int64_t>(size_of(tensor.dtype()));
+    for_each_row(walk, [&](const auto& at, int64_t count, const auto& step) {
+        const char* p = first + at[0] * size;
+        if (tensor.dtype() != DType::f64)
+            return raise(
+                static_cast<double>(boundary_isa().amax(p, storage_of(tensor.dtype()), count, step[0])));
+        const double* x = reinterpret_cast<const double*>(p);
+        double largest = 0;
+        for (int64_t i = 0; i < count; ++i)
+            if (std::isfinite(x[i * step[0]])) largest = std::max(largest, std::fabs(x[i * step[0]]));
+        raise(largest);
+    });
+    return std::bit_cast<double>(highest.load());
+}
+
+namespace {
+
+// Whole rows of a contiguous tensor, in parallel: fn(first, count).
+template <class F>
+void in_pieces(int64_t count, F&& fn) {
+    constexpr int64_t kGrain = 65536;
+    parallel_ranges(count, kGrain, [&](int64_t begin, int64_t end) { fn(begin, end - begin); });
+}
+
+}  // namespace
+
+Tensor cast_to_half(const Tensor& tensor, const Cast& cast) {
+    if (cast.scale == 1 && !cast.saturate) return tensor.to(DType::f16).contiguous();
+    const Tensor flat = tensor.to(DType::f32).contiguous();
+    Tensor out = Tensor::empty(tensor.shape(), DType::f16, tensor.device());
+    const float* x = flat.data<float>();
+    Half* y = out.mutable_data<Half>();
+    in_pieces(out.numel(), [&](int64_t begin, int64_t count) {
+        for (int64_t i = begin; i < begin + count; ++i) {
+            float scaled = x[i] * cast.scale;
+            if (cast.saturate && scaled > 65504.0f) scaled = 65504.0f;
+            if (cast.saturate && scaled < -65504.0f) scaled = -65504.0f;
+            y[i] = Half(scaled);
+        }
+    });
+    return out;
+}
+
+Tensor cast_from_half(const Tensor& tensor, DType dtype, float undo) {
+    if (undo == 1) return tensor.to(dtype);
+    Tensor wide = tensor.to(DType::f32).clone();
+    float* x = wide.mutable_data<float>();
+    in_pieces(wide.numel(), [&](int64_t begin, int64_t count) {
+        for (int64_t i = begin; i < begin + count; ++i) x[i] *= undo;
+    });
+    return wide.to(dtype);
+}
+
+CastCounters count_cast(const Tensor& tensor, const Cast& cast) {
+    CastCounters counters;
+    if (!cast.count || !cast.round) return counters;
+    const Tensor flat = tensor.to(DType::f32).contiguous();
+    const float* x = flat.data<float>();
+    for (int64_t i = 0; i < flat.numel(); ++i) {
+        const float scaled = x[i] * cast.scale;
+        const float size = std::fabs(scaled);
+        const float rounded = std::fabs(static_cast<float>(Half(scaled)));
+        ++counters.elements;
+        counters.nan += size != size;
+        counters.to_inf += size >= 65520.0f;
+        counters.to_zero += rounded == 0 && size != 0;
+        counters.subnormal += rounded != 0 && rounded < 0x1p-14f;
+        if (size == size) counters.amax = std::max(counters.amax, static_cast<double>(size));
+    }
+    return counters;
+}
+
+}  // namespace demi
