@@ -1,0 +1,32 @@
+#pragma once
+// From what a user names to data sets: open_dataset finds out which kind a file or folder is.
+#include <cstdint>
+#include <string>
+
+#include "examples/data/dataset.h"
+
+namespace demi::data {
+
+struct OpenOptions {
+    int64_t image_size = 0;      // 0: as stored; folders of pictures: 64
+    int64_t channels = 0;        // 0: as stored; folders of pictures: 3
+    double test_fraction = 0.1;  // of each class, where the data names no test part
+    uint64_t seed = 0;           // of that split, and of the drawn pictures
+    int64_t drawn_train = 20000;
+    int64_t drawn_test = 2000;
+};
+
+struct OpenedData {
+    std::string kind;   // "drawn", "CIFAR-10", "IDX", "images"
+    DataSetPtr train;
+    DataSetPtr test;    // null where nothing could be set apart (one flat folder of one picture)
+    bool flip = true;   // whether a mirrored picture keeps its class (not so for digits)
+    bool labelled = true;  // false for a flat folder of pictures
+};
+
+// "" or "drawn": the drawn data set. Otherwise a folder with CIFAR-10 .bin files, with IDX files (plain or .gz), with
+// train/ and test|val|valid|validation/ folders of classes, with class folders, or with pictures; or one .bin or IDX
+// images file. Throws one clear Error that says what was looked for and found.
+OpenedData open_dataset(const std::string& path, const OpenOptions& options = {});
+
+}  // namespace demi::data
