@@ -4,7 +4,8 @@
 
 namespace demi::data {
 
-void augment(const Image& image, const AugmentOptions& options, const ChannelStats& stats, KeyedRng rng, float* out) {
+void augment(const Image& image, const AugmentOptions& options, const ChannelStats& stats, KeyedRng rng,
+             float* out) {
     const int64_t dy = options.pad > 0 ? rng.below(2 * options.pad + 1) - options.pad : 0;
     const int64_t dx = options.pad > 0 ? rng.below(2 * options.pad + 1) - options.pad : 0;
     const bool flip = options.flip && rng.chance(0.5f);

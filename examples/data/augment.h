@@ -6,9 +6,9 @@
 namespace demi::data {
 
 struct AugmentOptions {
-    int64_t pad = 0;       // the picture is moved by up to this many pixels each way
-    bool flip = false;     // mirrored half of the time
-    Jitter jitter;         // off by default
+    int64_t pad = 0;    // the picture is moved by up to this many pixels each way
+    bool flip = false;  // mirrored half of the time
+    Jitter jitter;      // off by default
     float jitter_chance = 0.8f;
 
     static AugmentOptions none() { return {}; }
@@ -17,6 +17,7 @@ struct AugmentOptions {
 };
 
 // Normalised floats [channels, height, width] into out.
-void augment(const Image& image, const AugmentOptions& options, const ChannelStats& stats, KeyedRng rng, float* out);
+void augment(const Image& image, const AugmentOptions& options, const ChannelStats& stats, KeyedRng rng,
+             float* out);
 
 }  // namespace demi::data

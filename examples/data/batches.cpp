@@ -15,8 +15,8 @@ int64_t image_values(const DataSet& data) { return data.channels() * data.height
 
 }  // namespace
 
-MakeBatch supervised_batches(DataSetPtr data, const ChannelStats& stats, const AugmentOptions& options, uint64_t seed,
-                             const MixOptions& mix) {
+MakeBatch supervised_batches(DataSetPtr data, const ChannelStats& stats, const AugmentOptions& options,
+                             uint64_t seed, const MixOptions& mix) {
     check(data != nullptr, "data", "supervised batches need a data set");
     check(options.pad >= 0, "data", "the crop's padding must not be negative, got ", options.pad);
     check_options(mix);
@@ -41,7 +41,8 @@ MakeBatch supervised_batches(DataSetPtr data, const ChannelStats& stats, const A
     };
 }
 
-MakeBatch multicrop_batches(DataSetPtr data, const ChannelStats& stats, const MulticropOptions& options, uint64_t seed) {
+MakeBatch multicrop_batches(DataSetPtr data, const ChannelStats& stats, const MulticropOptions& options,
+                            uint64_t seed) {
     check(data != nullptr, "data", "multi-crop batches need a data set");
     check_options(options);
     return [=](Batch& batch) {
@@ -51,8 +52,8 @@ MakeBatch multicrop_batches(DataSetPtr data, const ChannelStats& stats, const Mu
         const int64_t little = channels * options.local_size * options.local_size;
         batch.global_crops = Tensor::empty({2 * count, channels, options.global_size, options.global_size});
         if (options.local_crops > 0)
-            batch.local_crops =
-                Tensor::empty({options.local_crops * count, channels, options.local_size, options.local_size});
+            batch.local_crops = Tensor::empty(
+                {options.local_crops * count, channels, options.local_size, options.local_size});
         batch.labels = Tensor::empty({count}, DType::i64);
         auto* global = batch.global_crops.mutable_data<float>();
         auto* local = options.local_crops > 0 ? batch.local_crops.mutable_data<float>() : nullptr;
@@ -62,9 +63,10 @@ MakeBatch multicrop_batches(DataSetPtr data, const ChannelStats& stats, const Mu
             const Sample sample = data->sample(index);
             labels[i] = sample.label;
             for (int64_t view = 0; view < 2 + options.local_crops; ++view) {
-                const KeyedRng rng(seed, Purpose::crop, static_cast<uint64_t>(batch.epoch), static_cast<uint64_t>(index),
-                                   static_cast<uint32_t>(view + 1));
-                float* out = view < 2 ? global + (view * count + i) * big : local + ((view - 2) * count + i) * little;
+                const KeyedRng rng(seed, Purpose::crop, static_cast<uint64_t>(batch.epoch),
+                                   static_cast<uint64_t>(index), static_cast<uint32_t>(view + 1));
+                float* out =
+                    view < 2 ? global + (view * count + i) * big : local + ((view - 2) * count + i) * little;
                 make_view(sample.image, view, options, stats, rng, out);
             }
         }

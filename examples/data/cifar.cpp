@@ -29,8 +29,8 @@ DataSetPtr read_cifar(const std::vector<std::filesystem::path>& files, std::vect
         content.pixels.resize((first + count) * 3 * kPlane);
         for (size_t i = 0; i < count; ++i) {
             const uint8_t* record = bytes.data() + i * kRecord;
-            check(record[0] < content.classes.size(), "data", file.string(), ": label ", int{record[0]}, " of record ", i,
-                  " is out of range [0, ", content.classes.size(), ")");
+            check(record[0] < content.classes.size(), "data", file.string(), ": label ", int{record[0]},
+                  " of record ", i, " is out of range [0, ", content.classes.size(), ")");
             content.labels[first + i] = record[0];
             uint8_t* out = content.pixels.data() + (first + i) * 3 * kPlane;
             for (size_t p = 0; p < kPlane; ++p)
@@ -53,7 +53,8 @@ std::vector<std::string> read_cifar_classes(const std::filesystem::path& meta) {
             }
         }
         if (!name.empty()) classes.push_back(name);
-        check(classes.size() <= 256, "data", meta.string(), ": at most 256 class names, got ", classes.size());
+        check(classes.size() <= 256, "data", meta.string(), ": at most 256 class names, got ",
+              classes.size());
         if (!classes.empty()) return classes;
     }
     for (int i = 0; i < 10; ++i) classes.push_back("class " + std::to_string(i));

@@ -115,7 +115,8 @@ void flip_horizontal(Planes& p) {
 
 void color_jitter(Planes& p, const Jitter& strength, KeyedRng& rng) {
     std::array<int, 4> order = {0, 1, 2, 3};
-    for (size_t i = 3; i > 0; --i) std::swap(order[i], order[static_cast<size_t>(rng.below(static_cast<int64_t>(i) + 1))]);
+    for (size_t i = 3; i > 0; --i)
+        std::swap(order[i], order[static_cast<size_t>(rng.below(static_cast<int64_t>(i) + 1))]);
     const auto factor = [&](float s) { return rng.uniform(std::max(0.0f, 1 - s), 1 + s); };
     const float brightness = factor(strength.brightness);
     const float contrast = factor(strength.contrast);

@@ -1,6 +1,6 @@
 #pragma once
-// Changes of colour, in place on planes in [0, 1]; every result stays in [0, 1]. Pictures with one channel have no
-// saturation and no hue: those steps leave them alone.
+// Changes of colour, in place on planes in [0, 1]; every result stays in [0, 1]. Pictures with one channel
+// have no saturation and no hue: those steps leave them alone.
 #include "examples/data/keyed_rng.h"
 #include "examples/data/planes.h"
 
@@ -11,7 +11,7 @@ void adjust_contrast(Planes& p, float factor);    // towards or away from the pi
 void adjust_saturation(Planes& p, float factor);  // towards or away from each pixel's grey
 void adjust_hue(Planes& p, float turns);          // around the colour circle; 1 is a full turn
 void to_gray(Planes& p);
-void solarize(Planes& p, float threshold);        // x >= threshold becomes 1 - x
+void solarize(Planes& p, float threshold);                       // x >= threshold becomes 1 - x
 void gaussian_blur(Planes& p, float sigma, int64_t radius = 4);  // borders mirrored
 void flip_horizontal(Planes& p);
 

@@ -19,8 +19,9 @@ Image decode_image(std::span<const uint8_t> file, const std::string& name, int64
 }
 
 void check_image_size(int64_t width, int64_t height, const std::string& name) {
-    check(width > 0 && height > 0 && width <= kMaxSide && height <= kMaxSide && width * height <= kMaxPixels, "data", name,
-          ": an image of at most ", kMaxPixels, " pixels and ", kMaxSide, " a side is read, got ", width, "x", height);
+    check(width > 0 && height > 0 && width <= kMaxSide && height <= kMaxSide && width * height <= kMaxPixels,
+          "data", name, ": an image of at most ", kMaxPixels, " pixels and ", kMaxSide,
+          " a side is read, got ", width, "x", height);
 }
 
 }  // namespace demi::data

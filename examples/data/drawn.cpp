@@ -10,7 +10,8 @@ namespace demi::data {
 DrawnDataSet::DrawnDataSet(int64_t count, Split split, uint64_t seed, int64_t image_size)
     : count_(count), split_(split), seed_(seed), image_size_(image_size) {
     check(count > 0, "data", "the drawn data set needs at least one image, got ", count);
-    check(image_size >= 8 && image_size <= 1024, "data", "drawn images have a size from 8 to 1024, got ", image_size);
+    check(image_size >= 8 && image_size <= 1024, "data", "drawn images have a size from 8 to 1024, got ",
+          image_size);
 }
 
 const std::vector<std::string>& DrawnDataSet::classes() const { return figure_names(); }
@@ -28,7 +29,11 @@ int64_t DrawnDataSet::label(int64_t index) const {
 
 uint64_t DrawnDataSet::fingerprint() const {
     Hash hash;
-    hash.add("drawn").add(count_).add(static_cast<int64_t>(split_)).add(static_cast<int64_t>(seed_)).add(image_size_);
+    hash.add("drawn")
+        .add(count_)
+        .add(static_cast<int64_t>(split_))
+        .add(static_cast<int64_t>(seed_))
+        .add(image_size_);
     const Image first = sample(0).image;  // stands for the way of drawing
     return hash.add(first.pixels.data(), first.pixels.size()).value();
 }

@@ -39,7 +39,8 @@ std::vector<fs::path> sorted_entries(const fs::path& folder) {
     return entries;
 }
 
-// Pictures below the folder at any depth. `seen` holds the real paths on the way, so that links cannot go in circles.
+// Pictures below the folder at any depth. `seen` holds the real paths on the way, so that links cannot go in
+// circles.
 void collect(const fs::path& folder, std::set<fs::path>& seen, int depth, std::vector<fs::path>& out) {
     std::error_code error;
     const fs::path real = fs::canonical(folder, error);
@@ -49,7 +50,8 @@ void collect(const fs::path& folder, std::set<fs::path>& seen, int depth, std::v
         if (fs::is_directory(status)) {
             collect(entry, seen, depth + 1, out);
         } else if (is_picture(entry)) {
-            check(fs::is_regular_file(status), "data", entry.string(), ": not a readable file (broken link?)");
+            check(fs::is_regular_file(status), "data", entry.string(),
+                  ": not a readable file (broken link?)");
             out.push_back(entry);
         }
     }
@@ -73,11 +75,13 @@ FolderListing list_folder(const fs::path& folder) {
                 listing.files.push_back({std::move(picture), static_cast<int64_t>(listing.classes.size())});
             listing.classes.push_back(entry.filename().string());
         } else if (is_picture(entry)) {
-            check(fs::is_regular_file(status), "data", entry.string(), ": not a readable file (broken link?)");
+            check(fs::is_regular_file(status), "data", entry.string(),
+                  ": not a readable file (broken link?)");
             flat.push_back({entry, 0});
         }
     }
-    check(flat.empty() || listing.files.empty(), "data", folder.string(), ": pictures lie both in the folder itself (",
+    check(flat.empty() || listing.files.empty(), "data", folder.string(),
+          ": pictures lie both in the folder itself (",
           flat.empty() ? "" : flat.front().path.filename().string(), ") and in class folders (",
           listing.classes.empty() ? "" : listing.classes.front(), "); one or the other is needed");
     if (!flat.empty()) {
@@ -92,7 +96,8 @@ FolderListing with_classes(FolderListing listing, const std::vector<std::string>
     for (FolderFile& file : listing.files) {
         const std::string& name = listing.classes[static_cast<size_t>(file.label)];
         const auto found = std::find(classes.begin(), classes.end(), name);
-        check(found != classes.end(), "data", file.path.string(), ": class '", name, "' is not among the training classes");
+        check(found != classes.end(), "data", file.path.string(), ": class '", name,
+              "' is not among the training classes");
         file.label = found - classes.begin();
     }
     listing.classes = classes;
@@ -101,7 +106,8 @@ FolderListing with_classes(FolderListing listing, const std::vector<std::string>
 
 FolderDataSet::FolderDataSet(FolderListing listing, int64_t image_size, int64_t channels)
     : listing_(std::move(listing)), image_size_(image_size), channels_(channels) {
-    check(image_size >= 1 && image_size <= 4096, "data", "image size must be from 1 to 4096, got ", image_size);
+    check(image_size >= 1 && image_size <= 4096, "data", "image size must be from 1 to 4096, got ",
+          image_size);
     check(channels == 1 || channels == 3, "data", "images have 1 or 3 channels, asked for ", channels);
     check(!listing_.files.empty(), "data", "a folder without PNG or JPEG files");
 }

@@ -1,6 +1,7 @@
 #pragma once
-// Folders of PNG and JPEG files: one subfolder per class, or a flat folder as one class (for training without labels).
-// Every picture is resized to one square size. Links to folders are followed once; a loop of links ends quietly.
+// Folders of PNG and JPEG files: one subfolder per class, or a flat folder as one class (for training without
+// labels). Every picture is resized to one square size. Links to folders are followed once; a loop of links
+// ends quietly.
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -15,9 +16,10 @@ struct FolderFile {
 };
 
 struct FolderListing {
-    std::vector<std::string> classes;  // sorted subfolder names that hold pictures; one name for a flat folder
-    std::vector<FolderFile> files;     // sorted by class and path
-    bool flat = false;                 // pictures in the folder itself, without classes
+    std::vector<std::string>
+        classes;                    // sorted subfolder names that hold pictures; one name for a flat folder
+    std::vector<FolderFile> files;  // sorted by class and path
+    bool flat = false;              // pictures in the folder itself, without classes
 };
 
 // Looks for .png, .jpg and .jpeg files (any case) below the folder. Finding none is not an error here.

@@ -1,6 +1,6 @@
 #pragma once
-// MNIST's IDX form, plain or gzipped: images [n, rows, columns] or [n, rows, columns, 3] of bytes (or of floats in
-// [0, 1], which must be finite), labels [n] of whole numbers.
+// MNIST's IDX form, plain or gzipped: images [n, rows, columns] or [n, rows, columns, 3] of bytes (or of
+// floats in [0, 1], which must be finite), labels [n] of whole numbers.
 #include <filesystem>
 #include <vector>
 
@@ -10,8 +10,8 @@ namespace demi::data {
 
 struct IdxArray {
     std::vector<int64_t> shape;
-    std::vector<uint8_t> bytes;    // type 08
-    std::vector<double> numbers;   // every other type
+    std::vector<uint8_t> bytes;   // type 08
+    std::vector<double> numbers;  // every other type
 };
 // Throws on a wrong magic number, an unknown type, or a size that does not fit the header.
 IdxArray read_idx(const std::filesystem::path& path);

@@ -16,8 +16,8 @@ namespace {
 
 constexpr int kMaxScans = 200;  // a small progressive file can ask for endless work
 
-// Everything that libjpeg's callbacks need. Errors jump back to the function that called libjpeg; between that call
-// and the jump lie only C frames, and the functions below keep no objects with destructors.
+// Everything that libjpeg's callbacks need. Errors jump back to the function that called libjpeg; between
+// that call and the jump lie only C frames, and the functions below keep no objects with destructors.
 struct JpegReader {
     jpeg_decompress_struct info;
     jpeg_error_mgr errors;
@@ -36,14 +36,14 @@ struct JpegReader {
 void on_message(j_common_ptr common, int level) {
     if (level >= 0) return;
     switch (common->err->msg_code) {
-        case JWRN_JPEG_EOF:
-        case JWRN_HIT_MARKER:
-        case JWRN_HUFF_BAD_CODE:
-        case JWRN_ARITH_BAD_CODE:
-        case JWRN_MUST_RESYNC:
-        case JWRN_NOT_SEQUENTIAL:
-        case JWRN_BOGUS_PROGRESSION: on_error(common);
-        default: break;
+    case JWRN_JPEG_EOF:
+    case JWRN_HIT_MARKER:
+    case JWRN_HUFF_BAD_CODE:
+    case JWRN_ARITH_BAD_CODE:
+    case JWRN_MUST_RESYNC:
+    case JWRN_NOT_SEQUENTIAL:
+    case JWRN_BOGUS_PROGRESSION: on_error(common);
+    default: break;
     }
 }
 
@@ -138,7 +138,8 @@ Image decode_jpeg(std::span<const uint8_t> file, const std::string& name, int64_
     const int64_t channels = info.output_components;
     check(channels == 3 || channels == 4, "data", name, ": broken JPEG: ", channels, " channels");
     Image image(info.output_height, info.output_width, channels);
-    must(read_rows(reader.get(), image.pixels.data(), static_cast<size_t>(info.output_width) * static_cast<size_t>(channels)));
+    must(read_rows(reader.get(), image.pixels.data(),
+                   static_cast<size_t>(info.output_width) * static_cast<size_t>(channels)));
     return channels == 3 ? std::move(image) : inks_to_rgb(image, info.saw_Adobe_marker);
 }
 

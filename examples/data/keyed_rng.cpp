@@ -6,15 +6,15 @@ KeyedRng::KeyedRng(uint64_t seed, Purpose purpose, uint64_t epoch, uint64_t inde
     : index_(index), view_(view) {
     // One round of Philox turns (purpose, epoch) into the key of the stream; the counter holds the rest.
     const auto mixed = philox4x32({static_cast<uint32_t>(epoch), static_cast<uint32_t>(epoch >> 32),
-                               static_cast<uint32_t>(purpose), 0x64656d69u},
-                              {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
+                                   static_cast<uint32_t>(purpose), 0x64656d69u},
+                                  {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
     key_ = {mixed[0], mixed[1]};
 }
 
 uint32_t KeyedRng::bits() {
     if (used_ == 4) {
-        numbers_ = philox4x32({block_++, view_, static_cast<uint32_t>(index_), static_cast<uint32_t>(index_ >> 32)},
-                          key_);
+        numbers_ = philox4x32(
+            {block_++, view_, static_cast<uint32_t>(index_), static_cast<uint32_t>(index_ >> 32)}, key_);
         used_ = 0;
     }
     return numbers_[static_cast<size_t>(used_++)];

@@ -16,11 +16,11 @@ class KeyedRng {
     KeyedRng(uint64_t seed, Purpose purpose, uint64_t epoch, uint64_t index, uint32_t view = 0);
 
     uint32_t bits();
-    float uniform();                          // [0, 1), 24 bits
-    float uniform(float low, float high);     // [low, high)
-    int64_t below(int64_t n);                 // 0 .. n-1, 1 <= n <= 2^31
+    float uniform();                       // [0, 1), 24 bits
+    float uniform(float low, float high);  // [low, high)
+    int64_t below(int64_t n);              // 0 .. n-1, 1 <= n <= 2^31
     bool chance(float probability);
-    float bell();                             // mean 0, variance 1, |x| < 3.5 (a sum of four bytes)
+    float bell();  // mean 0, variance 1, |x| < 3.5 (a sum of four bytes)
 
   private:
     std::array<uint32_t, 2> key_;

@@ -24,15 +24,19 @@ Loader::Loader(int64_t samples, MakeBatch make, const LoaderOptions& options)
     check(samples > 0 && samples <= std::numeric_limits<int32_t>::max(), "loader",
           "the number of samples must be from 1 to 2^31 - 1, got ", samples);
     check(options.batch > 0, "loader", "the batch size must be positive, got ", options.batch);
-    check(options.threads > 0 && options.threads <= 256, "loader", "threads must be from 1 to 256, got ", options.threads);
+    check(options.threads > 0 && options.threads <= 256, "loader", "threads must be from 1 to 256, got ",
+          options.threads);
     check(options.ahead > 0, "loader", "at least one batch must be kept ahead, got ", options.ahead);
     check(options.epochs >= 0, "loader", "the number of epochs must not be negative, got ", options.epochs);
     per_epoch_ = options.drop_last ? samples / options.batch : (samples + options.batch - 1) / options.batch;
-    check(per_epoch_ > 0, "loader", "a batch of ", options.batch, " needs at least as many samples, the data has ", samples);
+    check(per_epoch_ > 0, "loader", "a batch of ", options.batch,
+          " needs at least as many samples, the data has ", samples);
     const LoaderState start = options.start;
-    check(start.epoch >= 0 && start.batch >= 0 && start.batch <= per_epoch_, "loader", "cannot start at epoch ", start.epoch,
-          ", batch ", start.batch, ": an epoch has ", per_epoch_, " batches");
-    end_ = options.epochs > 0 ? checked_mul(options.epochs, per_epoch_, "loader") : std::numeric_limits<int64_t>::max();
+    check(start.epoch >= 0 && start.batch >= 0 && start.batch <= per_epoch_, "loader",
+          "cannot start at epoch ", start.epoch, ", batch ", start.batch, ": an epoch has ", per_epoch_,
+          " batches");
+    end_ = options.epochs > 0 ? checked_mul(options.epochs, per_epoch_, "loader")
+                              : std::numeric_limits<int64_t>::max();
     claimed_ = consumed_ = checked_add(checked_mul(start.epoch, per_epoch_, "loader"), start.batch, "loader");
     try {
         for (int i = 0; i < options.threads; ++i) threads_.emplace_back([this] { work(); });

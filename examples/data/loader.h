@@ -41,9 +41,9 @@ struct LoaderOptions {
     bool drop_last = true;  // leave out the last batch of an epoch where it is smaller
     int64_t epochs = 0;     // stop after this many; 0: never
     int threads = 1;
-    int64_t ahead = 4;      // batches kept ready
+    int64_t ahead = 4;  // batches kept ready
     uint64_t seed = 0;
-    LoaderState start;      // where to begin: what state() said when the run was saved
+    LoaderState start;  // where to begin: what state() said when the run was saved
 };
 
 class Loader {
@@ -54,7 +54,8 @@ class Loader {
     Loader(const Loader&) = delete;
     Loader& operator=(const Loader&) = delete;
 
-    // False after the last epoch. An exception from making the batch comes out here, and again on every later call.
+    // False after the last epoch. An exception from making the batch comes out here, and again on every later
+    // call.
     bool next(Batch& batch);
     LoaderState state() const;  // the place of the batch that next() gives
     int64_t batches_per_epoch() const { return per_epoch_; }

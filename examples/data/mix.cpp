@@ -8,7 +8,8 @@
 namespace demi::data {
 namespace {
 
-// Beta(alpha, alpha) as a share of two Gamma(alpha) draws (Marsaglia and Tsang; below 1 with a power of a uniform).
+// Beta(alpha, alpha) as a share of two Gamma(alpha) draws (Marsaglia and Tsang; below 1 with a power of a
+// uniform).
 double gamma_draw(double alpha, KeyedRng& rng) {
     const auto uniform = [&] { return (static_cast<double>(rng.bits()) + 0.5) * 0x1p-32; };
     if (alpha < 1) {
@@ -46,7 +47,8 @@ void blend(float* a, float* b, int64_t n, float keep) {
 void check_options(const MixOptions& options) {
     check(options.mixup_alpha >= 0 && options.cutmix_alpha >= 0 && std::isfinite(options.mixup_alpha) &&
               std::isfinite(options.cutmix_alpha),
-          "data", "mixup and cutmix alpha must be 0 or more, got ", options.mixup_alpha, " and ", options.cutmix_alpha);
+          "data", "mixup and cutmix alpha must be 0 or more, got ", options.mixup_alpha, " and ",
+          options.cutmix_alpha);
     check(options.smoothing >= 0 && options.smoothing < 1, "data", "label smoothing must be in [0, 1), got ",
           options.smoothing);
 }
@@ -58,7 +60,8 @@ void mix_batch(Batch& batch, int64_t classes, const MixOptions& options, KeyedRn
     const int64_t width = batch.images.size(3);
     const int64_t area = height * width;
     const bool cut = options.cutmix_alpha > 0 && (options.mixup_alpha <= 0 || rng.chance(0.5f));
-    auto keep = static_cast<float>(beta_draw(static_cast<double>(cut ? options.cutmix_alpha : options.mixup_alpha), rng));
+    auto keep = static_cast<float>(
+        beta_draw(static_cast<double>(cut ? options.cutmix_alpha : options.mixup_alpha), rng));
     int64_t top = 0, left = 0, rows = height, columns = width;
     if (cut) {
         const float side = std::sqrt(1 - keep);

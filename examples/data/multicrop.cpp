@@ -22,17 +22,17 @@ MulticropOptions MulticropOptions::small(int64_t image_size, bool flip) {
 }
 
 void check_options(const MulticropOptions& options) {
-    check(options.global_size > 0 && options.local_size > 0, "data", "crop sizes must be positive, got global ",
-          options.global_size, " and local ", options.local_size);
-    check(options.local_crops >= 0 && options.local_crops <= 64, "data", "local crops must be from 0 to 64, got ",
-          options.local_crops);
+    check(options.global_size > 0 && options.local_size > 0, "data",
+          "crop sizes must be positive, got global ", options.global_size, " and local ", options.local_size);
+    check(options.local_crops >= 0 && options.local_crops <= 64, "data",
+          "local crops must be from 0 to 64, got ", options.local_crops);
     for (const auto* scale : {options.global_scale, options.local_scale})
         check(scale[0] > 0 && scale[0] <= scale[1] && scale[1] <= 1, "data",
               "crop scales must satisfy 0 < low <= high <= 1, got ", scale[0], " and ", scale[1]);
     check(options.ratio[0] > 0 && options.ratio[0] <= options.ratio[1], "data",
           "crop aspects must satisfy 0 < low <= high, got ", options.ratio[0], " and ", options.ratio[1]);
-    for (const float p : {options.jitter_chance, options.gray_chance, options.blur_chance[0], options.blur_chance[1],
-                          options.blur_chance[2], options.solarize_chance})
+    for (const float p : {options.jitter_chance, options.gray_chance, options.blur_chance[0],
+                          options.blur_chance[1], options.blur_chance[2], options.solarize_chance})
         check(p >= 0 && p <= 1, "data", "a chance must be in [0, 1], got ", p);
 }
 
@@ -51,17 +51,19 @@ Box random_box(int64_t height, int64_t width, const float scale[2], const float 
     const float shape = static_cast<float>(width) / static_cast<float>(height);
     int64_t w = width;
     int64_t h = height;
-    if (shape < ratio[0]) h = std::clamp<int64_t>(static_cast<int64_t>(static_cast<float>(w) / ratio[0]), 1, height);
-    if (shape > ratio[1]) w = std::clamp<int64_t>(static_cast<int64_t>(static_cast<float>(h) * ratio[1]), 1, width);
+    if (shape < ratio[0])
+        h = std::clamp<int64_t>(static_cast<int64_t>(static_cast<float>(w) / ratio[0]), 1, height);
+    if (shape > ratio[1])
+        w = std::clamp<int64_t>(static_cast<int64_t>(static_cast<float>(h) * ratio[1]), 1, width);
     return {(height - h) / 2, (width - w) / 2, h, w};
 }
 
-void make_view(const Image& image, int64_t view, const MulticropOptions& options, const ChannelStats& stats, KeyedRng rng,
-               float* out) {
+void make_view(const Image& image, int64_t view, const MulticropOptions& options, const ChannelStats& stats,
+               KeyedRng rng, float* out) {
     const bool global = view < 2;
     const int64_t size = global ? options.global_size : options.local_size;
-    const Box box =
-        random_box(image.height, image.width, global ? options.global_scale : options.local_scale, options.ratio, rng);
+    const Box box = random_box(image.height, image.width, global ? options.global_scale : options.local_scale,
+                               options.ratio, rng);
     Planes planes = resample(image, box, size, size, Filter::bicubic);
     if (options.flip && rng.chance(0.5f)) flip_horizontal(planes);
     if (options.jitter.any() && rng.chance(options.jitter_chance)) color_jitter(planes, options.jitter, rng);

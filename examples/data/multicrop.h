@@ -15,7 +15,7 @@ struct MulticropOptions {
     int64_t local_crops = 8;
     float global_scale[2] = {0.32f, 1.0f};  // share of the picture's area
     float local_scale[2] = {0.05f, 0.32f};
-    float ratio[2] = {0.75f, 4.0f / 3};     // width over height
+    float ratio[2] = {0.75f, 4.0f / 3};  // width over height
     bool flip = true;
     Jitter jitter{0.4f, 0.4f, 0.2f, 0.1f};
     float jitter_chance = 0.8f;
@@ -37,7 +37,7 @@ void check_options(const MulticropOptions& options);
 Box random_box(int64_t height, int64_t width, const float scale[2], const float ratio[2], KeyedRng& rng);
 
 // One view, normalised, into out [channels, size, size].
-void make_view(const Image& image, int64_t view, const MulticropOptions& options, const ChannelStats& stats, KeyedRng rng,
-               float* out);
+void make_view(const Image& image, int64_t view, const MulticropOptions& options, const ChannelStats& stats,
+               KeyedRng rng, float* out);
 
 }  // namespace demi::data

@@ -60,26 +60,30 @@ fs::path find_idx(const fs::path& folder, const std::string& name) {
 IdxFiles find_pair(const fs::path& folder, const std::string& prefix) {
     IdxFiles files;
     for (const char* dot : {"-", "."}) {  // some copies are named idx3.ubyte or idx3-ubyte
-        const auto pick = [&](const std::string& stem) { return find_idx(folder, prefix + stem + dot + "ubyte"); };
+        const auto pick = [&](const std::string& stem) {
+            return find_idx(folder, prefix + stem + dot + "ubyte");
+        };
         if (files.images.empty()) files.images = pick("-images-idx3");
         if (files.labels.empty()) files.labels = pick("-labels-idx1");
     }
-    check(files.images.empty() || !files.labels.empty(), "data", files.images.string(), ": the labels are missing: ",
-          prefix, "-labels-idx1-ubyte or .gz");
-    check(files.labels.empty() || !files.images.empty(), "data", files.labels.string(), ": the images are missing: ",
-          prefix, "-images-idx3-ubyte or .gz");
+    check(files.images.empty() || !files.labels.empty(), "data", files.images.string(),
+          ": the labels are missing: ", prefix, "-labels-idx1-ubyte or .gz");
+    check(files.labels.empty() || !files.images.empty(), "data", files.labels.string(),
+          ": the images are missing: ", prefix, "-images-idx3-ubyte or .gz");
     return files;
 }
 
 void check_alike(const DataSet& train, const DataSet& test, const std::string& where) {
-    check(train.height() == test.height() && train.width() == test.width() && train.channels() == test.channels(), "data",
-          where, ": training images are ", train.height(), "x", train.width(), "x", train.channels(), ", test images ",
-          test.height(), "x", test.width(), "x", test.channels());
+    check(train.height() == test.height() && train.width() == test.width() &&
+              train.channels() == test.channels(),
+          "data", where, ": training images are ", train.height(), "x", train.width(), "x", train.channels(),
+          ", test images ", test.height(), "x", test.width(), "x", test.channels());
 }
 
 OpenedData set_apart(std::string kind, const DataSetPtr& all, const OpenOptions& options, bool flip) {
     const bool possible = all->size() >= 2 && options.test_fraction > 0;
-    const Halves halves = possible ? split_off(all, options.test_fraction, options.seed) : Halves{all, nullptr};
+    const Halves halves =
+        possible ? split_off(all, options.test_fraction, options.seed) : Halves{all, nullptr};
     return {std::move(kind), halves.train, halves.test, flip, true};
 }
 
@@ -94,7 +98,8 @@ OpenedData open_idx(const fs::path& folder, const OpenOptions& options) {
     return {"IDX", learned, held, false, true};
 }
 
-OpenedData open_cifar(const fs::path& folder, const std::vector<fs::path>& batches, const OpenOptions& options) {
+OpenedData open_cifar(const fs::path& folder, const std::vector<fs::path>& batches,
+                      const OpenOptions& options) {
     const auto classes = read_cifar_classes(folder / "batches.meta.txt");
     const fs::path test = folder / "test_batch.bin";
     if (batches.empty()) return set_apart("CIFAR-10", read_cifar({test}, classes), options, true);
@@ -105,7 +110,8 @@ OpenedData open_cifar(const fs::path& folder, const std::vector<fs::path>& batch
 
 DataSetPtr pictures(FolderListing listing, const OpenOptions& options, const fs::path& folder) {
     const int64_t size = options.image_size > 0 ? options.image_size : 64;
-    auto data = std::make_shared<FolderDataSet>(std::move(listing), size, options.channels > 0 ? options.channels : 3);
+    auto data = std::make_shared<FolderDataSet>(std::move(listing), size,
+                                                options.channels > 0 ? options.channels : 3);
     if (data->size() > kPreloadBytes / (size * size * data->channels())) return data;
     return preload(*data, folder.string());
 }
@@ -125,12 +131,14 @@ std::string contents(const std::vector<fs::path>& entries) {
     return entries.size() > 5 ? text + ", ..." : text;
 }
 
-OpenedData open_images(const fs::path& folder, const std::vector<fs::path>& entries, const OpenOptions& options) {
+OpenedData open_images(const fs::path& folder, const std::vector<fs::path>& entries,
+                       const OpenOptions& options) {
     const fs::path train = first_folder(folder, {"train", "training"});
     const fs::path test = first_folder(folder, {"test", "val", "valid", "validation"});
     FolderListing listing = list_folder(train.empty() ? folder : train);
     check(!listing.files.empty(), "data", (train.empty() ? folder : train).string(),
-          ": no data set found: needed are data_batch_*.bin (CIFAR-10), train-images-idx3-ubyte[.gz] with its labels "
+          ": no data set found: needed are data_batch_*.bin (CIFAR-10), train-images-idx3-ubyte[.gz] with "
+          "its labels "
           "(IDX), or class folders with .png or .jpg files; ",
           train.empty() ? contents(entries) : "no pictures in it");
     const bool labelled = !listing.flat;
@@ -142,7 +150,8 @@ OpenedData open_images(const fs::path& folder, const std::vector<fs::path>& entr
         opened.test = pictures(std::move(held), options, test);
         opened.train = pictures(std::move(listing), options, train);
     } else {
-        opened = set_apart("images", pictures(std::move(listing), options, train.empty() ? folder : train), options, true);
+        opened = set_apart("images", pictures(std::move(listing), options, train.empty() ? folder : train),
+                           options, true);
         opened.labelled = labelled;
     }
     return opened;
@@ -151,21 +160,24 @@ OpenedData open_images(const fs::path& folder, const std::vector<fs::path>& entr
 OpenedData open_file(const fs::path& file, const OpenOptions& options) {
     const std::string name = file.filename().string();
     if (file.extension() == ".bin")
-        return set_apart("CIFAR-10", read_cifar({file}, read_cifar_classes(file.parent_path() / "batches.meta.txt")), options,
-                         true);
+        return set_apart("CIFAR-10",
+                         read_cifar({file}, read_cifar_classes(file.parent_path() / "batches.meta.txt")),
+                         options, true);
     const size_t images = name.find("images-idx3");
     check(images != std::string::npos, "data", file.string(),
           ": a single file must be a CIFAR-10 .bin or an IDX file named *images-idx3*");
     std::string labels = name;
     labels.replace(images, 11, "labels-idx1");
-    check(fs::exists(file.parent_path() / labels), "data", file.string(), ": the labels are missing: ", labels);
+    check(fs::exists(file.parent_path() / labels), "data", file.string(),
+          ": the labels are missing: ", labels);
     return set_apart("IDX", read_idx_dataset({file, file.parent_path() / labels}), options, false);
 }
 
 OpenedData open_folder(const fs::path& folder, const OpenOptions& options) {
     std::error_code error;
     std::vector<fs::path> entries, batches;
-    for (fs::directory_iterator it(folder, error); !error && it != fs::directory_iterator(); it.increment(error)) {
+    for (fs::directory_iterator it(folder, error); !error && it != fs::directory_iterator();
+         it.increment(error)) {
         const std::string name = it->path().filename().string();
         entries.push_back(it->path());
         if (name.starts_with("data_batch_") && name.ends_with(".bin")) batches.push_back(it->path());
@@ -173,11 +185,14 @@ OpenedData open_folder(const fs::path& folder, const OpenOptions& options) {
     check(!error, "data", folder.string(), ": cannot list: ", error.message());
     std::sort(entries.begin(), entries.end());
     std::sort(batches.begin(), batches.end());
-    if (!batches.empty() || fs::exists(folder / "test_batch.bin")) return open_cifar(folder, batches, options);
-    if (fs::exists(folder / "cifar-10-batches-bin")) return open_folder(folder / "cifar-10-batches-bin", options);
+    if (!batches.empty() || fs::exists(folder / "test_batch.bin"))
+        return open_cifar(folder, batches, options);
+    if (fs::exists(folder / "cifar-10-batches-bin"))
+        return open_folder(folder / "cifar-10-batches-bin", options);
     const bool idx = std::any_of(entries.begin(), entries.end(), [](const fs::path& entry) {
         const std::string name = entry.filename().string();
-        return (name.starts_with("train-") || name.starts_with("t10k-")) && name.find("-idx") != std::string::npos;
+        return (name.starts_with("train-") || name.starts_with("t10k-")) &&
+               name.find("-idx") != std::string::npos;
     });
     return idx ? open_idx(folder, options) : open_images(folder, entries, options);
 }
@@ -188,9 +203,11 @@ OpenedData open_dataset(const std::string& path, const OpenOptions& options) {
     if (path.empty() || path == "drawn") {
         const int64_t size = options.image_size > 0 ? options.image_size : 32;
         const auto draw = [&](int64_t count, Split split) {
-            return convert(preload(DrawnDataSet(count, split, options.seed, size), "drawn"), options, "drawn");
+            return convert(preload(DrawnDataSet(count, split, options.seed, size), "drawn"), options,
+                           "drawn");
         };
-        return {"drawn", draw(options.drawn_train, Split::train), draw(options.drawn_test, Split::test), true, true};
+        return {"drawn", draw(options.drawn_train, Split::train), draw(options.drawn_test, Split::test), true,
+                true};
     }
     std::error_code error;
     const fs::file_status status = fs::status(path, error);

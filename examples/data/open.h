@@ -17,16 +17,16 @@ struct OpenOptions {
 };
 
 struct OpenedData {
-    std::string kind;   // "drawn", "CIFAR-10", "IDX", "images"
+    std::string kind;  // "drawn", "CIFAR-10", "IDX", "images"
     DataSetPtr train;
-    DataSetPtr test;    // null where nothing could be set apart (one flat folder of one picture)
-    bool flip = true;   // whether a mirrored picture keeps its class (not so for digits)
+    DataSetPtr test;       // null where nothing could be set apart (one flat folder of one picture)
+    bool flip = true;      // whether a mirrored picture keeps its class (not so for digits)
     bool labelled = true;  // false for a flat folder of pictures
 };
 
-// "" or "drawn": the drawn data set. Otherwise a folder with CIFAR-10 .bin files, with IDX files (plain or .gz), with
-// train/ and test|val|valid|validation/ folders of classes, with class folders, or with pictures; or one .bin or IDX
-// images file. Throws one clear Error that says what was looked for and found.
+// "" or "drawn": the drawn data set. Otherwise a folder with CIFAR-10 .bin files, with IDX files (plain or
+// .gz), with train/ and test|val|valid|validation/ folders of classes, with class folders, or with pictures;
+// or one .bin or IDX images file. Throws one clear Error that says what was looked for and found.
 OpenedData open_dataset(const std::string& path, const OpenOptions& options = {});
 
 }  // namespace demi::data

@@ -14,7 +14,8 @@ struct Planes {
 
     Planes() = default;
     Planes(int64_t planes, int64_t rows, int64_t columns)
-        : channels(planes), height(rows), width(columns), values(static_cast<size_t>(planes * rows * columns)) {}
+        : channels(planes), height(rows), width(columns),
+          values(static_cast<size_t>(planes * rows * columns)) {}
 
     int64_t area() const { return height * width; }
     float* plane(int64_t c) { return values.data() + c * area(); }

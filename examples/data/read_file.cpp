@@ -21,7 +21,8 @@ std::vector<uint8_t> read_file(const fs::path& path, int64_t max_bytes) {
     check(fs::is_regular_file(status), "data", path.string(), ": not a regular file");
     const auto size = static_cast<int64_t>(fs::file_size(path, error));
     check(!error, "data", path.string(), ": ", error.message());
-    check(size <= max_bytes, "data", path.string(), ": at most ", max_bytes, " bytes are read, the file has ", size);
+    check(size <= max_bytes, "data", path.string(), ": at most ", max_bytes, " bytes are read, the file has ",
+          size);
     std::ifstream in(path, std::ios::binary);
     check(in.is_open(), "data", path.string(), ": cannot open: ", std::strerror(errno));
     std::vector<uint8_t> bytes(static_cast<size_t>(size));
@@ -56,7 +57,8 @@ std::vector<uint8_t> read_file_or_gz(const fs::path& path, int64_t max_bytes) {
     int result = Z_OK;
     while (result != Z_STREAM_END) {
         const size_t done = bytes.size();
-        check(static_cast<int64_t>(done) < max_bytes, "data", path.string(), ": unpacks to more than ", max_bytes, " bytes");
+        check(static_cast<int64_t>(done) < max_bytes, "data", path.string(), ": unpacks to more than ",
+              max_bytes, " bytes");
         bytes.resize(std::min(std::max<size_t>(done * 2, size_t{1} << 16), static_cast<size_t>(max_bytes)));
         z.next_out = bytes.data() + done;
         z.avail_out = static_cast<uInt>(std::min<size_t>(bytes.size() - done, size_t{1} << 30));

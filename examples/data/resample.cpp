@@ -33,7 +33,8 @@ struct Taps {
         std::vector<double> row(static_cast<size_t>(count));
         for (int64_t i = 0; i < to; ++i) {
             const double center = (static_cast<double>(i) + 0.5) * ratio;
-            const auto begin = std::clamp(static_cast<int64_t>(std::floor(center - reach + 0.5)), int64_t{0}, from - count);
+            const auto begin =
+                std::clamp(static_cast<int64_t>(std::floor(center - reach + 0.5)), int64_t{0}, from - count);
             double sum = 0;
             for (int64_t k = 0; k < count; ++k) {
                 const double x = (static_cast<double>(begin + k) + 0.5 - center) / stretch;
@@ -43,7 +44,8 @@ struct Taps {
             }
             first[static_cast<size_t>(i)] = begin;
             for (int64_t k = 0; k < count; ++k)
-                weights[static_cast<size_t>(i * count + k)] = static_cast<float>(row[static_cast<size_t>(k)] / sum);
+                weights[static_cast<size_t>(i * count + k)] =
+                    static_cast<float>(row[static_cast<size_t>(k)] / sum);
         }
     }
 };
@@ -51,11 +53,12 @@ struct Taps {
 }  // namespace
 
 Planes resample(const Image& image, Box box, int64_t height, int64_t width, Filter filter) {
-    check(height > 0 && width > 0, "data", "an image must be resized to at least one pixel, got ", height, "x", width);
-    check(box.height > 0 && box.width > 0 && box.top >= 0 && box.left >= 0 && box.top + box.height <= image.height &&
-              box.left + box.width <= image.width,
-          "data", "crop ", box.height, "x", box.width, " at ", box.top, ",", box.left, " must lie inside the image of ",
-          image.height, "x", image.width);
+    check(height > 0 && width > 0, "data", "an image must be resized to at least one pixel, got ", height,
+          "x", width);
+    check(box.height > 0 && box.width > 0 && box.top >= 0 && box.left >= 0 &&
+              box.top + box.height <= image.height && box.left + box.width <= image.width,
+          "data", "crop ", box.height, "x", box.width, " at ", box.top, ",", box.left,
+          " must lie inside the image of ", image.height, "x", image.width);
     const Taps across(box.width, width, filter);
     const Taps down(box.height, height, filter);
     const int64_t channels = image.channels;
@@ -63,7 +66,8 @@ Planes resample(const Image& image, Box box, int64_t height, int64_t width, Filt
     Planes out(channels, height, width);
     for (int64_t c = 0; c < channels; ++c) {
         for (int64_t y = 0; y < box.height; ++y) {
-            const uint8_t* source = image.pixels.data() + ((box.top + y) * image.width + box.left) * channels + c;
+            const uint8_t* source =
+                image.pixels.data() + ((box.top + y) * image.width + box.left) * channels + c;
             for (int64_t x = 0; x < width; ++x) {
                 const float* w = across.weights.data() + x * across.count;
                 const uint8_t* p = source + across.first[static_cast<size_t>(x)] * channels;

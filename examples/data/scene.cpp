@@ -120,7 +120,8 @@ Image draw_scene(int64_t figure, int64_t size, KeyedRng& rng) {
     const float pixel = 2.0f / static_cast<float>(size);
     for (int64_t y = 0; y < size; ++y) {
         for (int64_t x = 0; x < size; ++x) {
-            const Point p{(static_cast<float>(x) + 0.5f) * pixel - 1, (static_cast<float>(y) + 0.5f) * pixel - 1};
+            const Point p{(static_cast<float>(x) + 0.5f) * pixel - 1,
+                          (static_cast<float>(y) + 0.5f) * pixel - 1};
             Rgb c = ground.at(p);
             for (const Distractor& d : distractors)
                 c = mix(c, d.color, d.opacity * coverage(d.distance(p), pixel));

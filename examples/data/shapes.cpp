@@ -65,22 +65,22 @@ const std::vector<std::string>& figure_names() {
 
 float figure_distance(int64_t figure, Point p, float variant) {
     switch (figure) {
-        case 0: return length(p) - 0.85f;
-        case 1: return std::fabs(length(p) - 0.68f) - (0.14f + 0.1f * variant);
-        case 2: return box(p, 0.74f, 0.74f);
-        case 3: return regular_polygon(p, 3.0f, 0.52f);
-        case 4: return star(p, 0.34f + 0.06f * variant);
-        case 5: {
-            const float arm = 0.16f + 0.08f * variant;
-            return std::min(box(p, 0.92f, arm), box(p, arm, 0.92f));
-        }
-        case 6: {
-            const Point bite{p.x - 0.34f - 0.12f * variant, p.y};
-            return std::max(length(p) - 0.9f, 0.74f - length(bite));
-        }
-        case 7: return stripes(p, 0.5f + 0.1f * variant);
-        case 8: return checker(p, 0.46f + 0.1f * variant);
-        default: return spiral(p, 0.5f + 0.08f * variant, variant < 0.5f);
+    case 0: return length(p) - 0.85f;
+    case 1: return std::fabs(length(p) - 0.68f) - (0.14f + 0.1f * variant);
+    case 2: return box(p, 0.74f, 0.74f);
+    case 3: return regular_polygon(p, 3.0f, 0.52f);
+    case 4: return star(p, 0.34f + 0.06f * variant);
+    case 5: {
+        const float arm = 0.16f + 0.08f * variant;
+        return std::min(box(p, 0.92f, arm), box(p, arm, 0.92f));
+    }
+    case 6: {
+        const Point bite{p.x - 0.34f - 0.12f * variant, p.y};
+        return std::max(length(p) - 0.9f, 0.74f - length(bite));
+    }
+    case 7: return stripes(p, 0.5f + 0.1f * variant);
+    case 8: return checker(p, 0.46f + 0.1f * variant);
+    default: return spiral(p, 0.5f + 0.08f * variant, variant < 0.5f);
     }
 }
 

@@ -54,6 +54,8 @@ void normalize(const Planes& planes, const ChannelStats& stats, float* out) {
     }
 }
 
-void normalize(const Image& image, const ChannelStats& stats, float* out) { normalize(to_planes(image), stats, out); }
+void normalize(const Image& image, const ChannelStats& stats, float* out) {
+    normalize(to_planes(image), stats, out);
+}
 
 }  // namespace demi::data

@@ -13,8 +13,8 @@ struct ChannelStats {
     std::array<float, 3> std{0.25f, 0.25f, 0.25f};
 };
 
-// Exact sums of bytes over at most `limit` images spread over the set: the same for any number of threads. A channel
-// that never changes gets a standard deviation of 1/255, so nothing divides by zero.
+// Exact sums of bytes over at most `limit` images spread over the set: the same for any number of threads. A
+// channel that never changes gets a standard deviation of 1/255, so nothing divides by zero.
 ChannelStats channel_stats(const DataSet& data, int64_t limit = 10000);
 
 // out[c, y, x] = (value - mean[c]) / std[c]; out has room for the whole picture.

@@ -12,17 +12,17 @@ namespace demi::data {
 StoredDataSet::StoredDataSet(Stored content, const std::string& source) : content_(std::move(content)) {
     const auto classes = static_cast<int64_t>(content_.classes.size());
     const int64_t image = content_.height * content_.width * content_.channels;
-    check(image > 0, "data", source, ": images need at least one pixel, got ", content_.height, "x", content_.width,
-          "x", content_.channels);
-    check(checked_mul(image, size(), "data") == static_cast<int64_t>(content_.pixels.size()), "data", source, ": ",
-          size(), " labels need ", image * size(), " bytes of images, got ", content_.pixels.size());
+    check(image > 0, "data", source, ": images need at least one pixel, got ", content_.height, "x",
+          content_.width, "x", content_.channels);
+    check(checked_mul(image, size(), "data") == static_cast<int64_t>(content_.pixels.size()), "data", source,
+          ": ", size(), " labels need ", image * size(), " bytes of images, got ", content_.pixels.size());
     check(size() > 0, "data", source, ": no images");
     Hash hash;
     hash.add(content_.height).add(content_.width).add(content_.channels);
     for (int64_t i = 0; i < size(); ++i) {
         const int64_t y = content_.labels[static_cast<size_t>(i)];
-        check(y >= 0 && y < classes, "data", source, ": label ", y, " of image ", i, " is out of range [0, ", classes,
-              ")");
+        check(y >= 0 && y < classes, "data", source, ": label ", y, " of image ", i, " is out of range [0, ",
+              classes, ")");
         hash.add(y);
     }
     for (const std::string& name : content_.classes) hash.add(name);
@@ -61,11 +61,13 @@ namespace {
 
 class Subset final : public DataSet {
   public:
-    Subset(DataSetPtr from, std::vector<int64_t> positions) : from_(std::move(from)), positions_(std::move(positions)) {
+    Subset(DataSetPtr from, std::vector<int64_t> positions)
+        : from_(std::move(from)), positions_(std::move(positions)) {
         Hash hash;
         hash.add(static_cast<int64_t>(from_->fingerprint()));
         for (const int64_t p : positions_) {
-            check(p >= 0 && p < from_->size(), "data", "position ", p, " is out of range [0, ", from_->size(), ")");
+            check(p >= 0 && p < from_->size(), "data", "position ", p, " is out of range [0, ", from_->size(),
+                  ")");
             hash.add(p);
         }
         fingerprint_ = hash.value();
@@ -98,7 +100,8 @@ DataSetPtr subset(DataSetPtr from, std::vector<int64_t> positions) {
 }
 
 Halves split_off(const DataSetPtr& all, double test_fraction, uint64_t seed) {
-    check(test_fraction >= 0 && test_fraction < 1, "data", "test fraction must be in [0, 1), got ", test_fraction);
+    check(test_fraction >= 0 && test_fraction < 1, "data", "test fraction must be in [0, 1), got ",
+          test_fraction);
     std::vector<std::vector<int64_t>> by_class(all->classes().size());
     for (int64_t i = 0; i < all->size(); ++i) by_class[static_cast<size_t>(all->label(i))].push_back(i);
     std::vector<int64_t> train, test;
@@ -116,7 +119,8 @@ Halves split_off(const DataSetPtr& all, double test_fraction, uint64_t seed) {
     }
     std::sort(train.begin(), train.end());
     std::sort(test.begin(), test.end());
-    check(test_fraction == 0 || !test.empty(), "data", "too few images to set some apart for testing: ", all->size());
+    check(test_fraction == 0 || !test.empty(), "data",
+          "too few images to set some apart for testing: ", all->size());
     return {subset(all, std::move(train)), subset(all, std::move(test))};
 }
 

@@ -16,7 +16,8 @@ struct Stored {
 
 class StoredDataSet final : public DataSet {
   public:
-    // Throws where sizes do not agree or a label is outside the classes; `source` names the file in the message.
+    // Throws where sizes do not agree or a label is outside the classes; `source` names the file in the
+    // message.
     StoredDataSet(Stored content, const std::string& source);
 
     int64_t size() const override { return static_cast<int64_t>(content_.labels.size()); }
@@ -39,8 +40,8 @@ DataSetPtr preload(const DataSet& from, const std::string& source);
 // The samples with the given positions, in that order; shares `from`.
 DataSetPtr subset(DataSetPtr from, std::vector<int64_t> positions);
 
-// A share of the samples, drawn from every class by a keyed shuffle, set apart: {train, test}. Every class with two
-// or more samples keeps at least one on either side.
+// A share of the samples, drawn from every class by a keyed shuffle, set apart: {train, test}. Every class
+// with two or more samples keeps at least one on either side.
 struct Halves {
     DataSetPtr train, test;
 };
