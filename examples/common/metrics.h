@@ -16,7 +16,7 @@
 namespace demi::examples {
 
 class MetricsWriter {
-public:
+  public:
     // Starts an empty file.
     explicit MetricsWriter(std::string path);
     // Keeps the lines up to and including `resumed_step`, drops the rest and a torn last line, and appends
@@ -31,7 +31,7 @@ public:
     void write(const Record& record);
     void sync();  // to the disk
 
-private:
+  private:
     std::string path_;
     int fd_ = -1;
     int64_t size_ = 0;

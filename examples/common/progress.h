@@ -19,7 +19,7 @@ struct ProgressOptions {
 };
 
 class Progress {
-public:
+  public:
     explicit Progress(const ProgressOptions& options = {});
     ~Progress();  // finish()
     Progress(const Progress&) = delete;
@@ -43,7 +43,7 @@ public:
     double seconds() const;                                          // since construction
     bool on_terminal() const { return terminal_; }
 
-private:
+  private:
     using Clock = std::chrono::steady_clock;
 
     void measure(const ProgressState& state, Clock::time_point now);

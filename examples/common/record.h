@@ -16,11 +16,10 @@ namespace demi::examples {
 using Value = std::variant<bool, int64_t, double, std::string>;
 
 class Record {
-public:
+  public:
     // Adds a field, or replaces the one of that name in its place. float, double, bool, integers and text are
     // taken.
-    template <class T>
-    Record& add(std::string key, const T& value) {
+    template <class T> Record& add(std::string key, const T& value) {
         if constexpr (std::is_same_v<T, bool>)
             return set(std::move(key), Value(value));
         else if constexpr (std::is_same_v<T, float>)
@@ -43,7 +42,7 @@ public:
     bool empty() const { return fields_.empty(); }
     bool operator==(const Record&) const = default;
 
-private:
+  private:
     Record& set(std::string key, Value value);
     static double short_double(float value);  // the double nearest to the float's shortest decimal text
 

@@ -19,7 +19,7 @@ struct RunConfig {
 };
 
 class RunFolder {
-public:
+  public:
     // Creates `path` where it is missing, locks it against a second process and writes config.json.
     //   fresh      an Error when the folder already holds a run
     //   resume     an Error when it holds none, or one of another program or with other options (they are
@@ -33,7 +33,7 @@ public:
     const std::string& path() const { return path_; }
     std::string file(const std::string& name) const { return path_ + "/" + name; }
 
-private:
+  private:
     std::string path_;
     int lock_ = -1;
 };

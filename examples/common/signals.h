@@ -10,7 +10,7 @@ namespace demi::examples {
 
 // Handles SIGINT and SIGTERM while it lives and puts the earlier handlers back afterwards. One at a time.
 class StopSignals {
-public:
+  public:
     StopSignals();
     ~StopSignals();
     StopSignals(const StopSignals&) = delete;

@@ -22,8 +22,7 @@ struct TemporaryFolder {
 };
 
 // The text of the Error that fn throws; empty when it throws none.
-template <class Fn>
-std::string error_of(Fn fn) {
+template <class Fn> std::string error_of(Fn fn) {
     try {
         fn();
     } catch (const std::exception& error) {

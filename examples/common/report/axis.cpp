@@ -52,7 +52,7 @@ Axis log_axis(double low, double high) {
     const int first = static_cast<int>(std::floor(std::log10(axis.low)));
     const int last = static_cast<int>(std::ceil(std::log10(axis.high)));
     const int every = std::max(1, (last - first) / 6);
-    const bool between = last - first <= 2;
+    const bool between = axis.high / axis.low < 300;
     for (int e = first; e <= last; e += every)
         for (const double factor : {1.0, 2.0, 5.0}) {
             const double tick = factor * std::pow(10, e);

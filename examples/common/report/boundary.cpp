@@ -31,6 +31,10 @@ BoundaryRow total_of(const std::vector<BoundaryRow>& rows) {
     return sum;
 }
 
+std::string magnitude(double value) {
+    return value >= 1000 && value < 1e7 ? grouped(std::llround(value)) : significant(value, 3);
+}
+
 // Where amax lies between the least subnormal and the largest finite half.
 void add_gauge(std::string& out, double amax) {
     const double exponent = amax > 0 ? std::log2(amax) : kLow;
@@ -66,7 +70,7 @@ void add_row(std::string& out, const BoundaryRow& r, bool new_site) {
     add_count(out, r.nan, r.elements, true);
     add_count(out, r.to_zero, r.elements, false);
     add_count(out, r.subnormal, r.elements, false);
-    out += "<td class=num>" + significant(r.amax, 3) + "</td>";
+    out += "<td class=num>" + magnitude(r.amax) + "</td>";
     add_gauge(out, r.amax);
     out += "</tr>";
 }
@@ -77,7 +81,7 @@ std::string summary(const BoundaryRow& sum) {
            " became infinite, " + grouped(sum.nan) + " were NaN, " +
            percent(share(sum.to_zero, sum.elements)) + " were flushed to zero and " +
            percent(share(sum.subnormal, sum.elements)) +
-           " kept fewer bits as subnormals. The largest magnitude was " + significant(sum.amax, 4) + ", " +
+           " kept fewer bits as subnormals. The largest magnitude was " + magnitude(sum.amax) + ", " +
            percent(sum.amax / kHalfMax) + " of what fp16 can hold.";
 }
 

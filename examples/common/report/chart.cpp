@@ -12,7 +12,7 @@ namespace demi::examples::report {
 namespace {
 
 // The picture's own units; about one to a CSS pixel, so that text keeps its size.
-constexpr double kWidth = 440, kHeight = 236, kLeft = 50, kRight = 430, kTop = 10, kBottom = 200;
+constexpr double kWidth = 440, kHeight = 236, kLeft = 50, kRight = 424, kTop = 10, kBottom = 200;
 
 std::string unit(double value) {
     char text[32];

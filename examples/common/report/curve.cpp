@@ -11,19 +11,25 @@ namespace {
 
 constexpr size_t kPoints = 240;
 
-// Running mean with weights that fall off over a fiftieth of the series; starts unbiased and steps over gaps.
-std::vector<double> smoothed(const std::vector<double>& y) {
-    const double keep = 1 - 1 / std::max(2.0, static_cast<double>(y.size()) / 50);
-    double sum = 0, weight = 0;
-    std::vector<double> out;
+// Mean over a window around each value, which steps over gaps and is cut off at the ends.
+std::vector<double> window_mean(const std::vector<double>& y, size_t radius) {
+    std::vector<double> sums{0}, counts{0};
     for (const double v : y) {
-        if (std::isfinite(v)) {
-            sum = sum * keep + v;
-            weight = weight * keep + 1;
-        }
-        out.push_back(std::isfinite(v) ? sum / weight : v);
+        sums.push_back(sums.back() + (std::isfinite(v) ? v : 0));
+        counts.push_back(counts.back() + (std::isfinite(v) ? 1 : 0));
+    }
+    std::vector<double> out;
+    for (size_t i = 0; i < y.size(); ++i) {
+        const size_t first = i - std::min(i, radius), last = std::min(i + radius + 1, y.size());
+        out.push_back(std::isfinite(y[i]) ? (sums[last] - sums[first]) / (counts[last] - counts[first]) : y[i]);
     }
     return out;
+}
+
+// Twice, so that the weights fall off towards the ends of the window.
+std::vector<double> smoothed(const std::vector<double>& y) {
+    const size_t radius = std::max<size_t>(1, y.size() / 80);
+    return window_mean(window_mean(y, radius), radius);
 }
 
 // Calls fn(first, last) for each of at most kPoints stretches.

@@ -14,9 +14,13 @@ constexpr int kPixels = 96;  // keeps the file small; pictures are shown at abou
 
 double rank(const Sample& s) { return std::isfinite(s.confidence) ? s.confidence : 0; }
 
+std::string sureness(const Sample& s) {
+    return std::isfinite(s.confidence) ? significant(std::floor(s.confidence * 100 + 0.5), 3) + " %" : "–";
+}
+
 void add_sample(std::string& out, const Sample& s) {
     const bool right = s.correct();
-    out += "<figure class=sample title=\"" + html_escape(s.name) + "\">";
+    out += "<figure class=sample title=\"" + html_escape(s.name) + "\"><div>";
     if (!s.picture.empty()) {
         const bool coarse = std::max(s.picture.width, s.picture.height) <= 64;
         out += std::string("<img") + (coarse ? " class=coarse" : "") + " alt=\"" + html_escape(s.truth) +
@@ -25,10 +29,10 @@ void add_sample(std::string& out, const Sample& s) {
     char bar[64];
     std::snprintf(bar, sizeof bar, "<i class=%s style=\"--w:%.3f\"></i>", right ? "hit" : "miss",
                   std::clamp(rank(s), 0.0, 1.0));
-    out += std::string(bar) + "<figcaption>";
-    out += (right ? "<b class=good><span>✓</span> " : "<b class=bad><span>✗</span> ") +
-           html_escape(s.predicted) + "</b> <small>" + percent(s.confidence) + "</small>";
-    if (!right) out += "<br><span class=soft>is " + html_escape(s.truth) + "</span>";
+    out += "<small>" + sureness(s) + "</small></div>" + bar +
+           "<figcaption><p><b class=" + (right ? "good>✓ " : "bad>✗ ") + html_escape(s.predicted) +
+           "</b></p>";
+    if (!right) out += "<p class=soft>is " + html_escape(s.truth) + "</p>";
     out += "</figcaption></figure>";
 }
 
@@ -50,7 +54,7 @@ void add_samples(std::string& out, const Report& report) {
     std::stable_sort(right.begin(), right.end(), [](auto* a, auto* b) { return rank(*a) < rank(*b); });
     begin_section(
         out, "pictures", "Pictures",
-        "What the model said, how sure it was, and below it what the picture shows where that differs.");
+        "What the model said and how sure it was; below it, where that differs, what the picture shows.");
     add_grid(out, wrong, kMostMistakes, "Mistakes, the most confident first");
     if (wrong.empty()) out += "<p class=soft>No mistakes among the pictures looked at.</p>";
     add_grid(out, right, kMostRight, "Right, but barely");

@@ -23,15 +23,16 @@ font-weight:500;letter-spacing:0}
 h1{margin:.15em 0 0;font-size:clamp(1.5rem,4vw,2.2rem);line-height:1.2;letter-spacing:-.015em;overflow-wrap:anywhere}
 h2{margin:0 0 .3em;font-size:1.35rem;letter-spacing:-.01em}
 h3{margin:0;font-size:.95rem}
-.subtitle,.intro{margin:.3em 0 0;color:var(--soft);max-width:75ch;overflow-wrap:anywhere}
+.subtitle,.intro{margin:.3em 0 0;color:var(--soft);max-width:90ch;overflow-wrap:anywhere}
 .intro{margin-bottom:1em}
 .note{margin:1em 0 0;padding:.6em .9em;border-left:4px solid var(--bad);background:var(--card);border-radius:4px;overflow-wrap:anywhere}
 .note span,.bad{color:var(--bad)}.good{color:var(--good)}.warn{color:var(--bad)}.soft{color:var(--soft)}
-small{font-size:.82em;color:var(--soft);font-weight:400}
+small{white-space:nowrap;font-size:.82em;color:var(--soft);font-weight:400}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;list-style:none;margin:22px 0 0;padding:0}
 .tiles li,.card{background:var(--card);border:1px solid var(--line);border-radius:10px}
 .tiles li{padding:12px 16px;display:flex;flex-direction:column;min-width:0}
 .tiles span{color:var(--soft);font-size:.85rem}
+.tiles small{white-space:normal}
 .tiles b{font-size:1.65rem;line-height:1.25;letter-spacing:-.02em;overflow-wrap:anywhere}
 .tiles li:first-child b{color:var(--accent)}
 nav{position:sticky;top:0;z-index:5;display:flex;gap:4px;overflow-x:auto;margin-top:18px;padding-top:8px;padding-bottom:8px;
@@ -58,7 +59,7 @@ border-top:3px solid var(--c)}
 .legend .s1::before,.legend .s3::before{border-top-style:dashed}
 .legend .s2::before,.legend .s5::before{border-top-style:dotted}
 .plot{position:relative}
-svg{display:block;width:100%;height:auto;touch-action:pan-y}
+svg{display:block;overflow:visible;width:100%;height:auto;touch-action:pan-y}
 svg.off{display:none}
 .grid path{stroke:var(--line);stroke-width:1}
 .ticks{fill:var(--soft);font-size:11px}
@@ -88,7 +89,7 @@ th{text-align:left;font-weight:600}
 .confusion tbody th{font-weight:500;padding-right:.6em;white-space:nowrap;max-width:12em;overflow:hidden;text-overflow:ellipsis;
 position:sticky;left:0;background:var(--card)}
 .confusion thead th{vertical-align:bottom;text-align:center;font-weight:500}
-.confusion thead span{writing-mode:vertical-rl;transform:rotate(180deg);max-height:9em;overflow:hidden;white-space:nowrap;
+.confusion thead span{writing-mode:vertical-rl;transform:rotate(180deg);max-height:7.5em;overflow:hidden;white-space:nowrap;
 text-overflow:ellipsis}
 .matrix img{width:100%;max-width:480px;image-rendering:pixelated;border:1px solid var(--line)}
 .matrix figcaption{color:var(--soft);font-size:.85rem}
@@ -108,16 +109,24 @@ i.hit{--b:var(--s0)}i.miss{--b:var(--s1)}i.other{--b:var(--s2)}
 .sample img{display:block;width:100%;aspect-ratio:1;object-fit:contain;background:var(--track)}
 .coarse,.coarse div{image-rendering:pixelated}
 .sample i{display:block;height:4px;border-radius:0}
-.sample figcaption{padding:5px 8px 7px;overflow-wrap:anywhere}
+.sample figcaption{padding:5px 8px 7px}
+.sample p{margin:0;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
+.sample div{position:relative}
+.sample small{position:absolute;right:4px;bottom:4px;padding:0 .4em;border-radius:.7em;background:rgba(10,14,20,.72);color:#fff}
+.coarse,.coarse div{image-rendering:pixelated}
+.sample i{display:block;height:4px;border-radius:0}
+.sample figcaption{padding:5px 8px 7px}
+.sample p{display:flex;justify-content:space-between;gap:.4em;margin:0;white-space:nowrap}
+.sample b,.sample p+p{overflow:hidden;text-overflow:ellipsis}.sample p+p{display:block}
 .mix,.only{display:inline-flex;align-items:center;gap:.5em;margin-bottom:.8em;color:var(--soft);font-size:.9rem}
 [hidden]{display:none!important}
 input{accent-color:var(--accent)}
 .allmaps{display:grid;gap:12px}
 .pairmaps{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,270px),1fr));gap:12px}
-.maps{display:grid;grid-template-columns:repeat(auto-fill,minmax(104px,1fr));gap:10px}
-.pairmaps .maps{grid-template-columns:1fr 1fr}
+.maps{display:grid;grid-template-columns:repeat(auto-fit,minmax(104px,1fr));gap:10px}
+.maps figure{max-width:150px}
+.pairmaps .maps{grid-template-columns:1fr 1fr}.pairmaps figure{max-width:none}
 .maps div{aspect-ratio:var(--r);background:var(--track) var(--p) center/100% 100%;border-radius:5px;overflow:hidden;position:relative}
-.maps .heat{filter:none;background-blend-mode:normal}
 .maps img{position:absolute;inset:0;width:100%;height:100%}
 .heat img{opacity:var(--mix,.7)}
 .plain img{image-rendering:pixelated}
@@ -146,7 +155,8 @@ dt{color:var(--soft)}dd{margin:0;text-align:right;overflow-wrap:anywhere;min-wid
 @media(max-width:900px){.two{grid-template-columns:minmax(0,1fr)}}
 @media(max-width:520px){header,main,nav{padding-left:14px;padding-right:14px}.card{padding:12px}.tall{padding:0}
 .tiles{grid-template-columns:1fr 1fr;gap:8px}.tiles b{font-size:1.35rem}.samples{grid-template-columns:repeat(3,1fr);gap:8px}
-.maps{grid-template-columns:repeat(3,1fr)}.confusion td{min-width:2.5em}}
+.maps{grid-template-columns:repeat(3,1fr)}.confusion td{min-width:2.5em}
+td.bar{min-width:0}td.bar i{width:2.6em;min-width:0}td.bar i.other,.classes .num{display:none}}
 @media(prefers-reduced-motion:reduce){html{scroll-behavior:auto}}
 @media print{nav,.mix,.only,button{display:none!important}.tall{max-height:none}.card,figure{break-inside:avoid}}
 )css";
