@@ -1,0 +1,24 @@
+#pragma once
+// Layer normalisation over the last dimension, with an optional affine map.
+//   forward   m = mean(x), r = 1 / sqrt(mean((x - m)^2) + eps), n = (x - m) * r, y = n * weight + bias
+//   backward  g = dy * weight, dx = r * (g - mean(g) - n * mean(g * n)), dweight = sum_rows dy * n, dbias = sum_rows dy
+// x [..., d], weight and bias [d] or undefined; any strides. Statistics and arithmetic in f32 (f64 for f64), y is
+// rounded once to x's dtype; weight and bias may have another dtype than x (f32 beside f16), and their gradients
+// have it too. Row sums run in an order that depends on the shape only. Tolerance f32: 2e-6 * |y| + 2e-6.
+#include <vector>
+
+#include "autograd/variable.h"
+
+namespace demi {
+
+inline constexpr double kLayernormEps = 1e-6;
+
+Variable layernorm(const Variable& x, const Variable& weight = {}, const Variable& bias = {},
+                   double eps = kLayernormEps);
+
+// One pass over a residual stream: {s, layernorm(s)} with s = x + residual, rounded to x's dtype.
+// residual has x's shape and dtype. The gradients of both outputs meet in one kernel.
+std::vector<Variable> add_layernorm(const Variable& x, const Variable& residual, const Variable& weight = {},
+                                    const Variable& bias = {}, double eps = kLayernormEps);
+
+}  // namespace demi

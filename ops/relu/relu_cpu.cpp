@@ -1,0 +1,24 @@
+#include <cmath>
+
+#include "ops/relu/relu_kernels.h"
+#include "ops/common/activation_isa.h"
+#include "runtime/isa.h"
+
+namespace demi {
+
+DEMI_ISA_TABLE(ActivationIsa, relu_isa)
+
+namespace {
+
+double value(double x) { return x < 0 ? 0 : x; }
+double slope(double x) { return x > 0 ? 1 : 0; }
+
+}  // namespace
+
+const ActivationKernels relu_cpu{
+    .forward = [](const Tensor& x, Tensor& y) { activation_forward(relu_isa(), value, x, y); },
+    .backward = [](const Tensor& x, const Tensor& dy,
+                   Tensor& dx) { activation_backward(relu_isa(), slope, x, dy, dx); },
+};
+
+}  // namespace demi
