@@ -1,6 +1,6 @@
 #pragma once
-// Internal: what the element-wise activations (gelu, silu, relu) share. Kernel contract: contiguous tensors of
-// one shape and dtype.
+// Internal: what the element-wise activations (gelu, silu, relu) share. Kernel contract: contiguous tensors
+// of one shape and dtype.
 #include "runtime/tensor.h"
 
 namespace demi {

@@ -6,11 +6,11 @@
 namespace demi::DEMI_ISA_NS {
 namespace {
 
-template <class Op, class T>
-void activation_value(const void* x_, void* y_, int64_t count) {
+template <class Op, class T> void activation_value(const void* x_, void* y_, int64_t count) {
     const T* x = static_cast<const T*>(x_);
     T* y = static_cast<T*>(y_);
-    for_lanes(count, DEMI_LANES { put(y + i, Op::value(get(x + i, n)), n); });
+    for_lanes(
+        count, DEMI_LANES { put(y + i, Op::value(get(x + i, n)), n); });
 }
 
 template <class Op, class T>
@@ -18,11 +18,11 @@ void activation_slope(const void* x_, const void* dy_, void* dx_, int64_t count)
     const T* x = static_cast<const T*>(x_);
     const T* dy = static_cast<const T*>(dy_);
     T* dx = static_cast<T*>(dx_);
-    for_lanes(count, DEMI_LANES { put(dx + i, get(dy + i, n) * Op::slope(get(x + i, n)), n); });
+    for_lanes(
+        count, DEMI_LANES { put(dx + i, get(dy + i, n) * Op::slope(get(x + i, n)), n); });
 }
 
-template <class Op>
-constexpr ActivationIsa activation_table() {
+template <class Op> constexpr ActivationIsa activation_table() {
     return {{activation_value<Op, f16_t>, activation_value<Op, bf16_t>, activation_value<Op, float>},
             {activation_slope<Op, f16_t>, activation_slope<Op, bf16_t>, activation_slope<Op, float>}};
 }

@@ -3,8 +3,8 @@
 namespace demi {
 
 void check_float_operand(std::string_view op, std::string_view operand, const Tensor& tensor) {
-    check(tensor.defined() && is_float(tensor.dtype()), op, operand,
-          " must be a floating-point tensor: got ", describe(tensor));
+    check(tensor.defined() && is_float(tensor.dtype()), op, operand, " must be a floating-point tensor: got ",
+          describe(tensor));
 }
 
 void check_same_device(std::string_view op, std::string_view name_a, const Tensor& a, std::string_view name_b,
@@ -28,7 +28,7 @@ void check_same_shape(std::string_view op, std::string_view name_a, const Tensor
 void check_vector(std::string_view op, std::string_view operand, const Tensor& tensor, int64_t width,
                   const Tensor& x) {
     check(tensor.defined() && is_float(tensor.dtype()) && tensor.shape() == Shape{width}, op, operand,
-          " must be a float vector of shape (", width, "), the last size of x ", describe(x), ": got ",
+          " must be a float vector of shape ", Shape{width}, ", the last size of x ", describe(x), ": got ",
           describe(tensor));
     check_same_device(op, "x", x, operand, tensor);
 }

@@ -1,6 +1,6 @@
 #pragma once
-// Sums over rows straight to [width], in an order that depends on the shape only: fixed blocks of rows have partial
-// sums of their own, which are added in block order.
+// Sums over rows straight to [width], in an order that depends on the shape only: fixed blocks of rows have
+// partial sums of their own, which are added in block order.
 #include <vector>
 
 #include "ops/common/rows.h"
@@ -14,15 +14,15 @@ struct RowBlocks {
 };
 
 // fn(first row, rows, sums[k] ...) adds the rows' share to zeroed sums; outs[k] gets the totals.
-template <class T, size_t N, class F>
-void sum_rows(RowBlocks blocks, const std::array<T*, N>& outs, F&& fn) {
+template <class T, size_t N, class F> void sum_rows(RowBlocks blocks, const std::array<T*, N>& outs, F&& fn) {
     const int64_t width = blocks.width;
     // Padded, so that two blocks never share a cache line.
     const int64_t step = ceil_div(width, 16) * 16 + 16;
     std::vector<T> partial(static_cast<size_t>(step * static_cast<int64_t>(N) * blocks.count()));
     parallel_for(blocks.count(), [&](int64_t b) {
         std::array<T*, N> sums;
-        for (size_t k = 0; k < N; ++k) sums[k] = partial.data() + (b * static_cast<int64_t>(N) + static_cast<int64_t>(k)) * step;
+        for (size_t k = 0; k < N; ++k)
+            sums[k] = partial.data() + (b * static_cast<int64_t>(N) + static_cast<int64_t>(k)) * step;
         const int64_t begin = b * blocks.per_block();
         fn(begin, std::min(blocks.per_block(), blocks.rows - begin), sums);
     });

@@ -1,5 +1,6 @@
 #pragma once
-// Rows of contiguous tensors for the CPU's kernels: byte pointers by row, and tiles of rows cut from the shape.
+// Rows of contiguous tensors for the CPU's kernels: byte pointers by row, and tiles of rows cut from the
+// shape.
 #include <algorithm>
 
 #include "runtime/parallel.h"
@@ -40,8 +41,7 @@ inline int64_t rows_per_tile(int64_t width) {
 }
 
 // fn(first row, number of rows) for all tiles.
-template <class F>
-void parallel_rows(int64_t rows, int64_t width, F&& fn) {
+template <class F> void parallel_rows(int64_t rows, int64_t width, F&& fn) {
     parallel_ranges(rows, rows_per_tile(width), [&](int64_t begin, int64_t end) { fn(begin, end - begin); });
 }
 

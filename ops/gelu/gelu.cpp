@@ -1,8 +1,8 @@
 #include "ops/gelu/gelu.h"
 
 #include "autograd/record.h"
-#include "ops/gelu/gelu_kernels.h"
 #include "ops/common/operand.h"
+#include "ops/gelu/gelu_kernels.h"
 
 namespace demi {
 

@@ -39,8 +39,11 @@ struct Backward {
     std::string op;
 
     // {dx, dweight, dbias}
-    Tensors operator()(const Tensor& dy, const Tensor& dsum, bool want_x, bool want_weight, bool want_bias) const {
-        LayernormBackward call{x, weight, mean, rstd, dy.contiguous(), dsum.defined() ? dsum.contiguous() : Tensor(), {}, {}, {}};
+    Tensors operator()(const Tensor& dy, const Tensor& dsum, bool want_x, bool want_weight,
+                       bool want_bias) const {
+        LayernormBackward call{
+            x,  weight, mean, rstd, dy.contiguous(), dsum.defined() ? dsum.contiguous() : Tensor(),
+            {}, {},     {}};
         const Shape width{call.x.shape().back()};
         if (want_x) call.dx = Tensor::like(call.x);
         if (want_weight || want_bias) {
@@ -53,10 +56,15 @@ struct Backward {
     }
 };
 
-Backward backward_of(std::string_view op, const LayernormForward& call, const Tensor& normalised, const Variable& weight,
-                     const Variable& bias) {
-    return {normalised, call.weight, call.mean, call.rstd, weight.defined() ? weight.dtype() : DType::f32,
-            bias.defined() ? bias.dtype() : DType::f32, std::string(op)};
+Backward backward_of(std::string_view op, const LayernormForward& call, const Tensor& normalised,
+                     const Variable& weight, const Variable& bias) {
+    return {normalised,
+            call.weight,
+            call.mean,
+            call.rstd,
+            weight.defined() ? weight.dtype() : DType::f32,
+            bias.defined() ? bias.dtype() : DType::f32,
+            std::string(op)};
 }
 
 }  // namespace
@@ -64,10 +72,11 @@ Backward backward_of(std::string_view op, const LayernormForward& call, const Te
 Variable layernorm(const Variable& x, const Variable& weight, const Variable& bias, double eps) {
     LayernormForward call = prepare("layernorm", x, weight, bias, eps);
     if (call.x.numel() > 0) DEMI_SELECT(layernorm, x.device(), forward)(call);
-    return record("layernorm", {x, weight, bias}, call.y,
-                  [run = backward_of("layernorm", call, call.x, weight, bias)](const Tensor& dy, const Needs& needs) {
-                      return run(dy, Tensor(), needs[0], needs[1], needs[2]);
-                  });
+    return record(
+        "layernorm", {x, weight, bias}, call.y,
+        [run = backward_of("layernorm", call, call.x, weight, bias)](const Tensor& dy, const Needs& needs) {
+            return run(dy, Tensor(), needs[0], needs[1], needs[2]);
+        });
 }
 
 std::vector<Variable> add_layernorm(const Variable& x, const Variable& residual, const Variable& weight,
@@ -80,8 +89,8 @@ std::vector<Variable> add_layernorm(const Variable& x, const Variable& residual,
     call.sum = Tensor::like(call.x);
     if (call.x.numel() > 0) DEMI_SELECT(layernorm, x.device(), forward)(call);
     return record("add_layernorm", {x, residual, weight, bias}, Tensors{call.sum, call.y},
-                  [run = backward_of("add_layernorm", call, call.sum, weight, bias)](std::span<const Tensor> grads,
-                                                                                    const Needs& needs) -> Tensors {
+                  [run = backward_of("add_layernorm", call, call.sum, weight, bias)](
+                      std::span<const Tensor> grads, const Needs& needs) -> Tensors {
                       const bool want_x = needs[0] || needs[1];
                       if (!grads[1].defined()) return {grads[0], grads[0], Tensor(), Tensor()};
                       Tensors out = run(grads[1], grads[0], want_x, needs[2], needs[3]);

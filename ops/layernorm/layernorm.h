@@ -1,10 +1,12 @@
 #pragma once
 // Layer normalisation over the last dimension, with an optional affine map.
 //   forward   m = mean(x), r = 1 / sqrt(mean((x - m)^2) + eps), n = (x - m) * r, y = n * weight + bias
-//   backward  g = dy * weight, dx = r * (g - mean(g) - n * mean(g * n)), dweight = sum_rows dy * n, dbias = sum_rows dy
-// x [..., d], weight and bias [d] or undefined; any strides. Statistics and arithmetic in f32 (f64 for f64), y is
-// rounded once to x's dtype; weight and bias may have another dtype than x (f32 beside f16), and their gradients
-// have it too. Row sums run in an order that depends on the shape only. Tolerance f32: 2e-6 * |y| + 2e-6.
+//   backward  g = dy * weight, dx = r * (g - mean(g) - n * mean(g * n)), dweight = sum_rows dy * n, dbias =
+//   sum_rows dy
+// x [..., d], weight and bias [d] or undefined; any strides. Statistics and arithmetic in f32 (f64 for f64),
+// y is rounded once to x's dtype; weight and bias may have another dtype than x (f32 beside f16), and their
+// gradients have it too. Row sums run in an order that depends on the shape only. Tolerance f32: 2e-6 * |y| +
+// 2e-6.
 #include <vector>
 
 #include "autograd/variable.h"

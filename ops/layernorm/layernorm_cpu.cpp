@@ -13,8 +13,9 @@ DEMI_ISA_TABLE(LayernormIsa, layernorm_isa)
 
 namespace {
 
-void forward_f64(const double* x, const double* residual, const double* weight, const double* bias, double* sum,
-                 double* y, double* mean, double* rstd, int64_t rows, int64_t width, double eps) {
+void forward_f64(const double* x, const double* residual, const double* weight, const double* bias,
+                 double* sum, double* y, double* mean, double* rstd, int64_t rows, int64_t width,
+                 double eps) {
     for (int64_t r = 0; r < rows; ++r, x += width, y += width) {
         const double* in = x;
         if (residual != nullptr) {
@@ -32,8 +33,9 @@ void forward_f64(const double* x, const double* residual, const double* weight, 
     }
 }
 
-void backward_f64(const double* x, const double* dy, const double* dsum, const double* weight, const double* mean,
-                  const double* rstd, double* dx, double* dweight, double* dbias, int64_t rows, int64_t width) {
+void backward_f64(const double* x, const double* dy, const double* dsum, const double* weight,
+                  const double* mean, const double* rstd, double* dx, double* dweight, double* dbias,
+                  int64_t rows, int64_t width) {
     for (int64_t r = 0; r < rows; ++r, x += width, dy += width) {
         double sum_g = 0, sum_gn = 0;
         for (int64_t i = 0; i < width; ++i) {
@@ -48,7 +50,8 @@ void backward_f64(const double* x, const double* dy, const double* dsum, const d
         const double a = sum_g / static_cast<double>(width), b = sum_gn / static_cast<double>(width);
         for (int64_t i = 0; i < width; ++i) {
             const double normal = (x[i] - mean[r]) * rstd[r];
-            dx[r * width + i] = rstd[r] * (dy[i] * weight[i] - a - normal * b) + (dsum ? dsum[r * width + i] : 0.0);
+            dx[r * width + i] =
+                rstd[r] * (dy[i] * weight[i] - a - normal * b) + (dsum ? dsum[r * width + i] : 0.0);
         }
     }
 }
@@ -61,8 +64,7 @@ const T* parameter(const Tensor& tensor, T value, int64_t width, std::vector<T>&
     return constant.data();
 }
 
-template <class T>
-void forward_as(LayernormForward& c) {
+template <class T> void forward_as(LayernormForward& c) {
     const int64_t width = c.x.shape().back(), rows = c.x.numel() / width;
     std::vector<T> ones, zeros;
     const T* weight = parameter<T>(c.weight, 1, width, ones);
@@ -72,17 +74,16 @@ void forward_as(LayernormForward& c) {
     T *mean = c.mean.mutable_data<T>(), *rstd = c.rstd.mutable_data<T>();
     parallel_rows(rows, width, [&](int64_t r, int64_t count) {
         if constexpr (std::is_same_v<T, double>)
-            forward_f64(x.at<double>(r), residual.at<double>(r), weight, bias, sum.at<double>(r), y.at<double>(r), mean + r,
-                        rstd + r, count, width, c.eps);
+            forward_f64(x.at<double>(r), residual.at<double>(r), weight, bias, sum.at<double>(r),
+                        y.at<double>(r), mean + r, rstd + r, count, width, c.eps);
         else
-            layernorm_isa().forward[isa_index(c.x.dtype(), "layernorm")](x[r], residual[r], weight, bias, sum[r], y[r],
-                                                                        mean + r, rstd + r, count, width,
-                                                                        static_cast<float>(c.eps));
+            layernorm_isa().forward[isa_index(c.x.dtype(), "layernorm")](
+                x[r], residual[r], weight, bias, sum[r], y[r], mean + r, rstd + r, count, width,
+                static_cast<float>(c.eps));
     });
 }
 
-template <class T>
-void backward_as(LayernormBackward& c) {
+template <class T> void backward_as(LayernormBackward& c) {
     const int64_t width = c.x.shape().back(), rows = c.x.numel() / width;
     std::vector<T> ones;
     const T* weight = parameter<T>(c.weight, 1, width, ones);
@@ -102,8 +103,9 @@ void backward_as(LayernormBackward& c) {
         return;
     }
     const std::array<T*, 2> outs{c.dweight.mutable_data<T>(), c.dbias.mutable_data<T>()};
-    sum_rows(RowBlocks{rows, width}, outs,
-             [&](int64_t r, int64_t count, const std::array<T*, 2>& sums) { run(r, count, sums[0], sums[1]); });
+    sum_rows(RowBlocks{rows, width}, outs, [&](int64_t r, int64_t count, const std::array<T*, 2>& sums) {
+        run(r, count, sums[0], sums[1]);
+    });
 }
 
 void forward(LayernormForward& call) {

@@ -6,11 +6,12 @@ namespace demi {
 
 struct LayernormIsa {
     // residual and sum may be null together: then x is normalised as it is.
-    void (*forward[3])(const void* x, const void* residual, const float* weight, const float* bias, void* sum, void* y,
-                       float* mean, float* rstd, int64_t rows, int64_t width, float eps);
+    void (*forward[3])(const void* x, const void* residual, const float* weight, const float* bias, void* sum,
+                       void* y, float* mean, float* rstd, int64_t rows, int64_t width, float eps);
     // Adds to dweight and dbias (null: skipped); dx and dsum may be null.
-    void (*backward[3])(const void* x, const void* dy, const void* dsum, const float* weight, const float* mean,
-                        const float* rstd, void* dx, float* dweight, float* dbias, int64_t rows, int64_t width);
+    void (*backward[3])(const void* x, const void* dy, const void* dsum, const float* weight,
+                        const float* mean, const float* rstd, void* dx, float* dweight, float* dbias,
+                        int64_t rows, int64_t width);
 };
 
 }  // namespace demi

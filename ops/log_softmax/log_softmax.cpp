@@ -9,17 +9,19 @@ namespace demi {
 // The kernels work on the last dimension; another one is moved there and back.
 Variable log_softmax(const Variable& input, int dim) {
     check_float_operand("log_softmax", "x", input.value());
-    check(input.rank() >= 1, "log_softmax", "x must have at least one dimension: got ", describe(input.value()));
+    check(input.rank() >= 1, "log_softmax", "x must have at least one dimension: got ",
+          describe(input.value()));
     const int at = normalize_dim(dim, input.rank(), "log_softmax");
     const Tensor x = input.value().transpose(at, -1).contiguous();
     Tensor y = Tensor::like(x);
     if (x.numel() > 0) DEMI_SELECT(log_softmax, x.device(), forward)(x, y);
-    return record("log_softmax", {input}, y.transpose(at, -1), [y = Saved(y), at](const Tensor& grad, const Needs&) -> Tensors {
-        const Tensor dy = grad.transpose(at, -1).contiguous();
-        Tensor dx = Tensor::like(dy);
-        if (dx.numel() > 0) DEMI_SELECT(log_softmax, dx.device(), backward)(y, dy, dx);
-        return {dx.transpose(at, -1)};
-    });
+    return record("log_softmax", {input}, y.transpose(at, -1),
+                  [y = Saved(y), at](const Tensor& grad, const Needs&) -> Tensors {
+                      const Tensor dy = grad.transpose(at, -1).contiguous();
+                      Tensor dx = Tensor::like(dy);
+                      if (dx.numel() > 0) DEMI_SELECT(log_softmax, dx.device(), backward)(y, dy, dx);
+                      return {dx.transpose(at, -1)};
+                  });
 }
 
 }  // namespace demi

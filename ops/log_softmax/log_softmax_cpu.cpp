@@ -61,7 +61,8 @@ void backward(const Tensor& y, const Tensor& dy, Tensor& dx) {
     parallel_rows(y.numel() / width, width, [&](int64_t r, int64_t count) {
         if (y.dtype() == DType::f64)
             return backward_f64(value.at<double>(r), grad.at<double>(r), out.at<double>(r), count, width);
-        softmax_isa().log_backward[isa_index(y.dtype(), "log_softmax")](value[r], grad[r], out[r], count, width);
+        softmax_isa().log_backward[isa_index(y.dtype(), "log_softmax")](value[r], grad[r], out[r], count,
+                                                                        width);
     });
 }
 

@@ -1,8 +1,8 @@
 #include "ops/relu/relu.h"
 
 #include "autograd/record.h"
-#include "ops/relu/relu_kernels.h"
 #include "ops/common/operand.h"
+#include "ops/relu/relu_kernels.h"
 
 namespace demi {
 

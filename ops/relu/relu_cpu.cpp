@@ -1,7 +1,7 @@
 #include <cmath>
 
-#include "ops/relu/relu_kernels.h"
 #include "ops/common/activation_isa.h"
+#include "ops/relu/relu_kernels.h"
 #include "runtime/isa.h"
 
 namespace demi {

@@ -1,8 +1,8 @@
 #include "ops/silu/silu.h"
 
 #include "autograd/record.h"
-#include "ops/silu/silu_kernels.h"
 #include "ops/common/operand.h"
+#include "ops/silu/silu_kernels.h"
 
 namespace demi {
 

@@ -1,7 +1,7 @@
 #include <cmath>
 
-#include "ops/silu/silu_kernels.h"
 #include "ops/common/activation_isa.h"
+#include "ops/silu/silu_kernels.h"
 #include "runtime/isa.h"
 
 namespace demi {

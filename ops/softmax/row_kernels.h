@@ -1,6 +1,6 @@
 #pragma once
-// What softmax and log_softmax share. Contract: contiguous, one shape and dtype, at least one element; the last dimension
-// is the row. Backward starts from y.
+// What softmax and log_softmax share. Contract: contiguous, one shape and dtype, at least one element; the
+// last dimension is the row. Backward starts from y.
 #include "runtime/tensor.h"
 
 namespace demi {

@@ -14,12 +14,13 @@ Variable softmax(const Variable& input, int dim) {
     const Tensor x = input.value().transpose(at, -1).contiguous();
     Tensor y = Tensor::like(x);
     if (x.numel() > 0) DEMI_SELECT(softmax, x.device(), forward)(x, y);
-    return record("softmax", {input}, y.transpose(at, -1), [y = Saved(y), at](const Tensor& grad, const Needs&) -> Tensors {
-        const Tensor dy = grad.transpose(at, -1).contiguous();
-        Tensor dx = Tensor::like(dy);
-        if (dx.numel() > 0) DEMI_SELECT(softmax, dx.device(), backward)(y, dy, dx);
-        return {dx.transpose(at, -1)};
-    });
+    return record("softmax", {input}, y.transpose(at, -1),
+                  [y = Saved(y), at](const Tensor& grad, const Needs&) -> Tensors {
+                      const Tensor dy = grad.transpose(at, -1).contiguous();
+                      Tensor dx = Tensor::like(dy);
+                      if (dx.numel() > 0) DEMI_SELECT(softmax, dx.device(), backward)(y, dy, dx);
+                      return {dx.transpose(at, -1)};
+                  });
 }
 
 }  // namespace demi

@@ -18,7 +18,8 @@ namespace {
 void forward_f64(const double* x, double* y, int64_t rows, int64_t width) {
     for (int64_t r = 0; r < rows; ++r, x += width, y += width) {
         const double top = *std::max_element(x, x + width);
-        if (std::all_of(x, x + width, [](double v) { return v == -std::numeric_limits<double>::infinity(); })) {
+        if (std::all_of(x, x + width,
+                        [](double v) { return v == -std::numeric_limits<double>::infinity(); })) {
             std::fill(y, y + width, 0.0);
             continue;
         }

@@ -10,19 +10,18 @@ constexpr float kInf = __builtin_inff();
 template <class A, class B> constexpr bool kSame = false;
 template <class A> constexpr bool kSame<A, A> = true;
 
-template <class T>
-DEMI_INLINE void fill_row(T* y, float value, int64_t width) {
-    for_lanes(width, DEMI_LANES { put(y + i, broadcast(value), n); });
+template <class T> DEMI_INLINE void fill_row(T* y, float value, int64_t width) {
+    for_lanes(
+        width, DEMI_LANES { put(y + i, broadcast(value), n); });
 }
 
 // Nothing but -inf. The maximum alone may have lost a NaN, the sum has not.
-template <class T>
-DEMI_INLINE bool all_masked(const T* x, float top, int64_t width) {
-    return top == -kInf && sum_lanes(width, DEMI_LANES { return get(x + i, n); }) == -kInf;
+template <class T> DEMI_INLINE bool all_masked(const T* x, float top, int64_t width) {
+    return top == -kInf && sum_lanes(
+                               width, DEMI_LANES { return get(x + i, n); }) == -kInf;
 }
 
-template <class T>
-void forward(const void* x_, void* y_, float* work, int64_t rows, int64_t width) {
+template <class T> void forward(const void* x_, void* y_, float* work, int64_t rows, int64_t width) {
     for (int64_t r = 0; r < rows; ++r) {
         const T* x = static_cast<const T*>(x_) + r * width;
         T* y = static_cast<T*>(y_) + r * width;
@@ -37,29 +36,31 @@ void forward(const void* x_, void* y_, float* work, int64_t rows, int64_t width)
         else
             e = work;
         const vf m = broadcast(top);
-        const float sum = sum_lanes(width, DEMI_LANES {
-            const vf p = exp(get(x + i, n) - m);
-            put(e + i, p, n);
-            return only(n, p, zero());
-        });
+        const float sum = sum_lanes(
+            width, DEMI_LANES {
+                const vf p = exp(get(x + i, n) - m);
+                put(e + i, p, n);
+                return only(n, p, zero());
+            });
         const vf scale = broadcast(1.f / sum);
-        for_lanes(width, DEMI_LANES { put(y + i, get(e + i, n) * scale, n); });
+        for_lanes(
+            width, DEMI_LANES { put(y + i, get(e + i, n) * scale, n); });
     }
 }
 
-template <class T>
-void backward(const void* y_, const void* dy_, void* dx_, int64_t rows, int64_t width) {
+template <class T> void backward(const void* y_, const void* dy_, void* dx_, int64_t rows, int64_t width) {
     for (int64_t r = 0; r < rows; ++r) {
         const T* y = static_cast<const T*>(y_) + r * width;
         const T* dy = static_cast<const T*>(dy_) + r * width;
         T* dx = static_cast<T*>(dx_) + r * width;
-        const vf dot = broadcast(sum_lanes(width, DEMI_LANES { return get(y + i, n) * get(dy + i, n); }));
-        for_lanes(width, DEMI_LANES { put(dx + i, get(y + i, n) * (get(dy + i, n) - dot), n); });
+        const vf dot = broadcast(sum_lanes(
+            width, DEMI_LANES { return get(y + i, n) * get(dy + i, n); }));
+        for_lanes(
+            width, DEMI_LANES { put(dx + i, get(y + i, n) * (get(dy + i, n) - dot), n); });
     }
 }
 
-template <class T>
-void log_forward(const void* x_, void* y_, int64_t rows, int64_t width) {
+template <class T> void log_forward(const void* x_, void* y_, int64_t rows, int64_t width) {
     for (int64_t r = 0; r < rows; ++r) {
         const T* x = static_cast<const T*>(x_) + r * width;
         T* y = static_cast<T*>(y_) + r * width;
@@ -69,9 +70,11 @@ void log_forward(const void* x_, void* y_, int64_t rows, int64_t width) {
             continue;
         }
         const vf m = broadcast(top);
-        const float sum = sum_lanes(width, DEMI_LANES { return only(n, exp(get(x + i, n) - m), zero()); });
+        const float sum = sum_lanes(
+            width, DEMI_LANES { return only(n, exp(get(x + i, n) - m), zero()); });
         const vf shift = broadcast(__builtin_logf(sum));
-        for_lanes(width, DEMI_LANES { put(y + i, (get(x + i, n) - m) - shift, n); });
+        for_lanes(
+            width, DEMI_LANES { put(y + i, (get(x + i, n) - m) - shift, n); });
     }
 }
 
@@ -85,8 +88,10 @@ void log_backward(const void* y_, const void* dy_, void* dx_, int64_t rows, int6
             fill_row(dx, 0.f, width);
             continue;
         }
-        const vf sum = broadcast(sum_lanes(width, DEMI_LANES { return get(dy + i, n); }));
-        for_lanes(width, DEMI_LANES { put(dx + i, fnma(exp(get(y + i, n)), sum, get(dy + i, n)), n); });
+        const vf sum = broadcast(sum_lanes(
+            width, DEMI_LANES { return get(dy + i, n); }));
+        for_lanes(
+            width, DEMI_LANES { put(dx + i, fnma(exp(get(y + i, n)), sum, get(dy + i, n)), n); });
     }
 }
 

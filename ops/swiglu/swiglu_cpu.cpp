@@ -48,7 +48,8 @@ void backward(const Tensor& x, const Tensor& dy, Tensor& dx) {
         if (x.dtype() == DType::f64)
             backward_f64(in.at<double>(begin), grad.at<double>(begin), out.at<double>(begin), count, half);
         else
-            swiglu_isa().backward[isa_index(x.dtype(), "swiglu")](in[begin], grad[begin], out[begin], count, half);
+            swiglu_isa().backward[isa_index(x.dtype(), "swiglu")](in[begin], grad[begin], out[begin], count,
+                                                                  half);
     });
 }
 

@@ -1,0 +1,37 @@
+#include "ops/gelu/gelu.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/support/compare.h"
+#include "tests/support/op_case.h"
+
+namespace demi::test {
+
+TEST_CASE("gelu") {
+    check_op({
+        .op = "gelu",
+        .shapes = {{{}}, {{1}}, {{0, 3}}, {{33}}, {{3, 5, 7}}, {{300, 257}}},
+        .fn = [](const Vars& x) { return gelu(x[0]); },
+        .reference = [](const Arrays& x) -> Arrays {
+            return {map(x[0], [](double a) { return a * 0.5 * std::erfc(-a / std::sqrt(2.0)); })};
+        },
+        .range = {-6, 6},
+    });
+    CHECK_THROWS_WITH_AS(gelu(Tensor::zeros({2}, DType::i64)),
+                         "[gelu] x must be a floating-point tensor: got i64 (2,) on cpu", Error);
+}
+
+TEST_CASE("gelu of the ends of the range") {
+    const double inf = INFINITY;
+    for (DType dtype : {DType::f32, DType::f64}) {
+        const Tensor x = Tensor::from(std::vector<double>{-1e30, 1e30, inf, NAN, 0}, {5}).to(dtype);
+        const std::vector<double> y = gelu(x).value().to_vector<double>();
+        CHECK(y[0] == 0);
+        CHECK(y[1] == doctest::Approx(1e30));
+        CHECK(y[2] == inf);
+        CHECK(std::isnan(y[3]));
+        CHECK(y[4] == 0);
+    }
+}
+
+}  // namespace demi::test
