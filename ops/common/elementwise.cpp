@@ -27,12 +27,16 @@ Tensor elementwise(std::string_view op, ElementFn fn, std::initializer_list<Tens
 
 Variable unary(std::string_view op, ElementFn fn, ElementFn grad_fn, const Variable& x, bool save_result,
                double p, double q) {
-    check(x.defined() && is_float(x.dtype()), op, "needs a floating-point tensor: got ", describe(x.value()));
-    Tensor y = elementwise(op, fn, {x.value()}, x.dtype(), p, q);
+    Tensor y = elementwise(op, fn, {float_value(op, x)}, x.dtype(), p, q);
     const Saved saved = save_result ? Saved(y) : Saved(x);
     return record(op, {x}, y, [=, name = std::string(op)](const Tensor& dy, const Needs&) -> Tensors {
         return {elementwise(name, grad_fn, {dy, saved.get()}, dy.dtype(), p, q)};
     });
+}
+
+const Tensor& float_value(std::string_view op, const Variable& x) {
+    check(x.defined() && is_float(x.dtype()), op, "needs a floating-point tensor: got ", describe(x.value()));
+    return x.value();
 }
 
 DType result_dtype(std::string_view op, const Variable& a, const Variable& b) {

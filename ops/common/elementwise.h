@@ -17,6 +17,9 @@ Tensor elementwise(std::string_view op, ElementFn fn, std::initializer_list<Tens
 Variable unary(std::string_view op, ElementFn fn, ElementFn grad_fn, const Variable& x, bool save_result,
                double p = 0, double q = 0);
 
+// x's value, which must be a float.
+const Tensor& float_value(std::string_view op, const Variable& x);
+
 // The dtype of an op of two operands: promote(a, b), which must be a float.
 DType result_dtype(std::string_view op, const Variable& a, const Variable& b);
 

@@ -1,0 +1,69 @@
+#include "ops/common/reduce_isa.h"
+
+#include "runtime/simd.h"
+
+namespace demi::DEMI_ISA_NS {
+namespace {
+
+constexpr int kSums =
+    32;  // independent sums, whatever the instruction set: the order of additions is the same
+
+template <class T> T sum_row(const T* x, int64_t count) {
+    T sums[kSums] = {};
+    int64_t i = 0;
+    for (; i + kSums <= count; i += kSums)
+        for (int k = 0; k < kSums; ++k) sums[k] += x[i + k];
+    for (int k = 0; i + k < count; ++k) sums[k] += x[i + k];
+    for (int half = kSums / 2; half > 0; half /= 2)
+        for (int k = 0; k < half; ++k) sums[k] += sums[k + half];
+    return sums[0];
+}
+
+template <class T> T max_row(const T* x, int64_t count) {
+    T best[kSums];
+    bool nan = false;
+    for (int k = 0; k < kSums; ++k) best[k] = x[0];
+    int64_t i = 0;
+    for (; i + kSums <= count; i += kSums) {
+        int bad = 0;
+        for (int k = 0; k < kSums; ++k) {
+            best[k] = x[i + k] > best[k] ? x[i + k] : best[k];
+            bad |= !(x[i + k] == x[i + k]);
+        }
+        nan = nan || bad != 0;
+    }
+    for (; i < count; ++i) {
+        best[0] = x[i] > best[0] ? x[i] : best[0];
+        nan = nan || !(x[i] == x[i]);
+    }
+    if (nan) return static_cast<T>(__builtin_nanf(""));
+    for (int half = kSums / 2; half > 0; half /= 2)
+        for (int k = 0; k < half; ++k) best[k] = best[k] > best[k + half] ? best[k] : best[k + half];
+    return best[0];
+}
+
+template <class T> void multiply_row(T* out, const T* a, const T* b, int64_t count) {
+#pragma GCC ivdep
+    for (int64_t i = 0; i < count; ++i) out[i] = a[i] * b[i];
+}
+
+template <class T> void add_four(T* acc, const T* const* x, int64_t count) {
+    const T *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3];
+#pragma GCC ivdep
+    for (int64_t i = 0; i < count; ++i) acc[i] += (x0[i] + x1[i]) + (x2[i] + x3[i]);
+}
+
+template <class T> void add_one(T* acc, const T* x, int64_t count) {
+#pragma GCC ivdep
+    for (int64_t i = 0; i < count; ++i) acc[i] += x[i];
+}
+
+}  // namespace
+
+extern const ReduceIsa reduce_isa;
+const ReduceIsa reduce_isa = {
+    {sum_row<float>, max_row<float>, multiply_row<float>, add_four<float>, add_one<float>},
+    {sum_row<double>, max_row<double>, multiply_row<double>, add_four<double>, add_one<double>},
+};
+
+}  // namespace demi::DEMI_ISA_NS
