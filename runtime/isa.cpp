@@ -23,8 +23,8 @@ bool has_f16c_movbe_lzcnt() {
 // __builtin_cpu_supports also asks whether the operating system saves the wide registers.
 Isa detect() {
     __builtin_cpu_init();
-    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-                    __builtin_cpu_supports("bmi2") && has_f16c_movbe_lzcnt();
+    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") && has_f16c_movbe_lzcnt();
     if (!v3) return Isa::baseline;
     const bool v4 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                     __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
@@ -32,9 +32,7 @@ Isa detect() {
     return v4 ? Isa::v4 : Isa::v3;
 }
 #else
-Isa detect() {
-    return Isa::baseline;
-}
+Isa detect() { return Isa::baseline; }
 #endif
 
 Isa choose() {
@@ -44,8 +42,8 @@ Isa choose() {
     for (Isa isa : {Isa::baseline, Isa::v3, Isa::v4}) {
         if (std::string(wanted) != isa_name(isa)) continue;
         if (isa <= best) return isa;
-        throw std::runtime_error(std::string("[isa] DEMI_ISA=") + wanted + " asks for more than this processor has: " +
-                                 isa_name(best));
+        throw std::runtime_error(std::string("[isa] DEMI_ISA=") + wanted +
+                                 " asks for more than this processor has: " + isa_name(best));
     }
     throw std::runtime_error(std::string("[isa] DEMI_ISA must be baseline, v3 or v4: ") + wanted);
 }
@@ -54,12 +52,12 @@ Isa choose() {
 
 const char* isa_name(Isa isa) {
     switch (isa) {
-        case Isa::v4:
-            return "v4";
-        case Isa::v3:
-            return "v3";
-        case Isa::baseline:
-            break;
+    case Isa::v4:
+        return "v4";
+    case Isa::v3:
+        return "v3";
+    case Isa::baseline:
+        break;
     }
     return "baseline";
 }

@@ -2,12 +2,13 @@
 // A thin vector type for kernel files that are compiled once per instruction set (*_isa.cpp):
 //   vf   kLanes floats: 16 on x86-64-v4, 8 on v3, 4 elsewhere. A native vector type: + - * / work on it.
 //   vm   the result of a comparison, for select() and mask logic (& | work through mask_and, mask_or).
-//   load/store (aligned to the vector), loadu/storeu, load_n/store_n (first n lanes, 0 <= n <= kLanes; other lanes read
-//   as zero and memory beyond them is not touched). The pointer decides the storage: float*, const f16_t*, const bf16_t*.
-//   Half and bfloat16 convert with round to nearest even; subnormals, infinities and NaN survive, nothing is flushed.
-//   fma(a, b, c) = a * b + c, fused on v3 and v4. hsum/hmax/hmin reduce in a fixed order.
-// Include it from *_isa.cpp files only: everything is in a namespace of its own for each instruction set, so that code for
-// wide registers cannot leak into other files.
+//   load/store (aligned to the vector), loadu/storeu, load_n/store_n (first n lanes, 0 <= n <= kLanes; other
+//   lanes read as zero and memory beyond them is not touched). The pointer decides the storage: float*, const
+//   f16_t*, const bf16_t*. Half and bfloat16 convert with round to nearest even; subnormals, infinities and
+//   NaN survive, nothing is flushed. fma(a, b, c) = a * b + c, fused on v3 and v4. hsum/hmax/hmin reduce in a
+//   fixed order.
+// Include it from *_isa.cpp files only: everything is in a namespace of its own for each instruction set, so
+// that code for wide registers cannot leak into other files.
 #include <stddef.h>
 #include <stdint.h>
 

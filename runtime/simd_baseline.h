@@ -89,9 +89,7 @@ DEMI_INLINE vf scale_by_exponent(vf x, vf n) {
     return x * exponent_bits(first) * exponent_bits(k - first);
 }
 
-DEMI_INLINE float hsum(vf x) {
-    return (x[0] + x[2]) + (x[1] + x[3]);
-}
+DEMI_INLINE float hsum(vf x) { return (x[0] + x[2]) + (x[1] + x[3]); }
 DEMI_INLINE float hmax(vf x) {
     const float a = x[0] > x[2] ? x[0] : x[2];
     const float b = x[1] > x[3] ? x[1] : x[3];

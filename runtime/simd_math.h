@@ -1,5 +1,6 @@
 #pragma once
-// Functions on vf for simd.h: minimax polynomials, errors measured against double (relative unless said otherwise).
+// Functions on vf for simd.h: minimax polynomials, errors measured against double (relative unless said
+// otherwise).
 
 namespace demi::DEMI_ISA_NS {
 
@@ -21,8 +22,8 @@ DEMI_INLINE vf round_to_whole(vf x) {
 
 // 2^x: 1e-7, whole range, subnormal results included.
 DEMI_INLINE vf exp2(vf x) {
-    constexpr float c[] = {1.f,           0.693147182f,   0.240226477f,  0.0555033237f,
-                           0.00961843692f, 0.00133988739f, 0.00015353362f};
+    constexpr float c[] = {
+        1.f, 0.693147182f, 0.240226477f, 0.0555033237f, 0.00961843692f, 0.00133988739f, 0.00015353362f};
     const vf bounded = max(broadcast(-151.f), min(broadcast(129.f), x));
     const vf n = round_to_whole(bounded);
     const vf y = scale_by_exponent(polynomial(bounded - n, c), n);
@@ -41,8 +42,7 @@ DEMI_INLINE vf exp2_fast(vf x) {
 
 // e^x: 1e-7, whole range, subnormal results included.
 DEMI_INLINE vf exp(vf x) {
-    constexpr float c[] = {1.f,           1.f,           0.49999994f,  0.166664317f,
-                           0.0416680016f, 0.0083741555f, 0.00138436537f};
+    constexpr float c[] = {1.f, 1.f, 0.49999994f, 0.166664317f, 0.0416680016f, 0.0083741555f, 0.00138436537f};
     const vf bounded = max(broadcast(-105.f), min(broadcast(89.5f), x));
     const vf n = round_to_whole(bounded * broadcast(1.44269504f));
     // ln 2 in two parts: the first has few bits, so that n times it is exact.
@@ -70,12 +70,13 @@ DEMI_INLINE vf tanh(vf x) {
     return select(less(a, broadcast(0.625f)), x * polynomial(x * x, c), y);
 }
 
-// The normal distribution's cumulative function, (1 + erf(x / sqrt 2)) / 2: 1e-7 absolute, exactly 0 or 1 from |x| = 5.48 on.
-// It is 1/2 plus an odd function, a polynomial in x^2 that needs neither a division nor an exponential.
+// The normal distribution's cumulative function, (1 + erf(x / sqrt 2)) / 2: 1e-7 absolute, exactly 0 or 1
+// from |x| = 5.48 on. It is 1/2 plus an odd function, a polynomial in x^2 that needs neither a division nor
+// an exponential.
 DEMI_INLINE vf normal_cdf(vf x) {
-    constexpr float c[] = {0.129085571f,   -0.064432472f,   0.047910884f,    -0.0388908274f,
-                           0.0320847966f,  -0.0259764232f,  0.0202203821f,   -0.0148216514f,
-                           0.0100571606f,  -0.00665220153f, 0.00446259696f,  -0.00233231718f,
+    constexpr float c[] = {0.129085571f,    -0.064432472f,   0.047910884f,    -0.0388908274f,
+                           0.0320847966f,   -0.0259764232f,  0.0202203821f,   -0.0148216514f,
+                           0.0100571606f,   -0.00665220153f, 0.00446259696f,  -0.00233231718f,
                            0.000703853904f, -0.00050119427f, 0.000589424861f, -0.000220490227f};
     const vf end = broadcast(30.f);
     const vf y = x * x;
@@ -90,10 +91,10 @@ DEMI_INLINE vf gelu(vf x) { return x * normal_cdf(x); }
 
 // The derivative of gelu: normal_cdf(x) + x * density(x): 3e-7 absolute.
 DEMI_INLINE vf gelu_grad(vf x) {
-    constexpr float c[] = {0.121344462f,   -0.0612809695f,     0.0482018143f,    -0.0455473736f,  0.0492362715f,
-                           -0.0566114299f, 0.0640222877f,      -0.0690553263f,   0.0699936152f,   -0.060874328f,
-                           0.0438621826f,  -0.0374286622f,     0.0372861177f,    -0.0190998707f,  -0.000266604125f,
-                           -0.00287606963f, 0.00813669991f,    -0.00329350028f};
+    constexpr float c[] = {0.121344462f,    -0.0612809695f, 0.0482018143f,  -0.0455473736f, 0.0492362715f,
+                           -0.0566114299f,  0.0640222877f,  -0.0690553263f, 0.0699936152f,  -0.060874328f,
+                           0.0438621826f,   -0.0374286622f, 0.0372861177f,  -0.0190998707f, -0.000266604125f,
+                           -0.00287606963f, 0.00813669991f, -0.00329350028f};
     const vf end = broadcast(34.f);
     const vf y = x * x;
     const vf s = fma(min(y, end), broadcast(2.f / 34.f), broadcast(-1.f));

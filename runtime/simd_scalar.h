@@ -3,20 +3,12 @@
 
 namespace demi::DEMI_ISA_NS {
 
-DEMI_INLINE float bits_to_float(uint32_t u) {
-    return __builtin_bit_cast(float, u);
-}
-DEMI_INLINE uint32_t float_to_bits(float f) {
-    return __builtin_bit_cast(uint32_t, f);
-}
+DEMI_INLINE float bits_to_float(uint32_t u) { return __builtin_bit_cast(float, u); }
+DEMI_INLINE uint32_t float_to_bits(float f) { return __builtin_bit_cast(uint32_t, f); }
 
-DEMI_INLINE float to_float(float x) {
-    return x;
-}
+DEMI_INLINE float to_float(float x) { return x; }
 
-DEMI_INLINE float to_float(bf16_t h) {
-    return bits_to_float(static_cast<uint32_t>(h.bits) << 16);
-}
+DEMI_INLINE float to_float(bf16_t h) { return bits_to_float(static_cast<uint32_t>(h.bits) << 16); }
 
 DEMI_INLINE float to_float(f16_t h) {
     const uint32_t sign = static_cast<uint32_t>(h.bits & 0x8000u) << 16;
@@ -28,9 +20,7 @@ DEMI_INLINE float to_float(f16_t h) {
     return bits_to_float(sign | float_to_bits(magnitude));
 }
 
-DEMI_INLINE void from_float(float x, float* out) {
-    *out = x;
-}
+DEMI_INLINE void from_float(float x, float* out) { *out = x; }
 
 DEMI_INLINE void from_float(float x, bf16_t* out) {
     const uint32_t u = float_to_bits(x);
@@ -47,7 +37,8 @@ DEMI_INLINE void from_float(float x, f16_t* out) {
         half = 0x7e00u | (rest >> 13 & 0x3ffu);
     } else if (rest >= 0x477ff000u) {  // 65520 and above
         half = 0x7c00u;
-    } else if (rest < 0x38800000u) {  // below 2^-14: adding 0.5 leaves the subnormal, rounded, in the lowest bits
+    } else if (rest <
+               0x38800000u) {  // below 2^-14: adding 0.5 leaves the subnormal, rounded, in the lowest bits
         half = float_to_bits(bits_to_float(rest) + 0.5f) - 0x3f000000u;
     } else {
         half = (rest - 0x38000000u + 0xfffu + (rest >> 13 & 1u)) >> 13;

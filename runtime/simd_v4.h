@@ -1,7 +1,8 @@
 #pragma once
 // simd.h for x86-64-v4: 16 lanes.
 #if defined(__GNUC__) && !defined(__clang__)
-// GCC 12 takes the deliberately undefined operands inside its own AVX-512 intrinsics for mistakes of the caller.
+// GCC 12 takes the deliberately undefined operands inside its own AVX-512 intrinsics for mistakes of the
+// caller.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -78,7 +79,8 @@ DEMI_INLINE vf select(vm m, vf yes, vf no) { return _mm512_mask_blend_ps(m, no, 
 DEMI_INLINE vf scale_by_exponent(vf x, vf n) { return _mm512_scalef_ps(x, n); }
 // 2^n for whole n in [-126, 127].
 DEMI_INLINE vf power_of_two(vf n) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23));
+    return _mm512_castsi512_ps(
+        _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23));
 }
 
 DEMI_INLINE float hsum4(__m128 q) {

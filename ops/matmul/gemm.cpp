@@ -1,0 +1,135 @@
+#include "ops/matmul/gemm.h"
+
+#include <algorithm>
+
+#include "runtime/isa.h"
+#include "runtime/parallel.h"
+
+namespace demi {
+
+DEMI_ISA_TABLE(GemmIsa, gemm_isa)
+
+namespace {
+
+// B is packed once, before, when there are more rows of C than this and they are not the longer side of the
+// problem; otherwise every tile packs its own part of it.
+constexpr int64_t kLocalRows = 384;
+constexpr int64_t kSmallTile = 1 << 20;  // multiplications in a tile that is not worth splitting
+
+int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+int64_t element_size(GemmType type) { return type == GemmType::f16 || type == GemmType::bf16 ? 2 : 4; }
+
+const void* advance(const void* p, GemmType type, int64_t elements) {
+    return p == nullptr ? nullptr : static_cast<const char*>(p) + elements * element_size(type);
+}
+void* advance(void* p, GemmType type, int64_t elements) {
+    return p == nullptr ? nullptr : static_cast<char*>(p) + elements * element_size(type);
+}
+
+struct TileSize {
+    int64_t rows, cols;
+};
+
+// From shapes only: the same tiles for any number of threads. A tile that packs costs (rows + cols) * depth
+// for rows * cols * depth of work, so those are large and near square, unless A is only copied.
+TileSize choose_tiles(const GemmCall& g, bool b_is_shared, int mr, int nr) {
+    const bool copies_a = g.a.row != 1;
+    const int64_t n = std::max<int64_t>(g.n, 1);
+    const int64_t max_rows = b_is_shared ? 112 : copies_a ? 392 : 196;
+    const int64_t max_cols = b_is_shared ? 768 : 384;
+    const int64_t min_rows = b_is_shared ? 48 : copies_a ? 48 : 96;
+    const int64_t min_cols = copies_a ? 96 : 192;
+    const int64_t wanted = b_is_shared ? 16 : copies_a ? 8 : 4;
+    int64_t down = ceil_div(g.m, max_rows), across = ceil_div(n, max_cols);
+    while (down * across * g.batch < wanted && g.m * n * g.k > kSmallTile * down * across) {
+        const int64_t rows = ceil_div(g.m, down), cols = ceil_div(n, across);
+        if (cols >= 2 * min_cols && (copies_a || cols > rows))
+            across *= 2;
+        else if (rows >= 2 * min_rows)
+            down *= 2;
+        else
+            break;
+    }
+    return {round_up(ceil_div(g.m, down), mr), round_up(ceil_div(n, across), nr)};
+}
+
+void pack_panels(const GemmIsa& isa, const GemmOperand& b, int64_t k, int64_t n, float* out) {
+    const int64_t group = std::max<int64_t>(1, (1 << 16) / std::max<int64_t>(1, k * isa.nr)) * isa.nr;
+    parallel_for(ceil_div(n, group), [&](int64_t i) {
+        const int64_t n0 = i * group;
+        isa.pack_b(advance(b.data, b.type, n0 * b.col), b.type, b.row, b.col, k, std::min(group, n - n0),
+                   out + n0 * k);
+    });
+}
+
+// The bias as floats, padded to whole panels.
+const float* bias_as_floats(const GemmCall& g, const GemmIsa& isa, Workspace& memory) {
+    if (!(g.epilogue & kGemmBias)) return nullptr;
+    float* out = memory.reserve(round_up(g.n, isa.nr) + isa.nr);
+    // A matrix of one row: its panels hold it in order.
+    isa.pack_b(g.bias, g.bias_type, 0, 1, 1, g.n, out);
+    return out;
+}
+
+}  // namespace
+
+PackedB::PackedB(const GemmOperand& b, int64_t k, int64_t n) : k_(k), n_(n) {
+    const GemmIsa& isa = gemm_isa();
+    pack_panels(isa, b, k, n, memory_.reserve(std::max<int64_t>(1, round_up(n, isa.nr) * k)));
+}
+
+void gemm(const GemmCall& g) {
+    if (g.m <= 0 || g.batch <= 0 || (g.n <= 0 && g.row_sums == nullptr)) return;
+    const GemmIsa& isa = gemm_isa();
+    static thread_local Workspace shared_b, bias_memory;
+
+    const bool b_is_shared =
+        g.packed != nullptr || (g.m > kLocalRows && g.m >= g.k && (g.batch == 1 || g.b.batch == 0));
+    const TileSize size = choose_tiles(g, b_is_shared, isa.mr, isa.nr);
+    const float* packed = nullptr;
+    if (g.packed != nullptr) {
+        packed = g.packed->data();
+    } else if (b_is_shared) {
+        float* out = shared_b.reserve(std::max<int64_t>(1, round_up(g.n, isa.nr) * g.k));
+        pack_panels(isa, g.b, g.k, g.n, out);
+        packed = out;
+    }
+    const float* bias = bias_as_floats(g, isa, bias_memory);
+
+    const int64_t across = std::max<int64_t>(1, ceil_div(g.n, size.cols));
+    const int64_t per_matrix = ceil_div(g.m, size.rows) * across;
+    parallel_for(per_matrix * g.batch, [&](int64_t index) {
+        const int64_t matrix = index / per_matrix;
+        const int64_t m = index % per_matrix / across * size.rows;
+        const int64_t n = index % across * size.cols;
+        GemmTile t{};
+        t.rows = std::min(size.rows, g.m - m);
+        t.cols = std::min(size.cols, g.n - n);
+        t.depth = g.k;
+        t.a = advance(g.a.data, g.a.type, matrix * g.a.batch + m * g.a.row);
+        t.a_type = g.a.type;
+        t.a_row = g.a.row;
+        t.a_col = g.a.col;
+        t.b_packed = packed == nullptr ? nullptr : packed + n * g.k;
+        t.b = advance(g.b.data, g.b.type, matrix * g.b.batch + n * g.b.col);
+        t.b_type = g.b.type;
+        t.b_row = g.b.row;
+        t.b_col = g.b.col;
+        t.c = advance(g.c, g.c_type, matrix * g.c_batch + m * g.ldc + n);
+        t.c_type = g.c_type;
+        t.ldc = g.ldc;
+        t.epilogue = g.epilogue;
+        t.bias = bias == nullptr ? nullptr : bias + n;
+        t.residual = advance(g.residual, g.c_type, m * g.ld_residual + n);
+        t.ld_residual = g.ld_residual;
+        t.pre = advance(g.pre, g.c_type, m * g.ld_pre + n);
+        t.ld_pre = g.ld_pre;
+        t.row_sums = g.row_sums != nullptr && n == 0 ? g.row_sums + m : nullptr;
+        static thread_local Workspace scratch;
+        t.scratch = scratch.reserve(isa.scratch_floats(t));
+        isa.run_tile(t);
+    });
+}
+
+}  // namespace demi

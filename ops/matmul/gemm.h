@@ -1,0 +1,62 @@
+#pragma once
+// The product behind matmul and linear, on raw memory of the CPU:
+//     C[m, n] = epilogue(sum over k of A[m, k] * B[k, n])
+// with sums in f32, any strides of A and B, C with unit column stride. No dimension may be negative; with k =
+// 0 the sums are zero. The bits of the result depend on shapes, strides and the instruction set, never on the
+// number of threads.
+#include "ops/matmul/gemm_isa.h"
+#include "ops/matmul/workspace.h"
+
+namespace demi {
+
+struct GemmOperand {
+    const void* data = nullptr;
+    GemmType type = GemmType::f32;
+    int64_t row = 0, col = 0;  // element (i, j) at data[i * row + j * col], in elements
+    int64_t batch = 0;         // from one matrix of a batch to the next
+};
+
+// B packed once for many products: a copy as floats in the order in which the kernels read it.
+class PackedB {
+  public:
+    PackedB() = default;
+    PackedB(const GemmOperand& b, int64_t k, int64_t n);
+    const float* data() const { return memory_.data(); }
+    int64_t k() const { return k_; }
+    int64_t n() const { return n_; }
+
+  private:
+    int64_t k_ = 0, n_ = 0;
+    Workspace memory_;
+};
+
+struct GemmCall {
+    int64_t m = 0, n = 0, k = 0;
+    int64_t batch = 1;
+    GemmOperand a, b;
+    const PackedB* packed = nullptr;  // instead of b; the same for every matrix of the batch
+
+    void* c = nullptr;
+    GemmType c_type = GemmType::f32;
+    int64_t ldc = 0;
+    int64_t c_batch = 0;
+
+    // One of: nothing, bias, residual, bias + residual, [bias +] gelu [+ save_pre], gelu_grad, accumulate.
+    // Batches of more than one matrix: nothing or accumulate.
+    int epilogue = kGemmPlain;
+    const void* bias = nullptr;  // n of them, any type, contiguous
+    GemmType bias_type = GemmType::f32;
+    const void* residual = nullptr;  // residual and pre are stored in C's type
+    int64_t ld_residual = 0;
+    void* pre = nullptr;  // written with kGemmSavePre, read with kGemmGeluGrad
+    int64_t ld_pre = 0;
+
+    // Or null: row_sums[i] = sum over k of A[i, k], for a.row = 1 (A is the transpose of a matrix with
+    // contiguous rows). With A = transposed gradient of a linear layer this is the gradient of its bias,
+    // taken while A is packed.
+    float* row_sums = nullptr;
+};
+
+void gemm(const GemmCall& call);
+
+}  // namespace demi

@@ -1,0 +1,153 @@
+#include "ops/matmul/gemm_isa.h"
+
+#include "ops/matmul/gemm_micro.h"
+
+namespace demi::DEMI_ISA_NS {
+
+extern const GemmIsa gemm_isa;
+
+namespace {
+
+// From one panel in scratch to the next: not a multiple of 4096 bytes, so that they do not collide in the
+// cache.
+int64_t panel_stride(int64_t depth, int width) { return depth * width + 16; }
+
+// Scratch is [A block][B panels, unless packed before][sums of the tile][row sums].
+struct Scratch {
+    int64_t a, b, c, sums;
+};
+
+bool sums_in_c(const GemmTile& t) {
+    return t.c_type == GemmType::f32 && (t.epilogue == kGemmPlain || t.epilogue == kGemmAccumulate);
+}
+
+int64_t panels_of(int64_t cols) { return (cols + kNr - 1) / kNr; }
+
+Scratch layout(const GemmTile& t) {
+    const int64_t rows = (t.rows + kMr - 1) / kMr;
+    const int64_t depth = t.depth < kMaxChunk ? t.depth : kMaxChunk;
+    Scratch s;
+    // Enough for both layouts of A; the last vector of a row may reach beyond it.
+    const int64_t by_rows = rows * kMr * kARowStride;
+    const int64_t by_panels = rows * panel_stride(kMaxChunk, kLanes);
+    s.a = (by_rows > by_panels ? by_rows : by_panels) + 16;
+    s.b = t.b_packed == nullptr ? panels_of(t.cols) * panel_stride(depth, kNr) : 0;
+    s.c = t.depth > kMaxChunk && !sums_in_c(t) ? rows * kMr * panels_of(t.cols) * kNr : 0;
+    s.sums = t.row_sums != nullptr ? rows * kLanes : 0;
+    s.a = (s.a + 15) / 16 * 16;
+    s.b = (s.b + 15) / 16 * 16;
+    s.c = (s.c + 15) / 16 * 16;
+    return s;
+}
+
+int64_t scratch_floats(const GemmTile& t) {
+    const Scratch s = layout(t);
+    return s.a + s.b + s.c + s.sums;
+}
+
+void pack_b(const void* b, GemmType type, int64_t b_row, int64_t b_col, int64_t depth, int64_t cols,
+            float* out) {
+    with_type(type, b, [&](auto* p) { pack_b_panels<kNr>(p, b_row, b_col, depth, cols, out, depth * kNr); });
+}
+
+Finish finish_of(const GemmTile& t) {
+    switch (t.c_type) {
+    case GemmType::f16: return finish_for<f16_t>(t.epilogue);
+    case GemmType::bf16: return finish_for<bf16_t>(t.epilogue);
+    default: return finish_for<float>(t.epilogue);
+    }
+}
+
+// Asks for the lines of a register tile that the epilogue will touch, before the sums are taken.
+template <class T> void prefetch_rows(const T* p, int64_t ld, int rows) {
+    for (int i = 0; i < rows; ++i, p += ld) {
+        __builtin_prefetch(p, 1);
+        if (sizeof(T) * kNr > 64) __builtin_prefetch(p + kNr / 2, 1);
+        __builtin_prefetch(p + kNr - 1, 1);
+    }
+}
+
+void prefetch_tile(const GemmTile& t, int64_t m, int64_t n, int rows) {
+    with_type(t.c_type, t.c, [&](auto* c) {
+        using T = decltype(c);
+        prefetch_rows(c + m * t.ldc + n, t.ldc, rows);
+        if (t.epilogue & kGemmResidual)
+            prefetch_rows(static_cast<T>(t.residual) + m * t.ld_residual + n, t.ld_residual, rows);
+        if (t.epilogue & (kGemmSavePre | kGemmGeluGrad))
+            prefetch_rows(static_cast<T>(t.pre) + m * t.ld_pre + n, t.ld_pre, rows);
+    });
+}
+
+void run_tile(const GemmTile& t) {
+    const Scratch size = layout(t);
+    float* const a_block = t.scratch;
+    float* const b_block = a_block + size.a;
+    float* const c_block = b_block + size.b;
+    float* const sums = c_block + size.c;
+    const int64_t ld_block = panels_of(t.cols) * kNr;
+    for (int64_t i = 0; i < size.sums; ++i) sums[i] = 0.f;
+
+    const bool a_panels = t.a_row == 1 && (t.a_col != 1 || t.row_sums != nullptr);
+    const bool in_c = sums_in_c(t);
+    const Finish finish = finish_of(t);
+    const Finish add_to_c = finish_for<float>(kGemmAccumulate);
+    const Finish put_in_c = finish_for<float>(kGemmPlain);
+    alignas(64) float tile[kMr * kNr];
+
+    const int64_t chunks = t.depth <= kMaxChunk ? 1 : (t.depth + kMaxChunk - 1) / kMaxChunk;
+    const int64_t step = (t.depth + chunks - 1) / chunks;
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+        const int64_t k0 = chunk * step;
+        const int depth = static_cast<int>(t.depth - k0 < step ? t.depth - k0 : step);
+        with_type(t.a_type, t.a, [&](auto* p) {
+            if (a_panels)
+                pack_a_panels<kMr>(p + k0 * t.a_col, t.a_col, t.rows, depth, a_block,
+                                   panel_stride(depth, kLanes), t.row_sums ? sums : nullptr);
+            else
+                copy_a_rows(p + k0 * t.a_col, t.a_row, t.a_col, t.rows, depth, a_block, kARowStride);
+        });
+        if (t.b_packed == nullptr) {
+            with_type(t.b_type, t.b, [&](auto* p) {
+                pack_b_panels<kNr>(p + k0 * t.b_row, t.b_row, t.b_col, depth, t.cols, b_block,
+                                   panel_stride(depth, kNr));
+            });
+        }
+
+        const bool last = chunk + 1 == chunks;
+        const bool add_c = in_c && (chunk > 0 || t.epilogue == kGemmAccumulate);
+        for (int64_t n = 0; n < t.cols; n += kNr) {
+            const int cols = static_cast<int>(t.cols - n < kNr ? t.cols - n : kNr);
+            const float* b = t.b_packed ? t.b_packed + n * t.depth + k0 * kNr
+                                        : b_block + n / kNr * panel_stride(depth, kNr);
+            for (int64_t m = 0; m < t.rows; m += kMr) {
+                const int rows = static_cast<int>(t.rows - m < kMr ? t.rows - m : kMr);
+                const float* a =
+                    a_panels ? a_block + m / kMr * panel_stride(depth, kLanes) : a_block + m * kARowStride;
+                const Micro multiply =
+                    a_panels ? micro_for<1, kLanes>(rows) : micro_for<kARowStride, 1>(rows);
+                float* block = c_block + m * ld_block + n;
+                if (in_c && cols == kNr) {
+                    float* c = static_cast<float*>(t.c) + m * t.ldc + n;
+                    multiply(depth, a, b, add_c ? c : nullptr, t.ldc, c, t.ldc);
+                } else if (in_c) {
+                    multiply(depth, a, b, nullptr, 0, tile, kNr);
+                    (add_c ? add_to_c : put_in_c)(tile, m, n, rows, cols, t);
+                } else if (!last) {
+                    multiply(depth, a, b, chunk > 0 ? block : nullptr, ld_block, block, ld_block);
+                } else {
+                    prefetch_tile(t, m, n, rows);
+                    multiply(depth, a, b, chunk > 0 ? block : nullptr, ld_block, tile, kNr);
+                    finish(tile, m, n, rows, cols, t);
+                }
+            }
+        }
+    }
+    if (t.row_sums == nullptr) return;
+    for (int64_t m = 0; m < t.rows; ++m) t.row_sums[m] = sums[m / kMr * kLanes + m % kMr];
+}
+
+}  // namespace
+
+const GemmIsa gemm_isa = {kMr, kNr, scratch_floats, pack_b, run_tile};
+
+}  // namespace demi::DEMI_ISA_NS

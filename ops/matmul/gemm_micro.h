@@ -1,0 +1,141 @@
+#pragma once
+// The inner loops of gemm_isa.cpp: a register tile of kMr x kNr sums, and what happens to it before it is
+// stored.
+#include "ops/matmul/gemm_pack.h"
+
+namespace demi::DEMI_ISA_NS {
+
+// Two vectors wide; as high as the registers allow with two vectors of B and one broadcast element of A
+// beside the sums.
+constexpr int kMr = kLanes == 16 ? 14 : kLanes == 8 ? 6 : 4;
+constexpr int kNr = 2 * kLanes;
+// The depth is cut into chunks of at most this: a panel of B stays in the first-level cache together with a
+// few rows of A.
+constexpr int kMaxChunk = 384;
+// Row stride of a block of A in scratch: whole cache lines, an odd number of them, so that rows do not
+// collide in the cache.
+constexpr int kARowStride = kMaxChunk + 16;
+
+// dst[R][kNr] = (add, or 0) + A * B over `depth`. A(i, k) = a[i * kRow + k * kCol]; b is a packed panel.
+template <int R, int kRow, int kCol>
+__attribute__((noinline)) static void micro(int depth, const float* a, const float* b, const float* add,
+                                            int64_t ldadd, float* dst, int64_t ldd) {
+    // Every loop over the sums must be unrolled completely, or the compiler keeps them in memory.
+    vf s0[R], s1[R];
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+        s0[i] = zero();
+        s1[i] = zero();
+        __builtin_prefetch(dst + i * ldd, 1);
+        __builtin_prefetch(dst + i * ldd + kNr - 1, 1);
+    }
+#pragma GCC unroll 2
+    for (int k = 0; k < depth; ++k) {
+        const vf b0 = load(b);
+        const vf b1 = load(b + kLanes);
+        b += kNr;
+#pragma GCC unroll 16
+        for (int i = 0; i < R; ++i) {
+            const vf x = broadcast(a[i * kRow]);
+            s0[i] = fma(x, b0, s0[i]);
+            s1[i] = fma(x, b1, s1[i]);
+        }
+        a += kCol;
+    }
+    if (add != nullptr) {
+#pragma GCC unroll 16
+        for (int i = 0; i < R; ++i) {
+            s0[i] = loadu(add + i * ldadd) + s0[i];
+            s1[i] = loadu(add + i * ldadd + kLanes) + s1[i];
+        }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+        storeu(dst + i * ldd, s0[i]);
+        storeu(dst + i * ldd + kLanes, s1[i]);
+    }
+}
+
+using Micro = void (*)(int, const float*, const float*, const float*, int64_t, float*, int64_t);
+
+// The micro-kernel for r rows, 1 <= r <= kMr.
+template <int kRow, int kCol> static Micro micro_for(int r) {
+    static constexpr Micro kTable[] = {
+        micro<1, kRow, kCol>,
+        micro<2, kRow, kCol>,
+        micro<3, kRow, kCol>,
+        micro<4, kRow, kCol>,
+#if defined(__AVX2__)
+        micro<5, kRow, kCol>,
+        micro<6, kRow, kCol>,
+#endif
+#if defined(__AVX512F__)
+        micro<7, kRow, kCol>,
+        micro<8, kRow, kCol>,
+        micro<9, kRow, kCol>,
+        micro<10, kRow, kCol>,
+        micro<11, kRow, kCol>,
+        micro<12, kRow, kCol>,
+        micro<13, kRow, kCol>,
+        micro<14, kRow, kCol>,
+#endif
+    };
+    static_assert(sizeof kTable == kMr * sizeof(Micro));
+    return kTable[r - 1];
+}
+
+DEMI_INLINE vf round_to(vf x, const float*) { return x; }
+DEMI_INLINE vf round_to(vf x, const f16_t*) { return round_f16(x); }
+DEMI_INLINE vf round_to(vf x, const bf16_t*) { return round_bf16(x); }
+
+// Stores sums[rows][kNr] to C at (row, col) of the tile through the epilogue; cols <= kNr.
+template <class T, int kBits>
+static void finish(const float* sums, int64_t row, int64_t col, int rows, int cols, const GemmTile& t) {
+    T* c = static_cast<T*>(t.c) + row * t.ldc + col;
+    const T* residual =
+        static_cast<const T*>(t.residual) + ((kBits & kGemmResidual) ? row * t.ld_residual + col : 0);
+    T* pre = static_cast<T*>(t.pre) + ((kBits & (kGemmSavePre | kGemmGeluGrad)) ? row * t.ld_pre + col : 0);
+    for (int i = 0; i < rows; ++i) {
+#pragma GCC unroll 2
+        for (int j = 0; j < kNr; j += kLanes) {
+            const int n = cols - j;
+            if (n <= 0) break;
+            const bool full = n >= kLanes;
+            vf x = load(sums + i * kNr + j);
+            if (kBits & kGemmBias) x = x + loadu(t.bias + col + j);
+            if (kBits & (kGemmGelu | kGemmSavePre)) {
+                // Rounded first: the same result as a product followed by a separate gelu.
+                x = round_to(x, c);
+                if (kBits & kGemmSavePre) full ? storeu(pre + j, x) : store_n(pre + j, x, n);
+                if (kBits & kGemmGelu) x = gelu(x);
+            }
+            if (kBits & kGemmGeluGrad) x = x * gelu_grad(full ? loadu(pre + j) : load_n(pre + j, n));
+            if (kBits & kGemmResidual) x = x + (full ? loadu(residual + j) : load_n(residual + j, n));
+            if (kBits & kGemmAccumulate) x = (full ? loadu(c + j) : load_n(c + j, n)) + x;
+            full ? storeu(c + j, x) : store_n(c + j, x, n);
+        }
+        c += t.ldc;
+        if (kBits & kGemmResidual) residual += t.ld_residual;
+        if (kBits & (kGemmSavePre | kGemmGeluGrad)) pre += t.ld_pre;
+    }
+}
+
+using Finish = void (*)(const float*, int64_t, int64_t, int, int, const GemmTile&);
+
+template <class T> static Finish finish_for(int bits) {
+    switch (bits) {
+    case kGemmPlain: return finish<T, kGemmPlain>;
+    case kGemmBias: return finish<T, kGemmBias>;
+    case kGemmResidual: return finish<T, kGemmResidual>;
+    case kGemmBias | kGemmResidual: return finish<T, kGemmBias | kGemmResidual>;
+    case kGemmGelu: return finish<T, kGemmGelu>;
+    case kGemmBias | kGemmGelu: return finish<T, kGemmBias | kGemmGelu>;
+    case kGemmGelu | kGemmSavePre: return finish<T, kGemmGelu | kGemmSavePre>;
+    case kGemmBias | kGemmGelu | kGemmSavePre: return finish<T, kGemmBias | kGemmGelu | kGemmSavePre>;
+    case kGemmGeluGrad: return finish<T, kGemmGeluGrad>;
+    case kGemmAccumulate: return finish<T, kGemmAccumulate>;
+    default: return nullptr;
+    }
+}
+
+}  // namespace demi::DEMI_ISA_NS

@@ -1,0 +1,221 @@
+#pragma once
+// Packing for gemm_isa.cpp: copies blocks of A and panels of B into scratch as floats.
+#include "ops/matmul/gemm_isa.h"
+#include "runtime/simd.h"
+
+namespace demi::DEMI_ISA_NS {
+
+// Floats that are rounded to a 16-bit format as they are read.
+struct f32_as_f16 {
+    float value;
+};
+struct f32_as_bf16 {
+    float value;
+};
+
+DEMI_INLINE vf loadu(const f32_as_f16* p) { return round_f16(loadu(&p->value)); }
+DEMI_INLINE vf loadu(const f32_as_bf16* p) { return round_bf16(loadu(&p->value)); }
+DEMI_INLINE vf load_n(const f32_as_f16* p, int n) { return round_f16(load_n(&p->value, n)); }
+DEMI_INLINE vf load_n(const f32_as_bf16* p, int n) { return round_bf16(load_n(&p->value, n)); }
+DEMI_INLINE float to_float(f32_as_f16 x) {
+    f16_t h;
+    from_float(x.value, &h);
+    return to_float(h);
+}
+DEMI_INLINE float to_float(f32_as_bf16 x) {
+    bf16_t h;
+    from_float(x.value, &h);
+    return to_float(h);
+}
+
+// Calls f(pointer of the element type).
+template <class F> DEMI_INLINE void with_type(GemmType type, const void* p, F f) {
+    switch (type) {
+    case GemmType::f32: return f(static_cast<const float*>(p));
+    case GemmType::f16: return f(static_cast<const f16_t*>(p));
+    case GemmType::bf16: return f(static_cast<const bf16_t*>(p));
+    case GemmType::f32_as_f16: return f(static_cast<const f32_as_f16*>(p));
+    case GemmType::f32_as_bf16: return f(static_cast<const f32_as_bf16*>(p));
+    }
+}
+
+// A block of kTransposeSize rows of kTransposeSize elements (row stride ld) is written transposed to out (row
+// stride ldo).
+#if defined(__AVX2__)
+constexpr int kTransposeSize = 8;
+
+DEMI_INLINE __m256 load8(const float* p) { return _mm256_loadu_ps(p); }
+DEMI_INLINE __m256 load8(const f16_t* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+DEMI_INLINE __m256 load8(const bf16_t* p) {
+    const __m128i h = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
+}
+DEMI_INLINE __m256 load8(const f32_as_f16* p) {
+    return _mm256_cvtph_ps(_mm256_cvtps_ph(_mm256_loadu_ps(&p->value), _MM_FROUND_TO_NEAREST_INT));
+}
+DEMI_INLINE __m256 load8(const f32_as_bf16* p) {
+    float rounded[8];
+#pragma GCC unroll 2
+    for (int i = 0; i < 8; i += kLanes < 8 ? kLanes : 8) storeu(rounded + i, load_n(p + i, 8));
+    return _mm256_loadu_ps(rounded);
+}
+
+template <class T> DEMI_INLINE void transpose_block(const T* in, int64_t ld, float* out, int64_t ldo) {
+    __m256 r[8], t[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) r[i] = load8(in + i * ld);
+#pragma GCC unroll 4
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 8; i += 4) {
+        r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+        r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+        r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        _mm256_storeu_ps(out + i * ldo, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
+        _mm256_storeu_ps(out + (i + 4) * ldo, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
+    }
+}
+#else
+constexpr int kTransposeSize = 4;
+
+template <class T> DEMI_INLINE void transpose_block(const T* in, int64_t ld, float* out, int64_t ldo) {
+    for (int i = 0; i < 4; ++i)
+        for (int j = 0; j < 4; ++j) out[j * ldo + i] = to_float(in[i * ld + j]);
+}
+#endif
+
+// How many rows ahead memory is asked for while rows that lie far apart are read: the hardware does not see
+// that pattern.
+constexpr int kRowsAhead = 8;
+
+// Up to kGroup panels with unit column stride, filled together so that rows are read in long runs.
+template <int kNr, int kGroup, class T>
+DEMI_INLINE void pack_b_rows(const T* b, int64_t row, int64_t depth, int64_t cols, float* out,
+                             int64_t stride) {
+    const bool full = cols >= kGroup * kNr;
+    for (int64_t k = 0; k < depth; ++k, b += row, out += kNr) {
+        if (full) {
+            if (k + kRowsAhead < depth) {
+#pragma GCC unroll 16
+                for (int j = 0; j < kGroup * kNr; j += static_cast<int>(64 / sizeof(T)))
+                    __builtin_prefetch(b + kRowsAhead * row + j);
+            }
+#pragma GCC unroll 8
+            for (int j = 0; j < kGroup * kNr; j += kLanes)
+                store(out + j / kNr * stride + j % kNr, loadu(b + j));
+        } else {
+            const int64_t padded = (cols + kNr - 1) / kNr * kNr;
+            for (int64_t j = 0; j < padded; j += kLanes) {
+                const int64_t n = cols - j;
+                const vf x = n >= kLanes ? loadu(b + j) : n > 0 ? load_n(b + j, static_cast<int>(n)) : zero();
+                store(out + j / kNr * stride + j % kNr, x);
+            }
+        }
+    }
+}
+
+// Columns [0, cols) of b over k in [0, depth): panels out[panel * stride + k * kNr + j], zero padded.
+template <int kNr, class T>
+static void pack_b_panels(const T* b, int64_t row, int64_t col, int64_t depth, int64_t cols, float* out,
+                          int64_t stride) {
+    constexpr int kGroup = 4;
+    constexpr int kSize = kTransposeSize;
+    if (col == 1) {
+        for (int64_t n = 0; n < cols; n += kGroup * kNr)
+            pack_b_rows<kNr, kGroup>(b + n, row, depth, cols - n < kGroup * kNr ? cols - n : kGroup * kNr,
+                                     out + n / kNr * stride, stride);
+        return;
+    }
+    for (int64_t n = 0; n < cols; n += kNr, b += kNr * col, out += stride) {
+        const int count = static_cast<int>(cols - n < kNr ? cols - n : kNr);
+        int64_t k = 0;
+        if (row == 1 && count == kNr) {
+            for (; k + kSize <= depth; k += kSize)
+                for (int j = 0; j < kNr; j += kSize)
+                    transpose_block(b + j * col + k, col, out + k * kNr + j, kNr);
+        }
+        for (; k < depth; ++k) {
+            for (int j = 0; j < count; ++j) out[k * kNr + j] = to_float(b[k * row + j * col]);
+            for (int j = count; j < kNr; ++j) out[k * kNr + j] = 0.f;
+        }
+    }
+}
+
+// Rows of A as they are: out[m * stride + k].
+template <class T>
+static void copy_a_rows(const T* a, int64_t row, int64_t col, int64_t rows, int depth, float* out,
+                        int64_t stride) {
+    for (int64_t m = 0; m < rows; ++m, a += row, out += stride) {
+        int k = 0;
+        if (col == 1) {
+            for (; k + kLanes <= depth; k += kLanes) storeu(out + k, loadu(a + k));
+            if (k < depth) storeu(out + k, load_n(a + k, depth - k));
+        } else {
+            for (; k < depth; ++k) out[k] = to_float(a[k * col]);
+        }
+    }
+}
+
+// A with unit stride along m: panels of kMr rows, out[panel * stride + k * kLanes + i]. sums (or null): adds
+// the sum over k of each row, kLanes floats for each panel.
+template <int kMr, class T>
+static void pack_a_panels(const T* a, int64_t col, int64_t rows, int depth, float* out, int64_t stride,
+                          float* sums) {
+    static_assert(kMr <= kLanes);
+    constexpr int kGroup =
+        4;  // panels that are filled together, so that a row of memory is read in long runs
+    const int64_t panels = (rows + kMr - 1) / kMr;
+    for (int64_t p0 = 0; p0 < panels; p0 += kGroup) {
+        const int count = static_cast<int>(panels - p0 < kGroup ? panels - p0 : kGroup);
+        const T* source = a + p0 * kMr;
+        const int64_t left = rows - p0 * kMr;
+        float* target = out + p0 * stride;
+        vf sum[kGroup];
+#pragma GCC unroll 4
+        for (int p = 0; p < kGroup; ++p) sum[p] = zero();
+        if (count == kGroup && left >= (kGroup - 1) * kMr + kLanes) {
+            for (int k = 0; k < depth; ++k, source += col) {
+                if (k + kRowsAhead < depth) {
+#pragma GCC unroll 4
+                    for (int p = 0; p < kGroup; ++p) __builtin_prefetch(source + kRowsAhead * col + p * kMr);
+                }
+#pragma GCC unroll 4
+                for (int p = 0; p < kGroup; ++p) {
+                    const vf x = loadu(source + p * kMr);
+                    store(target + p * stride + k * kLanes, x);
+                    sum[p] = sum[p] + x;
+                }
+            }
+        } else {
+            for (int k = 0; k < depth; ++k, source += col) {
+#pragma GCC unroll 4
+                for (int p = 0; p < kGroup; ++p) {
+                    if (p >= count) continue;
+                    const int64_t n = left - p * kMr;
+                    const vf x =
+                        n >= kLanes ? loadu(source + p * kMr) : load_n(source + p * kMr, static_cast<int>(n));
+                    store(target + p * stride + k * kLanes, x);
+                    sum[p] = sum[p] + x;
+                }
+            }
+        }
+        if (sums == nullptr) continue;
+#pragma GCC unroll 4
+        for (int p = 0; p < kGroup; ++p) {
+            if (p >= count) continue;
+            float* s = sums + (p0 + p) * kLanes;
+            store(s, loadu(s) + sum[p]);
+        }
+    }
+}
+
+}  // namespace demi::DEMI_ISA_NS
