@@ -21,7 +21,8 @@ std::vector<double> window_mean(const std::vector<double>& y, size_t radius) {
     std::vector<double> out;
     for (size_t i = 0; i < y.size(); ++i) {
         const size_t first = i - std::min(i, radius), last = std::min(i + radius + 1, y.size());
-        out.push_back(std::isfinite(y[i]) ? (sums[last] - sums[first]) / (counts[last] - counts[first]) : y[i]);
+        out.push_back(std::isfinite(y[i]) ? (sums[last] - sums[first]) / (counts[last] - counts[first])
+                                          : y[i]);
     }
     return out;
 }
@@ -33,8 +34,7 @@ std::vector<double> smoothed(const std::vector<double>& y) {
 }
 
 // Calls fn(first, last) for each of at most kPoints stretches.
-template <class Fn>
-void for_stretches(size_t count, Fn fn) {
+template <class Fn> void for_stretches(size_t count, Fn fn) {
     const size_t stretches = std::min(count, kPoints);
     for (size_t i = 0; i < stretches; ++i) fn(i * count / stretches, (i + 1) * count / stretches);
 }
