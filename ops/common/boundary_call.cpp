@@ -1,11 +1,9 @@
 #include "ops/common/boundary_call.h"
 
-#include <atomic>
-#include <bit>
 #include <cmath>
 
-#include "runtime/convert.h"
-#include "runtime/strided.h"
+#include "ops/common/boundary_kernels.h"
+#include "runtime/parallel.h"
 
 namespace demi {
 
@@ -13,14 +11,10 @@ void add_to_ledger(const BoundaryRow& more);
 
 Storage storage_of(DType dtype) {
     switch (dtype) {
-    case DType::f32:
-        return Storage::f32;
-    case DType::f16:
-        return Storage::f16;
-    case DType::bf16:
-        return Storage::bf16;
-    default:
-        fail("boundary", "needs f32, bf16 or f16: got ", dtype);
+    case DType::f32: return Storage::f32;
+    case DType::f16: return Storage::f16;
+    case DType::bf16: return Storage::bf16;
+    default: fail("boundary", "needs f32, bf16 or f16: got ", dtype);
     }
 }
 
@@ -39,7 +33,7 @@ Cast BoundaryCall::entry(DType dtype, int k) const {
 
 Cast BoundaryCall::exit(int scale, int undo) const {
     Cast cast;
-    cast.scale = std::ldexp(1.0f, std::max(scale, -126));
+    cast.scale = std::ldexp(1.0f, scale);
     cast.undo = std::ldexp(1.0f, -undo);
     if (boundary_.mode != BoundaryMode::strict) return cast;
     cast.round = true;
@@ -86,37 +80,18 @@ std::optional<Overflow> find_overflow(const Tensor& tensor, float scale) {
     return found;
 }
 
-double finite_amax(const Tensor& tensor) {
-    if (tensor.numel() == 0) return 0;
-    const StridedWalk<1> walk(tensor.shape(), {&tensor.strides()});
-    std::atomic<uint64_t> highest{0};  // bits of a non-negative double: ordered like the doubles
-    const auto raise = [&](double x) {
-        const uint64_t bits = std::bit_cast<uint64_t>(x);
-        uint64_t seen = highest.load(std::memory_order_relaxed);
-        while (bits > seen && !highest.compare_exchange_weak(seen, bits, std::memory_order_relaxed)) {
-        }
-    };
-    const char* first = static_cast<const char*>(tensor.raw());
-    const int64_t size = static_cast<int64_t>(size_of(tensor.dtype()));
-    for_each_row(walk, [&](const auto& at, int64_t count, const auto& step) {
-        const char* p = first + at[0] * size;
-        if (tensor.dtype() != DType::f64)
-            return raise(
-                static_cast<double>(boundary_isa().amax(p, storage_of(tensor.dtype()), count, step[0])));
-        const double* x = reinterpret_cast<const double*>(p);
-        double largest = 0;
-        for (int64_t i = 0; i < count; ++i)
-            if (std::isfinite(x[i * step[0]])) largest = std::max(largest, std::fabs(x[i * step[0]]));
-        raise(largest);
-    });
-    return std::bit_cast<double>(highest.load());
+double finite_amax(const Tensor& tensor) { return DEMI_SELECT(boundary, tensor.device(), amax)(tensor); }
+
+Tensor cast_tensor(const Tensor& tensor, const Cast& cast, DType dtype, CastCounters& counters) {
+    Tensor out = Tensor::empty(tensor.shape(), dtype, tensor.device());
+    DEMI_SELECT(boundary, tensor.device(), cast)(tensor, cast, out, counters);
+    return out;
 }
 
 namespace {
 
-// Whole rows of a contiguous tensor, in parallel: fn(first, count).
-template <class F>
-void in_pieces(int64_t count, F&& fn) {
+// Pieces of a contiguous tensor, in parallel: fn(first, count).
+template <class F> void in_pieces(int64_t count, F&& fn) {
     constexpr int64_t kGrain = 65536;
     parallel_ranges(count, kGrain, [&](int64_t begin, int64_t end) { fn(begin, end - begin); });
 }

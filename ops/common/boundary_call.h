@@ -25,13 +25,14 @@ struct Overflow {
 };
 
 class BoundaryCall {
-public:
+  public:
     BoundaryCall(std::string_view op, const Boundary& boundary, Direction direction);
 
     // An operand of this dtype on its way into the fp16 kernel; strict and wide round it. k scales, 2^-k is
     // left to exit().
     Cast entry(DType dtype, int k = 0) const;
-    // A result on its way out: rounded to fp16 in strict, times 2^scale before and 2^-undo after.
+    // A result on its way out: rounded to fp16 in strict, times 2^scale before and 2^-undo after (each within
+    // [-126, 126]).
     Cast exit(int scale = 0, int undo = 0) const;
     bool counts() const { return count_; }
 
@@ -40,7 +41,7 @@ public:
     void note(std::string_view operand, const CastCounters& counters, int k = 0,
               const std::function<Overflow()>& find = nullptr) const;
 
-private:
+  private:
     std::string_view op_;
     const Boundary& boundary_;
     Direction direction_;
@@ -53,6 +54,9 @@ std::optional<Overflow> find_overflow(const Tensor& tensor, float scale);
 
 // Largest finite |x| of a floating-point tensor of any strides, in parallel.
 double finite_amax(const Tensor& tensor);
+
+// The whole tensor across the boundary, into a new contiguous one.
+Tensor cast_tensor(const Tensor& tensor, const Cast& cast, DType dtype, CastCounters& counters);
 
 // The explicit path: fp16(x * 2^k) as a new contiguous f16 tensor; and back: x * 2^-k in `dtype`.
 Tensor cast_to_half(const Tensor& tensor, const Cast& cast);

@@ -8,20 +8,17 @@ namespace {
 constexpr int64_t kBlock = 1024;
 
 // What one vector goes through; kPlain: no scaling, no saturation.
-template <bool kRound, bool kPlain>
-DEMI_INLINE vf cross(vf scaled, const Cast& cast) {
+template <bool kRound, bool kPlain> DEMI_INLINE vf cross(vf scaled, const Cast& cast) {
     vf y = scaled;
     if (!kPlain && cast.saturate) y = saturate_f16(y);
     if (kRound) y = round_f16(y);
     return kPlain ? y : y * broadcast(cast.undo);
 }
 
-template <bool kPlain, class T>
-DEMI_INLINE vf scaled(const T* p, const Cast& cast) {
+template <bool kPlain, class T> DEMI_INLINE vf scaled(const T* p, const Cast& cast) {
     return kPlain ? loadu(p) : loadu(p) * broadcast(cast.scale);
 }
-template <bool kPlain, class T>
-DEMI_INLINE vf scaled_n(const T* p, int n, const Cast& cast) {
+template <bool kPlain, class T> DEMI_INLINE vf scaled_n(const T* p, int n, const Cast& cast) {
     return kPlain ? load_n(p, n) : load_n(p, n) * broadcast(cast.scale);
 }
 
@@ -34,10 +31,7 @@ __attribute__((noinline)) void tally(const T* src, int64_t count, const Cast& ca
     sums.into(counters);
 }
 
-template <class Out>
-DEMI_INLINE void put(Out* p, vf x, bool) {
-    storeu(p, x);
-}
+template <class Out> DEMI_INLINE void put(Out* p, vf x, bool) { storeu(p, x); }
 DEMI_INLINE void put(float* p, vf x, bool streaming) {
     if (streaming)
         stream(p, x);
@@ -141,15 +135,12 @@ void store_any(void* dst, Storage to, const float* src, int64_t count, const Cas
         dispatch<true>(static_cast<float*>(dst), src, count, cast, counters);
         stream_fence();
         return;
-    case Storage::f16:
-        return dispatch<false>(static_cast<f16_t*>(dst), src, count, cast, counters);
-    case Storage::bf16:
-        return dispatch<false>(static_cast<bf16_t*>(dst), src, count, cast, counters);
+    case Storage::f16: return dispatch<false>(static_cast<f16_t*>(dst), src, count, cast, counters);
+    case Storage::bf16: return dispatch<false>(static_cast<bf16_t*>(dst), src, count, cast, counters);
     }
 }
 
-template <class T>
-float largest(const T* src, int64_t count, int64_t step) {
+template <class T> float largest(const T* src, int64_t count, int64_t step) {
     vu highest = vu{};
     T gathered[kBlock];
     for (int64_t i = 0; i < count; i += kBlock) {
@@ -174,12 +165,9 @@ float largest(const T* src, int64_t count, int64_t step) {
 
 float amax_any(const void* src, Storage from, int64_t count, int64_t step) {
     switch (from) {
-    case Storage::f32:
-        return largest(static_cast<const float*>(src), count, step);
-    case Storage::f16:
-        return largest(static_cast<const f16_t*>(src), count, step);
-    case Storage::bf16:
-        return largest(static_cast<const bf16_t*>(src), count, step);
+    case Storage::f32: return largest(static_cast<const float*>(src), count, step);
+    case Storage::f16: return largest(static_cast<const f16_t*>(src), count, step);
+    case Storage::bf16: return largest(static_cast<const bf16_t*>(src), count, step);
     }
     return 0;
 }
