@@ -1,0 +1,67 @@
+#include "ops/cross_entropy/cross_entropy_isa.h"
+
+#include "ops/common/lanes.h"
+
+namespace demi::DEMI_ISA_NS {
+namespace {
+
+template <class T>
+void forward(const void* x_, const float* target, bool distance, int64_t width, CrossEntropyRow<float>* out) {
+    const T* x = static_cast<const T*>(x_);
+    const float top = max_lanes(x, width);
+    const vf m = broadcast(top);
+    out->max = top;
+    out->exp_sum = sum_lanes(
+        width, DEMI_LANES { return only(n, exp(get(x + i, n) - m), zero()); });
+    out->distance = 0;
+    if (distance)
+        out->distance = sum_lanes(
+            width, DEMI_LANES { return only(n, m - get(x + i, n), zero()); });
+    if (target == nullptr) return;
+    out->target = sum_lanes(
+        width, DEMI_LANES { return get(target + i, n); });
+    out->target_distance = sum_lanes(
+        width, DEMI_LANES {
+            const vf t = get(target + i, n);
+            return select(equal(t, zero()), zero(), t * (m - get(x + i, n)));
+        });
+}
+
+template <class T>
+void backward(const void* x_, const float* target, const CrossEntropyStep* step, void* dx_, int64_t width) {
+    const T* x = static_cast<const T*>(x_);
+    T* dx = static_cast<T*>(dx_);
+    const vf m = broadcast(step->max), log_sum = broadcast(step->log_sum), prob = broadcast(step->prob);
+    const vf constant = broadcast(step->constant), hit = broadcast(step->hit);
+    if (target != nullptr) {
+        for_lanes(
+            width, DEMI_LANES {
+                const vf p = prob * exp((get(x + i, n) - m) - log_sum);
+                put(dx + i, fnma(hit, get(target + i, n), p) - constant, n);
+            });
+        return;
+    }
+    for_lanes(
+        width, DEMI_LANES { put(dx + i, prob * exp((get(x + i, n) - m) - log_sum) - constant, n); });
+    if (step->label >= 0) {  // once more, because dx is already rounded
+        const int64_t l = step->label;
+        put(dx + l, prob * exp((get(x + l, 1) - m) - log_sum) - constant - hit, 1);
+    }
+}
+
+template <class T>
+void target_grad(const void* x_, float max, float log_sum, float factor, float* dt, int64_t width) {
+    const T* x = static_cast<const T*>(x_);
+    const vf m = broadcast(max), l = broadcast(log_sum), f = broadcast(factor);
+    for_lanes(
+        width, DEMI_LANES { put(dt + i, f * ((m - get(x + i, n)) + l), n); });
+}
+
+}  // namespace
+
+extern const CrossEntropyIsa cross_entropy_isa;
+const CrossEntropyIsa cross_entropy_isa = {{forward<f16_t>, forward<bf16_t>, forward<float>},
+                                           {backward<f16_t>, backward<bf16_t>, backward<float>},
+                                           {target_grad<f16_t>, target_grad<bf16_t>, target_grad<float>}};
+
+}  // namespace demi::DEMI_ISA_NS
