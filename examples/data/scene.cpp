@@ -105,8 +105,8 @@ Image draw_scene(int64_t figure, int64_t size, KeyedRng& rng) {
     const Rgb base = mix(ground.a, ground.b, 0.5f);
     const Rgb ink_a = contrasting_color(base, 0.4f, rng);
     const Rgb ink_b = mix(ink_a, contrasting_color(base, 0.4f, rng), 0.35f);
-    const float scale = rng.uniform(0.62f, 0.9f);
-    const float room = 1.08f - scale;
+    const float scale = rng.uniform(0.56f, 0.86f);
+    const float room = 1.06f - scale;
     const Point center{rng.uniform(-room, room), rng.uniform(-room, room)};
     const Rotation turn(rng.uniform());
     const Rotation shade(rng.uniform());

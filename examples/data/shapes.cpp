@@ -21,15 +21,10 @@ Point fold(Point p, float n) {
 
 float regular_polygon(Point p, float n, float inner_radius) { return fold(p, n).x - inner_radius; }
 
-float star(Point p, float depth) {
-    // An edge of a five-pointed star runs from a tip (turn 0) to a notch (turn 1/10).
-    Point q = fold(p, 5.0f);
-    q.y = std::fabs(q.y);
-    const Point tip{1.0f, 0.0f};
-    const Point notch{depth * cos_turn(0.1f), depth * sin_turn(0.1f)};
-    const Point edge{notch.x - tip.x, notch.y - tip.y};
-    const float side = edge.y * (q.x - tip.x) - edge.x * (q.y - tip.y);
-    return side / length(edge);
+// A dot within a ring.
+float target(Point p, float dot) {
+    const float radius = length(p);
+    return std::min(radius - dot, std::fabs(radius - 0.78f) - 0.13f);
 }
 
 float stripes(Point p, float period) {
@@ -58,7 +53,7 @@ float spiral(Point p, float pitch, bool mirrored) {
 }  // namespace
 
 const std::vector<std::string>& figure_names() {
-    static const std::vector<std::string> names = {"disc",  "ring",     "square",  "triangle", "star",
+    static const std::vector<std::string> names = {"disc",  "ring",     "square",  "triangle", "target",
                                                    "cross", "crescent", "stripes", "checker",  "spiral"};
     return names;
 }
@@ -69,7 +64,7 @@ float figure_distance(int64_t figure, Point p, float variant) {
     case 1: return std::fabs(length(p) - 0.68f) - (0.14f + 0.1f * variant);
     case 2: return box(p, 0.74f, 0.74f);
     case 3: return regular_polygon(p, 3.0f, 0.52f);
-    case 4: return star(p, 0.34f + 0.06f * variant);
+    case 4: return target(p, 0.34f + 0.1f * variant);
     case 5: {
         const float arm = 0.16f + 0.08f * variant;
         return std::min(box(p, 0.92f, arm), box(p, arm, 0.92f));
