@@ -1,0 +1,155 @@
+#include "ops/memory_efficient_attention/attention_mask.h"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+#include "runtime/check.h"
+
+namespace demi {
+namespace {
+
+constexpr const char* kOp = "memory_efficient_attention";
+
+AttentionPattern band(bool bottom_right, int64_t left, int64_t right, std::string name) {
+    return {bottom_right, left, right, std::move(name)};
+}
+
+int64_t checked_window(int64_t window, const char* what) {
+    check(window >= 1, kOp, what, " must be at least 1: got ", window);
+    return window;
+}
+
+int64_t sum(const std::vector<int64_t>& lengths) {
+    return std::accumulate(lengths.begin(), lengths.end(), int64_t{0});
+}
+
+}  // namespace
+
+AttentionSegment AttentionPattern::segment(int64_t q_begin, int64_t q_end, int64_t k_begin,
+                                           int64_t k_end) const {
+    AttentionSegment s{q_begin, q_end, k_begin, k_end};
+    const int64_t shift = bottom_right ? (k_end - k_begin) - (q_end - q_begin) : 0;
+    if (left >= 0) s.low = shift - std::min(left, kAttentionNoBound);
+    if (right >= 0) s.high = shift + std::min(right, kAttentionNoBound) + 1;
+    return s;
+}
+
+BlockDiagonalMask BlockDiagonalMask::from_seqlens(std::vector<int64_t> q, std::vector<int64_t> kv) {
+    BlockDiagonalMask mask;
+    mask.q_ = std::move(q);
+    mask.kv_ = kv.empty() ? mask.q_ : std::move(kv);
+    check(mask.q_.size() == mask.kv_.size(), kOp,
+          "a BlockDiagonalMask needs as many key as query sequences: got ", mask.q_.size(), " query and ",
+          mask.kv_.size(), " key sequences");
+    for (const auto* lengths : {&mask.q_, &mask.kv_})
+        for (const int64_t n : *lengths)
+            check(n >= 0, kOp, "lengths of a BlockDiagonalMask must not be negative: got ", n);
+    mask.batch_sizes_.assign(mask.q_.size(), 1);
+    mask.pattern_.name = "BlockDiagonalMask";
+    return mask;
+}
+
+int64_t BlockDiagonalMask::total_queries() const { return sum(q_); }
+int64_t BlockDiagonalMask::total_keys() const { return sum(kv_); }
+
+void BlockDiagonalMask::set_batch_sizes(std::vector<int64_t> batch_sizes) {
+    check(sum(batch_sizes) == static_cast<int64_t>(q_.size()), kOp, "batch sizes must add up to the ",
+          q_.size(), " sequences of the mask: they add up to ", sum(batch_sizes));
+    size_t first = 0;
+    for (const int64_t n : batch_sizes) {
+        check(n >= 0, kOp, "batch sizes must not be negative: got ", n);
+        for (size_t i = first; i < first + static_cast<size_t>(n); ++i)
+            check(q_[i] == q_[first] && kv_[i] == kv_[first], kOp,
+                  "sequences of one batch must have one length: sequence ", first, " has ", q_[first],
+                  " queries and ", kv_[first], " keys, sequence ", i, " has ", q_[i], " and ", kv_[i]);
+        first += static_cast<size_t>(n);
+    }
+    batch_sizes_ = std::move(batch_sizes);
+}
+
+BlockDiagonalMask BlockDiagonalMask::with(AttentionPattern pattern) const {
+    BlockDiagonalMask mask = *this;
+    mask.pattern_ = std::move(pattern);
+    return mask;
+}
+BlockDiagonalMask BlockDiagonalMask::make_causal() const {
+    return with(band(false, -1, 0, "BlockDiagonalCausalMask"));
+}
+BlockDiagonalMask BlockDiagonalMask::make_causal_from_bottomright() const {
+    return with(band(true, -1, 0, "BlockDiagonalCausalFromBottomRightMask"));
+}
+BlockDiagonalMask BlockDiagonalMask::make_local_attention(int64_t window) const {
+    return with(
+        band(false, checked_window(window, "window") - 1, 0, "BlockDiagonalCausalLocalAttentionMask"));
+}
+BlockDiagonalMask BlockDiagonalMask::make_local_attention_from_bottomright(int64_t window) const {
+    return with(band(true, checked_window(window, "window") - 1, 0,
+                     "BlockDiagonalCausalLocalAttentionFromBottomRightMask"));
+}
+
+AttentionBias::AttentionBias(LowerTriangularMask) : pattern_(band(false, -1, 0, "LowerTriangularMask")) {}
+AttentionBias::AttentionBias(LowerTriangularFromBottomRightMask)
+    : pattern_(band(true, -1, 0, "LowerTriangularFromBottomRightMask")) {}
+AttentionBias::AttentionBias(LowerTriangularFromBottomRightLocalAttentionMask m)
+    : pattern_(band(true, checked_window(m.window, "window") - 1, 0,
+                    "LowerTriangularFromBottomRightLocalAttentionMask")) {}
+AttentionBias::AttentionBias(LocalAttentionFromBottomRightMask m)
+    : pattern_(band(true, m.left, m.right, "LocalAttentionFromBottomRightMask")) {
+    check(m.left >= 0 && m.right >= 0, kOp, "a local window must not be negative: got left ", m.left,
+          ", right ", m.right);
+}
+AttentionBias::AttentionBias(BlockDiagonalMask mask)
+    : pattern_(mask.pattern()), blocks_(std::move(mask)), block_diagonal_(true) {}
+AttentionBias::AttentionBias(Variable tensor) : tensor_(std::move(tensor)) {
+    check(tensor_.defined(), kOp, "the tensor bias is undefined");
+}
+
+AttentionBias AttentionBias::add_bias(Variable tensor) const {
+    check(!block_diagonal_, kOp, "a tensor bias goes with dense masks only: got a ", pattern_.name);
+    check(!tensor_.defined(), kOp, "there is a tensor bias already");
+    AttentionBias both(std::move(tensor));
+    both.pattern_ = pattern_;
+    return both;
+}
+
+std::string AttentionBias::describe() const {
+    if (!tensor_.defined()) return pattern_.name;
+    return (pattern_.left < 0 && pattern_.right < 0 ? "" : pattern_.name + " and ") + "tensor " +
+           demi::describe(tensor_.value());
+}
+
+std::vector<AttentionSegment> AttentionBias::segments(int64_t batch, int64_t queries, int64_t keys) const {
+    if (!block_diagonal_) return {pattern_.segment(0, queries, 0, keys)};
+    check(batch == 1, kOp, "a ", pattern_.name, " needs q, k, v packed into batch size 1: got batch size ",
+          batch);
+    check(blocks_.total_queries() == queries && blocks_.total_keys() == keys, kOp, "the ", pattern_.name,
+          " must cover q and k exactly: its ", blocks_.q_seqlens().size(), " sequences have ",
+          blocks_.total_queries(), " queries and ", blocks_.total_keys(), " keys, q has ", queries,
+          " and k has ", keys);
+    std::vector<AttentionSegment> segments;
+    int64_t q = 0, k = 0;
+    for (size_t i = 0; i < blocks_.q_seqlens().size(); ++i) {
+        const int64_t mq = blocks_.q_seqlens()[i], mk = blocks_.kv_seqlens()[i];
+        segments.push_back(pattern_.segment(q, q + mq, k, k + mk));
+        q += mq;
+        k += mk;
+    }
+    return segments;
+}
+
+Tensor AttentionBias::materialize(int64_t queries, int64_t keys) const {
+    Tensor mask = Tensor::full({queries, keys}, -std::numeric_limits<double>::infinity());
+    float* to = mask.mutable_data<float>();
+    for (const AttentionSegment& s : segments(1, queries, keys))
+        for (int64_t i = 0; i < s.q_end - s.q_begin; ++i) {
+            const int64_t n = s.k_end - s.k_begin;
+            const int64_t begin = std::clamp<int64_t>(i + s.low, 0, n),
+                          end = std::clamp<int64_t>(i + s.high, begin, n);
+            float* row = to + (s.q_begin + i) * keys + s.k_begin;
+            std::fill(row + begin, row + end, 0.f);
+        }
+    return mask;
+}
+
+}  // namespace demi

@@ -1,0 +1,113 @@
+#pragma once
+// Masks of memory_efficient_attention. Each gives every query one run of keys [begin, end); a query whose run
+// is empty gives 0. With Mq queries, Mk keys and d = Mk - Mq (the shift that puts the last query on the last
+// key):
+//   LowerTriangularMask                               j <= i
+//   LowerTriangularFromBottomRightMask                j <= i + d
+//   LowerTriangularFromBottomRightLocalAttentionMask  i + d - window < j <= i + d
+//   LocalAttentionFromBottomRightMask                 i + d - left <= j <= i + d + right
+//   BlockDiagonalMask                                 sequences packed one after the other: block i sees
+//   block i
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "autograd/variable.h"
+#include "ops/memory_efficient_attention/attention_problem.h"
+
+namespace demi {
+
+struct LowerTriangularMask {};
+struct LowerTriangularFromBottomRightMask {};
+struct LowerTriangularFromBottomRightLocalAttentionMask {
+    int64_t window = 1;
+};
+struct LocalAttentionFromBottomRightMask {
+    int64_t left = 0, right = 0;
+};
+
+// What one block of queries sees of one block of keys.
+struct AttentionPattern {
+    bool bottom_right = false;      // positions count from the ends
+    int64_t left = -1, right = -1;  // how many keys before and after its own a query sees; -1: all
+    std::string name = "no mask";
+
+    AttentionSegment segment(int64_t q_begin, int64_t q_end, int64_t k_begin, int64_t k_end) const;
+};
+
+// Sequences of different lengths packed into one [1, sum of lengths, H, K] tensor, so that one call serves
+// them all.
+class BlockDiagonalMask {
+  public:
+    // Lengths of the sequences of q, and of k and v where they differ. Lengths may be 0.
+    static BlockDiagonalMask from_seqlens(std::vector<int64_t> q, std::vector<int64_t> kv = {});
+    // Packs tensors [B_i, M_i, ...] into [1, sum B_i * M_i, ...]: B_i sequences of length M_i each. split()
+    // undoes it.
+    static std::pair<BlockDiagonalMask, Variable> from_tensor_list(const std::vector<Variable>& tensors);
+
+    // The parts of a packed [1, total, ...] as [B_i, M_i, ...]; views where memory allows. split() needs q
+    // and kv of one kind.
+    std::vector<Variable> split(const Variable& packed) const;
+    std::vector<Variable> split_queries(const Variable& packed) const;
+    std::vector<Variable> split_kv(const Variable& packed) const;
+
+    // How split() groups neighbouring sequences (of equal length): group i has batch_sizes[i]. Default:
+    // groups of one.
+    void set_batch_sizes(std::vector<int64_t> batch_sizes);
+    const std::vector<int64_t>& batch_sizes() const { return batch_sizes_; }
+
+    BlockDiagonalMask make_causal() const;                   // top left corner of each block
+    BlockDiagonalMask make_causal_from_bottomright() const;  // bottom right corner of each block
+    // Causal, and each query sees the last `window` keys up to its own position.
+    BlockDiagonalMask make_local_attention(int64_t window) const;
+    BlockDiagonalMask make_local_attention_from_bottomright(int64_t window) const;
+
+    const std::vector<int64_t>& q_seqlens() const { return q_; }
+    const std::vector<int64_t>& kv_seqlens() const { return kv_; }
+    int64_t total_queries() const;
+    int64_t total_keys() const;
+    const AttentionPattern& pattern() const { return pattern_; }
+
+  private:
+    BlockDiagonalMask with(AttentionPattern pattern) const;
+    std::vector<Variable> split(const Variable& packed, const std::vector<int64_t>& lengths,
+                                const char* what) const;
+
+    std::vector<int64_t> q_, kv_, batch_sizes_;
+    AttentionPattern pattern_;
+};
+
+// What attention adds to the scores: nothing, a mask, a tensor, or a mask and a tensor.
+// A tensor is [B, H, Mq, Mk], where B and H may be 1 (broadcast), or [Mq, Mk]; for q, k, v of rank 3 also [B,
+// Mq, Mk].
+class AttentionBias {
+  public:
+    AttentionBias() = default;
+    AttentionBias(LowerTriangularMask);
+    AttentionBias(LowerTriangularFromBottomRightMask);
+    AttentionBias(LowerTriangularFromBottomRightLocalAttentionMask);
+    AttentionBias(LocalAttentionFromBottomRightMask);
+    AttentionBias(BlockDiagonalMask mask);
+    AttentionBias(Variable tensor);
+    AttentionBias(Tensor tensor) : AttentionBias(Variable(std::move(tensor))) {}
+
+    AttentionBias add_bias(Variable tensor) const;  // this mask and a tensor; not for block-diagonal masks
+
+    const Variable& tensor() const { return tensor_; }
+    bool is_block_diagonal() const { return block_diagonal_; }
+    std::string describe() const;
+
+    // The mask cut for q [., queries, ., .] and k [., keys, ., .]; throws where a block-diagonal mask has
+    // other lengths.
+    std::vector<AttentionSegment> segments(int64_t batch, int64_t queries, int64_t keys) const;
+    // The mask as a tensor [queries, keys] of 0 and -infinity, for references and small demonstrations.
+    Tensor materialize(int64_t queries, int64_t keys) const;
+
+  private:
+    AttentionPattern pattern_;
+    BlockDiagonalMask blocks_;
+    bool block_diagonal_ = false;
+    Variable tensor_;
+};
+
+}  // namespace demi

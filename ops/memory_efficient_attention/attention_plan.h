@@ -1,0 +1,30 @@
+#pragma once
+// Internal: one checked call of attention, and running it across the fp16 boundary.
+#include "ops/common/boundary_call.h"
+#include "ops/memory_efficient_attention/memory_efficient_attention_kernels.h"
+
+namespace demi {
+
+struct AttentionPlan {
+    Tensor q, k, v, bias;  // rank 4, unit last strides; bias may be undefined
+    std::vector<AttentionSegment> segments;
+    double scale = 1, dropout = 0;
+    uint64_t seed = 0, offset = 0;
+    Boundary boundary;
+};
+
+struct AttentionValues {
+    Tensor out, lse;
+};
+AttentionValues run_attention(const AttentionPlan& plan);
+
+struct AttentionWants {
+    bool q = false, k = false, v = false, bias = false;
+};
+// grad_lse may be undefined. Gradients have the values' dtypes; those of adjacent slices of one packed qkv
+// tensor are slices of one buffer again, so that whoever unpacked qkv has its gradient without a copy.
+AttentionGradients run_attention_backward(const AttentionPlan& plan, const AttentionValues& values,
+                                          const Tensor& grad_out, const Tensor& grad_lse,
+                                          const AttentionWants& wants);
+
+}  // namespace demi

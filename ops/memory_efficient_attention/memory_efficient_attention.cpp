@@ -1,0 +1,163 @@
+#include "ops/memory_efficient_attention/memory_efficient_attention.h"
+
+#include <cmath>
+
+#include "autograd/record.h"
+#include "ops/common/operand.h"
+#include "ops/memory_efficient_attention/attention_plan.h"
+
+namespace demi {
+namespace {
+
+constexpr const char* kOp = "memory_efficient_attention";
+
+// Kernels read rows of the last dimension at once.
+Tensor with_unit_stride(const Tensor& x) {
+    return x.strides().back() == 1 || x.shape().back() == 1 ? x : x.contiguous();
+}
+
+// f64 queries take everything to f64; an f64 operand beside other queries comes to their dtype.
+Tensor in_dtype_for(const Tensor& q, const Tensor& x) {
+    return q.dtype() == DType::f64 || x.dtype() == DType::f64 ? x.to(q.dtype()) : x;
+}
+
+Tensor prepared(const Tensor& q, const Tensor& x, bool rank3) {
+    return with_unit_stride(in_dtype_for(q, rank3 ? x.unsqueeze(2) : x));
+}
+
+void check_qkv(const Tensor& q, const Tensor& k, const Tensor& v) {
+    check_float_operand(kOp, "q", q);
+    check_float_operand(kOp, "k", k);
+    check_float_operand(kOp, "v", v);
+    check_same_device(kOp, "q", q, "k", k);
+    check_same_device(kOp, "q", q, "v", v);
+    const int rank = q.rank();
+    check((rank == 3 || rank == 4) && k.rank() == rank && v.rank() == rank, kOp,
+          "needs q, k, v of rank 4 (B, M, H, K), or all of rank 3 (B, M, K): got q ", q.shape(), ", k ",
+          k.shape(), ", v ", v.shape());
+    const bool heads = rank == 3 || (q.size(2) == k.size(2) && q.size(2) == v.size(2));
+    check(q.size(0) == k.size(0) && q.size(0) == v.size(0) && heads, kOp,
+          "q, k and v must have the same batch size and heads (nothing is broadcast; use expand): got q ",
+          q.shape(), ", k ", k.shape(), ", v ", v.shape());
+    check(k.size(1) == v.size(1), kOp, "k and v must have one length: got k ", k.shape(), ", v ", v.shape());
+    check(q.size(-1) == k.size(-1), kOp, "q and k must have one head size: got q ", q.shape(), ", k ",
+          k.shape());
+    check(q.size(-1) >= 1 && v.size(-1) >= 1, kOp, "head sizes must be at least 1: got q ", q.shape(), ", v ",
+          v.shape());
+}
+
+// The bias as [B or 1, H or 1, Mq, Mk].
+Tensor prepared_bias(const Tensor& bias, const Tensor& q, const Tensor& k, bool rank3) {
+    check_float_operand(kOp, "bias", bias);
+    check_same_device(kOp, "q", q, "bias", bias);
+    Tensor b = bias;
+    if (b.rank() == 2) b = b.unsqueeze(0).unsqueeze(0);
+    if (b.rank() == 3 && rank3) b = b.unsqueeze(1);
+    const int64_t heads = rank3 ? 1 : q.size(2);
+    const bool fits = b.rank() == 4 && (b.size(0) == q.size(0) || b.size(0) == 1) &&
+                      (b.size(1) == heads || b.size(1) == 1) && b.size(2) == q.size(1) &&
+                      b.size(3) == k.size(1);
+    check(fits, kOp, "the bias must be (", q.size(0), " or 1, ", heads, " or 1, ", q.size(1), ", ", k.size(1),
+          ") or (", q.size(1), ", ", k.size(1), ") for q ", q.shape(), " and k ", k.shape(), ": got ",
+          bias.shape());
+    return with_unit_stride(in_dtype_for(q, b));
+}
+
+AttentionPlan make_plan(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionBias& bias,
+                        const AttentionOptions& options) {
+    check_qkv(q, k, v);
+    const bool rank3 = q.rank() == 3;
+    AttentionPlan plan;
+    plan.segments = bias.segments(q.size(0), q.size(1), k.size(1));
+    plan.q = prepared(q, q, rank3);
+    plan.k = prepared(q, k, rank3);
+    plan.v = prepared(q, v, rank3);
+    if (bias.tensor().defined()) plan.bias = prepared_bias(bias.tensor().value(), q, k, rank3);
+    plan.scale = options.scale.value_or(1 / std::sqrt(static_cast<double>(q.size(-1))));
+    check(options.dropout >= 0 && options.dropout <= 1, kOp, "dropout must be in [0, 1]: got ",
+          options.dropout);
+    plan.dropout = options.dropout;
+    if (plan.dropout > 0) {
+        check(options.generator != nullptr, kOp,
+              "dropout needs a generator (AttentionOptions::generator): got none");
+        const int64_t words = checked_mul(checked_mul(plan.q.size(0) * plan.q.size(2), plan.q.size(1), kOp),
+                                          plan.k.size(1), kOp);
+        const Generator::Draw draw = options.generator->take(words);
+        plan.seed = draw.seed;
+        plan.offset = draw.offset;
+    }
+    plan.boundary = options.boundary;
+    return plan;
+}
+
+// What backward needs, and the shapes and dtypes that gradients must have.
+struct Context {
+    AttentionPlan plan;  // its tensors live in the Saved ones
+    Saved q, k, v, bias, out, lse;
+    struct Original {
+        Shape shape;
+        DType dtype;
+    };
+    std::vector<Original> inputs;
+
+    Tensors backward(std::span<const Tensor> grads, const Needs& needs) const {
+        AttentionPlan p = plan;
+        p.q = q.get();
+        p.k = k.get();
+        p.v = v.get();
+        if (needs.size() > 3) p.bias = bias.get();
+        AttentionValues values{out.get(), lse.get()};
+        // Gradients arrive with the result's rank, in any strides; one of the two may not have been used.
+        Tensor grad_out = grads[0].defined()
+                              ? with_unit_stride(grads[0].rank() == 3 ? grads[0].unsqueeze(2) : grads[0])
+                              : Tensor::zeros(values.out.shape(), values.out.dtype(), values.out.device());
+        const Tensor grad_lse = grads[1].defined() ? grads[1].contiguous() : Tensor();
+        const AttentionGradients g = run_attention_backward(
+            p, values, grad_out, grad_lse, {needs[0], needs[1], needs[2], needs.size() > 3 && needs[3]});
+        Tensors result{g.q, g.k, g.v};
+        if (needs.size() > 3) result.push_back(g.bias);
+        for (size_t i = 0; i < result.size(); ++i) {
+            if (!result[i].defined()) continue;
+            if (result[i].shape() != inputs[i].shape)
+                result[i] = i < 3 ? result[i].squeeze(2) : result[i].view(inputs[i].shape);
+            result[i] = result[i].to(inputs[i].dtype);
+        }
+        return result;
+    }
+};
+
+}  // namespace
+
+AttentionWithLse attention_with_lse(const Variable& q, const Variable& k, const Variable& v,
+                                    const AttentionBias& bias, const AttentionOptions& options) {
+    AttentionPlan plan = make_plan(q.value(), k.value(), v.value(), bias, options);
+    const AttentionValues values = run_attention(plan);
+    std::vector<Variable> inputs{q, k, v};
+    if (plan.bias.defined()) inputs.push_back(bias.tensor());
+    const Tensor out = q.rank() == 3 ? values.out.squeeze(2) : values.out;
+    if (!needs_grad(inputs)) return {out, values.lse};
+
+    Context context;
+    context.q = plan.q;
+    context.k = plan.k;
+    context.v = plan.v;
+    context.bias = plan.bias;
+    context.out = values.out;
+    context.lse = values.lse;
+    for (const Variable& x : inputs) context.inputs.push_back({x.shape(), x.dtype()});
+    plan.q = plan.k = plan.v = plan.bias = Tensor();
+    context.plan = std::move(plan);
+    const std::vector<Variable> both =
+        record(kOp, inputs, Tensors{out, values.lse},
+               [context = std::move(context)](std::span<const Tensor> grads, const Needs& needs) {
+                   return context.backward(grads, needs);
+               });
+    return {both[0], both[1]};
+}
+
+Variable memory_efficient_attention(const Variable& q, const Variable& k, const Variable& v,
+                                    const AttentionBias& bias, const AttentionOptions& options) {
+    return attention_with_lse(q, k, v, bias, options).out;
+}
+
+}  // namespace demi
