@@ -42,10 +42,17 @@ bool load_tile(const AttentionProblem& p, const Cut& cut, const Place& at, const
     return finite;
 }
 
-// Loads q, grad_out, the log-sum-exp and the row sums of grad_out * out. A query that saw nothing gives
-// nothing: its rows become zero. Returns whether all rows are finite.
+// Whether the tile holds every key that these queries see, so that sums over a row of weights are complete.
+bool holds_all(const Place& at, int64_t query, int64_t rows, const Tile& tile) {
+    const AttentionSegment& seg = *at.segment;
+    return max64(0, query + seg.low) >= tile.first &&
+           min64(at.keys(), query + rows - 1 + seg.high) <= tile.first + tile.count;
+}
+
+// Loads q, grad_out, the log-sum-exp and, unless the row sums come later, the row sums of grad_out * out. A
+// query that saw nothing gives nothing: its rows become zero. Returns whether all rows are finite.
 bool load_block(const AttentionProblem& p, const AttentionBackward& b, const Cut& cut, const Place& at,
-                int64_t query, int64_t rows, const Buffers& buf) {
+                int64_t query, int64_t rows, bool complete, const Buffers& buf) {
     const int64_t token = at.segment->q_begin + query;
     bool finite = load_queries(p, cut, at, query, rows, buf.queries);
     finite &= load_rows(rows_of(b.grad_out, at.batch, at.head, token), rows, p.value_size, buf.grad_out,
@@ -55,27 +62,30 @@ bool load_block(const AttentionProblem& p, const AttentionBackward& b, const Cut
     const float* grad_lse = b.grad_lse != nullptr ? b.grad_lse + index : nullptr;
     for (int64_t r = 0; r < rows; ++r) {
         float* g = buf.grad_out + r * cut.value_width;
+        buf.dot[r] = 0.f;
         if (lse[r] == -__builtin_inff()) {
             fill(buf.queries + r * cut.width, 0, cut.width, 0.f);
             fill(g, 0, cut.value_width, 0.f);
             buf.shift[r] = __builtin_inff();
-            buf.dot[r] = 0.f;
             continue;
         }
         buf.shift[r] = static_cast<float>(static_cast<double>(lse[r]) * 1.4426950408889634);
+        if (grad_lse != nullptr) buf.dot[r] = -grad_lse[r] * b.grad_lse_scale;
+        if (complete) continue;
         load_rows(rows_of(b.out, at.batch, at.head, token + r), 1, p.value_size, buf.row, cut.value_width);
         vf sum = zero();
         for (int64_t c = 0; c < cut.value_width; c += kLanes)
             sum = fma(loadu(g + c), loadu(buf.row + c), sum);
-        buf.dot[r] = hsum(sum);
-        if (grad_lse != nullptr) buf.dot[r] -= grad_lse[r] * b.grad_lse_scale;
+        buf.dot[r] += hsum(sum);
     }
     return finite;
 }
 
-// weights = P (after dropout), grad_scores = dS, both zero outside of what each query sees.
+// weights = P (after dropout), grad_scores = dS, both zero outside of what each query sees. The sum of
+// grad_out * out over a row equals that of P * dP, which knows nothing of the rounding of out: taken where
+// the whole row is here.
 void weight_block(const AttentionProblem& p, const Cut& cut, const Place& at, int64_t query, int64_t rows,
-                  const Tile& tile, const Span& span, const Buffers& buf) {
+                  const Tile& tile, const Span& span, bool complete, const Buffers& buf) {
     score_block(p, cut, at, query, rows, tile, span, buf.queries, buf.weights, buf.row);
     multiply(rows, (span.right - span.left) / kLanes, p.value_size, buf.grad_out, cut.value_width, 1,
              buf.values_t + span.left * p.value_size, kPanel, kPanel * p.value_size,
@@ -84,26 +94,34 @@ void weight_block(const AttentionProblem& p, const Cut& cut, const Place& at, in
         float* weight = buf.weights + r * cut.row;
         float* grad = buf.grad_scores + r * cut.row;
         const RowSpan row = row_span(*at.segment, query + r, tile, span);
-        const vf shift = broadcast(buf.shift[r]), dot = broadcast(buf.dot[r]);
-        if (p.dropout.fill == nullptr) {
-            for (int64_t j = span.left; j < span.right; j += kLanes) {
-                const vf w = exp2_softmax(loadu(weight + j) - shift);
-                storeu(weight + j, w);
-                storeu(grad + j, w * (loadu(grad + j) - dot));
-            }
-        } else {
-            fill(buf.row, span.left, span.right, 0.f);
-            dropout_row(p, at, query + r, tile, row, buf.row);
-            for (int64_t j = span.left; j < span.right; j += kLanes) {
-                const vf w = exp2_softmax(loadu(weight + j) - shift), kept = loadu(buf.row + j);
-                storeu(weight + j, w * kept);
-                storeu(grad + j, w * (loadu(grad + j) * kept - dot));
-            }
-        }
+        const bool dropout = p.dropout.fill != nullptr;
+        const vf shift = broadcast(buf.shift[r]);
+        for (int64_t j = span.left; j < span.right; j += kLanes)
+            storeu(weight + j, exp2_softmax(loadu(weight + j) - shift));
         fill(weight, span.left, row.begin, 0.f);
         fill(weight, row.end, span.right, 0.f);
         fill(grad, span.left, row.begin, 0.f);
         fill(grad, row.end, span.right, 0.f);
+        if (dropout) {
+            fill(buf.row, span.left, span.right, 0.f);
+            dropout_row(p, at, query + r, tile, row, buf.row);
+            for (int64_t j = span.left; j < span.right; j += kLanes)
+                storeu(grad + j, loadu(grad + j) * loadu(buf.row + j));
+        }
+        if (complete) {
+            vf sum = zero();
+            for (int64_t j = span.left; j < span.right; j += kLanes)
+                sum = fma(loadu(weight + j), loadu(grad + j), sum);
+            buf.dot[r] += hsum(sum);
+        }
+        const vf dot = broadcast(buf.dot[r]);
+        for (int64_t j = span.left; j < span.right; j += kLanes)
+            storeu(grad + j, loadu(weight + j) * (loadu(grad + j) - dot));
+        fill(grad, span.left, row.begin, 0.f);  // 0 * (0 - dot) is NaN where dot is
+        fill(grad, row.end, span.right, 0.f);
+        if (dropout)
+            for (int64_t j = span.left; j < span.right; j += kLanes)
+                storeu(weight + j, loadu(weight + j) * loadu(buf.row + j));
     }
 }
 
@@ -179,8 +197,9 @@ void backward(const AttentionProblem& p, const AttentionBackward& b, const Atten
             const int64_t query = task.q_begin + begin;
             const Span span = block_span(seg, query, n, tile);
             if (span.empty()) continue;
-            const bool rows_finite = load_block(p, b, cut, at, query, n, buf);
-            weight_block(p, cut, at, query, n, tile, span, buf);
+            const bool complete = holds_all(at, query, n, tile);
+            const bool rows_finite = load_block(p, b, cut, at, query, n, complete, buf);
+            weight_block(p, cut, at, query, n, tile, span, complete, buf);
             if (want_kv) {
                 const bool together = rows_finite || span.full;
                 add_to_keys(cut, at, query, n, tile, span, together, buf.weights, buf.grad_out,
@@ -239,8 +258,9 @@ void bias_backward(const AttentionProblem& p, const AttentionBackward& b, const 
                 const int64_t begin = rows * i / blocks, n = rows * (i + 1) / blocks - begin;
                 const Span span = block_span(seg, task.q_begin + begin, n, tile);
                 if (span.empty()) continue;
-                load_block(p, b, cut, at, task.q_begin + begin, n, buf);
-                weight_block(p, cut, at, task.q_begin + begin, n, tile, span, buf);
+                const bool complete = holds_all(at, task.q_begin + begin, n, tile);
+                load_block(p, b, cut, at, task.q_begin + begin, n, complete, buf);
+                weight_block(p, cut, at, task.q_begin + begin, n, tile, span, complete, buf);
                 for (int64_t r = 0; r < n; ++r) {
                     float* to = sum + (begin + r) * cut.row;
                     const float* from = buf.grad_scores + r * cut.row;
