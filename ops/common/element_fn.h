@@ -40,6 +40,7 @@ enum class ElementFn : int {
     pow_grad,      // a p x^(p - 1)
     clamp_grad,    // a where p <= x <= q, else 0
     rdiv_grad,     // -a p / x^2
+    clear,         // 0
     keep_where,    // a where b is not 0, else 0
     drop_where,    // a where b is 0, else 0
     fill_where,    // a where b is 0, else p

@@ -80,6 +80,7 @@ DEMI_FN2(TanhGrad, a*(1 - b * b))
 DEMI_FN2(PowGrad, a*(p* power(b, p - 1)))
 DEMI_FN2(ClampGrad, b >= p && b <= q ? a : T(0))
 DEMI_FN2(RDivGrad, -(a* p) / (b * b))
+DEMI_FN2(Clear, a == b ? T(0) : T(0))
 DEMI_FN2(KeepWhere, b != 0 ? a : T(0))
 DEMI_FN2(DropWhere, b != 0 ? T(0) : a)
 DEMI_FN2(FillWhere, b != 0 ? p : a)
@@ -123,8 +124,8 @@ vf tanh_v(vf x) { return tanh(x); }
             row1<T, DivScalar>, row1<T, RSub>, row1<T, RDiv>, row2<T, Add>, row2<T, Sub>, row2<T, Mul>, \
             row2<T, Div>, row2<T, Maximum>, row2<T, Minimum>, row2<T, LogGrad>, row2<T, SqrtGrad>, \
             row2<T, SquareGrad>, row2<T, AbsGrad>, row2<T, SigmoidGrad>, row2<T, TanhGrad>, \
-            row2<T, PowGrad>, row2<T, ClampGrad>, row2<T, RDivGrad>, row2<T, KeepWhere>, row2<T, DropWhere>, \
-            row2<T, FillWhere>, row3<T, DivGrad>, row3<T, GreaterGrad>, row3<T, Where> \
+            row2<T, PowGrad>, row2<T, ClampGrad>, row2<T, RDivGrad>, row2<T, Clear>, row2<T, KeepWhere>, \
+            row2<T, DropWhere>, row2<T, FillWhere>, row3<T, DivGrad>, row3<T, GreaterGrad>, row3<T, Where> \
     }
 
 }  // namespace
