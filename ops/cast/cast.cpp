@@ -1,0 +1,22 @@
+#include "ops/cast/cast.h"
+
+#include "autograd/record.h"
+
+namespace demi {
+
+Variable cast(const Variable& x, DType dtype) {
+    check(x.defined(), "cast", "x must be a defined tensor");
+    if (x.dtype() == dtype) return x;
+    if (!is_float(dtype)) return x.value().to(dtype);
+    return record("cast", {x}, x.value().to(dtype),
+                  [from = x.dtype()](const Tensor& dy, const Needs&) -> Tensors { return {dy.to(from)}; });
+}
+
+Variable to_device(const Variable& x, Device device) {
+    check(x.defined(), "to_device", "x must be a defined tensor");
+    if (x.device() == device) return x;
+    return record("to_device", {x}, x.value().to(device),
+                  [from = x.device()](const Tensor& dy, const Needs&) -> Tensors { return {dy.to(from)}; });
+}
+
+}  // namespace demi

@@ -1,0 +1,25 @@
+#include "ops/mean/mean.h"
+
+#include "ops/common/elementwise.h"
+#include "ops/common/reduce.h"
+
+namespace demi {
+
+Variable mean(const Variable& x, const Dims& dims, bool keepdim) {
+    const Tensor& value = float_value("mean", x);
+    const Shape kept = keep_reduced("mean", x.shape(), dims);
+    int64_t count = 1;
+    for (int d = 0; d < x.rank(); ++d)
+        if (kept[d] == 1) count *= x.shape()[d];
+    check(count > 0, "mean", "needs at least one element to average: got ", x.shape());
+    Tensor y = sum_to(value, kept, x.dtype(), 1.0 / static_cast<double>(count));
+    if (!keepdim) y = y.view(drop_reduced(x.shape(), dims));
+    return record(
+        "mean", {x}, y, [kept, count, shape = x.shape()](const Tensor& dy, const Needs&) -> Tensors {
+            const Tensor share =
+                elementwise("mean", ElementFn::div_scalar, {dy}, dy.dtype(), static_cast<double>(count));
+            return {share.view(kept).expand(shape)};
+        });
+}
+
+}  // namespace demi

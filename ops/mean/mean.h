@@ -1,0 +1,11 @@
+#pragma once
+#include "autograd/variable.h"
+#include "ops/common/dims.h"
+
+namespace demi {
+
+// y = the mean of x over `dims` (all by default), which are dropped or, with keepdim, kept with size 1; dx =
+// dy / n, stretched. Summed like sum(), rounded once. Throws where there is nothing to average.
+Variable mean(const Variable& x, const Dims& dims = {}, bool keepdim = false);
+
+}  // namespace demi

@@ -1,0 +1,16 @@
+#include "ops/permute/permute.h"
+
+#include "autograd/record.h"
+
+namespace demi {
+
+Variable permute(const Variable& x, const Dims& dims) {
+    Tensor y = x.value().permute(dims);
+    std::vector<int> back(dims.size());
+    for (size_t i = 0; i < dims.size(); ++i)
+        back[static_cast<size_t>(normalize_dim(dims[i], x.rank(), "permute"))] = static_cast<int>(i);
+    return record("permute", {x}, y,
+                  [back](const Tensor& dy, const Needs&) -> Tensors { return {dy.permute(back)}; });
+}
+
+}  // namespace demi

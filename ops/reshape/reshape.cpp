@@ -1,0 +1,14 @@
+#include "ops/reshape/reshape.h"
+
+#include "autograd/record.h"
+
+namespace demi {
+
+Variable reshape(const Variable& x, const Shape& shape) {
+    check(x.defined(), "reshape", "x must be a defined tensor");
+    return record(
+        "reshape", {x}, x.value().reshape(shape),
+        [from = x.shape()](const Tensor& dy, const Needs&) -> Tensors { return {dy.reshape(from)}; });
+}
+
+}  // namespace demi

@@ -1,0 +1,18 @@
+#include "ops/sum/sum.h"
+
+#include "ops/common/elementwise.h"
+#include "ops/common/reduce.h"
+
+namespace demi {
+
+Variable sum(const Variable& x, const Dims& dims, bool keepdim) {
+    const Tensor& value = float_value("sum", x);
+    const Shape kept = keep_reduced("sum", x.shape(), dims);
+    Tensor y = sum_to(value, kept, x.dtype());
+    if (!keepdim) y = y.view(drop_reduced(x.shape(), dims));
+    return record("sum", {x}, y, [kept, shape = x.shape()](const Tensor& dy, const Needs&) -> Tensors {
+        return {dy.reshape(kept).expand(shape)};
+    });
+}
+
+}  // namespace demi

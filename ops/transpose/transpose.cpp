@@ -1,0 +1,12 @@
+#include "ops/transpose/transpose.h"
+
+#include "autograd/record.h"
+
+namespace demi {
+
+Variable transpose(const Variable& x, int a, int b) {
+    return record("transpose", {x}, x.value().transpose(a, b),
+                  [a, b](const Tensor& dy, const Needs&) -> Tensors { return {dy.transpose(a, b)}; });
+}
+
+}  // namespace demi

@@ -1,0 +1,145 @@
+// sum, mean, max, argmax, count_equal.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "ops/argmax/argmax.h"
+#include "ops/common/dims.h"
+#include "ops/max/max.h"
+#include "ops/mean/mean.h"
+#include "ops/sum/sum.h"
+#include "tests/support/compare.h"
+#include "tests/support/op_case.h"
+
+namespace demi::test {
+namespace {
+
+using Reduce = Variable (*)(const Variable&, const Dims&, bool);
+
+// fold(values of one output element, in order) -> double
+template <class F> Array reduce_reference(const Array& x, const Dims& dims, bool keepdim, F fold) {
+    const Shape kept = keep_reduced("test", x.shape, dims);
+    std::vector<std::vector<double>> groups(static_cast<size_t>(kept.numel()));
+    for_each_index(x.shape, [&](const Shape& at) {
+        int64_t flat = 0;
+        for (int d = 0; d < kept.rank(); ++d) flat = flat * kept[d] + (kept[d] == 1 ? 0 : at[d]);
+        groups[static_cast<size_t>(flat)].push_back(x(at));
+    });
+    Array y(keepdim ? kept : drop_reduced(x.shape, dims));
+    for (int64_t i = 0; i < y.numel(); ++i) y[i] = fold(groups[static_cast<size_t>(i)]);
+    return y;
+}
+
+double sum_of(const std::vector<double>& v) { return std::accumulate(v.begin(), v.end(), 0.0); }
+
+struct Which {
+    std::vector<Shape> shapes;
+    Dims dims;
+};
+const std::vector<Which> kCases = {
+    {{{}, {1}, {33}, {2, 3, 5}, {300, 257}}, {}},
+    {{{3, 5}, {1, 7}, {7, 1}, {4, 1500}, {300, 257}}, {-1}},
+    {{{3, 5}, {1, 7}, {7, 1}, {5, 1100}, {300, 257}}, {0}},
+    {{{2, 3, 5}, {3, 70, 300}}, {1}},
+    {{{2, 3, 5}, {40, 3, 300}}, {0, 2}},
+    {{{2, 3, 5}, {3, 70, 300}}, {-1, 1}},
+    {{{2, 3, 4, 5}}, {0, 2}},
+    {{{2, 3, 4, 5}}, {1, 3}},
+};
+
+template <class F> void check_reduce(std::string op, Reduce fn, F fold, bool empty, double factor) {
+    for (const Which& which : kCases)
+        for (const bool keepdim : {false, true}) {
+            OpCase c;
+            c.op = op;
+            for (const Shape& shape : which.shapes) c.shapes.push_back({shape});
+            if (empty && which.dims.empty()) c.shapes.push_back({Shape{0, 3}});
+            c.fn = [fn, which, keepdim](const Vars& x) { return fn(x[0], which.dims, keepdim); };
+            c.reference = [=](const Arrays& x) -> Arrays {
+                return {reduce_reference(x[0], which.dims, keepdim, fold)};
+            };
+            c.factor = factor;
+            check_op(c);
+        }
+}
+
+}  // namespace
+
+TEST_CASE("sum") {
+    check_reduce("sum", sum, sum_of, true, 4);
+    CHECK(sum(Tensor::zeros({0, 3}), {0}).value().to_vector<float>() == std::vector<float>{0, 0, 0});
+    CHECK(sum(Tensor::zeros({3, 0}), {0}).shape() == Shape{0});
+    // 2^24 ones: adding one by one in f32 would stop there
+    CHECK(sum(Tensor::full({1}, 1).expand({20000000})).item() == 2e7);
+    CHECK(sum(Tensor::full({1, 1}, 1).expand({20000000, 2}), {0}).value().to_vector<float>() ==
+          std::vector<float>{2e7, 2e7});
+}
+
+TEST_CASE("mean") {
+    check_reduce(
+        "mean", mean, [](const std::vector<double>& v) { return sum_of(v) / static_cast<double>(v.size()); },
+        false, 2);
+    CHECK_THROWS_WITH_AS(mean(Tensor::zeros({2, 0}), {1}),
+                         "[mean] needs at least one element to average: got (2, 0)", Error);
+    CHECK(mean(Tensor::full({1000}, 60000, DType::f16)).item() == 60000);  // the sum would overflow
+}
+
+TEST_CASE("max") {
+    for (const Which& which : kCases)
+        for (const bool keepdim : {false, true}) {
+            OpCase c;
+            c.op = "max";
+            for (const Shape& shape : which.shapes) c.shapes.push_back({shape});
+            c.fn = [which, keepdim](const Vars& x) { return max(x[0], which.dims, keepdim); };
+            c.reference = [=](const Arrays& x) -> Arrays {
+                return {reduce_reference(x[0], which.dims, keepdim, [](const auto& v) {
+                    return *std::max_element(v.begin(), v.end());
+                })};
+            };
+            c.prepare = [](Arrays& x) {  // whole numbers, all different and exact in f32
+                for (int64_t i = 0; i < x[0].numel(); ++i)
+                    x[0][i] = static_cast<double>((i * 7919 + 13) % std::max<int64_t>(x[0].numel(), 1)) / 8;
+            };
+            c.dtypes = {DType::f32, DType::f64};
+            check_op(c);
+        }
+    const Variable x(Tensor::from(std::vector<float>{1, 5, 5, 2, 3, 3}, {2, 3}), true);
+    max(x, {1}).backward(Tensor::from(std::vector<float>{10, 20}, {2}));
+    CHECK(x.grad().to_vector<float>() == std::vector<float>{0, 10, 0, 0, 20, 0});  // to the first of equals
+    CHECK_THROWS_WITH_AS(max(Tensor::zeros({2, 0}), {1}),
+                         "[max] needs at least one element to compare: got (2, 0)", Error);
+    CHECK(max(Tensor::zeros({0, 2}), {1}).shape() == Shape{0});
+    const float nan = std::nanf("");
+    const Variable n(Tensor::from(std::vector<float>{1, nan, 7, nan}, {4}), true);
+    CHECK(std::isnan(max(n).item()));
+    CHECK(max(Tensor::full({2000}, -INFINITY)).item() == -INFINITY);
+}
+
+TEST_CASE("argmax and count_equal") {
+    const float nan = std::nanf("");
+    const Tensor x = Tensor::from(std::vector<float>{1, 5, 5, 2, 3, 3, -1, nan, 9}, {3, 3});
+    CHECK(argmax(x).to_vector<int64_t>() == std::vector<int64_t>{1, 1, 1});
+    CHECK(argmax(x, 0).to_vector<int64_t>() == std::vector<int64_t>{1, 2, 2});
+    CHECK(argmax(x.transpose(0, 1), -1).to_vector<int64_t>() == std::vector<int64_t>{1, 2, 2});
+    Tensor wide = Tensor::zeros({2, 5000}, DType::bf16);
+    wide.select(0, 1).slice(0, 4321, 4322).mutable_data<BFloat16>()[0] = BFloat16(1);
+    CHECK(argmax(wide).to_vector<int64_t>() == std::vector<int64_t>{0, 4321});
+    CHECK(argmax(x).shape() == Shape{3});
+    CHECK_THROWS_WITH_AS(argmax(x, 2), "[argmax] dimension must be in [-2, 2): got 2", Error);
+
+    const Tensor a = Tensor::arange(5), b = Tensor::from(std::vector<int32_t>{0, 1, 9, 3, 9}, {5});
+    CHECK(count_equal(a, b) == 3);
+    CHECK_THROWS_WITH_AS(count_equal(a, x), doctest::Contains("[count_equal] needs two integer tensors"),
+                         Error);
+}
+
+TEST_CASE("reductions refuse bad dimensions") {
+    const Tensor x = Tensor::zeros({2, 3});
+    CHECK_THROWS_WITH_AS(sum(x, {2}), "[sum] dimension must be in [-2, 2): got 2", Error);
+    CHECK_THROWS_WITH_AS(sum(x, {1, -1}), "[sum] dimension -1 is named twice", Error);
+    CHECK_THROWS_WITH_AS(mean(Tensor::zeros({2}, DType::i32)),
+                         "[mean] needs a floating-point tensor: got i32 (2,) on cpu", Error);
+}
+
+}  // namespace demi::test
