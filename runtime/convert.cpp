@@ -1,15 +1,17 @@
 #include "runtime/convert.h"
 
+#include "runtime/convert_isa.h"
+#include "runtime/isa.h"
+
 namespace demi {
 
-template <class To, class From>
-static void convert_all(To* dst, const From* src, int64_t count) {
-    for (int64_t i = 0; i < count; ++i) dst[i] = static_cast<To>(static_cast<float>(src[i]));
-}
+DEMI_ISA_TABLE(ConvertIsa, convert_isa)
 
-void convert(Half* dst, const float* src, int64_t count) { convert_all(dst, src, count); }
-void convert(float* dst, const Half* src, int64_t count) { convert_all(dst, src, count); }
-void convert(BFloat16* dst, const float* src, int64_t count) { convert_all(dst, src, count); }
-void convert(float* dst, const BFloat16* src, int64_t count) { convert_all(dst, src, count); }
+static_assert(sizeof(Half) == sizeof(uint16_t) && sizeof(BFloat16) == sizeof(uint16_t));
+
+void convert(Half* dst, const float* src, int64_t count) { convert_isa().f32_to_f16(&dst->bits, src, count); }
+void convert(float* dst, const Half* src, int64_t count) { convert_isa().f16_to_f32(dst, &src->bits, count); }
+void convert(BFloat16* dst, const float* src, int64_t count) { convert_isa().f32_to_bf16(&dst->bits, src, count); }
+void convert(float* dst, const BFloat16* src, int64_t count) { convert_isa().bf16_to_f32(dst, &src->bits, count); }
 
 }  // namespace demi
