@@ -1,8 +1,9 @@
 #include "runtime/isa.h"
 
 #include <cstdlib>
-#include <stdexcept>
-#include <string>
+#include <string_view>
+
+#include "runtime/check.h"
 
 #if !defined(DEMI_ISA_BASELINE_ONLY)
 #include <cpuid.h>
@@ -40,24 +41,21 @@ Isa choose() {
     const char* wanted = std::getenv("DEMI_ISA");
     if (wanted == nullptr || *wanted == '\0') return best;
     for (Isa isa : {Isa::baseline, Isa::v3, Isa::v4}) {
-        if (std::string(wanted) != isa_name(isa)) continue;
-        if (isa <= best) return isa;
-        throw std::runtime_error(std::string("[isa] DEMI_ISA=") + wanted +
-                                 " asks for more than this processor has: " + isa_name(best));
+        if (std::string_view(wanted) != isa_name(isa)) continue;
+        check(isa <= best, "isa", "DEMI_ISA must not ask for more than this processor has, ", isa_name(best),
+              ": got ", wanted);
+        return isa;
     }
-    throw std::runtime_error(std::string("[isa] DEMI_ISA must be baseline, v3 or v4: ") + wanted);
+    fail("isa", "DEMI_ISA must be baseline, v3 or v4: got ", wanted);
 }
 
 }  // namespace
 
 const char* isa_name(Isa isa) {
     switch (isa) {
-    case Isa::v4:
-        return "v4";
-    case Isa::v3:
-        return "v3";
-    case Isa::baseline:
-        break;
+    case Isa::v4: return "v4";
+    case Isa::v3: return "v3";
+    case Isa::baseline: break;
     }
     return "baseline";
 }

@@ -27,6 +27,10 @@ void* advance(void* p, GemmType type, int64_t elements) {
     return p == nullptr ? nullptr : static_cast<char*>(p) + elements * element_size(type);
 }
 
+int64_t start_of(const GemmOperand& x, int64_t matrix) {
+    return x.batch_offsets != nullptr ? x.batch_offsets[matrix] : matrix * x.batch;
+}
+
 struct TileSize {
     int64_t rows, cols;
 };
@@ -85,7 +89,8 @@ void gemm(const GemmCall& g) {
     static thread_local Workspace shared_b, bias_memory;
 
     const bool b_is_shared =
-        g.packed != nullptr || (g.m > kLocalRows && g.m >= g.k && (g.batch == 1 || g.b.batch == 0));
+        g.packed != nullptr || (g.m > kLocalRows && g.m >= g.k &&
+                                (g.batch == 1 || (g.b.batch == 0 && g.b.batch_offsets == nullptr)));
     const TileSize size = choose_tiles(g, b_is_shared, isa.mr, isa.nr);
     const float* packed = nullptr;
     if (g.packed != nullptr) {
@@ -107,12 +112,12 @@ void gemm(const GemmCall& g) {
         t.rows = std::min(size.rows, g.m - m);
         t.cols = std::min(size.cols, g.n - n);
         t.depth = g.k;
-        t.a = advance(g.a.data, g.a.type, matrix * g.a.batch + m * g.a.row);
+        t.a = advance(g.a.data, g.a.type, start_of(g.a, matrix) + m * g.a.row);
         t.a_type = g.a.type;
         t.a_row = g.a.row;
         t.a_col = g.a.col;
         t.b_packed = packed == nullptr ? nullptr : packed + n * g.k;
-        t.b = advance(g.b.data, g.b.type, matrix * g.b.batch + n * g.b.col);
+        t.b = advance(g.b.data, g.b.type, start_of(g.b, matrix) + n * g.b.col);
         t.b_type = g.b.type;
         t.b_row = g.b.row;
         t.b_col = g.b.col;

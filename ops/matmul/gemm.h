@@ -12,8 +12,9 @@ namespace demi {
 struct GemmOperand {
     const void* data = nullptr;
     GemmType type = GemmType::f32;
-    int64_t row = 0, col = 0;  // element (i, j) at data[i * row + j * col], in elements
-    int64_t batch = 0;         // from one matrix of a batch to the next
+    int64_t row = 0, col = 0;                // element (i, j) at data[i * row + j * col], in elements
+    int64_t batch = 0;                       // from one matrix of a batch to the next, in elements
+    const int64_t* batch_offsets = nullptr;  // or: where each matrix of the batch starts
 };
 
 // B packed once for many products: a copy as floats in the order in which the kernels read it.

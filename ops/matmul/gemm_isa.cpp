@@ -99,14 +99,15 @@ void run_tile(const GemmTile& t) {
     for (int64_t chunk = 0; chunk < chunks; ++chunk) {
         const int64_t k0 = chunk * step;
         const int depth = static_cast<int>(t.depth - k0 < step ? t.depth - k0 : step);
-        with_type(t.a_type, t.a, [&](auto* p) {
-            if (a_panels)
-                pack_a_panels<kMr>(p + k0 * t.a_col, t.a_col, t.rows, depth, a_block,
-                                   panel_stride(depth, kLanes), t.row_sums ? sums : nullptr);
-            else
-                copy_a_rows(p + k0 * t.a_col, t.a_row, t.a_col, t.rows, depth, a_block, kARowStride);
-        });
-        if (t.b_packed == nullptr) {
+        if (depth > 0)
+            with_type(t.a_type, t.a, [&](auto* p) {
+                if (a_panels)
+                    pack_a_panels<kMr>(p + k0 * t.a_col, t.a_col, t.rows, depth, a_block,
+                                       panel_stride(depth, kLanes), t.row_sums ? sums : nullptr);
+                else
+                    copy_a_rows(p + k0 * t.a_col, t.a_row, t.a_col, t.rows, depth, a_block, kARowStride);
+            });
+        if (t.b_packed == nullptr && depth > 0) {
             with_type(t.b_type, t.b, [&](auto* p) {
                 pack_b_panels<kNr>(p + k0 * t.b_row, t.b_row, t.b_col, depth, t.cols, b_block,
                                    panel_stride(depth, kNr));

@@ -56,9 +56,8 @@ DEMI_INLINE __m256 load8(const f32_as_f16* p) {
     return _mm256_cvtph_ps(_mm256_cvtps_ph(_mm256_loadu_ps(&p->value), _MM_FROUND_TO_NEAREST_INT));
 }
 DEMI_INLINE __m256 load8(const f32_as_bf16* p) {
-    float rounded[8];
-#pragma GCC unroll 2
-    for (int i = 0; i < 8; i += kLanes < 8 ? kLanes : 8) storeu(rounded + i, load_n(p + i, 8));
+    float rounded[kLanes];
+    storeu(rounded, load_n(p, 8));
     return _mm256_loadu_ps(rounded);
 }
 

@@ -1,0 +1,17 @@
+#pragma once
+// What linear and mlp ask of a layer's parameters.
+#include "runtime/tensor.h"
+
+namespace demi {
+
+// weight [out, in] and bias [out] (or undefined) fit x [..., in]: sizes, dtypes, devices. Throws Error(op)
+// with the names given.
+void check_layer(std::string_view op, std::string_view weight_name, std::string_view bias_name,
+                 const Tensor& x, int64_t in, const Tensor& weight, const Tensor& bias);
+
+// x [..., in] as [rows, in].
+Tensor as_rows(const Tensor& x);
+// Its shape with another last size.
+Shape with_last(const Shape& shape, int64_t size);
+
+}  // namespace demi
