@@ -1,0 +1,170 @@
+#include "ops/matmul/gemm.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "ops/matmul/gemm_tensor.h"
+#include "runtime/parallel.h"
+#include "runtime/random.h"
+#include "tests/support/env.h"
+
+// The raw product against double: shapes, layouts, types and epilogues drawn at random.
+namespace demi::test {
+namespace {
+
+struct Matrix {
+    Tensor memory;
+    std::vector<double> values;  // of memory, in double
+    int64_t row = 1, col = 1;
+    double at(int64_t i, int64_t j) const { return values[static_cast<size_t>(i * row + j * col)]; }
+};
+
+struct Draw {
+    Generator rng;
+    int64_t between(int64_t low, int64_t high) {
+        return low + static_cast<int64_t>(rng.next_below(static_cast<uint32_t>(high - low + 1)));
+    }
+    // Contiguous, transposed or neither; with rows or columns that are further apart than needed.
+    Matrix matrix(int64_t rows, int64_t cols, DType dtype, bool plain = false) {
+        Matrix m;
+        const int64_t layout = plain ? 0 : between(0, 2), pad = between(0, 3);
+        m.row = layout == 1 ? 1 : layout == 0 ? cols + pad : 2 * cols + pad;
+        m.col = layout == 1 ? rows + pad : layout == 0 ? 1 : 2;
+        const int64_t size = rows == 0 || cols == 0 ? 0 : (rows - 1) * m.row + (cols - 1) * m.col + 1;
+        m.memory = Tensor::empty({size}, dtype);
+        normal(m.memory, rng);
+        m.values = m.memory.to_vector<double>();
+        return m;
+    }
+    DType dtype() {
+        constexpr DType kTypes[] = {DType::f32, DType::f16, DType::bf16};
+        return kTypes[between(0, 2)];
+    }
+};
+
+double gelu(double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); }
+double gelu_slope(double x) {
+    return 0.5 * std::erfc(-x / std::sqrt(2.0)) + x * std::exp(-0.5 * x * x) / std::sqrt(2 * std::acos(-1.0));
+}
+double half_step(DType dtype) { return dtype == DType::f32 ? 1e-6 : dtype == DType::f16 ? 1e-3 : 8e-3; }
+
+GemmOperand operand(const Matrix& m) {
+    GemmOperand o;
+    o.data = m.memory.raw();
+    o.type = gemm_type(m.memory.dtype());
+    o.row = m.row;
+    o.col = m.col;
+    return o;
+}
+
+void check_one(Draw& draw) {
+    constexpr int kEpilogues[] = {0, 1, 2, 3, 4, 5, 12, 13, 16, 32};
+    const int64_t large = draw.between(0, 8);
+    GemmCall g;
+    g.m = large == 0 ? draw.between(385, 500) : draw.between(0, 40);
+    g.n = large == 1 ? draw.between(100, 400) : draw.between(0, 70);
+    g.k = large == 2 ? draw.between(380, 900) : draw.between(0, 50);
+    g.epilogue = kEpilogues[draw.between(0, 9)];
+    const Matrix a = draw.matrix(g.m, g.k, draw.dtype()), b = draw.matrix(g.k, g.n, draw.dtype());
+    const DType out = draw.dtype();
+    Matrix c = draw.matrix(g.m, g.n, out, true), residual = draw.matrix(g.m, g.n, out, true),
+           pre = draw.matrix(g.m, g.n, out, true), bias = draw.matrix(1, g.n, draw.dtype(), true);
+    g.a = operand(a);
+    g.b = operand(b);
+    g.c = c.memory.mutable_raw();
+    g.c_type = gemm_type(out);
+    g.ldc = c.row;
+    g.bias = bias.memory.raw();
+    g.bias_type = gemm_type(bias.memory.dtype());
+    g.residual = residual.memory.raw();
+    g.ld_residual = residual.row;
+    g.pre = pre.memory.mutable_raw();
+    g.ld_pre = pre.row;
+    std::vector<float> sums(static_cast<size_t>(g.m), -1.f);
+    if (a.row == 1 && draw.between(0, 1) == 0) g.row_sums = sums.data();
+    PackedB packed;
+    if (draw.between(0, 2) == 0) {
+        packed = PackedB(g.b, g.k, g.n);
+        g.packed = &packed;
+        g.b.data = nullptr;
+    }
+    gemm(g);
+
+    const std::vector<double> got = c.memory.to_vector<double>(), saved = pre.memory.to_vector<double>();
+    CAPTURE(g.m);
+    CAPTURE(g.n);
+    CAPTURE(g.k);
+    CAPTURE(g.epilogue);
+    CAPTURE(out);
+    const double step = half_step(out);
+    bool good = true;
+    for (int64_t i = 0; i < g.m; ++i) {
+        double row_sum = 0;
+        for (int64_t k = 0; k < g.k; ++k) row_sum += a.at(i, k);
+        if (g.row_sums) good = good && std::abs(sums[static_cast<size_t>(i)] - row_sum) < 1e-4;
+        for (int64_t j = 0; j < g.n; ++j) {
+            double x = 0, size = 1;
+            for (int64_t k = 0; k < g.k; ++k) {
+                const double term = a.at(i, k) * b.at(k, j);
+                x += term;
+                size += std::abs(term);
+            }
+            if (g.epilogue & kGemmBias) x += bias.at(0, j);
+            double allowed = 2e-6 * size;
+            if (g.epilogue & (kGemmGelu | kGemmSavePre)) allowed += 1.2 * step * std::abs(x);
+            if (g.epilogue & kGemmSavePre) {
+                const double u = saved[static_cast<size_t>(i * g.ld_pre + j)];
+                good = good && std::abs(u - x) <= allowed;
+            }
+            if (g.epilogue & kGemmGelu) x = gelu(x);
+            if (g.epilogue & kGemmGeluGrad) x *= gelu_slope(pre.at(i, j));
+            if (g.epilogue & kGemmResidual) x += residual.at(i, j);
+            if (g.epilogue & kGemmAccumulate) x += c.at(i, j);
+            good = good && std::abs(got[static_cast<size_t>(i * g.ldc + j)] - x) <=
+                               allowed + step * (std::abs(x) + 1e-3);
+        }
+        // Between the rows of C nothing is touched.
+        if (i + 1 < g.m && g.n > 0)
+            for (int64_t j = g.n; j < g.ldc; ++j) {
+                const size_t at = static_cast<size_t>(i * g.ldc + j);
+                good = good && got[at] == c.values[at];
+            }
+    }
+    CHECK(good);
+}
+
+}  // namespace
+
+TEST_CASE("gemm against double") {
+    Draw draw{Generator{17}};
+    for (int i = 0; i < (quick() ? 60 : 300); ++i) check_one(draw);
+}
+
+TEST_CASE("gemm gives the same bits for any number of threads") {
+    Draw draw{Generator{18}};
+    const int before = num_threads();
+    for (int64_t m : {50, 700}) {
+        const Matrix a = draw.matrix(m, 450, DType::f32), b = draw.matrix(450, 300, DType::f32);
+        std::vector<std::vector<float>> results;
+        for (int threads : {1, 2, 3}) {
+            set_num_threads(threads);
+            std::vector<float> c(static_cast<size_t>(m * 300));
+            GemmCall g;
+            g.m = m;
+            g.n = 300;
+            g.k = 450;
+            g.a = operand(a);
+            g.b = operand(b);
+            g.c = c.data();
+            g.ldc = 300;
+            gemm(g);
+            results.push_back(c);
+        }
+        CHECK(results[0] == results[1]);
+        CHECK(results[0] == results[2]);
+    }
+    set_num_threads(before);
+}
+
+}  // namespace demi::test
