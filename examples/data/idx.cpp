@@ -12,6 +12,8 @@
 namespace demi::data {
 namespace {
 
+constexpr int64_t kMaxHeader = 4 + 4 * 4;
+
 uint64_t big_endian(const uint8_t* p, size_t bytes) {
     uint64_t value = 0;
     for (size_t i = 0; i < bytes; ++i) value = value << 8 | p[i];
@@ -78,16 +80,16 @@ int64_t count_classes(const std::vector<int64_t>& labels, const std::string& nam
     if (largest < 10) return 10;
     const auto used = static_cast<int64_t>(distinct.size());
     const auto first = std::find(labels.begin(), labels.end(), largest) - labels.begin();
-    check(largest < 2 * used, "data", name, ": label ", largest, " of image ", first,
-          " is out of range: the file has only ", used, " different labels");
+    check(*distinct.begin() <= 1 && used == largest - *distinct.begin() + 1, "data", name, ": label ",
+          largest, " of image ", first, " is out of range: the file has only ", used, " different labels");
     return largest + 1;
 }
 
 }  // namespace
 
 IdxArray read_idx(const std::filesystem::path& path) {
-    const std::vector<uint8_t> file = read_file_or_gz(path);
     const std::string name = path.string();
+    std::vector<uint8_t> file = read_file_or_gz(path, kMaxHeader);
     check(file.size() >= 4, "data", name, ": an IDX file has at least 4 bytes, got ", file.size());
     check(file[0] == 0 && file[1] == 0 && element_bytes(file[2]) > 0 && file[3] >= 1 && file[3] <= 4, "data",
           name, ": not an IDX file: magic number ", big_endian(file.data(), 4),
@@ -104,9 +106,14 @@ IdxArray read_idx(const std::filesystem::path& path) {
     }
     const int64_t width = static_cast<int64_t>(element_bytes(type));
     const int64_t needed = checked_add(checked_mul(count, width, name), static_cast<int64_t>(header), name);
+    check(needed <= kMaxFileBytes, "data", name, ": ", join(array.shape), " needs ", needed,
+          " bytes, at most ", kMaxFileBytes, " are read");
+    file = read_file_or_gz(path, needed + 1);
     const auto size = static_cast<int64_t>(file.size());
-    check(needed == size, "data", name, ": ", join(array.shape), " needs ", needed, " bytes, the file has ",
-          size, size < needed ? ": truncated" : ": too long");
+    check(size >= needed, "data", name, ": ", join(array.shape), " needs ", needed, " bytes, the file has ",
+          size, ": truncated");
+    check(size == needed, "data", name, ": ", join(array.shape), " needs ", needed,
+          " bytes, the file is longer");
     const uint8_t* data = file.data() + header;
     if (type == 0x08) {
         array.bytes.assign(data, data + count);

@@ -45,8 +45,8 @@ struct Inflater {
 
 }  // namespace
 
-std::vector<uint8_t> read_file_or_gz(const fs::path& path, int64_t max_bytes) {
-    std::vector<uint8_t> packed = read_file(path, max_bytes);
+std::vector<uint8_t> read_file_or_gz(const fs::path& path, int64_t enough) {
+    std::vector<uint8_t> packed = read_file(path);
     if (packed.size() < 2 || packed[0] != 0x1f || packed[1] != 0x8b) return packed;
     check(packed.size() <= std::numeric_limits<uInt>::max(), "data", path.string(), ": gzip file too large");
     Inflater inflater(path);
@@ -55,11 +55,9 @@ std::vector<uint8_t> read_file_or_gz(const fs::path& path, int64_t max_bytes) {
     z.avail_in = static_cast<uInt>(packed.size());
     std::vector<uint8_t> bytes;
     int result = Z_OK;
-    while (result != Z_STREAM_END) {
+    while (result != Z_STREAM_END && static_cast<int64_t>(bytes.size()) < enough) {
         const size_t done = bytes.size();
-        check(static_cast<int64_t>(done) < max_bytes, "data", path.string(), ": unpacks to more than ",
-              max_bytes, " bytes");
-        bytes.resize(std::min(std::max<size_t>(done * 2, size_t{1} << 16), static_cast<size_t>(max_bytes)));
+        bytes.resize(std::min(std::max<size_t>(done * 2, size_t{1} << 16), static_cast<size_t>(enough)));
         z.next_out = bytes.data() + done;
         z.avail_out = static_cast<uInt>(std::min<size_t>(bytes.size() - done, size_t{1} << 30));
         const uInt room = z.avail_out;

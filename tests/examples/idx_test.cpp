@@ -49,9 +49,9 @@ TEST_CASE("IDX with broken headers and sizes is refused") {
         CHECK(contains(Pair(images, idx_labels(kLabels)).error(),
                        "train-images-idx3-ubyte: 5x4x6 needs 136 bytes, the file has 135: truncated"));
     }
-    SUBCASE("too long") {
+    SUBCASE("the file is longer") {
         images.push_back(0);
-        CHECK(contains(Pair(images, idx_labels(kLabels)).error(), "too long"));
+        CHECK(contains(Pair(images, idx_labels(kLabels)).error(), "the file is longer"));
     }
     SUBCASE("magic") {
         images[0] = 1;
@@ -70,6 +70,12 @@ TEST_CASE("IDX with broken headers and sizes is refused") {
 TEST_CASE("a stray label is out of range") {
     CHECK(contains(Pair(idx_images(5, 2, 2), idx_labels({0, 1, 200, 3, 4})).error(),
                    "label 200 of image 2 is out of range"));
+    Bytes many(14);  // 0 ... 12 and a stray 14
+    for (size_t i = 0; i < 14; ++i) many[i] = static_cast<uint8_t>(i == 13 ? 14 : i);
+    CHECK(contains(Pair(idx_images(14, 2, 2), idx_labels(many)).error(),
+                   "label 14 of image 13 is out of range: the file has only 14 different labels"));
+    many[13] = 13;
+    CHECK(Pair(idx_images(14, 2, 2), idx_labels(many)).error().empty());
     const Pair pair(idx_images(5, 2, 2), idx_labels(kLabels));
     CHECK(contains(error_of([&] { read_idx_dataset(pair.files, 5); }),
                    "label 9 of image 3 is out of range [0, 5)"));
@@ -91,6 +97,13 @@ TEST_CASE("broken gzip files are refused") {
         if (!error.empty()) CHECK(contains(error, "train-images-idx3-ubyte"));
         if (error.empty()) CHECK(read_idx_dataset(pair.files)->fingerprint() == fingerprint);
     }
+}
+
+TEST_CASE("a small gzip file cannot fill the memory") {
+    Bytes images = idx_images(5, 4, 6);
+    images.resize(size_t{1} << 25);
+    const Pair pair(gzip_of(images), idx_labels(kLabels));
+    CHECK(contains(pair.error(), "5x4x6 needs 136 bytes, the file is longer"));
 }
 
 TEST_CASE("images of floats must be finite and in [0, 1]") {
