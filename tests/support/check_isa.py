@@ -54,7 +54,9 @@ def spilling_loops(name):
         if jump and place.get(jump.group(2), n) < n:
             loops.append((place[jump.group(2)], n))
     inner = [a for a in loops if not any(b != a and a[0] <= b[0] and b[1] <= a[1] for b in loops)]
-    hot = [code[a:b + 1] for a, b in inner if sum("vfmadd" in line for line in code[a:b + 1]) >= 8]
+    # A comparison marks an epilogue's polynomial, whose coefficients may wait on the stack.
+    hot = [code[a:b + 1] for a, b in inner if sum("vfmadd" in line for line in code[a:b + 1]) >= 8
+           and not any("vcmp" in line for line in code[a:b + 1])]
     return len(hot), [body[0].strip() for body in hot if any(STACK.search(line) for line in body)]
 
 
