@@ -1,5 +1,6 @@
 #include "ops/memory_efficient_attention/attention_plan.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "runtime/copy.h"
@@ -49,12 +50,6 @@ void cast_operands(const BoundaryCall& call, bool explicitly, AttentionArguments
     cast_operand(call, explicitly, args.bias, args.cast_bias, counters.bias);
 }
 
-// A result of dtype f16 is rounded to it in any case: nothing is cast.
-Cast result_cast(Cast cast, DType dtype) {
-    if (dtype == DType::f16) cast.count = cast.saturate = false;
-    return cast;
-}
-
 bool is_explicit(const Boundary& boundary) {
     return boundary.explicit_casts && boundary.mode != BoundaryMode::off;
 }
@@ -76,8 +71,11 @@ Exit make_exit(const BoundaryCall& call, const Boundary& boundary, bool explicit
     Exit e;
     if (!grad.defined()) return e;
     const bool strict = boundary.mode == BoundaryMode::strict;
-    e.exponent = strict ? boundary.grad_scale.choose(bound) : entry_exponent;
-    e.cast = result_cast(call.exit(e.exponent - entry_exponent, e.exponent), grad.dtype());
+    e.exponent = entry_exponent;
+    if (strict)  // near enough to the scale that the sums carry for the difference to be a normal float
+        e.exponent =
+            std::clamp(boundary.grad_scale.choose(bound), entry_exponent - 126, entry_exponent + 126);
+    e.cast = call.exit(e.exponent - entry_exponent, e.exponent);
     e.target = grad;
     if (explicitly && strict) {
         e.target = Tensor::empty(grad.shape(), DType::f16, grad.device());
@@ -160,7 +158,7 @@ AttentionValues run_attention(const AttentionPlan& plan) {
     const bool explicitly = is_explicit(plan.boundary);
     AttentionForwardCounters counters;
     cast_operands(call, explicitly, args, counters);
-    args.cast_out = result_cast(call.exit(), q.dtype());
+    args.cast_out = call.exit();
     if (explicitly && plan.boundary.mode == BoundaryMode::strict) {
         Tensor half = Tensor::empty(values.out.shape(), DType::f16, q.device());
         kernel(args, half, values.lse, &counters);
@@ -172,7 +170,7 @@ AttentionValues run_attention(const AttentionPlan& plan) {
     note_operand(call, "k", plan.k, counters.k);
     note_operand(call, "v", plan.v, counters.v);
     note_operand(call, "bias", plan.bias, counters.bias);
-    note_operand(call, "out", values.out, counters.out);
+    note_operand(call, "result", values.out, counters.out);
     return values;
 }
 
@@ -219,7 +217,7 @@ AttentionGradients run_attention_backward(const AttentionPlan& plan, const Atten
         args, in,
         AttentionGradients{q.target, key.target, v.target, bias.target, q.cast, key.cast, v.cast, bias.cast},
         &counters);
-    call.note("grad_out", counters.grad_out, k, finder("grad_out", grad_out, std::ldexp(1.f, k)));
+    call.note("grad", counters.grad_out, k, finder("grad", grad_out, std::ldexp(1.f, k)));
     finish_exit(call, "grad_q", q, grads.q, counters.grad_q);
     finish_exit(call, "grad_k", key, grads.k, counters.grad_k);
     finish_exit(call, "grad_v", v, grads.v, counters.grad_v);
