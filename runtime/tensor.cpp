@@ -36,13 +36,13 @@ Tensor Tensor::arange(int64_t count, DType dtype, Device device) {
 
 Tensor Tensor::like(const Tensor& other) { return empty(other.shape(), other.dtype(), other.device()); }
 
-template <class T>
-Tensor Tensor::from(std::span<const T> values, const Shape& shape, Device device) {
-    check(static_cast<int64_t>(values.size()) == shape.numel(), "tensor", "shape ", shape, " needs ", shape.numel(),
-          " values: got ", values.size());
+template <class T> Tensor Tensor::from(std::span<const T> values, const Shape& shape, Device device) {
+    check(static_cast<int64_t>(values.size()) == shape.numel(), "tensor", "shape ", shape, " needs ",
+          shape.numel(), " values: got ", values.size());
     Tensor t = empty(shape, dtype_of<T>, device);
     if (!values.empty())
-        device_api(device).copy(t.mutable_raw(), device, values.data(), Device::cpu(), values.size() * sizeof(T));
+        device_api(device).copy(t.mutable_raw(), device, values.data(), Device::cpu(),
+                                values.size() * sizeof(T));
     return t;
 }
 
@@ -80,28 +80,25 @@ void* Tensor::mutable_raw() {
     return static_cast<char*>(buffer_->mutable_data()) + offset_ * static_cast<int64_t>(size_of(dtype_));
 }
 
-template <class T>
-const T* Tensor::data() const {
+template <class T> const T* Tensor::data() const {
     check(dtype_ == dtype_of<T>, "tensor", "memory read as ", dtype_of<T>, " but the tensor is ", dtype_);
     return static_cast<const T*>(raw());
 }
 
-template <class T>
-T* Tensor::mutable_data() {
+template <class T> T* Tensor::mutable_data() {
     check(dtype_ == dtype_of<T>, "tensor", "memory written as ", dtype_of<T>, " but the tensor is ", dtype_);
     return static_cast<T*>(mutable_raw());
 }
 
-template <class T>
-std::vector<T> Tensor::to_vector() const {
+template <class T> std::vector<T> Tensor::to_vector() const {
     const Tensor flat = to(Device::cpu()).to(dtype_of<T>).contiguous();
     const T* first = flat.data<T>();
     return std::vector<T>(first, first + flat.numel());
 }
 
-#define DEMI_INSTANTIATE(T)                     \
-    template const T* Tensor::data<T>() const;  \
-    template T* Tensor::mutable_data<T>();      \
+#define DEMI_INSTANTIATE(T) \
+    template const T* Tensor::data<T>() const; \
+    template T* Tensor::mutable_data<T>(); \
     template std::vector<T> Tensor::to_vector<T>() const;
 DEMI_INSTANTIATE(Half)
 DEMI_INSTANTIATE(BFloat16)
@@ -114,7 +111,9 @@ template const bool* Tensor::data<bool>() const;
 template bool* Tensor::mutable_data<bool>();
 #undef DEMI_INSTANTIATE
 
-Tensor Tensor::reshape(const Shape& shape) const { return is_contiguous() ? view(shape) : clone().view(shape); }
+Tensor Tensor::reshape(const Shape& shape) const {
+    return is_contiguous() ? view(shape) : clone().view(shape);
+}
 
 Tensor Tensor::contiguous() const { return is_contiguous() ? *this : clone(); }
 
@@ -143,10 +142,14 @@ double Tensor::item() const {
     return to(Device::cpu()).to(DType::f64).data<double>()[0];
 }
 
+std::ostream& operator<<(std::ostream& out, const Tensor& tensor) {
+    if (!tensor.defined()) return out << "an undefined tensor";
+    return out << tensor.dtype() << ' ' << tensor.shape() << " on " << tensor.device();
+}
+
 std::string describe(const Tensor& tensor) {
-    if (!tensor.defined()) return "an undefined tensor";
     std::ostringstream out;
-    out << tensor.dtype() << ' ' << tensor.shape() << " on " << tensor.device();
+    out << tensor;
     return out.str();
 }
 

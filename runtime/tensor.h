@@ -17,7 +17,8 @@ class Tensor {
 
     static Tensor empty(const Shape& shape, DType dtype = DType::f32, Device device = Device::cpu());
     static Tensor zeros(const Shape& shape, DType dtype = DType::f32, Device device = Device::cpu());
-    static Tensor full(const Shape& shape, double value, DType dtype = DType::f32, Device device = Device::cpu());
+    static Tensor full(const Shape& shape, double value, DType dtype = DType::f32,
+                       Device device = Device::cpu());
     static Tensor arange(int64_t count, DType dtype = DType::i64, Device device = Device::cpu());
     static Tensor like(const Tensor& other);  // empty, contiguous, same shape, dtype and device
     template <class T>
@@ -47,25 +48,28 @@ class Tensor {
     uint64_t version() const { return buffer_ ? buffer_->version() : 0; }
 
     // Views: same memory. All throw when the shape does not allow it.
-    Tensor view(const Shape& shape) const;         // one size may be -1; throws where strides do not fit
+    Tensor view(const Shape& shape) const;  // one size may be -1; throws where strides do not fit
     Tensor transpose(int a, int b) const;
     Tensor permute(std::span<const int> dims) const;
-    Tensor permute(std::initializer_list<int> dims) const { return permute(std::span(dims.begin(), dims.size())); }
-    Tensor slice(int dim, int64_t begin, int64_t end, int64_t step = 1) const;  // [begin, end), begin/end >= 0
-    Tensor select(int dim, int64_t index) const;   // removes the dimension
-    Tensor expand(const Shape& shape) const;       // stretches sizes of 1 with stride 0
+    Tensor permute(std::initializer_list<int> dims) const {
+        return permute(std::span(dims.begin(), dims.size()));
+    }
+    Tensor slice(int dim, int64_t begin, int64_t end,
+                 int64_t step = 1) const;         // [begin, end), begin/end >= 0
+    Tensor select(int dim, int64_t index) const;  // removes the dimension
+    Tensor expand(const Shape& shape) const;      // stretches sizes of 1 with stride 0
     Tensor unsqueeze(int dim) const;
     Tensor squeeze(int dim) const;
     Tensor as_strided(const Shape& shape, const Shape& strides, int64_t offset) const;  // bounds are checked
-    Tensor bitcast(DType dtype) const;             // same element size
+    Tensor bitcast(DType dtype) const;                                                  // same element size
 
-    Tensor reshape(const Shape& shape) const;      // a view where possible, else a copy
-    Tensor contiguous() const;                     // itself where already so
-    Tensor clone() const;                          // new contiguous memory
-    Tensor to(DType dtype) const;                  // itself where already so
+    Tensor reshape(const Shape& shape) const;  // a view where possible, else a copy
+    Tensor contiguous() const;                 // itself where already so
+    Tensor clone() const;                      // new contiguous memory
+    Tensor to(DType dtype) const;              // itself where already so
     Tensor to(Device device) const;
 
-    double item() const;                           // the only element
+    double item() const;                                  // the only element
     template <class T> std::vector<T> to_vector() const;  // in logical order, converted to T
 
   private:
@@ -77,5 +81,7 @@ class Tensor {
 };
 
 std::string describe(const Tensor& tensor);  // "f32 (2, 3) on cpu", for messages
+std::ostream& operator<<(std::ostream& out,
+                         const Tensor& tensor);  // the same; costs nothing in a check() that holds
 
 }  // namespace demi
