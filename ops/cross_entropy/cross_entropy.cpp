@@ -13,12 +13,12 @@ constexpr const char* kOp = "cross_entropy";
 void check_target(const Tensor& logits, const Tensor& target, bool hard) {
     check_float_operand(kOp, "logits", logits);
     check(logits.rank() >= 1 && logits.size(-1) >= 1, kOp,
-          "logits must be [..., classes] with at least one class: got ", describe(logits));
+          "logits must be [..., classes] with at least one class: got ", logits);
     check_same_device(kOp, "logits", logits, "target", target);
     Shape rows = logits.shape();
     if (hard) rows.erase(rows.rank() - 1);
     check(target.shape() == rows, kOp, hard ? "labels" : "target probabilities", " must have shape ", rows,
-          " for logits ", describe(logits), ": got ", describe(target));
+          " for logits ", logits, ": got ", target);
 }
 
 void check_labels(const CrossEntropyLabels& found, const Tensor& labels, int64_t classes) {
@@ -32,7 +32,7 @@ void check_labels(const CrossEntropyLabels& found, const Tensor& labels, int64_t
 
 Variable cross_entropy(const Variable& logits, const Variable& target, CrossEntropyOptions options) {
     check(target.defined() && (target.dtype() == DType::i64 || is_float(target.dtype())), kOp,
-          "target must hold labels (i64) or probabilities (float): got ", describe(target.value()));
+          "target must hold labels (i64) or probabilities (float): got ", target.value());
     const bool hard = target.dtype() == DType::i64;
     check_target(logits.value(), target.value(), hard);
     check(options.label_smoothing >= 0 && options.label_smoothing <= 1, kOp,

@@ -8,7 +8,7 @@ namespace demi {
 
 Variable drop_path(const Variable& input, double p, Generator& generator, bool training) {
     check_float_operand("drop_path", "x", input.value());
-    check(input.rank() >= 1, "drop_path", "x must be [samples, ...]: got ", describe(input.value()));
+    check(input.rank() >= 1, "drop_path", "x must be [samples, ...]: got ", input.value());
     check(p >= 0 && p <= 1, "drop_path", "p must be in [0, 1]: got ", p);
     if (!training || p == 0) return input;
     const Tensor x = input.value().contiguous();

@@ -12,7 +12,7 @@ namespace {
 Variable scale(std::string_view op, const std::vector<Variable>& inputs) {
     const Variable &vx = inputs[0], &vgamma = inputs[1];
     check_float_operand(op, "x", vx.value());
-    check(vx.rank() >= 1, op, "x must have at least one dimension: got ", describe(vx.value()));
+    check(vx.rank() >= 1, op, "x must have at least one dimension: got ", vx.value());
     check_vector(op, "gamma", vgamma.value(), vx.size(-1), vx.value());
     const Tensor x = vx.value().contiguous();
     const Tensor gamma = vgamma.value().to(compute_dtype(x.dtype())).contiguous();

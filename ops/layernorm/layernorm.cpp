@@ -13,7 +13,7 @@ namespace {
 LayernormForward prepare(std::string_view op, const Variable& x, const Variable& weight, const Variable& bias,
                          double eps) {
     check_float_operand(op, "x", x.value());
-    check(x.rank() >= 1, op, "x must have at least one dimension: got ", describe(x.value()));
+    check(x.rank() >= 1, op, "x must have at least one dimension: got ", x.value());
     check(eps >= 0, op, "eps must not be negative: got ", eps);
     const DType compute = compute_dtype(x.dtype());
     LayernormForward call;

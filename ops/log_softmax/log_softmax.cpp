@@ -9,8 +9,7 @@ namespace demi {
 // The kernels work on the last dimension; another one is moved there and back.
 Variable log_softmax(const Variable& input, int dim) {
     check_float_operand("log_softmax", "x", input.value());
-    check(input.rank() >= 1, "log_softmax", "x must have at least one dimension: got ",
-          describe(input.value()));
+    check(input.rank() >= 1, "log_softmax", "x must have at least one dimension: got ", input.value());
     const int at = normalize_dim(dim, input.rank(), "log_softmax");
     const Tensor x = input.value().transpose(at, -1).contiguous();
     Tensor y = Tensor::like(x);

@@ -9,7 +9,7 @@ namespace demi {
 // The kernels work on the last dimension; another one is moved there and back.
 Variable softmax(const Variable& input, int dim) {
     check_float_operand("softmax", "x", input.value());
-    check(input.rank() >= 1, "softmax", "x must have at least one dimension: got ", describe(input.value()));
+    check(input.rank() >= 1, "softmax", "x must have at least one dimension: got ", input.value());
     const int at = normalize_dim(dim, input.rank(), "softmax");
     const Tensor x = input.value().transpose(at, -1).contiguous();
     Tensor y = Tensor::like(x);

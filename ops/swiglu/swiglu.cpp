@@ -9,7 +9,7 @@ namespace demi {
 Variable swiglu(const Variable& input) {
     check_float_operand("swiglu", "x", input.value());
     check(input.rank() >= 1 && input.size(-1) % 2 == 0, "swiglu", "x must have an even last size: got ",
-          describe(input.value()));
+          input.value());
     const Tensor x = input.value().contiguous();
     Shape shape = x.shape();
     shape[x.rank() - 1] /= 2;

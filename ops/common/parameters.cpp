@@ -1,0 +1,28 @@
+#include "ops/common/parameters.h"
+
+namespace demi {
+
+void check_parameter(std::string_view op, size_t index, const Tensor& param) {
+    check(param.defined() && is_float(param.dtype()) && param.is_contiguous(), op, "parameter ", index,
+          " must be a contiguous float tensor: got ", param);
+}
+
+void check_beside(std::string_view op, size_t index, std::string_view name, const Tensor& param,
+                  const Tensor& other) {
+    const bool fits = other.shape() == param.shape() && other.device() == param.device() &&
+                      is_float(other.dtype()) &&
+                      (other.dtype() == DType::f64) == (param.dtype() == DType::f64);
+    check(fits, op, name, " ", index, " must have shape and device of its parameter, ", param,
+          " (and f64 only beside f64): got ", other);
+}
+
+void check_state(std::string_view op, size_t index, std::string_view name, const Tensor& param,
+                 const Tensor& state) {
+    const DType dtype = compute_dtype(param.dtype());
+    const bool fits = state.defined() && state.shape() == param.shape() && state.device() == param.device() &&
+                      state.dtype() == dtype && state.is_contiguous();
+    check(fits, op, name, " of parameter ", index, " must be contiguous ", dtype, " like ", param, ": got ",
+          state);
+}
+
+}  // namespace demi

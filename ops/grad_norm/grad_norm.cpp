@@ -1,0 +1,59 @@
+#include "ops/grad_norm/grad_norm.h"
+
+#include <cmath>
+#include <vector>
+
+#include "ops/grad_norm/grad_norm_kernels.h"
+
+namespace demi {
+
+namespace {
+
+// The defined tensors with elements, checked.
+std::vector<Tensor> present(std::string_view op, std::span<const Tensor> grads, bool written) {
+    std::vector<Tensor> out;
+    for (size_t i = 0; i < grads.size(); ++i) {
+        const Tensor& g = grads[i];
+        if (!g.defined() || g.numel() == 0) continue;
+        check(is_float(g.dtype()), op, "gradient ", i, " must be a float tensor: got ", g);
+        check(!written || g.is_contiguous(), op, "gradient ", i,
+              " must be contiguous to be scaled in place: got ", g, " with strides ", g.strides());
+        if (!out.empty() && out[0].device() != g.device())
+            fail(op, "gradients must be on one device: got ", out[0], " and ", g, " at ", i);
+        out.push_back(g.contiguous());
+    }
+    return out;
+}
+
+}  // namespace
+
+double grad_norm(std::span<const Tensor> grads) {
+    const std::vector<Tensor> tensors = present("grad_norm", grads, false);
+    if (tensors.empty()) return 0;
+    return std::sqrt(DEMI_SELECT(grad_norm, tensors[0].device(), sum_squares)(tensors));
+}
+
+double clip_factor(double norm, double max_norm) {
+    check(max_norm > 0, "clip_grad_norm", "max_norm must be positive: got ", max_norm);
+    return std::isfinite(norm) ? std::min(1.0, max_norm / (norm + 1e-6)) : 1.0;
+}
+
+double clip_grad_norm(std::span<const Tensor> grads, double max_norm) {
+    present("clip_grad_norm", grads, true);
+    const double norm = grad_norm(grads);
+    const double factor = clip_factor(norm, max_norm);
+    if (factor < 1) scale_grads(grads, factor);
+    return norm;
+}
+
+void scale_grads(std::span<const Tensor> grads, double factor) {
+    std::vector<Tensor> tensors = present("scale_grads", grads, true);
+    if (!tensors.empty()) DEMI_SELECT(grad_norm, tensors[0].device(), scale)(tensors, factor);
+}
+
+bool grads_finite(std::span<const Tensor> grads) {
+    const std::vector<Tensor> tensors = present("grads_finite", grads, false);
+    return tensors.empty() || DEMI_SELECT(grad_norm, tensors[0].device(), finite)(tensors);
+}
+
+}  // namespace demi

@@ -1,0 +1,78 @@
+#include <atomic>
+#include <cmath>
+
+#include "ops/common/isa_index.h"
+#include "ops/common/rows.h"
+#include "ops/common/tensor_chunks.h"
+#include "ops/grad_norm/grad_norm_isa.h"
+#include "ops/grad_norm/grad_norm_kernels.h"
+#include "runtime/isa.h"
+
+namespace demi {
+
+DEMI_ISA_TABLE(GradNormIsa, grad_norm_isa)
+
+namespace {
+
+constexpr const char* kOp = "grad_norm";
+
+TensorChunks chunks_of(std::span<const Tensor> tensors) {
+    TensorChunks chunks;
+    for (size_t i = 0; i < tensors.size(); ++i) chunks.add(i, tensors[i].numel());
+    return chunks;
+}
+
+double sum_squares(std::span<const Tensor> tensors) {
+    const TensorChunks chunks = chunks_of(tensors);
+    std::vector<double> sums(chunks.size());
+    chunks.run([&](size_t i, const TensorChunk& c) {
+        const Tensor& t = tensors[c.tensor];
+        const RowPointer x(t, 1);
+        if (t.dtype() != DType::f64) {
+            sums[i] = grad_norm_isa().sum_squares[isa_index(t.dtype(), kOp)](x[c.begin], c.count);
+            return;
+        }
+        const double* v = x.at<double>(c.begin);
+        for (int64_t k = 0; k < c.count; ++k) sums[i] += v[k] * v[k];
+    });
+    double total = 0;
+    for (double s : sums) total += s;
+    return total;
+}
+
+void scale(std::span<Tensor> tensors, double factor) {
+    std::vector<MutableRowPointer> out;
+    for (Tensor& t : tensors) out.emplace_back(t, 1);
+    chunks_of(tensors).run([&](size_t, const TensorChunk& c) {
+        const DType dtype = tensors[c.tensor].dtype();
+        if (dtype != DType::f64)
+            return grad_norm_isa().scale[isa_index(dtype, kOp)](out[c.tensor][c.begin], c.count,
+                                                                static_cast<float>(factor));
+        double* v = out[c.tensor].at<double>(c.begin);
+        for (int64_t k = 0; k < c.count; ++k) v[k] *= factor;
+    });
+}
+
+bool finite(std::span<const Tensor> tensors) {
+    std::atomic<bool> good{true};
+    chunks_of(tensors).run([&](size_t, const TensorChunk& c) {
+        if (!good.load(std::memory_order_relaxed)) return;
+        const Tensor& t = tensors[c.tensor];
+        const RowPointer x(t, 1);
+        bool ok;
+        if (t.dtype() == DType::f64) {
+            const double* v = x.at<double>(c.begin);
+            ok = std::all_of(v, v + c.count, [](double a) { return std::isfinite(a); });
+        } else {
+            ok = grad_norm_isa().finite[isa_index(t.dtype(), kOp)](x[c.begin], c.count);
+        }
+        if (!ok) good.store(false, std::memory_order_relaxed);
+    });
+    return good.load();
+}
+
+}  // namespace
+
+const GradNormKernels grad_norm_cpu{.sum_squares = sum_squares, .scale = scale, .finite = finite};
+
+}  // namespace demi

@@ -1,0 +1,17 @@
+#pragma once
+// Contract: defined float tensors with at least one element, contiguous, all on one device.
+#include <span>
+
+#include "runtime/kernel_table.h"
+#include "runtime/tensor.h"
+
+namespace demi {
+
+struct GradNormKernels {
+    double (*sum_squares)(std::span<const Tensor> tensors) = nullptr;
+    void (*scale)(std::span<Tensor> tensors, double factor) = nullptr;
+    bool (*finite)(std::span<const Tensor> tensors) = nullptr;
+};
+DEMI_KERNEL_TABLES(GradNormKernels, grad_norm)
+
+}  // namespace demi

@@ -1,0 +1,81 @@
+#include "ops/grad_norm/grad_norm.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "runtime/parallel.h"
+#include "runtime/random.h"
+#include "tests/support/compare.h"
+
+namespace demi::test {
+namespace {
+
+std::vector<Tensor> draw(DType dtype) {
+    Generator generator{3};
+    std::vector<Tensor> out;
+    for (const Shape& shape : {Shape{5}, Shape{0}, Shape{170001}, Shape{3, 50}, Shape{}}) {
+        out.push_back(Tensor::empty(shape, dtype));
+        normal(out.back(), generator);
+    }
+    out.push_back(Tensor());
+    return out;
+}
+
+double norm_of(const std::vector<Tensor>& grads) {
+    double sum = 0;
+    for (const Tensor& g : grads)
+        if (g.defined())
+            for (double v : g.to_vector<double>()) sum += v * v;
+    return std::sqrt(sum);
+}
+
+}  // namespace
+
+TEST_CASE("grad_norm and clipping follow a double oracle, with the same bits on any number of threads") {
+    const int before = num_threads();
+    for (DType dtype : {DType::f32, DType::f16, DType::bf16, DType::f64}) {
+        const std::vector<Tensor> grads = draw(dtype);
+        const double want = norm_of(grads);
+        set_num_threads(1);
+        const double got = grad_norm(grads);
+        CHECK(got == doctest::Approx(want).epsilon(1e-12));
+        set_num_threads(3);
+        CHECK(grad_norm(grads) == got);
+        CHECK(clip_grad_norm(grads, 1e6) == got);
+        CHECK(norm_of(grads) == want);
+        CHECK(clip_grad_norm(grads, 3) == got);
+        CHECK(norm_of(grads) == doctest::Approx(3).epsilon(is_half(dtype) ? 1e-3 : 1e-6));
+    }
+    set_num_threads(before);
+}
+
+TEST_CASE("grad_norm of huge, infinite and NaN gradients") {
+    const std::vector<Tensor> huge{Tensor::full({4}, 3e38)};
+    CHECK(grad_norm(huge) == doctest::Approx(6e38));
+    for (double bad : {INFINITY, -INFINITY, NAN})
+        for (DType dtype : {DType::f32, DType::f16, DType::bf16, DType::f64}) {
+            std::vector<Tensor> grads = draw(dtype);
+            CHECK(grads_finite(grads));
+            std::vector<double> values = grads[2].to_vector<double>();
+            values.back() = bad;
+            grads[2] = Tensor::from(values, {170001}).to(dtype);
+            CHECK_FALSE(grads_finite(grads));
+            CHECK_FALSE(std::isfinite(clip_grad_norm(grads, 1)));
+            CHECK(grads[0].to_vector<double>() == draw(dtype)[0].to_vector<double>());
+        }
+    CHECK(grad_norm({}) == 0);
+    CHECK(grads_finite({}));
+}
+
+TEST_CASE("grad_norm refuses") {
+    const std::vector<Tensor> ints{Tensor::zeros({2}, DType::i64)};
+    CHECK_THROWS_WITH_AS(grad_norm(ints),
+                         "[grad_norm] gradient 0 must be a float tensor: got i64 (2,) on cpu", Error);
+    const std::vector<Tensor> turned{Tensor::zeros({2, 3}).transpose(0, 1)};
+    CHECK(grad_norm(turned) == 0);
+    CHECK_THROWS_AS(clip_grad_norm(turned, 1), Error);
+    CHECK_THROWS_WITH_AS(clip_grad_norm({}, 0), "[clip_grad_norm] max_norm must be positive: got 0", Error);
+}
+
+}  // namespace demi::test
