@@ -5,36 +5,66 @@
 namespace demi::DEMI_ISA_NS {
 namespace {
 
-constexpr int kBlocks = 32;  // Philox blocks that run side by side
+// One counter word in each 64-bit lane, in its lower half; the upper half is never looked at.
+typedef uint64_t Words __attribute__((vector_size(sizeof(vf))));
+constexpr int kPerGroup = static_cast<int>(sizeof(vf) / 8), kGroups = 4;
+constexpr int kBlocks = kGroups * kPerGroup;  // Philox blocks that run side by side
 constexpr int kWords = 4 * kBlocks;
+
+// The full product of the lower halves.
+DEMI_INLINE Words multiply(Words a, Words b) {
+#if defined(__AVX512F__)
+    return reinterpret_cast<Words>(
+        _mm512_mul_epu32(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+#elif defined(__AVX2__)
+    return reinterpret_cast<Words>(
+        _mm256_mul_epu32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+#else
+    return (a & 0xffffffffu) * (b & 0xffffffffu);
+#endif
+}
+
+// a0 b0 a1 b1 ...
+DEMI_INLINE void interleave(Words a, Words b, Words* out) {
+    for (int l = 0; l < kPerGroup; ++l) {
+        const int at = 2 * l;
+        out[at / kPerGroup][at % kPerGroup] = a[l];
+        out[(at + 1) / kPerGroup][(at + 1) % kPerGroup] = b[l];
+    }
+}
 
 // Philox-4x32-10 on blocks block .. block + kBlocks - 1: words in stream order.
 DEMI_INLINE void philox(uint64_t seed, uint64_t block, uint32_t* words) {
-    alignas(64) uint32_t c0[kBlocks], c1[kBlocks], c2[kBlocks], c3[kBlocks];
-    for (int l = 0; l < kBlocks; ++l) {
-        const uint64_t b = block + static_cast<uint64_t>(l);
-        c0[l] = static_cast<uint32_t>(b);
-        c1[l] = static_cast<uint32_t>(b >> 32);
-        c2[l] = c3[l] = 0;
+    Words c0[kGroups], c1[kGroups], c2[kGroups], c3[kGroups];
+    const Words zeros = {};
+    Words ids = {};
+    for (int l = 0; l < kPerGroup; ++l) ids[l] = static_cast<uint64_t>(l);
+    const Words m0 = zeros + 0xD2511F53u, m1 = zeros + 0xCD9E8D57u;
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroups; ++g) {
+        c0[g] = ids + (block + static_cast<uint64_t>(g * kPerGroup));
+        c1[g] = c0[g] >> 32;
+        c2[g] = c3[g] = zeros;
     }
     uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
     for (int round = 0; round < 10; ++round) {
-        for (int l = 0; l < kBlocks; ++l) {
-            const uint64_t a = uint64_t{0xD2511F53u} * c0[l];
-            const uint64_t b = uint64_t{0xCD9E8D57u} * c2[l];
-            c0[l] = static_cast<uint32_t>(b >> 32) ^ c1[l] ^ k0;
-            c1[l] = static_cast<uint32_t>(b);
-            c2[l] = static_cast<uint32_t>(a >> 32) ^ c3[l] ^ k1;
-            c3[l] = static_cast<uint32_t>(a);
+        const Words key0 = zeros + k0, key1 = zeros + k1;
+#pragma GCC unroll 4
+        for (int g = 0; g < kGroups; ++g) {
+            const Words a = multiply(m0, c0[g]), b = multiply(m1, c2[g]);
+            c0[g] = (b >> 32) ^ c1[g] ^ key0;
+            c1[g] = b;
+            c2[g] = (a >> 32) ^ c3[g] ^ key1;
+            c3[g] = a;
         }
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
-    for (int l = 0; l < kBlocks; ++l) {
-        words[4 * l] = c0[l];
-        words[4 * l + 1] = c1[l];
-        words[4 * l + 2] = c2[l];
-        words[4 * l + 3] = c3[l];
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroups; ++g) {
+        Words out[2] = {};
+        interleave((c0[g] & 0xffffffffu) | c1[g] << 32, (c2[g] & 0xffffffffu) | c3[g] << 32, out);
+        __builtin_memcpy(words + 4 * g * kPerGroup, out, sizeof out);
     }
 }
 
