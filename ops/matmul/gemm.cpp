@@ -102,12 +102,13 @@ void gemm(const GemmCall& g) {
     }
     const float* bias = bias_as_floats(g, isa, bias_memory);
 
-    const int64_t across = std::max<int64_t>(1, ceil_div(g.n, size.cols));
-    const int64_t per_matrix = ceil_div(g.m, size.rows) * across;
+    // Down first: tiles that run after one another share columns of B.
+    const int64_t down = ceil_div(g.m, size.rows);
+    const int64_t per_matrix = down * std::max<int64_t>(1, ceil_div(g.n, size.cols));
     parallel_for(per_matrix * g.batch, [&](int64_t index) {
         const int64_t matrix = index / per_matrix;
-        const int64_t m = index % per_matrix / across * size.rows;
-        const int64_t n = index % across * size.cols;
+        const int64_t m = index % per_matrix % down * size.rows;
+        const int64_t n = index % per_matrix / down * size.cols;
         GemmTile t{};
         t.rows = std::min(size.rows, g.m - m);
         t.cols = std::min(size.cols, g.n - n);
