@@ -1,0 +1,151 @@
+#include "models/block.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "models/nested.h"
+#include "ops/cast/cast.h"
+#include "ops/drop_path/drop_path.h"
+#include "ops/index_select/index_select.h"
+#include "ops/layer_scale/layer_scale.h"
+#include "ops/operators.h"
+#include "ops/reshape/reshape.h"
+#include "ops/scaled_index_add/scaled_index_add.h"
+#include "ops/split/split.h"
+
+namespace demi {
+
+SelfAttention::SelfAttention(const BlockConfig& config, Generator& generator)
+    : qkv(config.dim, 3 * config.dim, config.qkv_bias, generator),
+      proj(config.dim, config.dim, config.proj_bias, generator),
+      heads(config.heads) {
+    check(heads >= 1 && config.dim % heads == 0, "attention", "embed_dim must be a multiple of num_heads: got ",
+          config.dim, " and ", heads);
+}
+
+Variable SelfAttention::forward(const Variable& x, const AttentionBias& bias, const ForwardContext& context) const {
+    const int64_t batch = x.size(0), length = x.size(1), dim = x.size(2);
+    const Variable packed = reshape(qkv.forward(x), {batch, length, 3, heads, dim / heads});
+    const std::vector<Variable> parts = unbind(packed, 2);
+    AttentionOptions options;
+    options.boundary = context.boundary;
+    const Variable out = memory_efficient_attention(parts[0], parts[1], parts[2], bias, options);
+    return proj.forward(reshape(out, {batch, length, dim}));
+}
+
+void SelfAttention::visit(const std::string& prefix, const ParameterVisitor& fn) {
+    qkv.visit(prefix + "qkv.", fn);
+    proj.visit(prefix + "proj.", fn);
+}
+
+Block::Block(const BlockConfig& config, Generator& generator)
+    : norm1(config.dim), norm2(config.dim), attn(config, generator), use_swiglu(config.swiglu),
+      drop_path(config.drop_path) {
+    check(drop_path >= 0 && drop_path < 1, "block", "drop_path must be in [0, 1): got ", drop_path);
+    const auto hidden = static_cast<int64_t>(static_cast<double>(config.dim) * config.mlp_ratio);
+    if (use_swiglu)
+        swiglu = SwiGLUFFN(config.dim, hidden, config.ffn_bias, generator);
+    else
+        mlp = Mlp(config.dim, hidden, config.ffn_bias, generator);
+    if (config.init_values && *config.init_values != 0) {
+        gamma1 = constant_parameter({config.dim}, *config.init_values);
+        gamma2 = constant_parameter({config.dim}, *config.init_values);
+    }
+}
+
+void Block::visit(const std::string& prefix, const ParameterVisitor& fn) {
+    norm1.visit(prefix + "norm1.", fn);
+    attn.visit(prefix + "attn.", fn);
+    if (gamma1.defined()) fn(prefix + "ls1.gamma", gamma1);
+    norm2.visit(prefix + "norm2.", fn);
+    if (use_swiglu)
+        swiglu.visit(prefix + "mlp.", fn);
+    else
+        mlp.visit(prefix + "mlp.", fn);
+    if (gamma2.defined()) fn(prefix + "ls2.gamma", gamma2);
+}
+
+// f(norm(x)), in the compute dtype, before LayerScale.
+Variable Block::residual(const Variable& x, Branch branch, const AttentionBias& bias,
+                         const ForwardContext& context) const {
+    const DType compute = compute_dtype(context.precision);
+    if (branch == Branch::attention) return attn.forward(cast(norm1.forward(x), compute), bias, context);
+    const Variable y = cast(norm2.forward(x), compute);
+    return use_swiglu ? swiglu.forward(y) : mlp.forward(y);
+}
+
+// y + gamma * r, in y's dtype; without gamma y + r.
+static Variable add_scaled(const Variable& y, const Variable& r, const Variable& gamma) {
+    if (!gamma.defined()) return y + r;
+    return y.dtype() == r.dtype() ? layer_scale_add(y, r, gamma) : y + cast(r, y.dtype()) * gamma;
+}
+
+Variable Block::scaled_residual(const Variable& x, Branch branch, const ForwardContext& context) const {
+    const Variable r = residual(x, branch, {}, context);
+    const Variable& gamma = branch == Branch::attention ? gamma1 : gamma2;
+    return gamma.defined() ? layer_scale(r, gamma) : r;
+}
+
+Variable Block::add_on_subset(const Variable& x, Branch branch, const ForwardContext& context) const {
+    const int64_t batch = x.size(0), kept = kept_rows(batch, drop_path);
+    const Tensor index = first_rows(context.draw_permutation(batch), kept, x.device());
+    const Variable r = scaled_residual(index_select(x, 0, index), branch, context);
+    // torch.index_add in the reference, in x's dtype: no fp16 boundary here.
+    return scaled_index_add(x, index, r, {}, static_cast<double>(batch) / static_cast<double>(kept),
+                            Boundary{.mode = BoundaryMode::off});
+}
+
+Variable Block::forward(const Variable& x, const ForwardContext& context) const {
+    check(x.rank() == 3, "block", "needs x [B, N, D]: got ", describe(x.value()));
+    const bool drop = context.training && drop_path > 0;
+    Variable y = x;
+    for (Branch branch : {Branch::attention, Branch::ffn}) {
+        if (drop && drop_path > 0.1) {
+            y = add_on_subset(y, branch, context);
+        } else {
+            Variable r = residual(y, branch, {}, context);
+            if (drop) {
+                check(context.generator != nullptr, "block", "drop_path in training needs ForwardContext::generator");
+                r = demi::drop_path(r, drop_path, *context.generator);
+            }
+            y = add_scaled(y, r, branch == Branch::attention ? gamma1 : gamma2);
+        }
+    }
+    return y;
+}
+
+std::vector<Variable> Block::add_on_subsets(const std::vector<Variable>& list, Branch branch,
+                                            const ForwardContext& context) const {
+    std::vector<Tensor> indices;
+    std::vector<double> alphas;
+    for (const Variable& x : list) {
+        const int64_t batch = x.size(0), kept = kept_rows(batch, drop_path);
+        indices.push_back(first_rows(context.draw_permutation(batch), kept, x.device()));
+        alphas.push_back(static_cast<double>(batch) / static_cast<double>(kept));
+    }
+    Boundary boundary = context.boundary;
+    const auto [bias, packed] = get_attn_bias_and_cat(list, indices, boundary);
+    const Variable r = residual(packed, branch, branch == Branch::attention ? AttentionBias(bias) : AttentionBias(),
+                                context);
+    const std::vector<Variable> parts = bias.split(r);
+    const Variable& gamma = branch == Branch::attention ? gamma1 : gamma2;
+    std::vector<Variable> out;
+    for (size_t i = 0; i < list.size(); ++i) out.push_back(add_residual(list[i], indices[i], parts[i], gamma, alphas[i], boundary));
+    return out;
+}
+
+std::vector<Variable> Block::forward(const std::vector<Variable>& list, const ForwardContext& context) const {
+    check(!list.empty(), "block", "needs at least one tensor: got an empty list");
+    if (context.training && drop_path > 0)
+        return add_on_subsets(add_on_subsets(list, Branch::attention, context), Branch::ffn, context);
+    const auto [bias, packed] = get_attn_bias_and_cat(list);
+    Variable y = packed;
+    for (Branch branch : {Branch::attention, Branch::ffn}) {
+        const Variable r =
+            residual(y, branch, branch == Branch::attention ? AttentionBias(bias) : AttentionBias(), context);
+        y = add_scaled(y, r, branch == Branch::attention ? gamma1 : gamma2);
+    }
+    return bias.split(y);
+}
+
+}  // namespace demi

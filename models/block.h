@@ -1,0 +1,65 @@
+#pragma once
+// The transformer block of DINOv2 (dinov2/layers/block.py), on one tensor or on a list of tensors of different
+// lengths. Which path runs:
+//   not training, or drop_path 0     x += ls1(attn(norm1 x)); x += ls2(ffn(norm2 x))
+//   tensor, 0 < drop_path <= 0.1     the same with a per-sample drop of each residual
+//   tensor, drop_path > 0.1          each residual is computed on a random subset of the batch and added back at its
+//                                    rows, times batch / subset
+//   list, any drop_path > 0          the subsets of all tensors are packed into one sequence: index_select_cat,
+//                                    block-diagonal attention, scaled_index_add
+#include <optional>
+
+#include "models/layers.h"
+#include "ops/memory_efficient_attention/memory_efficient_attention.h"
+
+namespace demi {
+
+struct BlockConfig {
+    int64_t dim = 384;
+    int64_t heads = 6;
+    double mlp_ratio = 4;
+    bool qkv_bias = true, proj_bias = true, ffn_bias = true;
+    double drop_path = 0;
+    std::optional<double> init_values;  // LayerScale, where set and not zero
+    bool swiglu = false;
+};
+
+// qkv, memory_efficient_attention over heads of size D / h, proj.
+struct SelfAttention {
+    Linear qkv, proj;
+    int64_t heads = 0;
+
+    SelfAttention() = default;
+    SelfAttention(const BlockConfig& config, Generator& generator);
+    // x [B, N, D]; `bias` as memory_efficient_attention takes it.
+    Variable forward(const Variable& x, const AttentionBias& bias, const ForwardContext& context) const;
+    // Softmax weights of the first token's query: [B, heads, N], f32, without a graph. For looking at.
+    Tensor first_token_weights(const Tensor& x) const;
+    void visit(const std::string& prefix, const ParameterVisitor& fn);
+};
+
+struct Block {
+    LayerNorm norm1, norm2;
+    SelfAttention attn;
+    Variable gamma1, gamma2;  // LayerScale, "ls1.gamma" and "ls2.gamma"; undefined without
+    Mlp mlp;
+    SwiGLUFFN swiglu;
+    bool use_swiglu = false;
+    double drop_path = 0;
+
+    Block() = default;
+    Block(const BlockConfig& config, Generator& generator);
+    Variable forward(const Variable& x, const ForwardContext& context) const;
+    std::vector<Variable> forward(const std::vector<Variable>& list, const ForwardContext& context) const;
+    void visit(const std::string& prefix, const ParameterVisitor& fn);
+
+  private:
+    enum class Branch { attention, ffn };
+    Variable residual(const Variable& x, Branch branch, const AttentionBias& bias, const ForwardContext& context) const;
+    Variable scaled_residual(const Variable& x, Branch branch, const ForwardContext& context) const;
+    Variable add_on_subset(const Variable& x, Branch branch, const ForwardContext& context) const;
+    std::vector<Variable> add_on_subsets(const std::vector<Variable>& list, Branch branch,
+                                         const ForwardContext& context) const;
+};
+
+}  // namespace demi

@@ -1,0 +1,58 @@
+#include "models/grad_scaler.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "models/state.h"
+
+namespace demi {
+
+GradScaler::GradScaler(GradScalerOptions options) : options_(options), scale_(static_cast<float>(options.init_scale)) {
+    check(options.init_scale > 0 && options.growth_factor >= 1 && options.backoff_factor > 0 &&
+              options.backoff_factor < 1 && options.growth_interval >= 1 && options.floor > 0 &&
+              options.floor <= options.cap,
+          "grad_scaler", "needs init_scale > 0, growth_factor >= 1, 0 < backoff_factor < 1, growth_interval >= 1, "
+          "0 < floor <= cap");
+    scale_ = std::clamp(scale_, static_cast<float>(options.floor), static_cast<float>(options.cap));
+}
+
+void GradScaler::backward(const Variable& loss, BackwardOptions options) const {
+    check(loss.numel() == 1, "grad_scaler", "needs a loss with one element: got ", describe(loss.value()));
+    loss.backward(Tensor::full(loss.shape(), scale(), loss.dtype(), loss.device()), options);
+}
+
+bool GradScaler::update(bool found_inf) {
+    if (found_inf) {
+        ++skipped_;
+        ++skipped_in_a_row_;
+    } else {
+        skipped_in_a_row_ = 0;
+    }
+    if (!options_.enabled) return found_inf;
+    if (found_inf) {
+        scale_ = std::max(scale_ * static_cast<float>(options_.backoff_factor), static_cast<float>(options_.floor));
+        good_steps_ = 0;
+    } else if (++good_steps_ == options_.growth_interval) {
+        scale_ = std::min(scale_ * static_cast<float>(options_.growth_factor), static_cast<float>(options_.cap));
+        good_steps_ = 0;
+    }
+    return found_inf;
+}
+
+Metadata GradScaler::state() const {
+    return {{"scaler.scale", exact_text(scale_)},
+            {"scaler.good_steps", std::to_string(good_steps_)},
+            {"scaler.skipped", std::to_string(skipped_)},
+            {"scaler.skipped_in_a_row", std::to_string(skipped_in_a_row_)}};
+}
+
+void GradScaler::load(const Metadata& state) {
+    const double scale = state_double(state, "scaler.scale");
+    check(std::isfinite(scale) && scale > 0, "grad_scaler", "saved scale must be positive: got ", scale);
+    scale_ = static_cast<float>(scale);
+    good_steps_ = state_int(state, "scaler.good_steps");
+    skipped_ = state_int(state, "scaler.skipped");
+    skipped_in_a_row_ = state_int(state, "scaler.skipped_in_a_row");
+}
+
+}  // namespace demi

@@ -1,0 +1,81 @@
+#include "models/layers.h"
+
+#include <cmath>
+
+#include "ops/cast/cast.h"
+#include "ops/layernorm/layernorm.h"
+#include "ops/linear/linear.h"
+#include "ops/mlp/mlp.h"
+#include "ops/patchify/patchify.h"
+#include "ops/reshape/reshape.h"
+#include "ops/swiglu/swiglu.h"
+
+namespace demi {
+
+Linear::Linear(int64_t in, int64_t out, bool with_bias, Generator& generator, double std)
+    : weight(trunc_normal_parameter({out, in}, generator, std)) {
+    if (with_bias) bias = constant_parameter({out}, 0);
+}
+
+Variable Linear::forward(const Variable& x) const { return linear(x, weight, bias); }
+
+void Linear::visit(const std::string& prefix, const ParameterVisitor& fn) {
+    fn(prefix + "weight", weight);
+    if (bias.defined()) fn(prefix + "bias", bias);
+}
+
+LayerNorm::LayerNorm(int64_t dim, double epsilon)
+    : weight(constant_parameter({dim}, 1)), bias(constant_parameter({dim}, 0)), eps(epsilon) {}
+
+Variable LayerNorm::forward(const Variable& x) const { return layernorm(x, weight, bias, eps); }
+
+void LayerNorm::visit(const std::string& prefix, const ParameterVisitor& fn) {
+    fn(prefix + "weight", weight);
+    fn(prefix + "bias", bias);
+}
+
+Mlp::Mlp(int64_t dim, int64_t hidden, bool with_bias, Generator& generator)
+    : fc1(dim, hidden, with_bias, generator), fc2(hidden, dim, with_bias, generator) {}
+
+Variable Mlp::forward(const Variable& x) const {
+    return mlp(x, fc1.weight, fc1.bias, fc2.weight, fc2.bias);
+}
+
+void Mlp::visit(const std::string& prefix, const ParameterVisitor& fn) {
+    fc1.visit(prefix + "fc1.", fn);
+    fc2.visit(prefix + "fc2.", fn);
+}
+
+static int64_t swiglu_hidden(int64_t hidden) { return (hidden * 2 / 3 + 7) / 8 * 8; }
+
+SwiGLUFFN::SwiGLUFFN(int64_t dim, int64_t hidden, bool with_bias, Generator& generator)
+    : w12(dim, 2 * swiglu_hidden(hidden), with_bias, generator), w3(swiglu_hidden(hidden), dim, with_bias, generator) {}
+
+Variable SwiGLUFFN::forward(const Variable& x) const { return w3.forward(swiglu(w12.forward(x))); }
+
+void SwiGLUFFN::visit(const std::string& prefix, const ParameterVisitor& fn) {
+    w12.visit(prefix + "w12.", fn);
+    w3.visit(prefix + "w3.", fn);
+}
+
+PatchEmbed::PatchEmbed(int64_t patch_size, int64_t channels, int64_t dim, Generator& generator) : patch(patch_size) {
+    const double bound = 1 / std::sqrt(static_cast<double>(channels * patch * patch));  // the convolution's default
+    weight = uniform_parameter({dim, channels, patch, patch}, generator, bound);
+    bias = uniform_parameter({dim}, generator, bound);
+}
+
+Variable PatchEmbed::forward(const Variable& images, DType compute) const {
+    check(images.rank() == 4 && images.size(1) == weight.size(1), "patch_embed", "needs images [B, ", weight.size(1),
+          ", H, W]: got ", describe(images.value()));
+    check(images.size(2) > 0 && images.size(3) > 0 && images.size(2) % patch == 0 && images.size(3) % patch == 0,
+          "patch_embed", "height and width must be multiples of the patch size ", patch, ": got ", images.shape());
+    const Variable patches = cast(patchify(images, patch), compute);
+    return linear(patches, reshape(weight, {weight.size(0), -1}), bias);
+}
+
+void PatchEmbed::visit(const std::string& prefix, const ParameterVisitor& fn) {
+    fn(prefix + "proj.weight", weight);
+    fn(prefix + "proj.bias", bias);
+}
+
+}  // namespace demi

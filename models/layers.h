@@ -1,0 +1,59 @@
+#pragma once
+// The layers of a vision transformer as plain structs: parameters, forward(), visit(). No base class.
+#include "models/context.h"
+#include "models/parameter.h"
+
+namespace demi {
+
+// y = x W^T + b. weight [out, in] and bias [out] stay f32; y has x's dtype.
+struct Linear {
+    Variable weight, bias;  // bias may be undefined
+
+    Linear() = default;
+    Linear(int64_t in, int64_t out, bool with_bias, Generator& generator, double std = 0.02);
+    Variable forward(const Variable& x) const;
+    void visit(const std::string& prefix, const ParameterVisitor& fn);
+};
+
+struct LayerNorm {
+    Variable weight, bias;
+    double eps = 1e-6;
+
+    LayerNorm() = default;
+    explicit LayerNorm(int64_t dim, double eps = 1e-6);
+    Variable forward(const Variable& x) const;
+    void visit(const std::string& prefix, const ParameterVisitor& fn);
+};
+
+// fc1, GELU (erf), fc2.
+struct Mlp {
+    Linear fc1, fc2;
+
+    Mlp() = default;
+    Mlp(int64_t dim, int64_t hidden, bool with_bias, Generator& generator);
+    Variable forward(const Variable& x) const;
+    void visit(const std::string& prefix, const ParameterVisitor& fn);
+};
+
+// w12 to two halves, silu(first) * second, w3. The hidden size is DINOv2's: 2/3 of `hidden`, up to a multiple of 8.
+struct SwiGLUFFN {
+    Linear w12, w3;
+
+    SwiGLUFFN() = default;
+    SwiGLUFFN(int64_t dim, int64_t hidden, bool with_bias, Generator& generator);
+    Variable forward(const Variable& x) const;
+    void visit(const std::string& prefix, const ParameterVisitor& fn);
+};
+
+// Images [B, C, H, W] to tokens [B, (H/p)(W/p), D]: a convolution with kernel = stride = p, row-major over the grid.
+struct PatchEmbed {
+    Variable weight, bias;  // [D, C, p, p], [D]: under "proj."
+    int64_t patch = 0;
+
+    PatchEmbed() = default;
+    PatchEmbed(int64_t patch, int64_t channels, int64_t dim, Generator& generator);
+    Variable forward(const Variable& images, DType compute) const;
+    void visit(const std::string& prefix, const ParameterVisitor& fn);
+};
+
+}  // namespace demi

@@ -1,0 +1,68 @@
+#include "models/nested.h"
+
+#include <algorithm>
+
+#include "ops/concat/concat.h"
+#include "ops/index_select_cat/index_select_cat.h"
+#include "ops/reshape/reshape.h"
+#include "ops/scaled_index_add/scaled_index_add.h"
+
+namespace demi {
+
+int64_t kept_rows(int64_t batch, double drop) {
+    return std::max<int64_t>(static_cast<int64_t>(static_cast<double>(batch) * (1 - drop)), 1);
+}
+
+Tensor first_rows(const std::vector<int64_t>& permutation, int64_t count, Device device) {
+    return Tensor::from(std::span(permutation).first(static_cast<size_t>(count)), {count}, device);
+}
+
+static BlockDiagonalMask mask_of(const std::vector<Variable>& list, const std::vector<int64_t>& rows) {
+    std::vector<int64_t> lengths;
+    for (size_t k = 0; k < list.size(); ++k)
+        lengths.insert(lengths.end(), static_cast<size_t>(rows[k]), list[k].size(1));
+    BlockDiagonalMask mask = BlockDiagonalMask::from_seqlens(lengths);
+    mask.set_batch_sizes(rows);
+    return mask;
+}
+
+static void check_list(const std::vector<Variable>& list) {
+    for (const Variable& x : list)
+        check(x.rank() == 3 && x.size(2) == list[0].size(2), "get_attn_bias_and_cat",
+              "needs tensors [B, N, D] of one D: got ", describe(list[0].value()), " and ", describe(x.value()));
+}
+
+std::pair<BlockDiagonalMask, Variable> get_attn_bias_and_cat(const std::vector<Variable>& list,
+                                                             const std::vector<Tensor>& indices,
+                                                             const Boundary& boundary) {
+    check_list(list);
+    std::vector<int64_t> rows;
+    std::vector<Variable> flat;
+    for (size_t k = 0; k < list.size(); ++k) {
+        rows.push_back(indices[k].numel());
+        flat.push_back(reshape(list[k], {list[k].size(0), -1}));
+    }
+    const Variable packed = reshape(index_select_cat(flat, indices, boundary), {1, -1, list[0].size(2)});
+    return {mask_of(list, rows), packed};
+}
+
+std::pair<BlockDiagonalMask, Variable> get_attn_bias_and_cat(const std::vector<Variable>& list) {
+    check_list(list);
+    std::vector<int64_t> rows;
+    std::vector<Variable> flat;
+    for (const Variable& x : list) {
+        rows.push_back(x.size(0));
+        flat.push_back(reshape(x, {1, -1, x.size(2)}));
+    }
+    return {mask_of(list, rows), flat.size() == 1 ? flat[0] : concat(flat, 1)};
+}
+
+Variable add_residual(const Variable& x, const Tensor& index, const Variable& residual, const Variable& gamma,
+                      double alpha, const Boundary& boundary) {
+    if (gamma.defined()) return scaled_index_add(x, index, residual, gamma, alpha, boundary);
+    Boundary none = boundary;
+    none.mode = BoundaryMode::off;
+    return scaled_index_add(x, index, residual, {}, alpha, none);
+}
+
+}  // namespace demi

@@ -1,0 +1,95 @@
+#include "models/optimizer.h"
+
+#include <cmath>
+
+#include "models/state.h"
+#include "ops/adamw/adamw.h"
+#include "ops/grad_norm/grad_norm.h"
+#include "ops/sgd/sgd.h"
+#include "runtime/copy.h"
+
+namespace demi {
+
+Optimizer::Optimizer(NamedParameters parameters, std::vector<ParameterOptions> options, OptimizerOptions settings)
+    : parameters_(std::move(parameters)), options_(std::move(options)), settings_(settings) {
+    check(options_.size() == parameters_.size(), "optimizer", "needs options for each parameter: got ", options_.size(),
+          " for ", parameters_.size());
+    for (const auto& [name, p] : parameters_) {
+        check(p.is_leaf() && p.requires_grad(), "optimizer", "'", name, "' is not a parameter: it needs no gradient");
+        const DType dtype = p.dtype() == DType::f64 ? DType::f64 : DType::f32;
+        first_.push_back(Tensor::zeros(p.shape(), dtype, p.device()));
+        second_.push_back(settings_.kind == OptimizerKind::adamw ? Tensor::zeros(p.shape(), dtype, p.device()) : Tensor());
+    }
+}
+
+void Optimizer::zero_grad() { demi::zero_grad(parameters_); }
+
+void Optimizer::step(const StepRates& rates) {
+    const std::vector<double>& scales = rates.grad_multipliers;
+    check(scales.empty() || scales.size() == parameters_.size(), "optimizer", "needs no gradient multipliers or one per parameter: got ",
+          scales.size(), " for ", parameters_.size());
+    ++steps_;
+    std::vector<AdamwTensor> adamw_tensors;
+    std::vector<SgdTensor> sgd_tensors;
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+        const Variable& p = parameters_[i].second;
+        const ParameterOptions& o = options_[i];
+        const double lr = (o.is_last_layer && rates.last_layer_lr >= 0 ? rates.last_layer_lr : rates.lr) * o.lr_multiplier;
+        const double decay = rates.weight_decay * o.wd_multiplier;
+        if (settings_.kind == OptimizerKind::adamw)
+            adamw_tensors.push_back({p.value(), p.grad(), first_[i], second_[i], lr, decay, steps_});
+        else
+            sgd_tensors.push_back({p.value(), p.grad(), first_[i], lr, decay});
+        // one call for neighbours whose gradients have the same multiplier
+        const double scale = scales.empty() ? 1 : scales[i];
+        if (i + 1 < parameters_.size() && (scales.empty() || scales[i + 1] == scale)) continue;
+        if (settings_.kind == OptimizerKind::adamw)
+            adamw(adamw_tensors, {settings_.beta1, settings_.beta2, settings_.eps, scale});
+        else
+            sgd(sgd_tensors, {settings_.momentum, settings_.nesterov, scale});
+        adamw_tensors.clear();
+        sgd_tensors.clear();
+    }
+}
+
+static std::string first_name(const OptimizerOptions& settings) {
+    return settings.kind == OptimizerKind::adamw ? "optimizer.exp_avg." : "optimizer.momentum.";
+}
+
+void Optimizer::save(NamedTensors& tensors, Metadata& metadata) const {
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+        tensors.emplace_back(first_name(settings_) + parameters_[i].first, first_[i]);
+        if (second_[i].defined()) tensors.emplace_back("optimizer.exp_avg_sq." + parameters_[i].first, second_[i]);
+    }
+    metadata["optimizer.steps"] = std::to_string(steps_);
+}
+
+void Optimizer::load(const SafetensorsFile& file) {
+    const int64_t steps = state_int(file.metadata(), "optimizer.steps");
+    const auto read = [&](const std::string& name, const Tensor& into) {
+        const Tensor tensor = file.load(name);
+        check(tensor.shape() == into.shape() && tensor.dtype() == into.dtype(), "optimizer", "'", file.path(), "': ", name,
+              " must be ", describe(into), ": got ", describe(tensor));
+        return tensor;
+    };
+    std::vector<std::pair<Tensor, Tensor>> copies;
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+        copies.emplace_back(first_[i], read(first_name(settings_) + parameters_[i].first, first_[i]));
+        if (second_[i].defined())
+            copies.emplace_back(second_[i], read("optimizer.exp_avg_sq." + parameters_[i].first, second_[i]));
+    }
+    for (const auto& [to, from] : copies) copy(to, from);
+    steps_ = steps;
+}
+
+GradNorm gradient_norm(const NamedParameters& parameters, double multiplier, double limit) {
+    std::vector<Tensor> grads;
+    for (const auto& [name, p] : parameters) grads.push_back(p.grad());
+    GradNorm result;
+    result.norm = grad_norm(grads) * multiplier;
+    result.finite = std::isfinite(result.norm);
+    result.clip_factor = limit > 0 ? clip_factor(result.norm, limit) : 1;
+    return result;
+}
+
+}  // namespace demi

@@ -1,0 +1,74 @@
+#pragma once
+// Student and teacher of DINOv2 (dinov2/train/ssl_meta_arch.py): DINO loss on class tokens, iBOT loss on masked
+// patches, KoLeo on the student's class tokens. The teacher is an average of the student and gets no gradient.
+#include "models/dino_head.h"
+#include "models/vision_transformer.h"
+
+namespace demi {
+
+struct SslConfig {
+    ViTConfig backbone;
+    DinoHeadConfig head;              // in_dim is the backbone's width
+    bool separate_ibot_head = false;
+    std::string centering = "sinkhorn_knopp";  // or "centering"
+    double student_temp = 0.1;
+    int sinkhorn_iterations = 3;
+    double center_momentum = 0.9;
+    double dino_weight = 1, koleo_weight = 0.1, ibot_weight = 1;
+    bool xavier = false;              // initialisation for narrow models
+};
+
+struct SslBatch {
+    Tensor global_crops;  // [2 B, C, G, G]: all first views, then all second
+    Tensor local_crops;   // [n B, C, L, L], view by view; undefined for none
+    Tensor masks;         // bool [2 B, patches]; undefined for no iBOT
+};
+
+struct SslLosses {
+    Variable total;
+    double dino_local = 0, dino_global = 0, koleo = 0, ibot = 0;  // as they enter the total, before weights
+};
+
+class SSLMetaArch {
+  public:
+    SSLMetaArch(const SslConfig& config, Generator& generator);
+
+    // Losses of one batch. Also computes where the centers will move; commit() moves them.
+    SslLosses losses(const SslBatch& batch, double teacher_temp, const ForwardContext& context);
+    // After a step that was taken: teacher = momentum * teacher + (1 - momentum) * student, centers to their new place.
+    // After a skipped step, do not call it: nothing moves.
+    void commit(double momentum);
+
+    // Names "backbone.*", "dino_head.*", "ibot_head.*".
+    NamedParameters student_parameters();
+    NamedParameters teacher_parameters();
+    NamedTensors centers() const;      // "dino_center", "ibot_center": part of a checkpoint
+    void set_centers(const Tensor& dino, const Tensor& ibot);
+    void to_device(Device device);
+
+    const DinoVisionTransformer& student_backbone() const { return student_.backbone; }
+    const DinoVisionTransformer& teacher_backbone() const { return teacher_.backbone; }
+    const SslConfig& config() const { return config_; }
+
+  private:
+    struct Branch {
+        DinoVisionTransformer backbone;
+        DINOHead dino_head, ibot_head;
+        bool separate = false;
+        const DINOHead& patch_head() const { return separate ? ibot_head : dino_head; }
+        void visit(const std::string& prefix, const ParameterVisitor& fn);
+    };
+    struct Targets {
+        Tensor cls;      // [2 B, K], rows already swapped between the views
+        Tensor patches;  // [masked, K]; undefined without masks
+    };
+    Targets targets(const SslBatch& batch, const Tensor& positions, double teacher_temp, const ForwardContext& context);
+    Tensor center_or_sinkhorn(const Tensor& logits, Tensor& center, Tensor& next, double temp);
+
+    SslConfig config_;
+    Branch student_, teacher_;
+    Tensor dino_center_, ibot_center_;            // [1, K]
+    Tensor next_dino_center_, next_ibot_center_;  // undefined: no move pending
+};
+
+}  // namespace demi
