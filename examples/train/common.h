@@ -1,0 +1,48 @@
+#pragma once
+// What both trainers do in the same way.
+#include "examples/common/metrics.h"
+#include "examples/common/progress.h"
+#include "examples/common/report.h"
+#include "examples/common/run_folder.h"
+#include "examples/common/signals.h"
+#include "examples/data/open.h"
+#include "examples/data/stats.h"
+#include "examples/train/options.h"
+#include "models/grad_scaler.h"
+#include "models/optimizer.h"
+#include "models/vision_transformer.h"
+
+namespace demi::examples {
+
+// Sets the threads, and throws when the device that --device names is not there.
+Device open_device(const TrainOptions& options);
+
+struct TrainData {
+    data::OpenedData opened;
+    data::ChannelStats stats;
+    int64_t train_count = 0, test_count = 0;  // after --train-images and --test-images
+};
+// Square pictures with labels (unless `unlabelled` is fine) and something to test on.
+TrainData open_data(const TrainOptions& options, bool unlabelled);
+
+ForwardContext forward_context(const TrainOptions& options, Generator& generator);
+OptimizerOptions optimizer_options(const TrainOptions& options);
+std::unique_ptr<RunFolder> open_run(const std::string& program, const TrainOptions& options, Device device);
+MetricsWriter open_metrics(const RunFolder& folder, const TrainOptions& options, int64_t step);
+
+// Gradient norm, loss scale, clipping and the step, in their order. `clip_groups` are numbers of consecutive parameters
+// whose norm is clipped apart (backbone, heads); empty: all together. Throws Error when a gradient is not finite and there
+// is no scaler to lower, or after twenty skipped steps in a row.
+struct StepOutcome {
+    double norm = 0;
+    bool finite = true, skipped = false;
+};
+StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, StepRates rates, double clip,
+                      std::vector<size_t> clip_groups, int64_t step, double loss);
+
+void print_header(const TrainOptions& options, const TrainData& data, const ViTConfig& model, int64_t parameters, Device device);
+
+// A series of the report from metrics.jsonl.
+Series series(const std::vector<Record>& records, const std::string& label, const std::string& field, bool smooth = false);
+
+}  // namespace demi::examples

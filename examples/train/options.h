@@ -1,0 +1,57 @@
+#pragma once
+// The command line that the trainers share.
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "examples/common/record.h"
+
+namespace demi::examples {
+
+struct TrainOptions {
+    // data
+    std::string data;  // empty: drawn by the program
+    int64_t image_size = 0;
+    int64_t train_images = 0, test_images = 0;  // 0: all
+    int64_t workers = 1;
+    // model
+    std::string model;  // empty: from dim, depth, heads
+    int64_t patch = 0, dim = 0, depth = 0, heads = 0;
+    double mlp_ratio = 2;
+    double drop_path = 0, layer_scale = 0;
+    int64_t registers = 0;
+    bool swiglu = false;
+    // training
+    int64_t epochs = 0, steps = 0, batch = 128;
+    std::string optimizer = "adamw";
+    double lr = 0, min_lr = 1e-6, weight_decay = 0.05, warmup = 0.1, clip_grad = 1;
+    double label_smoothing = 0.1, layer_decay = 1, ema = 0;
+    bool augment = true;
+    int64_t seed = 0;
+    // numbers
+    std::string precision = "f32", boundary = "strict", grad_scale = "auto";
+    bool boundary_report = false;
+    // run
+    std::string device = "auto", out, init_from, profile;
+    bool resume = false, overwrite = false;
+    int64_t threads = 0, log_every = 10, save_every = 0;
+    double expect_accuracy = -1;
+
+    // self-supervised training only (flags are there when `self_supervised` is set before parsing)
+    bool self_supervised = false;
+    int64_t local_crops = 4, prototypes = 512, head_hidden = 256, bottleneck = 64;
+    std::string centering = "sinkhorn_knopp";
+    double teacher_temp = 0.07, teacher_temp_start = 0.04, teacher_momentum = 0.99;
+    double weight_decay_end = 0.2, koleo_weight = 0.1, ibot_weight = 1, freeze_last_layer = 0.05;
+    int64_t eval_every = 0, eval_images = 5000;
+    bool linear_probe = true;
+
+    Record record() const;                                 // effective values, for config.json
+    static std::vector<std::string> may_change_on_resume();
+};
+
+// Parses argv into `options` (which holds the defaults). Returns -1 to go on, else the process's exit status: 0 after
+// --help, 2 after a wrong command line, with one line on stderr that says what was wrong.
+int parse_options(int argc, char** argv, const std::string& description, TrainOptions& options);
+
+}  // namespace demi::examples

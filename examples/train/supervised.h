@@ -1,0 +1,10 @@
+#pragma once
+// Supervised training of a Classifier, from parsed options to checkpoint and report.
+#include "examples/train/options.h"
+
+namespace demi::examples {
+
+// Returns the exit status: 0, or 1 when the accuracy stays below --expect-accuracy, or 128 + signal. Throws Error.
+int train_supervised(TrainOptions options);
+
+}  // namespace demi::examples

@@ -1,0 +1,112 @@
+#include "examples/train/testing.h"
+
+#include <algorithm>
+
+#include "autograd/grad_mode.h"
+#include "ops/cross_entropy/cross_entropy.h"
+#include "ops/softmax/softmax.h"
+
+namespace demi::examples {
+
+TestResult test(const Classifier& model, const data::DataSet& set, const data::ChannelStats& stats, int64_t count,
+                int64_t batch, const ForwardContext& context, Device device) {
+    const NoGrad no_grad;
+    ForwardContext quiet = context;
+    quiet.training = false;
+    TestResult result;
+    const auto classes = static_cast<int64_t>(set.classes().size());
+    result.confusion.classes = set.classes();
+    result.confusion.counts.assign(static_cast<size_t>(classes * classes), 0);
+    double loss = 0;
+    int64_t right = 0;
+    for (int64_t begin = 0; begin < count; begin += batch) {
+        const data::Batch b = data::plain_batch(set, stats, begin, std::min(begin + batch, count));
+        const Variable logits = model.forward(b.images.to(device), quiet);
+        loss += cross_entropy(logits, b.labels.to(device)).item() * static_cast<double>(b.labels.numel());
+        const std::vector<float> p = softmax(logits).value().to_vector<float>();
+        const std::vector<int64_t> labels = b.labels.to_vector<int64_t>();
+        for (size_t i = 0; i < labels.size(); ++i) {
+            const auto row = p.begin() + static_cast<std::ptrdiff_t>(i) * classes;
+            const auto best = std::max_element(row, row + classes);
+            const int64_t predicted = best - row;
+            result.predicted.push_back(predicted);
+            result.confidence.push_back(*best);
+            right += predicted == labels[i];
+            ++result.confusion.counts[static_cast<size_t>(labels[i] * classes + predicted)];
+        }
+    }
+    result.accuracy = static_cast<double>(right) / static_cast<double>(std::max<int64_t>(count, 1));
+    result.loss = loss / static_cast<double>(std::max<int64_t>(count, 1));
+    return result;
+}
+
+Picture picture_of(const data::Image& image) {
+    Picture picture;
+    picture.width = static_cast<int>(image.width);
+    picture.height = static_cast<int>(image.height);
+    picture.channels = static_cast<int>(image.channels);
+    picture.pixels = image.pixels;
+    return picture;
+}
+
+std::vector<Sample> samples_of(const TestResult& result, const data::DataSet& set, size_t most) {
+    std::vector<Sample> wrong, right;
+    for (size_t i = 0; i < result.predicted.size(); ++i) {
+        const auto index = static_cast<int64_t>(i);
+        const bool correct = set.label(index) == result.predicted[i];
+        std::vector<Sample>& list = correct ? right : wrong;
+        if (list.size() >= (correct ? 40 : most)) continue;
+        Sample s;
+        s.picture = picture_of(set.sample(index).image);
+        s.truth = set.classes()[static_cast<size_t>(set.label(index))];
+        s.predicted = set.classes()[static_cast<size_t>(result.predicted[i])];
+        s.confidence = result.confidence[i];
+        s.name = "test picture " + std::to_string(i);
+        list.push_back(std::move(s));
+    }
+    wrong.insert(wrong.end(), right.begin(), right.end());
+    return wrong;
+}
+
+std::vector<AttentionPicture> attention_of(const DinoVisionTransformer& model, const data::DataSet& set,
+                                           const data::ChannelStats& stats, Device device, int64_t pictures) {
+    std::vector<AttentionPicture> all;
+    const int64_t count = std::min(pictures, set.size());
+    if (count == 0) return all;
+    const data::Batch b = data::plain_batch(set, stats, 0, count);
+    const Tensor weights = model.get_last_selfattention(b.images.to(device)).to(Device::cpu());
+    const int64_t side_y = b.images.size(2) / model.config().patch_size, side_x = b.images.size(3) / model.config().patch_size;
+    const int64_t first = 1 + model.config().num_register_tokens;
+    for (int64_t i = 0; i < count; ++i) {
+        AttentionPicture picture;
+        const data::Sample sample = set.sample(i);
+        picture.picture = picture_of(sample.image);
+        picture.caption = set.classes()[static_cast<size_t>(sample.label)];
+        picture.rows = static_cast<int>(side_y);
+        picture.columns = static_cast<int>(side_x);
+        for (int64_t h = 0; h < weights.size(1); ++h)
+            picture.heads.push_back(weights.select(0, i).select(0, h).slice(0, first, first + side_y * side_x).to_vector<float>());
+        all.push_back(std::move(picture));
+    }
+    return all;
+}
+
+std::vector<BoundaryRow> boundary_rows() {
+    std::vector<BoundaryRow> rows;
+    for (const demi::BoundaryRow& from : boundary_counters()) {
+        BoundaryRow row;
+        row.site = from.site.empty() ? from.op : from.site + " " + from.op;
+        row.operand = from.operand;
+        row.direction = std::string(name(from.direction));
+        row.elements = from.counters.elements;
+        row.to_inf = from.counters.to_inf;
+        row.nan = from.counters.nan;
+        row.to_zero = from.counters.to_zero;
+        row.subnormal = from.counters.subnormal;
+        row.amax = from.counters.amax;
+        rows.push_back(std::move(row));
+    }
+    return rows;
+}
+
+}  // namespace demi::examples

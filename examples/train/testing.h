@@ -1,0 +1,27 @@
+#pragma once
+// A classifier on a whole data set, without a graph.
+#include "examples/common/report.h"
+#include "examples/data/batches.h"
+#include "examples/train/classifier.h"
+
+namespace demi::examples {
+
+struct TestResult {
+    double accuracy = 0, loss = 0;
+    std::vector<int64_t> predicted;  // one per picture
+    std::vector<float> confidence;   // probability of the predicted class
+    Confusion confusion;
+};
+
+TestResult test(const Classifier& model, const data::DataSet& set, const data::ChannelStats& stats, int64_t count,
+                int64_t batch, const ForwardContext& context, Device device);
+
+// Pictures with their prediction: all mistakes and the first right ones.
+std::vector<Sample> samples_of(const TestResult& result, const data::DataSet& set, size_t most = 400);
+// The class token's attention in the last block, on the first pictures of different classes.
+std::vector<AttentionPicture> attention_of(const DinoVisionTransformer& model, const data::DataSet& set,
+                                           const data::ChannelStats& stats, Device device, int64_t pictures = 6);
+Picture picture_of(const data::Image& image);
+std::vector<BoundaryRow> boundary_rows();
+
+}  // namespace demi::examples

@@ -1,0 +1,28 @@
+// Trains a small vision transformer without labels, as DINOv2 does, and measures its features by nearest neighbours.
+#include <cstdio>
+#include <exception>
+
+#include "examples/train/selfsupervised.h"
+
+int main(int argc, char** argv) {
+    demi::examples::TrainOptions options;
+    options.self_supervised = true;
+    options.dim = 96;
+    options.depth = 4;
+    options.heads = 3;
+    options.batch = 64;
+    options.lr = 1e-3;
+    options.weight_decay = 0.04;
+    options.clip_grad = 3;
+    options.drop_path = 0.1;
+    options.layer_scale = 0.1;
+    options.out = "runs/train_dinov2";
+    try {
+        const int status = demi::examples::parse_options(
+            argc, argv, "Trains a vision transformer without labels (DINOv2) and measures its features.", options);
+        return status >= 0 ? status : demi::examples::train_selfsupervised(options);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "train_dinov2: %s\n", error.what());
+        return 1;
+    }
+}
