@@ -4,8 +4,9 @@
 
 namespace demi::DEMI_ISA_NS::attention {
 
-void backward(const AttentionProblem& p, const AttentionBackward& b, const AttentionTask& task, bool want_q,
-              bool want_kv, float* scratch, AttentionBackwardCounters* counters);
+void backward(const AttentionProblem& p, const AttentionBackward& b, const AttentionTask& task,
+              const AttentionTask* next, bool want_q, bool want_kv, float* scratch,
+              AttentionBackwardCounters* counters);
 int64_t backward_scratch(const AttentionProblem& p, const AttentionTask& task, bool want_q);
 
 void bias_backward(const AttentionProblem& p, const AttentionBackward& b, const AttentionTask& task,

@@ -85,12 +85,14 @@ bool load_block(const AttentionProblem& p, const AttentionBackward& b, const Cut
 // grad_out * out over a row equals that of P * dP, which knows nothing of the rounding of out: taken where
 // the whole row is here.
 void weight_block(const AttentionProblem& p, const Cut& cut, const Place& at, int64_t query, int64_t rows,
-                  const Tile& tile, const Span& span, bool complete, const Buffers& buf) {
+                  const Tile& tile, const Span& span, bool complete, const Buffers& buf,
+                  const Upcoming& soon) {
     score_block(p, cut, at, query, rows, tile, span, buf.queries, buf.weights, buf.row);
     multiply(rows, (span.right - span.left) / kLanes, p.value_size, buf.grad_out, cut.value_width, 1,
              buf.values_t + span.left * p.value_size, kPanel, kPanel * p.value_size,
              buf.grad_scores + span.left, cut.row);
     for (int64_t r = 0; r < rows; ++r) {
+        soon.fetch(query + r);
         float* weight = buf.weights + r * cut.row;
         float* grad = buf.grad_scores + r * cut.row;
         const RowSpan row = row_span(*at.segment, query + r, tile, span);
@@ -168,8 +170,9 @@ int64_t backward_scratch(const AttentionProblem& p, const AttentionTask& task, b
     return pieces.used;
 }
 
-void backward(const AttentionProblem& p, const AttentionBackward& b, const AttentionTask& task, bool want_q,
-              bool want_kv, float* scratch, AttentionBackwardCounters* counters) {
+void backward(const AttentionProblem& p, const AttentionBackward& b, const AttentionTask& task,
+              const AttentionTask* next, bool want_q, bool want_kv, float* scratch,
+              AttentionBackwardCounters* counters) {
     const AttentionSegment& seg = p.segments[task.segment];
     const Place at{&seg, task.batch, task.head};
     const Cut cut = make_cut(p, task.k_end - task.k_begin, kKeyLimit, kQueryLimit);
@@ -177,6 +180,7 @@ void backward(const AttentionProblem& p, const AttentionBackward& b, const Atten
     const Buffers buf = take_buffers(p, cut, pieces);
     float* grad_k = pieces.take(cut.keys * cut.width);
     float* grad_v = pieces.take(cut.keys * cut.value_width);
+    const Upcoming soon = upcoming(p, next, &b.grad_out);
     const int64_t rows = task.q_end - task.q_begin;
     float* grad_q = want_q ? pieces.take(rows * cut.width) : nullptr;
     if (want_q) fill(grad_q, 0, rows * cut.width, 0.f);
@@ -199,7 +203,7 @@ void backward(const AttentionProblem& p, const AttentionBackward& b, const Atten
             if (span.empty()) continue;
             const bool complete = holds_all(at, query, n, tile);
             const bool rows_finite = load_block(p, b, cut, at, query, n, complete, buf);
-            weight_block(p, cut, at, query, n, tile, span, complete, buf);
+            weight_block(p, cut, at, query, n, tile, span, complete, buf, first == 0 ? soon : Upcoming());
             if (want_kv) {
                 const bool together = rows_finite || span.full;
                 add_to_keys(cut, at, query, n, tile, span, together, buf.weights, buf.grad_out,
@@ -260,7 +264,7 @@ void bias_backward(const AttentionProblem& p, const AttentionBackward& b, const 
                 if (span.empty()) continue;
                 const bool complete = holds_all(at, task.q_begin + begin, n, tile);
                 load_block(p, b, cut, at, task.q_begin + begin, n, complete, buf);
-                weight_block(p, cut, at, task.q_begin + begin, n, tile, span, complete, buf);
+                weight_block(p, cut, at, task.q_begin + begin, n, tile, span, complete, buf, Upcoming());
                 for (int64_t r = 0; r < n; ++r) {
                     float* to = sum + (begin + r) * cut.row;
                     const float* from = buf.grad_scores + r * cut.row;

@@ -1,6 +1,7 @@
 #pragma once
 // One block of queries against one tile of keys: which keys it sees, and its scores. Shared by forward and
 // backward.
+#include "ops/memory_efficient_attention/attention_kernels.h"
 #include "ops/memory_efficient_attention/attention_tiles.h"
 
 namespace demi::DEMI_ISA_NS::attention {
@@ -77,6 +78,46 @@ DEMI_INLINE void score_block(const AttentionProblem& p, const Cut& cut, const Pl
         float* s = scores + r * cut.row + span.left;
         for (int64_t j = 0; j < width; j += kLanes) storeu(s + j, loadu(s + j) + loadu(bias_row + j));
     }
+}
+
+// The rows of the task that this thread runs next, fetched little by little while the processor calculates.
+// Heads lie interleaved in memory, so without it every task begins by waiting.
+struct Upcoming {
+    static constexpr int kOperands = 4;
+    Rows rows[kOperands];
+    int64_t count[kOperands] = {}, bytes[kOperands] = {};
+
+    void add(int i, const AttentionOperand& x, const AttentionTask& task, int64_t token, int64_t tokens,
+             int64_t columns) {
+        rows[i] = rows_of(x, task.batch, task.head, token);
+        count[i] = tokens;
+        bytes[i] = columns * element_size(x.storage);
+    }
+    DEMI_INLINE void fetch(int64_t row) const {
+#pragma GCC unroll 4
+        for (int i = 0; i < kOperands; ++i) {
+            if (row >= count[i]) continue;
+            const char* p = rows[i].data + row * rows[i].stride * element_size(rows[i].storage);
+            for (int64_t j = 0; j < bytes[i]; j += 64) __builtin_prefetch(p + j, 0, 2);
+        }
+    }
+};
+
+// What the next task loads first: its queries, keys and values, and (backward) grad_out. Nothing where that
+// is more than a cache holds.
+DEMI_INLINE Upcoming upcoming(const AttentionProblem& p, const AttentionTask* next,
+                              const AttentionOperand* grad_out) {
+    Upcoming u;
+    if (next == nullptr) return u;
+    const AttentionSegment& seg = p.segments[next->segment];
+    const int64_t queries = next->q_end - next->q_begin, keys = seg.k_end - seg.k_begin;
+    if ((queries + keys) * (p.head_size + p.value_size) > 100000) return u;
+    const int64_t q = seg.q_begin + next->q_begin;
+    u.add(0, p.q, *next, q, queries, p.head_size);
+    u.add(1, p.k, *next, seg.k_begin, keys, p.head_size);
+    u.add(2, p.v, *next, seg.k_begin, keys, p.value_size);
+    if (grad_out != nullptr) u.add(3, *grad_out, *next, q, queries, p.value_size);
+    return u;
 }
 
 DEMI_INLINE void dropout_row(const AttentionProblem& p, const Place& at, int64_t query, const Tile& tile,

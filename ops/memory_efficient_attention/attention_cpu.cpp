@@ -51,9 +51,10 @@ template <class F> void for_each_place(const AttentionProblem& p, F&& fn) {
 }
 
 // Runs the jobs, long ones first, short ones several at a time. Which job runs where changes no result.
+// fn(begin, end, next): the job that this thread is likely to run afterwards may be known.
 template <class F> void run_jobs(std::vector<Job>& jobs, F&& fn) {
     std::stable_sort(jobs.begin(), jobs.end(), [](const Job& a, const Job& b) { return a.cost > b.cost; });
-    constexpr int64_t kWorthATask = int64_t{1} << 19;
+    constexpr int64_t kWorthATask = int64_t{1} << 22;
     std::vector<size_t> starts;
     int64_t cost = kWorthATask;
     for (size_t i = 0; i < jobs.size(); ++i) {
@@ -64,10 +65,17 @@ template <class F> void run_jobs(std::vector<Job>& jobs, F&& fn) {
         cost += jobs[i].cost;
     }
     starts.push_back(jobs.size());
+    const auto threads = static_cast<size_t>(num_threads());
     parallel_for(static_cast<int64_t>(starts.size()) - 1, [&](int64_t i) {
         const auto at = static_cast<size_t>(i);
-        fn(jobs.data() + starts[at], jobs.data() + starts[at + 1]);
+        const Job* next = at + threads + 1 < starts.size() ? jobs.data() + starts[at + threads] : nullptr;
+        fn(jobs.data() + starts[at], jobs.data() + starts[at + 1], next);
     });
+}
+
+const AttentionTask* task_after(const Job* job, const Job* end, const Job* next) {
+    if (job + 1 != end) return &job[1].task;
+    return next != nullptr ? &next->task : nullptr;
 }
 
 int64_t rows_for_size(int64_t rows, const AttentionProblem& p) {
@@ -141,14 +149,15 @@ void attention_forward_cpu(const AttentionProblem& p, const AttentionForward& f,
     const AttentionIsa& isa = attention_isa();
     std::mutex mutex;
     std::vector<Job> jobs = forward_jobs(p);
-    run_jobs(jobs, [&](const Job* begin, const Job* end) {
+    run_jobs(jobs, [&](const Job* begin, const Job* end, const Job* next) {
         int64_t floats = 0;
         for (const Job* job = begin; job != end; ++job)
             floats = std::max(floats, isa.forward_scratch(p, job->task));
         const Scratch scratch(floats);
         AttentionForwardCounters mine;
         for (const Job* job = begin; job != end; ++job)
-            isa.forward(p, f, job->task, scratch.data(), counters != nullptr ? &mine : nullptr);
+            isa.forward(p, f, job->task, task_after(job, end, next), scratch.data(),
+                        counters != nullptr ? &mine : nullptr);
         if (counters == nullptr) return;
         const std::lock_guard lock(mutex);  // sums and maxima: the order does not matter
         merge(counters->q, mine.q);
@@ -173,7 +182,7 @@ void attention_backward_cpu(const AttentionProblem& p, const AttentionBackward& 
         merge(counters->grad_bias, mine.grad_bias);
     };
     std::vector<Job> jobs = backward_jobs(p, g);
-    run_jobs(jobs, [&](const Job* begin, const Job* end) {
+    run_jobs(jobs, [&](const Job* begin, const Job* end, const Job* next) {
         int64_t floats = 0;
         for (const Job* job = begin; job != end; ++job)
             floats = std::max(floats, isa.backward_scratch(p, job->task, job->want_q));
@@ -181,8 +190,8 @@ void attention_backward_cpu(const AttentionProblem& p, const AttentionBackward& 
         AttentionBackwardCounters mine;
         for (const Job* job = begin; job != end; ++job) {
             mine.count_grad_out = job->count_grad_out;
-            isa.backward(p, g, job->task, job->want_q, job->want_kv, scratch.data(),
-                         counters != nullptr ? &mine : nullptr);
+            isa.backward(p, g, job->task, task_after(job, end, next), job->want_q, job->want_kv,
+                         scratch.data(), counters != nullptr ? &mine : nullptr);
         }
         add_counters(mine);
     });
@@ -200,7 +209,7 @@ void attention_backward_cpu(const AttentionProblem& p, const AttentionBackward& 
             bias_jobs.push_back(job);
         }
     });
-    run_jobs(bias_jobs, [&](const Job* begin, const Job* end) {
+    run_jobs(bias_jobs, [&](const Job* begin, const Job* end, const Job*) {
         AttentionBackwardCounters mine;
         for (const Job* job = begin; job != end; ++job) {
             const Scratch scratch(isa.bias_scratch(p, job->task));

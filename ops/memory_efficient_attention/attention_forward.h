@@ -4,8 +4,8 @@
 
 namespace demi::DEMI_ISA_NS::attention {
 
-void forward(const AttentionProblem& p, const AttentionForward& f, const AttentionTask& task, float* scratch,
-             AttentionForwardCounters* counters);
+void forward(const AttentionProblem& p, const AttentionForward& f, const AttentionTask& task,
+             const AttentionTask* next, float* scratch, AttentionForwardCounters* counters);
 int64_t forward_scratch(const AttentionProblem& p, const AttentionTask& task);
 
 }  // namespace demi::DEMI_ISA_NS::attention

@@ -34,15 +34,19 @@ DEMI_INLINE void softmax_row(float* s, const Span& span, RowSpan row, float* acc
         total = total + weight;
         storeu(s + j, weight);
     }
+    const float old_top = *top;
+    *top = new_top;
+    if (old_top == minus_infinity && *sum == 0.f) {  // nothing to carry on: acc is still 0
+        *sum = hsum(total);
+        return;
+    }
     float first[kLanes];
-    storeu(first, exp2_softmax(broadcast(*top - base)));
+    storeu(first, exp2_softmax(broadcast(old_top - base)));
     const float decay = first[0];
     *sum = *sum * decay + hsum(total);
-    *top = new_top;
-    if (decay != 1.f) {
-        const vf d = broadcast(decay);
-        for (int64_t c = 0; c < width; c += kLanes) storeu(acc + c, loadu(acc + c) * d);
-    }
+    if (decay == 1.f) return;
+    const vf d = broadcast(decay);
+    for (int64_t c = 0; c < width; c += kLanes) storeu(acc + c, loadu(acc + c) * d);
 }
 
 struct Buffers {
@@ -50,7 +54,8 @@ struct Buffers {
 };
 
 void block(const AttentionProblem& p, const Cut& cut, const Place& at, int64_t query, int64_t rows,
-           const Tile& tile, bool values_finite, const Buffers& buf, const State& state) {
+           const Tile& tile, bool values_finite, const Buffers& buf, const State& state,
+           const Upcoming& soon) {
     const AttentionSegment& seg = *at.segment;
     const Span span = block_span(seg, query, rows, tile);
     if (span.empty()) return;
@@ -58,6 +63,7 @@ void block(const AttentionProblem& p, const Cut& cut, const Place& at, int64_t q
     score_block(p, cut, at, query, rows, tile, span, buf.queries, buf.scores, buf.row);
     for (int64_t r = 0; r < rows; ++r) {
         float* s = buf.scores + r * cut.row;
+        soon.fetch(query + r);
         const RowSpan row = row_span(seg, query + r, tile, span);
         softmax_row(s, span, row, state.acc + r * cut.value_width, cut.value_width, state.top + r,
                     state.sum + r);
@@ -88,8 +94,9 @@ void finish(const AttentionProblem& p, const AttentionForward& f, const Attentio
         lse[r] = sum == 0.f
                      ? -__builtin_inff()
                      : static_cast<float>(static_cast<double>(state.top[r]) / log2e + __builtin_log(sum));
-        store_row(out, r, state.acc + r * cut.value_width, p.value_size, sum == 0.f ? 0.f : 1.f / sum,
-                  counters);
+        // Where the sum is NaN so is the whole row: NaN * NaN could have either's sign.
+        const float factor = sum == 0.f ? 0.f : sum == sum ? 1.f / sum : 1.f;
+        store_row(out, r, state.acc + r * cut.value_width, p.value_size, factor, counters);
     }
 }
 
@@ -127,8 +134,9 @@ int64_t forward_scratch(const AttentionProblem& p, const AttentionTask& task) {
     return pieces.used;
 }
 
-void forward(const AttentionProblem& p, const AttentionForward& f, const AttentionTask& task, float* scratch,
-             AttentionForwardCounters* counters) {
+void forward(const AttentionProblem& p, const AttentionForward& f, const AttentionTask& task,
+             const AttentionTask* next, float* scratch, AttentionForwardCounters* counters) {
+    const Upcoming soon = upcoming(p, next, nullptr);
     const AttentionSegment& seg = p.segments[task.segment];
     const Place at{&seg, task.batch, task.head};
     const Cut cut = make_cut(p, at.keys(), kKeyLimit, kQueryLimit);
@@ -156,7 +164,8 @@ void forward(const AttentionProblem& p, const AttentionForward& f, const Attenti
         for (int64_t i = 0; i < blocks; ++i) {
             const int64_t begin = rows * i / blocks, end = rows * (i + 1) / blocks;
             const State part{state.acc + begin * cut.value_width, state.top + begin, state.sum + begin};
-            block(p, cut, at, task.q_begin + begin, end - begin, tile, values_finite, buf, part);
+            block(p, cut, at, task.q_begin + begin, end - begin, tile, values_finite, buf, part,
+                  first == 0 ? soon : Upcoming());
         }
     }
     finish(p, f, task, cut, at, state, counters != nullptr ? &counters->out : nullptr);

@@ -21,16 +21,18 @@ struct AttentionBackwardCounters {
 };
 
 struct AttentionIsa {
+    // `next` is the task that this thread runs afterwards, or null; its data is fetched in advance.
     // Queries of the task against all keys of the segment. [k_begin, k_end) only says which keys and values
     // this task counts.
-    void (*forward)(const AttentionProblem&, const AttentionForward&, const AttentionTask&, float* scratch,
-                    AttentionForwardCounters* counters);
+    void (*forward)(const AttentionProblem&, const AttentionForward&, const AttentionTask&,
+                    const AttentionTask* next, float* scratch, AttentionForwardCounters* counters);
     int64_t (*forward_scratch)(const AttentionProblem&, const AttentionTask&);  // floats
 
     // grad_q of the task's queries where wanted, grad_k and grad_v of its keys where wanted; a gradient that
     // is wanted must be complete after the task: all keys for grad_q, all queries for the others.
-    void (*backward)(const AttentionProblem&, const AttentionBackward&, const AttentionTask&, bool want_q,
-                     bool want_kv, float* scratch, AttentionBackwardCounters* counters);
+    void (*backward)(const AttentionProblem&, const AttentionBackward&, const AttentionTask&,
+                     const AttentionTask* next, bool want_q, bool want_kv, float* scratch,
+                     AttentionBackwardCounters* counters);
     int64_t (*backward_scratch)(const AttentionProblem&, const AttentionTask&, bool want_q);
 
     // grad_bias of the task's queries and keys; sums over batch or head, in order, where the bias is

@@ -165,43 +165,59 @@ void store_row_of(T* out, const Cast& cast, const float* in, int64_t columns, fl
         store_n(out + whole, through_f16(load_n(in + whole, rest) * times * before, cast) * after, rest);
 }
 
-DEMI_INLINE void count_value(float x, CastCounters* counters) {
-    const float size = __builtin_fabsf(x);
-    if (size != size) {
-        ++counters->nan;
-        return;
+// What happened to the values of one row, counted in the lanes of vectors.
+template <class T>
+void count_row(const T* row, int64_t columns, vf times, vf before, CastCounters* counters) {
+    const vf one = broadcast(1.f), tiny = broadcast(0x1p-25f), large = broadcast(65520.f);
+    const vf normal = broadcast(0x1p-14f - 0x1p-25f);  // from here on, a value rounds to a normal number
+    vf nan = zero(), to_inf = zero(), to_zero = zero(), subnormal = zero(), top = zero();
+    for (int64_t j = 0; j < columns; j += kLanes) {
+        const int n = static_cast<int>(min64(kLanes, columns - j));
+        const vf size = abs((n == kLanes ? loadu(row + j) : load_n(row + j, n)) * times * before);
+        nan = nan + select(equal(size, size), zero(), one);
+        to_inf = to_inf + select(less_equal(large, size), one, zero());
+        to_zero = to_zero + select(mask_and(less(zero(), size), less_equal(size, tiny)), one, zero());
+        subnormal = subnormal + select(mask_and(less(tiny, size), less(size, normal)), one, zero());
+        top = max(size, top);  // NaN leaves it
     }
-    if (size > counters->amax) counters->amax = size;
-    if (size >= 65520.f) {
-        ++counters->to_inf;
-    } else if (size <= 0x1p-25f) {
-        if (size > 0.f) ++counters->to_zero;
-    } else if (size < 0x1p-14f - 0x1p-25f) {  // above, it rounds up to a normal number
-        ++counters->subnormal;
-    }
+    counters->nan += static_cast<int64_t>(hsum(nan));
+    counters->to_inf += static_cast<int64_t>(hsum(to_inf));
+    counters->to_zero += static_cast<int64_t>(hsum(to_zero));
+    counters->subnormal += static_cast<int64_t>(hsum(subnormal));
+    const float highest = hmax(top);
+    if (highest > counters->amax) counters->amax = highest;
 }
 
-// Ordinary values only move the maximum; a vector with a special one is counted value by value.
+// Only the smallest and the largest value of a row are looked at; where they are ordinary, nothing was lost.
 template <class T>
 void count_rows_of(const T* in, int64_t stride, int64_t rows, int64_t columns, float factor, float scale,
                    CastCounters* counters) {
-    const vf times = broadcast(factor), before = broadcast(scale);
-    const vf small = broadcast(0x1p-14f), large = broadcast(65520.f);
+    const vf times = broadcast(factor), before = broadcast(scale), one = broadcast(1.f);
+    const int64_t whole = columns / kLanes * kLanes;
+    const int rest = static_cast<int>(columns - whole);
     vf top = zero();
     for (int64_t i = 0; i < rows; ++i) {
         const T* row = in + i * stride;
-        for (int64_t j = 0; j < columns; j += kLanes) {
-            const int n = static_cast<int>(min64(kLanes, columns - j));
-            const vf x = (n == kLanes ? loadu(row + j) : load_n(row + j, n)) * times * before;
-            const vf size = abs(x);
-            if (n == kLanes && !any(mask_not(mask_and(less(size, large), less_equal(small, size))))) {
-                top = max(top, size);
-                continue;
-            }
-            float values[kLanes];
-            storeu(values, x);
-            for (int lane = 0; lane < n; ++lane) count_value(values[lane], counters);
+        prefetch_row(in, stride, i, rows, columns);
+        vf low = one, high = zero(), bad = zero();
+        for (int64_t j = 0; j < whole; j += kLanes) {
+            const vf size = abs(loadu(row + j) * times * before);
+            low = min(size, low);
+            high = max(size, high);
+            bad = fma(size, zero(), bad);
         }
+        if (rest != 0) {
+            const vf size = abs(load_n(row + whole, rest) * times * before);
+            low = min(select(first_lanes(rest), size, one), low);
+            high = max(size, high);
+            bad = fma(size, zero(), bad);
+        }
+        const vm ordinary = mask_and(
+            mask_and(less_equal(broadcast(0x1p-14f), low), less(high, broadcast(65520.f))), equal(bad, bad));
+        if (any(mask_not(ordinary)))
+            count_row(row, columns, times, before, counters);
+        else
+            top = max(top, high);
     }
     const float highest = hmax(top);
     if (highest > counters->amax) counters->amax = highest;
