@@ -22,15 +22,6 @@ template <bool kPlain, class T> DEMI_INLINE vf scaled_n(const T* p, int n, const
     return kPlain ? load_n(p, n) : load_n(p, n) * broadcast(cast.scale);
 }
 
-template <bool kPlain, class T>
-__attribute__((noinline)) void tally(const T* src, int64_t count, const Cast& cast, CastCounters* counters) {
-    Tally sums;
-    int64_t i = 0;
-    for (; i + kLanes <= count; i += kLanes) sums.add(scaled<kPlain>(src + i, cast));
-    if (i < count) sums.add(scaled_n<kPlain>(src + i, static_cast<int>(count - i), cast));
-    sums.into(counters);
-}
-
 template <class Out> DEMI_INLINE void put(Out* p, vf x, bool) { storeu(p, x); }
 DEMI_INLINE void put(float* p, vf x, bool streaming) {
     if (streaming)
@@ -47,40 +38,43 @@ DEMI_INLINE int64_t head(const void* dst, int64_t count) {
 }
 
 template <bool kRound, bool kCount, bool kPlain, bool kStream, class Out, class In>
-DEMI_INLINE void block(Out* dst, const In* src, int64_t count, const Cast& cast, CastCounters* counters) {
+DEMI_INLINE Range block(Out* dst, const In* src, int64_t count, const Cast& cast) {
     Range range;
     int64_t i = 0;
-    if (kStream && (i = head(dst, count)) > 0) {
-        const vf x = scaled_n<kPlain>(src, static_cast<int>(i), cast);
+    const auto part = [&](int64_t n) {
+        const vf x = scaled_n<kPlain>(src + i, static_cast<int>(n), cast);
         if (kCount) range.add(x);
-        store_n(dst, cross<kRound, kPlain>(x, cast), static_cast<int>(i));
-    }
+        store_n(dst + i, cross<kRound, kPlain>(x, cast), static_cast<int>(n));
+        i += n;
+    };
+    if (kStream && head(dst, count) > 0) part(head(dst, count));
     for (; i + kLanes <= count; i += kLanes) {
         const vf x = scaled<kPlain>(src + i, cast);
         if (kCount) range.add(x);
         put(dst + i, cross<kRound, kPlain>(x, cast), kStream);
     }
-    if (i < count) {
-        const vf x = scaled_n<kPlain>(src + i, static_cast<int>(count - i), cast);
-        if (kCount) range.add(x);
-        store_n(dst + i, cross<kRound, kPlain>(x, cast), static_cast<int>(count - i));
-    }
-    if (!kCount) return;
-    counters->elements += count;
-    if (range.harmless()) {
-        const double amax = static_cast<double>(bits_to_float(range.high()));
-        counters->amax = amax > counters->amax ? amax : counters->amax;
-    } else {
-        tally<kPlain>(src, count, cast, counters);
-    }
+    if (i < count) part(count - i);
+    return range;
 }
 
 template <bool kRound, bool kCount, bool kPlain, bool kStream, class Out, class In>
 void blocks(Out* dst, const In* src, int64_t count, const Cast& cast, CastCounters* counters) {
-    for (int64_t i = 0; i < count; i += kBlock) {
-        const int64_t n = count - i < kBlock ? count - i : kBlock;
-        block<kRound, kCount, kPlain, kStream>(dst + i, src + i, n, cast, counters);
+    if (!kCount) {
+        block<kRound, false, kPlain, kStream>(dst, src, count, cast);
+        return;
     }
+    Watch watch;
+    for (int64_t i = 0; i < count;) {
+        int64_t n = kRangeBlock;
+        if (kStream && i == 0) n += head(dst, count);  // later blocks begin aligned
+        n = count - i < n ? count - i : n;
+        const Range range = block<kRound, true, kPlain, kStream>(dst + i, src + i, n, cast);
+        const In* from = src + i;
+        watch.block(range, n, counters,
+                    [=, &cast](int64_t j, int lanes) { return scaled_n<kPlain>(from + j, lanes, cast); });
+        i += n;
+    }
+    watch.into(counters);
 }
 
 template <bool kStream, class Out, class In>
@@ -158,9 +152,7 @@ template <class T> float largest(const T* src, int64_t count, int64_t step) {
         }
         if (step == 0) break;  // one value
     }
-    uint32_t high = 0;
-    for (int i = 0; i < kLanes; ++i) high = highest[i] > high ? highest[i] : high;
-    return bits_to_float(high);
+    return bits_to_float(demi::DEMI_ISA_NS::largest(highest));
 }
 
 float amax_any(const void* src, Storage from, int64_t count, int64_t step) {

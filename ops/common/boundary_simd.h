@@ -20,8 +20,30 @@ constexpr float kMaxHalf = 65504.0f;
 // min() and max() give their second operand where one is NaN: NaN stays.
 DEMI_INLINE vf saturate_f16(vf x) { return max(broadcast(-kMaxHalf), min(broadcast(kMaxHalf), x)); }
 
+DEMI_INLINE bool any_bit(vu x) {
+#if defined(__AVX512F__)
+    return _mm512_test_epi32_mask(__builtin_bit_cast(__m512i, x), __builtin_bit_cast(__m512i, x)) != 0;
+#elif defined(__AVX2__)
+    return _mm256_testz_si256(__builtin_bit_cast(__m256i, x), __builtin_bit_cast(__m256i, x)) == 0;
+#else
+    return (x[0] | x[1] | x[2] | x[3]) != 0;
+#endif
+}
+DEMI_INLINE uint32_t largest(vu x) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_max_epu32(__builtin_bit_cast(__m512i, x));
+#else
+    uint32_t all = 0;
+    for (int i = 0; i < kLanes; ++i) all = x[i] > all ? x[i] : all;
+    return all;
+#endif
+}
+
 // The range of the magnitudes seen: four instructions per vector. Most blocks show by it that nothing was
-// lost; others are counted again, element by element.
+// lost; others are counted again, element by element. Small blocks, since one small number is enough for
+// that.
+constexpr int64_t kRangeBlock = 256;
+
 struct Range {
     vu highest = vu{};
     vu lowest = ~vu{};  // of magnitude - 1, so that zeros stay out
@@ -32,15 +54,9 @@ struct Range {
         const vu n = m - 1;
         lowest = n < lowest ? n : lowest;
     }
-    DEMI_INLINE uint32_t high() const {
-        uint32_t all = 0;
-        for (int i = 0; i < kLanes; ++i) all = highest[i] > all ? highest[i] : all;
-        return all;
-    }
     DEMI_INLINE bool harmless() const {
-        uint32_t low = ~0u;
-        for (int i = 0; i < kLanes; ++i) low = lowest[i] < low ? lowest[i] : low;
-        return high() < kOverflowBits && low >= kNormalBits - 1;
+        const vu high = (vu)(highest >= splat(kOverflowBits)), low = (vu)(lowest < splat(kNormalBits - 1));
+        return !any_bit(high | low);
     }
 };
 
@@ -61,16 +77,44 @@ struct Tally {
         highest = known > highest ? known : highest;
     }
     DEMI_INLINE void into(CastCounters* c) const {
-        uint32_t high = 0;
         for (int i = 0; i < kLanes; ++i) {
             c->nan += nan[i];
             c->to_inf += huge[i] - nan[i];
             c->to_zero += tiny[i] - zero[i];
             c->subnormal += small[i] - tiny[i];
-            high = highest[i] > high ? highest[i] : high;
         }
-        const double amax = static_cast<double>(bits_to_float(high));
+        const double amax = static_cast<double>(bits_to_float(largest(highest)));
         c->amax = amax > c->amax ? amax : c->amax;
+    }
+};
+
+// Counts one block after the other; the largest magnitude stays in a vector until the end.
+struct Watch {
+    vu highest = vu{};
+    int64_t elements = 0;
+
+    // The block whose vectors went through `range`; value(i, n) gives them again: n lanes from element i.
+    template <class F>
+    DEMI_INLINE void block(const Range& range, int64_t count, CastCounters* counters, F value) {
+        elements += count;
+        if (range.harmless()) [[likely]]
+            highest = range.highest > highest ? range.highest : highest;
+        else
+            again(count, counters, value);
+    }
+    DEMI_INLINE void into(CastCounters* counters) const {
+        counters->elements += elements;
+        const double amax = static_cast<double>(bits_to_float(largest(highest)));
+        counters->amax = amax > counters->amax ? amax : counters->amax;
+    }
+
+  private:
+    template <class F>
+    static __attribute__((noinline)) void again(int64_t count, CastCounters* counters, F value) {
+        Tally sums;
+        for (int64_t i = 0; i < count; i += kLanes)
+            sums.add(value(i, count - i < kLanes ? static_cast<int>(count - i) : kLanes));
+        sums.into(counters);
     }
 };
 

@@ -55,8 +55,8 @@ struct Counted {
     CastCounters input, source, result;
 };
 
-// One row of out, columns [d, d + count).
-struct ForwardRow {
+// Rows [m, m + rows) of out[row], columns [d, d + count).
+struct ForwardRows {
     const ScaledIndexAddForward& call;
     const RowUses& uses;
     const std::vector<float>& factor;
@@ -64,33 +64,62 @@ struct ForwardRow {
     char* out;
     Storage to;
     int64_t size, M, D;
-    bool stream;
+    bool stream, direct;
 
-    void operator()(int64_t row, int64_t m, int64_t d, int64_t count, Counted& counted) const {
-        const BoundaryIsa& isa = boundary_isa();
-        const ScaledIndexAddIsa& ours = scaled_index_add_isa();
-        char* dst = out + ((row * M + m) * D + d) * size;
-        const bool named = uses.end(row) > uses.begin(row);
-        if (!named && call.in_place && !call.input_cast.round) return;
-        if (!named && !stream && !call.input_cast.round && to == input.storage && input.step == 1) {
+    char* place(int64_t row, int64_t m, int64_t d) const { return out + ((row * M + m) * D + d) * size; }
+
+    void operator()(int64_t row, int64_t m, int64_t rows, int64_t d, int64_t count, Counted& counted) const {
+        const int64_t named = uses.end(row) - uses.begin(row);
+        if (named == 0 && call.in_place && !call.input_cast.round) return;
+        if (named == 1 && direct) return add_directly(row, m, rows, d, count, counted);
+        // rows one behind the other are one long row
+        const bool joined = named == 0 && count == D && input.m_step == D * input.step;
+        const int64_t pieces = joined ? 1 : rows, length = joined ? rows * D : count;
+        for (int64_t i = m; i < m + pieces; ++i)
+            if (named == 0)
+                pass(row, i, d, length, counted);
+            else
+                add(row, i, d, count, counted);
+    }
+
+    void add_directly(int64_t row, int64_t m, int64_t rows, int64_t d, int64_t count,
+                      Counted& counted) const {
+        const auto counters = [](const Cast& cast, CastCounters& c) { return cast.count ? &c : nullptr; };
+        scaled_index_add_isa().direct(
+            {input.at(row, m, d), source.at(uses.place(uses.begin(row)), m, d), place(row, m, d),
+             factor.data() + d, rows, count, input.m_step, source.m_step, D, to, call.input_cast.round,
+             call.source_cast.round, call.result_cast.round, stream, counters(call.input_cast, counted.input),
+             counters(call.source_cast, counted.source), counters(call.result_cast, counted.result)});
+    }
+
+    // A row that nothing is added to.
+    void pass(int64_t row, int64_t m, int64_t d, int64_t count, Counted& counted) const {
+        char* dst = place(row, m, d);
+        if (!stream && !call.input_cast.round && to == input.storage && input.step == 1) {
             std::memcpy(dst, input.at(row, m, d), static_cast<size_t>(count * size));
             return;
         }
-        if (!named && !call.in_place && to == Storage::f32)
-            return isa.load(reinterpret_cast<float*>(dst), input.at(row, m, d), input.storage, count,
-                            input.step, call.input_cast, &counted.input, stream);
+        if (!call.in_place && to == Storage::f32)
+            return boundary_isa().load(reinterpret_cast<float*>(dst), input.at(row, m, d), input.storage,
+                                       count, input.step, call.input_cast, &counted.input, stream);
+        float x[kBlock];
+        for (int64_t i = 0; i < count; i += kBlock) {
+            const int64_t n = std::min(kBlock, count - i);
+            input.load(x, row, m, d + i, n, call.input_cast, &counted.input);
+            boundary_isa().store(dst + i * size, to, x, n, Cast{}, nullptr, stream);
+        }
+    }
+
+    void add(int64_t row, int64_t m, int64_t d, int64_t count, Counted& counted) const {
         float x[kBlock], s[kBlock];
         for (int64_t i = 0; i < count; i += kBlock) {
             const int64_t n = std::min(kBlock, count - i);
             input.load(x, row, m, d + i, n, call.input_cast, &counted.input);
             for (int64_t use = uses.begin(row); use < uses.end(row); ++use) {
                 source.load(s, uses.place(use), m, d + i, n, call.source_cast, &counted.source);
-                if (factor.empty())
-                    ours.add_one(x, call.alpha, s, n);
-                else
-                    ours.add(x, factor.data() + d + i, s, n);
+                scaled_index_add_isa().add(x, factor.data() + d + i, s, n);
             }
-            isa.store(dst + i * size, to, x, n, named ? call.result_cast : Cast{}, &counted.result, stream);
+            boundary_isa().store(place(row, m, d + i), to, x, n, call.result_cast, &counted.result, stream);
         }
     }
 };
@@ -119,21 +148,31 @@ void forward(ScaledIndexAddForward& call, Tensor& out) {
     const RowUses uses(call.index.data<int64_t>(), call.index.numel(), B);
     if (call.input.dtype() == DType::f64) return forward_f64(call, uses, out);
     std::vector<float> factor = load_scaling(call.scaling, call.scaling_cast, &call.scaling_counters);
-    scaled_index_add_isa().scale(factor.data(), call.alpha, static_cast<int64_t>(factor.size()));
+    if (call.scaling.defined())
+        scaled_index_add_isa().scale(factor.data(), call.alpha, D);
+    else
+        factor.assign(static_cast<size_t>(D), call.alpha);
 
     const Rows input(call.input), source(call.source);
     const int64_t out_size = static_cast<int64_t>(size_of(out.dtype()));
     const bool stream = !call.in_place && out.numel() * out_size >= kStreamBytes;
-    const ForwardRow one{
-        call,     uses, factor, input, source, static_cast<char*>(out.mutable_raw()), storage_of(out.dtype()),
-        out_size, M,    D,      stream};
+    const Storage to = storage_of(out.dtype());
+    const bool direct = !call.in_place && input.storage == source.storage && input.storage == to &&
+                        input.step == 1 && source.step == 1 && !call.source_cast.saturate &&
+                        !call.result_cast.saturate &&
+                        (call.input_cast.round == call.result_cast.round || to == Storage::f16);
+    char* first = static_cast<char*>(out.mutable_raw());
+    const ForwardRows part{call, uses, factor, input, source, first, to, out_size, M, D, stream, direct};
     const int64_t chunks = ceil_div(D, kTile), bundle = std::max<int64_t>(1, kTile / D);
     const int64_t tiles = ceil_div(B * M, bundle) * chunks;
     std::vector<Counted> counted(static_cast<size_t>(tiles));
     parallel_for(tiles, [&](int64_t tile) {
         const int64_t d = tile % chunks * kTile, count = std::min(kTile, D - d), r0 = tile / chunks * bundle;
-        for (int64_t r = r0; r < std::min(B * M, r0 + bundle); ++r)
-            one(r / M, r % M, d, count, counted[static_cast<size_t>(tile)]);
+        for (int64_t r = r0, end = std::min(B * M, r0 + bundle); r < end;) {
+            const int64_t rows = std::min(M - r % M, end - r);
+            part(r / M, r % M, rows, d, count, counted[static_cast<size_t>(tile)]);
+            r += rows;
+        }
     });
     for (const Counted& c : counted) {
         merge(call.input_counters, c.input);
