@@ -1,7 +1,7 @@
 // index_select_cat and scaled_index_add at DINOv2's shapes: fused casts against explicit ones (cast, fp16
 // kernel, cast back), and against memcpy of as many bytes in the same run. Prints processor times (the
 // machine may be shared), useful GB/s and the ratios.
-//   DEMI_THREADS=1 build/tests/bench/index_ops_bench --benchmark_repetitions=9
+//   DEMI_THREADS=1 build/tests/bench_index_ops --benchmark_repetitions=9
 //   --benchmark_enable_random_interleaving=true
 #include <benchmark/benchmark.h>
 
