@@ -6,6 +6,7 @@
 #include "autograd/grad_mode.h"
 #include "autograd/node.h"
 #include "runtime/copy.h"
+#include "runtime/profile.h"
 
 namespace demi {
 namespace {
@@ -45,6 +46,10 @@ Pending& slot(Queue& queue, const std::shared_ptr<Node>& node, int output) {
     return waiting.grads[static_cast<size_t>(output)];
 }
 
+bool matches(const Tensor& grad, const Node::Output& output) {
+    return grad.shape() == output.shape && grad.dtype() == output.dtype && grad.device() == output.device;
+}
+
 void run_hooks(const Node& node, std::vector<Pending>& grads) {
     for (size_t i = 0; i < grads.size(); ++i) {
         if (!grads[i].grad.defined()) continue;
@@ -52,8 +57,9 @@ void run_hooks(const Node& node, std::vector<Pending>& grads) {
         for (const Variable::Hook& hook : output.hooks) {
             Tensor replaced = hook(grads[i].grad);
             if (!replaced.defined()) continue;
-            check(replaced.shape() == output.shape && replaced.dtype() == output.dtype, node.op,
-                  "a gradient hook must return ", output.dtype, " ", output.shape, ": got ", describe(replaced));
+            if (!matches(replaced, output)) [[unlikely]]
+                fail(node.op, "a gradient hook must return ", output.dtype, ' ', output.shape, " on ", output.device,
+                     ": got ", describe(replaced));
             grads[i] = {std::move(replaced), false};
         }
     }
@@ -69,6 +75,7 @@ void store_leaf(Node& leaf, Pending& pending) {
 }
 
 Tensors call_backward(Node& node, std::span<const Tensor> grads, const Needs& needs) {
+    const ProfileScope scope(node.op, " backward");
     try {
         return node.backward(grads, needs);
     } catch (const Error& error) {
@@ -80,12 +87,11 @@ Tensors call_backward(Node& node, std::span<const Tensor> grads, const Needs& ne
 void check_gradient(const Node& node, size_t input, const Tensor& grad) {
     const Edge& edge = node.inputs[input];
     const Node::Output& expected = edge.node->outputs[static_cast<size_t>(edge.output)];
-    check(grad.shape() == expected.shape && grad.dtype() == expected.dtype && grad.device() == expected.device,
-          node.op, "backward: gradient of input ", input, " must be ", expected.dtype, " ", expected.shape, " on ",
-          expected.device, ": got ", describe(grad));
-    if (anomaly_detection())
-        check(all_finite(grad), node.op, "backward made a NaN or infinity: gradient of input ", input, ", ",
-              describe(grad));
+    if (!matches(grad, expected)) [[unlikely]]
+        fail(node.op, "backward: gradient of input ", input, " must be ", expected.dtype, ' ', expected.shape, " on ",
+             expected.device, ": got ", describe(grad));
+    if (anomaly_detection() && !all_finite(grad))
+        fail(node.op, "backward made a NaN or infinity: gradient of input ", input, ", ", describe(grad));
 }
 
 void step(Queue& queue, Waiting waiting, bool retain) {

@@ -27,15 +27,16 @@ static Nodes reachable(const Variable& variable) {
 std::string graph_text(const Variable& variable) {
     const Nodes nodes = reachable(variable);
     if (nodes.empty()) return "no graph\n";
-    const uint64_t first = nodes.rbegin()->first;  // numbers are shown from 1, so that texts can be compared
+    std::map<uint64_t, size_t> shown;  // counted from 1, so that texts of equal graphs are equal
+    for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) shown.emplace(node->first, shown.size() + 1);
     std::ostringstream out;
     for (const auto& [number, node] : nodes) {
-        out << number - first + 1 << ' ' << node->op;
+        out << shown[number] << ' ' << node->op;
         for (const Node::Output& output : node->outputs) out << ' ' << output.dtype << ' ' << output.shape;
         if (!node->inputs.empty()) out << " <-";
         for (const Edge& edge : node->inputs) {
             if (edge.node)
-                out << ' ' << edge.node->number - first + 1;
+                out << ' ' << shown[edge.node->number];
             else
                 out << " .";
         }

@@ -1,9 +1,32 @@
 #include "autograd/recompute.h"
 
+#include <utility>
+
 #include "autograd/grad_mode.h"
 #include "autograd/record.h"
 
 namespace demi {
+
+namespace {
+
+// The generator at `before` while this lives, then back where it was.
+class Replay {
+  public:
+    Replay(Generator* generator, const Generator& before) : generator_(generator) {
+        if (generator_) now_ = std::exchange(*generator_, before);
+    }
+    ~Replay() {
+        if (generator_) *generator_ = now_;
+    }
+    Replay(const Replay&) = delete;
+    Replay& operator=(const Replay&) = delete;
+
+  private:
+    Generator* generator_;
+    Generator now_;
+};
+
+}  // namespace
 
 Variable recompute(std::function<Variable(const std::vector<Variable>&)> fn, const std::vector<Variable>& inputs,
                    Generator* generator) {
@@ -24,13 +47,11 @@ Variable recompute(std::function<Variable(const std::vector<Variable>&)> fn, con
     return record("recompute", all, value, [fn, saved, generator, before](const Tensor& dy, const Needs& needs) {
         std::vector<Variable> again;
         for (size_t i = 0; i < saved.size(); ++i) again.emplace_back(saved[i].get(), needs[i]);
-        const Generator now = generator ? *generator : Generator{};
         Variable y;
         {
             const EnableGrad enable_grad;
-            if (generator) *generator = before;
+            const Replay replay(generator, before);
             y = fn(again);
-            if (generator) *generator = now;
         }
         if (y.requires_grad()) y.backward(dy);
         Tensors grads;

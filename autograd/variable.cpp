@@ -50,7 +50,7 @@ void Variable::set_grad(Tensor grad) {
     check(node_ && node_->leaf, "set_grad", "needs a leaf that requires a gradient");
     check(!grad.defined() || (grad.shape() == shape() && grad.dtype() == dtype() && grad.device() == device()),
           "set_grad", "gradient must match the value ", describe(value_), ": got ", describe(grad));
-    node_->grad = std::move(grad);
+    node_->grad = grad.defined() ? grad.contiguous() : Tensor();  // later gradients are added in place
 }
 
 void Variable::zero_grad() {

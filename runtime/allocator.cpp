@@ -41,6 +41,7 @@ struct Pool {
 };
 
 constexpr int kMaxDevices = 16;
+thread_local int64_t asked_for = 0;
 
 Pool& pool_of(Device device) {
     static Pool* pools = new Pool[1 + kMaxDevices];  // never destroyed: tensors may outlive static destruction
@@ -77,6 +78,7 @@ void* allocate(Device device, size_t bytes) {
     ++stats.allocations;
     ++stats.live_blocks;
     stats.live_bytes += static_cast<int64_t>(bytes);
+    asked_for += static_cast<int64_t>(bytes);
     if (stats.live_bytes > stats.peak_bytes) stats.peak_bytes = stats.live_bytes;
     return block;
 }
@@ -113,6 +115,8 @@ void empty_cache(Device device) {
     std::lock_guard lock(pool.mutex);
     pool.drop_cached(device);
 }
+
+int64_t thread_allocated_bytes() { return asked_for; }
 
 bool allocator_caches() { return kCaches; }
 

@@ -1,6 +1,7 @@
 #include "runtime/atomic_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -12,6 +13,13 @@
 
 namespace demi {
 
+static int sync(int fd) {
+    int result = 0;
+    do result = fsync(fd);
+    while (result != 0 && errno == EINTR);
+    return result;
+}
+
 static std::string folder_of(const std::string& path) {
     const size_t slash = path.rfind('/');
     if (slash == std::string::npos) return ".";
@@ -20,8 +28,14 @@ static std::string folder_of(const std::string& path) {
 
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
     static std::atomic<unsigned> counter{0};
-    temporary_ = path_ + ".tmp." + std::to_string(getpid()) + "." + std::to_string(counter.fetch_add(1));
-    fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    struct stat status {};
+    if (stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode))  // a rename would replace a device or a pipe
+        fail("write", "cannot replace '", path_, "': it is not a regular file");
+    for (int attempt = 0; attempt < 100; ++attempt) {  // a killed process of the same number may have left its file
+        temporary_ = path_ + ".tmp." + std::to_string(getpid()) + "." + std::to_string(counter.fetch_add(1));
+        fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd_ >= 0 || errno != EEXIST) break;
+    }
     if (fd_ < 0) refuse("cannot create");
 }
 
@@ -59,13 +73,13 @@ void AtomicFile::write(const void* data, size_t bytes) {
 
 void AtomicFile::commit() {
     check(fd_ >= 0, "write", "'", path_, "' was already finished");
-    if (fsync(fd_) != 0) refuse("cannot sync");
+    if (sync(fd_) != 0) refuse("cannot sync");
     if (std::rename(temporary_.c_str(), path_.c_str()) != 0) refuse("cannot rename over");
     close(fd_);
     fd_ = -1;
     const int folder = open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0) refuse("cannot open the folder of");
-    const bool synced = fsync(folder) == 0 || errno == EINVAL || errno == EROFS;  // not every file system can
+    const bool synced = sync(folder) == 0 || errno == EINVAL || errno == EROFS;  // not every file system can
     const int reason = errno;
     close(folder);
     errno = reason;

@@ -7,9 +7,41 @@ namespace demi {
 
 namespace {
 
-void check_same_shape(const char* op, const Tensor& dst, const Tensor& src) {
-    check(dst.defined() && src.defined(), op, "needs defined tensors: got ", describe(dst), " and ", describe(src));
+// The elements that a view with at least one element spans, [first, last] in bytes of its buffer.
+struct Extent {
+    int64_t first, last;
+};
+Extent extent_of(const Tensor& t) {
+    const auto size = static_cast<int64_t>(size_of(t.dtype()));
+    int64_t last = t.offset();
+    for (int i = 0; i < t.rank(); ++i) last += (t.shape()[i] - 1) * t.strides()[i];
+    return {t.offset() * size, last * size + size - 1};
+}
+
+bool overlap(const Tensor& a, const Tensor& b) {
+    if (a.buffer() != b.buffer()) return false;
+    const Extent x = extent_of(a), y = extent_of(b);
+    return x.first <= y.last && y.first <= x.last;
+}
+
+bool same_view(const Tensor& a, const Tensor& b) {
+    return a.dtype() == b.dtype() && a.offset() == b.offset() && a.strides() == b.strides();
+}
+
+// Texts are built only when something is wrong: these run once per gradient.
+void check_target(const char* op, const Tensor& dst) {
+    if (!dst.defined()) [[unlikely]]
+        fail(op, "needs a defined destination: got ", describe(dst));
+    for (int i = 0; i < dst.rank(); ++i)
+        if (dst.strides()[i] == 0 && dst.shape()[i] > 1) [[unlikely]]
+            fail(op, "destination ", describe(dst), " is expanded: several elements share one place in memory");
+}
+
+void check_operands(const char* op, const Tensor& dst, const Tensor& src) {
+    if (!dst.defined() || !src.defined()) [[unlikely]]
+        fail(op, "needs defined tensors: got ", describe(dst), " and ", describe(src));
     check(dst.shape() == src.shape(), op, "shapes must be equal: destination ", dst.shape(), ", source ", src.shape());
+    check_target(op, dst);
 }
 
 void copy_across(Tensor& dst, const Tensor& src) {
@@ -24,22 +56,32 @@ void copy_across(Tensor& dst, const Tensor& src) {
 }  // namespace
 
 void copy(Tensor dst, const Tensor& src) {
-    check_same_shape("copy", dst, src);
+    check_operands("copy", dst, src);
     if (dst.numel() == 0) return;
     if (dst.device() != src.device()) return copy_across(dst, src);
+    if (overlap(dst, src)) [[unlikely]] {
+        if (!same_view(dst, src)) copy(dst, src.clone());
+        return;
+    }
     DEMI_SELECT(copy, dst.device(), copy)(dst, src);
 }
 
 void fill(Tensor dst, double value) {
+    check_target("fill", dst);
     if (dst.numel() > 0) DEMI_SELECT(copy, dst.device(), fill)(dst, value);
 }
 
 void accumulate(Tensor dst, const Tensor& src) {
-    check_same_shape("accumulate", dst, src);
-    check(is_float(dst.dtype()) && is_float(src.dtype()), "accumulate", "needs floating-point tensors: got ",
-          describe(dst), " += ", describe(src));
-    check(dst.device() == src.device(), "accumulate", "devices differ: ", describe(dst), " += ", describe(src));
-    if (dst.numel() > 0) DEMI_SELECT(copy, dst.device(), accumulate)(dst, src);
+    check_operands("accumulate", dst, src);
+    if (!is_float(dst.dtype()) || !is_float(src.dtype())) [[unlikely]]
+        fail("accumulate", "needs floating-point tensors: got ", describe(dst), " += ", describe(src));
+    if (dst.device() != src.device()) [[unlikely]]
+        fail("accumulate", "devices differ: ", describe(dst), " += ", describe(src));
+    if (dst.numel() == 0) return;
+    if (overlap(dst, src) && !same_view(dst, src)) [[unlikely]]
+        DEMI_SELECT(copy, dst.device(), accumulate)(dst, src.clone());
+    else
+        DEMI_SELECT(copy, dst.device(), accumulate)(dst, src);
 }
 
 bool all_finite(const Tensor& tensor) {

@@ -1,6 +1,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "runtime/convert.h"
 #include "runtime/copy_kernels.h"
@@ -9,12 +10,32 @@
 namespace demi {
 namespace {
 
+// f64 and integers to f16 must round once; going through f32 rounds twice. Rounding to odd on the way keeps the
+// dropped bits visible, so that the last rounding sees every tie as what it is.
+float round_to_odd(double x) {
+    float y = static_cast<float>(x);
+    if (static_cast<double>(y) == x || y != y || std::isinf(y)) return y;
+    uint32_t bits = std::bit_cast<uint32_t>(y);
+    if ((bits & 1u) == 0) bits = std::fabs(static_cast<double>(y)) > std::fabs(x) ? bits - 1 : bits + 1;
+    return std::bit_cast<float>(bits);
+}
+double as_odd_double(int64_t x) {
+    const int64_t sticky = (x & 0x7ff) != 0 ? 1 : 0;
+    return x > -(INT64_C(1) << 53) && x < INT64_C(1) << 53 ? static_cast<double>(x)
+                                                          : static_cast<double>(x >> 11 | sticky) * 2048.0;
+}
+
 template <class To, class From>
 To convert_one(From x) {
     if constexpr (std::is_same_v<To, bool>) {
         return static_cast<bool>(x != From(0.0f));
     } else if constexpr (std::is_same_v<To, Half> || std::is_same_v<To, BFloat16>) {
-        return To(static_cast<float>(x));
+        if constexpr (std::is_same_v<From, double>)
+            return To(round_to_odd(x));
+        else if constexpr (std::is_same_v<From, int32_t> || std::is_same_v<From, int64_t>)
+            return To(round_to_odd(as_odd_double(x)));
+        else
+            return To(static_cast<float>(x));
     } else if constexpr (std::is_integral_v<To> && !std::is_integral_v<From>) {
         // out-of-range floats saturate, NaN becomes 0: the plain cast would be undefined
         const double v = static_cast<double>(x);
@@ -28,16 +49,6 @@ To convert_one(From x) {
         return static_cast<To>(x);
     }
 }
-// f64 to f16 must round once; going through f32 rounds twice, so ties are settled by round-to-odd first.
-float round_to_odd(double x) {
-    float y = static_cast<float>(x);
-    if (static_cast<double>(y) == x || y != y || std::isinf(y)) return y;
-    uint32_t bits = std::bit_cast<uint32_t>(y);
-    if ((bits & 1u) == 0) bits = std::fabs(static_cast<double>(y)) > std::fabs(x) ? bits - 1 : bits + 1;
-    return std::bit_cast<float>(bits);
-}
-template <> Half convert_one<Half, double>(double x) { return Half(round_to_odd(x)); }
-template <> BFloat16 convert_one<BFloat16, double>(double x) { return BFloat16(round_to_odd(x)); }
 
 template <class To, class From>
 void convert_row(To* dst, int64_t dst_step, const From* src, int64_t src_step, int64_t count) {

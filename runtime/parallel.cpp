@@ -8,6 +8,7 @@
 #include <cstring>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -77,8 +78,12 @@ class Pool {
     static constexpr uint64_t kOpen = 1, kOne = 2, kCount = 0x1fffe;
     static constexpr int kShift = 17;
 
+    // Where the system gives no more threads, the job is done by those that there are.
     void grow(int workers) {
-        for (; started_ < workers; ++started_) std::thread([this, id = started_] { loop(id); }).detach();
+        try {
+            for (; started_ < workers; ++started_) std::thread([this, id = started_] { loop(id); }).detach();
+        } catch (const std::system_error&) {
+        }
     }
 
     void work() {

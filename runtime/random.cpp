@@ -68,6 +68,7 @@ Generator Generator::fork(uint64_t purpose) const {
 // fn(block words, i) gives up to four values of elements i..i+3.
 template <class F>
 static void fill_blocks(Tensor& dst, Generator& generator, F&& fn) {
+    check(dst.defined() && is_float(dst.dtype()), "random", "needs a floating-point tensor: got ", describe(dst));
     const int64_t count = dst.numel();
     const Generator::Draw draw = generator.take(count);
     Tensor host = Tensor::empty(dst.shape(), dst.dtype() == DType::f64 ? DType::f64 : DType::f32);
@@ -111,6 +112,7 @@ void trunc_normal(Tensor dst, Generator& generator, double mean, double std, dou
     check(low < high && std > 0, "trunc_normal", "needs low < high and std > 0: got ", low, ", ", high, ", ", std);
     check(std::erf((high - mean) / std / std::numbers::sqrt2) - std::erf((low - mean) / std / std::numbers::sqrt2) > 1e-3,
           "trunc_normal", "bounds [", low, ", ", high, "] leave almost nothing of a normal of mean ", mean, ", std ", std);
+    check(dst.defined() && is_float(dst.dtype()), "random", "needs a floating-point tensor: got ", describe(dst));
     const Generator::Draw draw = generator.take(dst.numel() * 4);  // one block per element; retries use word 2, 3
     Tensor host = Tensor::empty(dst.shape(), DType::f64);
     double* out = host.mutable_data<double>();

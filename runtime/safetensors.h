@@ -31,25 +31,30 @@ class SafetensorsFile {
     const std::vector<std::string>& names() const { return names_; }  // sorted
     bool contains(const std::string& name) const { return infos_.count(name) > 0; }
     const Info& info(const std::string& name) const;
-    // The tensor on the CPU. Throws for a name that is not there, or a dtype that demi does not have. A CRC-32C
-    // that the writer left in the metadata under "crc32c.<name>" is verified.
+    // The tensor on the CPU. Throws for a name that is not there, or a dtype that demi does not have, or where the
+    // data does not match the writer's checksum.
     Tensor load(const std::string& name) const;
 
   private:
     void parse_header(const std::string& text, int64_t data_bytes);
+    void check_checksums(std::string text);
 
     std::string path_;
     std::shared_ptr<int> fd_;
     int64_t data_start_ = 0;
-    Metadata metadata_;
+    Metadata metadata_, checksums_;
     std::vector<std::string> names_;
     std::map<std::string, Info> infos_;
 };
 
 // Tensors of any device and strides; the order in the file is the format's own (dtype size, then name).
+// With checksums, a CRC-32C of each tensor's bytes is left in the metadata as "crc32c.NAME", and one of the whole
+// header (its own digits counted as zeros) as "crc32c": any damaged bit is found. Keys that begin so are reserved,
+// and reading keeps them out of metadata().
 void write_safetensors(const std::string& path, const NamedTensors& tensors, const Metadata& metadata = {},
                        bool checksums = false);
 
+// CRC-32C (Castagnoli); `start` is the result for the bytes before.
 uint32_t crc32c(const void* data, size_t bytes, uint32_t start = 0);
 
 }  // namespace demi

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "runtime/safetensors.h"
+#include "runtime/safetensors_checksum.h"
 
 namespace demi {
 namespace {
@@ -122,7 +123,7 @@ SafetensorsFile::Info read_info(const Json& entry, const std::string& path, cons
 }  // namespace
 
 SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path) {
-    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe must not block
     if (fd < 0) refuse(path, "cannot open: ", std::strerror(errno));
     fd_ = std::shared_ptr<int>(new int(fd), [](int* owned) {
         close(*owned);
@@ -154,7 +155,7 @@ void SafetensorsFile::parse_header(const std::string& text, int64_t data_bytes) 
             if (!entry.is_object()) refuse(path_, "__metadata__ must map strings to strings");
             for (const auto& [key, value] : entry.items()) {
                 if (!value.is_string()) refuse(path_, "__metadata__ value of '", key, "' must be a string");
-                metadata_[key] = value.get<std::string>();
+                (is_checksum_key(key) ? checksums_ : metadata_)[key] = value.get<std::string>();
             }
             continue;
         }
@@ -162,6 +163,7 @@ void SafetensorsFile::parse_header(const std::string& text, int64_t data_bytes) 
         names_.push_back(name);
     }
     std::sort(names_.begin(), names_.end());
+    check_checksums(text);
     std::vector<std::string> order = names_;
     std::stable_sort(order.begin(), order.end(), [&](const std::string& a, const std::string& b) {
         const Info &x = infos_[a], &y = infos_[b];
@@ -180,6 +182,20 @@ void SafetensorsFile::parse_header(const std::string& text, int64_t data_bytes) 
                at > data_bytes ? " (cut short)" : " (trailing bytes)");
 }
 
+// The header's own checksum covers everything but its ten digits; without it those of the tensors are not trusted.
+void SafetensorsFile::check_checksums(std::string text) {
+    if (checksums_.empty()) return;
+    const auto own = checksums_.find(kHeaderChecksum);
+    if (own == checksums_.end()) refuse(path_, "has checksums of tensors but none of its header");
+    const size_t at = header_checksum_at(text);
+    if (at == std::string::npos || own->second.size() != kChecksumDigits)
+        refuse(path_, "has no readable checksum of its header");
+    text.replace(at, kChecksumDigits, kChecksumDigits, '0');
+    const std::string found = checksum_text(crc32c(text.data(), text.size()));
+    if (found != own->second)
+        refuse(path_, "header is damaged: its checksum is ", found, ", expected ", own->second);
+}
+
 const SafetensorsFile::Info& SafetensorsFile::info(const std::string& name) const {
     const auto found = infos_.find(name);
     if (found == infos_.end()) refuse(path_, "has no tensor '", name, "'");
@@ -194,8 +210,8 @@ Tensor SafetensorsFile::load(const std::string& name) const {
     if (tensor.numel() == 0) return tensor;
     char* data = static_cast<char*>(tensor.mutable_raw());
     read_at(*fd_, path_, data_start_ + entry.begin, data, entry.end - entry.begin);
-    if (const auto sum = metadata_.find("crc32c." + name); sum != metadata_.end()) {
-        const std::string found = std::to_string(crc32c(data, static_cast<size_t>(entry.end - entry.begin)));
+    if (const auto sum = checksums_.find(tensor_checksum(name)); sum != checksums_.end()) {
+        const std::string found = checksum_text(crc32c(data, static_cast<size_t>(entry.end - entry.begin)));
         if (found != sum->second)
             refuse(path_, "tensor '", name, "' is damaged: its checksum is ", found, ", expected ", sum->second);
     }

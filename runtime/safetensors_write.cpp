@@ -4,6 +4,7 @@
 
 #include "runtime/atomic_file.h"
 #include "runtime/safetensors.h"
+#include "runtime/safetensors_checksum.h"
 
 namespace demi {
 namespace {
@@ -48,6 +49,9 @@ void write_safetensors(const std::string& path, const NamedTensors& tensors, con
     });
 
     Metadata all = metadata;
+    for (const auto& [key, value] : metadata)
+        check(!is_checksum_key(key), "safetensors", "'", path, "': metadata key '", key, "' is reserved for checksums");
+    if (checksums) all[kHeaderChecksum] = checksum_text(0);
     nlohmann::ordered_json header;
     header["__metadata__"] = nlohmann::ordered_json::object();
     int64_t at = 0;
@@ -60,15 +64,24 @@ void write_safetensors(const std::string& path, const NamedTensors& tensors, con
         header[name] = std::move(entry);
         at += bytes;
         if (checksums && bytes > 0)
-            all["crc32c." + name] = std::to_string(crc32c(tensor.raw(), static_cast<size_t>(bytes)));
+            all[tensor_checksum(name)] = checksum_text(crc32c(tensor.raw(), static_cast<size_t>(bytes)));
     }
     if (all.empty())
         header.erase("__metadata__");
     else
         header["__metadata__"] = all;
 
-    std::string text = header.is_null() ? "{}" : header.dump();
+    std::string text = "{}";
+    try {
+        if (!header.empty()) text = header.dump();
+    } catch (const nlohmann::json::exception&) {
+        fail("safetensors", "'", path, "': names and metadata must be valid UTF-8");
+    }
     text.resize((text.size() + 7) / 8 * 8, ' ');
+    if (checksums) {
+        const std::string digits = checksum_text(crc32c(text.data(), text.size()));
+        text.replace(header_checksum_at(text), kChecksumDigits, digits);
+    }
     char length[8];
     for (size_t i = 0; i < 8; ++i) length[i] = static_cast<char>(static_cast<uint64_t>(text.size()) >> (8 * i));
 

@@ -21,6 +21,11 @@ int64_t Shape::numel() const {
     return count;
 }
 
+int64_t Shape::back() const {
+    check(rank_ > 0, "shape", "rank 0 has no last dimension");
+    return sizes_[static_cast<size_t>(rank_ - 1)];
+}
+
 void Shape::push_back(int64_t size) { insert(rank_, size); }
 
 void Shape::insert(int dim, int64_t size) {
@@ -46,11 +51,12 @@ std::ostream& operator<<(std::ostream& out, const Shape& shape) {
 }
 
 Shape contiguous_strides(const Shape& shape) {
+    const bool empty = std::find(shape.begin(), shape.end(), 0) != shape.end();  // other sizes may be huge then
     Shape strides = shape;
     int64_t step = 1;
     for (int i = shape.rank() - 1; i >= 0; --i) {
         strides[i] = step;
-        step *= std::max<int64_t>(shape[i], 1);
+        if (!empty && i > 0) step *= shape[i];
     }
     return strides;
 }

@@ -21,7 +21,7 @@ class Shape {
     int rank() const { return rank_; }
     int64_t operator[](int i) const { return sizes_[static_cast<size_t>(i)]; }
     int64_t& operator[](int i) { return sizes_[static_cast<size_t>(i)]; }
-    int64_t back() const { return sizes_[static_cast<size_t>(rank_ - 1)]; }
+    int64_t back() const;  // the last size; throws for rank 0
     const int64_t* begin() const { return sizes_.data(); }
     const int64_t* end() const { return sizes_.data() + rank_; }
     int64_t numel() const;  // product of the sizes, 1 for rank 0; throws when it does not fit 64 bits
@@ -39,7 +39,7 @@ class Shape {
 
 std::ostream& operator<<(std::ostream& out, const Shape& shape);  // (2, 3, 4)
 
-Shape contiguous_strides(const Shape& shape);
+Shape contiguous_strides(const Shape& shape);  // all 1 where there is no element
 // The broadcast shape of two; throws Error(op) naming both when they do not fit.
 Shape broadcast(const Shape& a, const Shape& b, std::string_view op);
 // dim in [-rank, rank) -> [0, rank); throws Error(op) otherwise.

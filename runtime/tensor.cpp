@@ -62,9 +62,10 @@ Device Tensor::device() const {
 int64_t Tensor::size(int dim) const { return shape_[normalize_dim(dim, rank(), "size")]; }
 
 bool Tensor::is_contiguous() const {
+    if (numel_ == 0) return true;
     int64_t step = 1;
     for (int i = rank() - 1; i >= 0; --i) {
-        if (shape_[i] != 1 && strides_[i] != step && numel_ != 0) return false;
+        if (shape_[i] != 1 && strides_[i] != step) return false;
         step *= shape_[i];
     }
     return true;
@@ -72,12 +73,14 @@ bool Tensor::is_contiguous() const {
 
 const void* Tensor::raw() const {
     check(defined(), "tensor", "needs a defined tensor: got an undefined one");
-    return static_cast<const char*>(buffer_->data()) + offset_ * static_cast<int64_t>(size_of(dtype_));
+    const char* base = static_cast<const char*>(buffer_->data());
+    return numel_ == 0 ? base : base + offset_ * static_cast<int64_t>(size_of(dtype_));
 }
 
 void* Tensor::mutable_raw() {
     check(defined(), "tensor", "needs a defined tensor: got an undefined one");
-    return static_cast<char*>(buffer_->mutable_data()) + offset_ * static_cast<int64_t>(size_of(dtype_));
+    char* base = static_cast<char*>(buffer_->mutable_data());
+    return numel_ == 0 ? base : base + offset_ * static_cast<int64_t>(size_of(dtype_));
 }
 
 template <class T> const T* Tensor::data() const {

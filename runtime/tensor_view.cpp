@@ -105,6 +105,7 @@ Tensor Tensor::slice(int dim, int64_t begin, int64_t end, int64_t step) const {
     check(0 <= begin && begin <= end && end <= shape_[dim], "slice", "range must lie in [0, ", shape_[dim],
           "] of dimension ", dim, " of ", shape_, ": got [", begin, ", ", end, ")");
     Tensor t = *this;
+    step = std::min(step, std::max<int64_t>(end - begin, 1));  // longer steps take the first element all the same
     t.shape_[dim] = (end - begin + step - 1) / step;
     t.offset_ += begin * strides_[dim];
     t.strides_[dim] = strides_[dim] * step;
@@ -155,6 +156,7 @@ Tensor Tensor::squeeze(int dim) const {
 }
 
 Tensor Tensor::as_strided(const Shape& shape, const Shape& strides, int64_t offset) const {
+    check(defined(), "as_strided", "needs a defined tensor: got an undefined one");
     check(shape.rank() == strides.rank(), "as_strided", "shape ", shape, " and strides ", strides, " differ in rank");
     Tensor t = *this;
     t.shape_ = shape;
@@ -168,13 +170,14 @@ Tensor Tensor::as_strided(const Shape& shape, const Shape& strides, int64_t offs
         if (t.numel_ > 0) last = checked_add(last, checked_mul(shape[i] - 1, strides[i], "as_strided"), "as_strided");
     }
     const int64_t held = static_cast<int64_t>(buffer_->bytes() / size_of(dtype_));
-    check(offset >= 0 && (t.numel_ == 0 || last < held), "as_strided", "view ", shape, " with strides ", strides,
+    check(offset >= 0 && offset <= held && (t.numel_ == 0 || last < held), "as_strided", "view ", shape, " with strides ", strides,
           " at offset ", offset, " leaves a buffer of ", held, " elements");
     return t;
 }
 
 Tensor Tensor::bitcast(DType dtype) const {
     check(size_of(dtype) == size_of(dtype_), "bitcast", "element sizes differ: ", dtype_, " to ", dtype);
+    check(dtype != DType::boolean || dtype_ == dtype, "bitcast", "bool holds 0 and 1 only: use to() for ", dtype_);
     Tensor t = *this;
     t.dtype_ = dtype;
     return t;

@@ -1,0 +1,101 @@
+#include "runtime/profile.h"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <mutex>
+
+#include "runtime/allocator.h"
+#include "runtime/check.h"
+
+namespace demi {
+
+std::atomic<bool> detail::profile_on{false};
+
+namespace {
+
+struct Recorder {
+    std::mutex mutex;
+    uint64_t run = 0;  // a scope that outlives its run is dropped
+    int threads = 0;
+    int64_t zero_ns = 0;
+    std::vector<ProfileSpan> spans;
+};
+
+Recorder& recorder() {
+    static Recorder* instance = new Recorder;  // never destroyed: threads may outlive static destruction
+    return *instance;
+}
+
+int64_t now_ns() {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+}
+
+struct ThreadNumber {
+    uint64_t run = 0;
+    int number = 0;
+};
+thread_local ThreadNumber this_thread;
+
+}  // namespace
+
+struct ProfileScope::Open {
+    std::string name;
+    uint64_t run = 0;
+    int64_t start_ns = 0, allocated_before = 0;
+};
+
+void ProfileScope::begin(std::string_view name, std::string_view suffix) {
+    Recorder& r = recorder();
+    auto open = std::make_unique<Open>();
+    open->name.append(name).append(suffix);
+    {
+        std::lock_guard lock(r.mutex);
+        if (!profiling()) return;
+        open->run = r.run;
+        if (this_thread.run != r.run) this_thread = {r.run, r.threads++};
+    }
+    open->allocated_before = thread_allocated_bytes();
+    open->start_ns = now_ns();
+    open_ = open.release();
+}
+
+void ProfileScope::end() noexcept {
+    const int64_t stop = now_ns();
+    const std::unique_ptr<Open> open(open_);
+    Recorder& r = recorder();
+    std::lock_guard lock(r.mutex);
+    if (!profiling() || open->run != r.run) return;
+    try {
+        r.spans.push_back({std::move(open->name), this_thread.number, open->start_ns - r.zero_ns, stop - open->start_ns,
+                           thread_allocated_bytes() - open->allocated_before});
+    } catch (const std::bad_alloc&) {  // a span is lost, the program goes on
+    }
+}
+
+void start_profile() {
+    Recorder& r = recorder();
+    std::lock_guard lock(r.mutex);
+    check(!profiling(), "profile", "a profile is being taken already");
+    ++r.run;
+    r.threads = 0;
+    r.spans.clear();
+    r.zero_ns = now_ns();
+    detail::profile_on.store(true, std::memory_order_relaxed);
+}
+
+Profile stop_profile() {
+    Recorder& r = recorder();
+    std::lock_guard lock(r.mutex);
+    check(profiling(), "profile", "no profile is being taken: call start_profile() first");
+    detail::profile_on.store(false, std::memory_order_relaxed);
+    Profile profile{std::move(r.spans)};
+    r.spans = {};
+    std::stable_sort(profile.spans.begin(), profile.spans.end(), [](const ProfileSpan& a, const ProfileSpan& b) {
+        return a.start_ns != b.start_ns ? a.start_ns < b.start_ns : a.duration_ns > b.duration_ns;
+    });
+    return profile;
+}
+
+}  // namespace demi

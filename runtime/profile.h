@@ -1,0 +1,67 @@
+#pragma once
+// The op profiler: spans of named work, with thread, time and memory asked for, as a Chrome trace and as a table.
+//
+//   start_profile();
+//   { ProfileScope scope("load batch"); ... }
+//   const Profile profile = stop_profile();
+//   profile.write_trace("trace.json");   // opens in chrome://tracing or ui.perfetto.dev
+//   std::cout << profile.table();
+//
+// While it is off a scope costs one relaxed atomic load. Work on a GPU is queued: its spans show the time to
+// launch it unless the scope waits for it.
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace demi {
+
+struct ProfileSpan {
+    std::string name;
+    int thread = 0;                // numbered from 0 in the order of their first span
+    int64_t start_ns = 0;          // since start_profile()
+    int64_t duration_ns = 0;
+    int64_t allocated_bytes = 0;   // asked for by this thread within the span, on any device; inner spans included
+};
+
+struct Profile {
+    std::vector<ProfileSpan> spans;  // by start, outer before inner
+
+    std::string trace_json() const;
+    void write_trace(const std::string& path) const;  // atomic; throws Error
+    // One line per name, most own time first: calls, total, own (inner spans taken off), mean, longest, memory.
+    std::string table() const;
+};
+
+void start_profile();     // throws Error where one runs already
+Profile stop_profile();   // spans that are still open are left out; throws Error where none runs
+
+namespace detail {
+extern std::atomic<bool> profile_on;
+}
+inline bool profiling() { return detail::profile_on.load(std::memory_order_relaxed); }
+
+class ProfileScope {
+  public:
+    // The name is name + suffix; both are read only while a profile runs.
+    explicit ProfileScope(std::string_view name, std::string_view suffix = {}) {
+        if (profiling()) [[unlikely]]
+            begin(name, suffix);
+    }
+    ~ProfileScope() {
+        if (open_ != nullptr) [[unlikely]]
+            end();
+    }
+    ProfileScope(const ProfileScope&) = delete;
+    ProfileScope& operator=(const ProfileScope&) = delete;
+
+  private:
+    void begin(std::string_view name, std::string_view suffix);
+    void end() noexcept;
+
+    struct Open;
+    Open* open_ = nullptr;
+};
+
+}  // namespace demi
