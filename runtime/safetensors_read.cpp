@@ -72,6 +72,8 @@ Json parse_strict(const std::string& text, const std::string& path) {
             duplicate = parsed.get<std::string>();
         return !deep;
     };
+    if (text.find('\0') != std::string::npos)  // nlohmann takes it for the end of the text
+        refuse(path, "header is not valid JSON: it holds a NUL byte");
     Json header;
     try {
         header = Json::parse(text, watch);
