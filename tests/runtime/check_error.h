@@ -6,8 +6,7 @@
 
 namespace demi::test {
 
-template <class F>
-std::string error_of(F&& fn) {
+template <class F> std::string error_of(F&& fn) {
     try {
         fn();
     } catch (const Error& error) {
@@ -16,6 +15,8 @@ std::string error_of(F&& fn) {
     return "";
 }
 
-inline bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+inline bool has(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
 
 }  // namespace demi::test

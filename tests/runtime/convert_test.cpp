@@ -67,12 +67,12 @@ TEST_CASE("the reference itself: known values of f16") {
     CHECK(reference_f16(std::bit_cast<uint32_t>(65519.996f)) == 0x7bff);
     CHECK(reference_f16(std::bit_cast<uint32_t>(65520.0f)) == 0x7c00);
     CHECK(reference_f16(std::bit_cast<uint32_t>(0x1p-24f)) == 0x0001);
-    CHECK(reference_f16(std::bit_cast<uint32_t>(0x1p-25f)) == 0x0000);           // tie to even
+    CHECK(reference_f16(std::bit_cast<uint32_t>(0x1p-25f)) == 0x0000);  // tie to even
     CHECK(reference_f16(std::bit_cast<uint32_t>(0x1.000002p-25f)) == 0x0001);
-    CHECK(reference_f16(std::bit_cast<uint32_t>(0x1.002p0f)) == 0x3c00);         // tie to even
+    CHECK(reference_f16(std::bit_cast<uint32_t>(0x1.002p0f)) == 0x3c00);  // tie to even
     CHECK(reference_f16(std::bit_cast<uint32_t>(0x1.006p0f)) == 0x3c02);
     CHECK(reference_f16(std::bit_cast<uint32_t>(0x1.ffbp-15f)) == 0x03ff);
-    CHECK(reference_f16(std::bit_cast<uint32_t>(0x1.fffp-15f)) == 0x0400);       // rounds up into the normals
+    CHECK(reference_f16(std::bit_cast<uint32_t>(0x1.fffp-15f)) == 0x0400);  // rounds up into the normals
     CHECK(reference_bf16(std::bit_cast<uint32_t>(0x1.01p0f)) == 0x3f80);
     CHECK(reference_bf16(0x7f7fffffu) == 0x7f80);
     CHECK(reference_bf16(0x7f800001u) == 0x7fc0);
@@ -129,7 +129,8 @@ TEST_CASE("f32 near every value that f16 and bf16 hold, and half-way between") {
     }
     for (uint32_t k = 1; k < 2048; ++k)  // ties of subnormal halves: odd multiples of 2^-25
         for (int d = -2; d <= 2; ++d)
-            probes.push_back(std::bit_cast<uint32_t>(static_cast<float>(k) * 0x1p-25f) + static_cast<uint32_t>(d));
+            probes.push_back(std::bit_cast<uint32_t>(static_cast<float>(k) * 0x1p-25f) +
+                             static_cast<uint32_t>(d));
     std::vector<float> values;
     for (uint32_t bits : probes) values.push_back(std::bit_cast<float>(bits));
     std::vector<uint16_t> got(probes.size());

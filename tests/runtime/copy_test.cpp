@@ -16,7 +16,8 @@ using namespace demi::test;
 
 namespace {
 
-constexpr DType kAll[] = {DType::f16, DType::bf16, DType::f32, DType::f64, DType::i32, DType::i64, DType::u8, DType::boolean};
+constexpr DType kAll[] = {DType::f16, DType::bf16, DType::f32, DType::f64,
+                          DType::i32, DType::i64,  DType::u8,  DType::boolean};
 constexpr DType kFloats[] = {DType::f16, DType::bf16, DType::f32, DType::f64};
 
 // What element `place` of the buffer holds, as a double (exact for every value that these tests store).
@@ -54,7 +55,8 @@ double converted(double x, DType dtype) {
     switch (dtype) {
     case DType::boolean: return x != 0;
     case DType::u8: return std::isnan(x) ? 0 : std::trunc(std::fmin(std::fmax(x, 0), 255));
-    case DType::i32: return std::isnan(x) ? 0 : std::trunc(std::fmin(std::fmax(x, -2147483648.0), 2147483647.0));
+    case DType::i32:
+        return std::isnan(x) ? 0 : std::trunc(std::fmin(std::fmax(x, -2147483648.0), 2147483647.0));
     case DType::i64: return std::isnan(x) ? 0 : std::trunc(x);
     default: return rounded(x, dtype);
     }
@@ -86,14 +88,16 @@ TEST_CASE("property: copy between all dtypes and strides writes those places and
         for (DType to : kAll) {
             for (DType from : kAll) {
                 const Shape shape = random_shape(random);
-                const Tensor dst = random_view(random, shape, to, true), src = random_view(random, shape, from, false);
+                const Tensor dst = random_view(random, shape, to, true),
+                             src = random_view(random, shape, from, false);
                 randomize(src, random, 100);
                 randomize(dst, random, 100);
                 std::vector<double> want = memory_of(dst);
                 const std::vector<int64_t> out = places(dst), in = places(src);
                 for (size_t i = 0; i < out.size(); ++i) {
                     double x = converted(value_at(src, in[i]), to);
-                    if (to == DType::u8 && is_int(from)) x = static_cast<uint8_t>(static_cast<int64_t>(value_at(src, in[i])));
+                    if (to == DType::u8 && is_int(from))
+                        x = static_cast<uint8_t>(static_cast<int64_t>(value_at(src, in[i])));
                     want[static_cast<size_t>(out[i])] = x;
                 }
                 copy(dst, src);
@@ -112,7 +116,8 @@ TEST_CASE("property: accumulate over float dtypes and strides; sums in f32, or f
         for (DType to : kFloats) {
             for (DType from : kFloats) {
                 const Shape shape = random_shape(random);
-                const Tensor dst = random_view(random, shape, to, true), src = random_view(random, shape, from, false);
+                const Tensor dst = random_view(random, shape, to, true),
+                             src = random_view(random, shape, from, false);
                 randomize(src, random, 1);
                 randomize(dst, random, 50);
                 std::vector<double> want = memory_of(dst);
@@ -152,7 +157,8 @@ TEST_CASE("large tensors go through several tiles: transposed copy, sum, cast") 
     const Tensor t = a.transpose(0, 1).contiguous();
     int64_t wrong = 0;
     for (int64_t i = 0; i < n; ++i)
-        for (int64_t j = 0; j < m; ++j) wrong += t.data<float>()[j * n + i] != static_cast<float>((i * m + j) % 65521);
+        for (int64_t j = 0; j < m; ++j)
+            wrong += t.data<float>()[j * n + i] != static_cast<float>((i * m + j) % 65521);
     CHECK(wrong == 0);
     Tensor sum = a.clone();
     accumulate(sum, a);
@@ -166,22 +172,27 @@ TEST_CASE("large tensors go through several tiles: transposed copy, sum, cast") 
 }
 
 TEST_CASE("f64 and integers to f16 and bf16 round once, not twice through f32") {
-    // Just above a tie of f16, by less than f32 can tell: twice rounded it would fall back on the even neighbour.
+    // Just above a tie of f16, by less than f32 can tell: twice rounded it would fall back on the even
+    // neighbour.
     const double tie = 1 + 0x1p-11;
-    const Tensor x = Tensor::from(std::vector<double>{tie, tie + 0x1p-40, tie - 0x1p-40, -(tie + 0x1p-40), 65520 - 1e-9,
-                                                      65520, 0x1p-25, 0x1p-25 + 0x1p-70, 1e-310, 1e300, -1e300, 0.0, -0.0},
-                                  {13});
+    const Tensor x =
+        Tensor::from(std::vector<double>{tie, tie + 0x1p-40, tie - 0x1p-40, -(tie + 0x1p-40), 65520 - 1e-9,
+                                         65520, 0x1p-25, 0x1p-25 + 0x1p-70, 1e-310, 1e300, -1e300, 0.0, -0.0},
+                     {13});
     const std::vector<Half> h = x.to(DType::f16).to_vector<Half>();
-    const uint16_t want[] = {0x3c00, 0x3c01, 0x3c00, 0xbc01, 0x7bff, 0x7c00, 0, 1, 0, 0x7c00, 0xfc00, 0, 0x8000};
+    const uint16_t want[] = {0x3c00, 0x3c01, 0x3c00, 0xbc01, 0x7bff, 0x7c00, 0,
+                             1,      0,      0x7c00, 0xfc00, 0,      0x8000};
     for (size_t i = 0; i < h.size(); ++i) CHECK(h[i].bits == want[i]);
 
     Random random(14);
     std::vector<double> values;
     for (int i = 0; i < 200000; ++i) {  // near ties of f16 and bf16, at any distance
         const auto bits = static_cast<uint16_t>(random());
-        const double base = random() % 2 ? widen(bits & 0x7bffu, DType::f16) : widen(bits & 0x7f7fu, DType::bf16);
+        const double base =
+            random() % 2 ? widen(bits & 0x7bffu, DType::f16) : widen(bits & 0x7f7fu, DType::bf16);
         const double unit = std::ldexp(1.0, std::ilogb(base == 0 ? 1.0 : base) - (random() % 2 ? 11 : 8));
-        values.push_back(base + unit + std::ldexp(unit, -static_cast<int>(random() % 46)) * (random() % 3 ? 1 : -1));
+        values.push_back(base + unit +
+                         std::ldexp(unit, -static_cast<int>(random() % 46)) * (random() % 3 ? 1 : -1));
     }
     const Tensor v = Tensor::from(values, {static_cast<int64_t>(values.size())});
     const Tensor to_half = v.to(DType::f16), to_bf16 = v.to(DType::bf16);
@@ -192,13 +203,19 @@ TEST_CASE("f64 and integers to f16 and bf16 round once, not twice through f32") 
     }
     CHECK(wrong == 0);
 
-    std::vector<int64_t> integers{(INT64_C(1) << 62) + (INT64_C(1) << 54) + 1, (INT64_C(1) << 62) + (INT64_C(1) << 54),
-                                  INT64_MAX, INT64_MIN, INT64_MIN + 1, 33554432 + 131072 + 1, -(33554432 + 131072 + 1)};
+    std::vector<int64_t> integers{(INT64_C(1) << 62) + (INT64_C(1) << 54) + 1,
+                                  (INT64_C(1) << 62) + (INT64_C(1) << 54),
+                                  INT64_MAX,
+                                  INT64_MIN,
+                                  INT64_MIN + 1,
+                                  33554432 + 131072 + 1,
+                                  -(33554432 + 131072 + 1)};
     for (int i = 0; i < 20000; ++i) integers.push_back(static_cast<int64_t>(random()) >> (random() % 64));
     const Tensor n = Tensor::from(integers, {static_cast<int64_t>(integers.size())}), b = n.to(DType::bf16);
     for (size_t i = 0; i < integers.size(); ++i) {
         const bool negative = integers[i] < 0;
-        const uint64_t magnitude = negative ? 0 - static_cast<uint64_t>(integers[i]) : static_cast<uint64_t>(integers[i]);
+        const uint64_t magnitude =
+            negative ? 0 - static_cast<uint64_t>(integers[i]) : static_cast<uint64_t>(integers[i]);
         // the reference takes at most 63 bits; 2^63 is exact
         const uint32_t bits = magnitude >> 63 ? 0x5f00u : round_to_format(magnitude, 0, 7, 8);
         wrong += b.data<BFloat16>()[i].bits != (bits | (negative ? 0x8000u : 0u));
@@ -207,8 +224,10 @@ TEST_CASE("f64 and integers to f16 and bf16 round once, not twice through f32") 
 }
 
 TEST_CASE("out of range: floats saturate in integers, NaN gives 0, NaN is true") {
-    const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
-    const Tensor x = Tensor::from(std::vector<double>{inf, -inf, nan, 1e30, -1e30, 2.9, -2.9, 255.5, 0.5}, {9});
+    const double inf = std::numeric_limits<double>::infinity(),
+                 nan = std::numeric_limits<double>::quiet_NaN();
+    const Tensor x =
+        Tensor::from(std::vector<double>{inf, -inf, nan, 1e30, -1e30, 2.9, -2.9, 255.5, 0.5}, {9});
     CHECK(x.to(DType::i32).to_vector<int64_t>() ==
           std::vector<int64_t>{INT32_MAX, INT32_MIN, 0, INT32_MAX, INT32_MIN, 2, -2, 255, 0});
     CHECK(x.to(DType::i64).to_vector<int64_t>() ==

@@ -18,7 +18,8 @@ inline std::vector<int64_t> places(const Tensor& t) {
         for (int i = 0; i < t.rank(); ++i) at += index[static_cast<size_t>(i)] * t.strides()[i];
         out.push_back(at);
         int dim = t.rank() - 1;
-        while (dim >= 0 && ++index[static_cast<size_t>(dim)] == t.shape()[dim]) index[static_cast<size_t>(dim--)] = 0;
+        while (dim >= 0 && ++index[static_cast<size_t>(dim)] == t.shape()[dim])
+            index[static_cast<size_t>(dim--)] = 0;
         if (dim < 0) return out;
     }
 }

@@ -78,7 +78,8 @@ TEST_CASE("the exception of the lowest failing tile comes out; the pool lives on
             });
             CHECK(message == "[test] tile 7");
         }
-        CHECK_THROWS_AS(parallel_for(3, [](int64_t) { throw std::logic_error("another kind"); }), std::logic_error);
+        CHECK_THROWS_AS(parallel_for(3, [](int64_t) { throw std::logic_error("another kind"); }),
+                        std::logic_error);
         std::atomic<int> runs{0};
         parallel_for(10, [&](int64_t) { ++runs; });
         CHECK(runs == 10);
@@ -98,7 +99,8 @@ TEST_CASE("nested calls run inline, exceptions included") {
     });
     CHECK(sum == 8 * (10 + 10));
     CHECK(error_of([] {
-              parallel_for(4, [](int64_t) { parallel_for(3, [](int64_t tile) { fail("test", "inner ", tile); }); });
+              parallel_for(
+                  4, [](int64_t) { parallel_for(3, [](int64_t tile) { fail("test", "inner ", tile); }); });
           }) == "[test] inner 0");
 }
 
@@ -163,7 +165,8 @@ TEST_CASE("allocator: live, peak, reuse, cache") {
 
 TEST_CASE("size classes: a block is never too small, and loses at most an eighth") {
     if (!allocator_caches()) return;
-    for (size_t bytes : {1ul, 63ul, 64ul, 65ul, 511ul, 512ul, 513ul, 576ul, 577ul, 1000ul, 1024ul, 1025ul, 4097ul, 1000001ul}) {
+    for (size_t bytes : {1ul, 63ul, 64ul, 65ul, 511ul, 512ul, 513ul, 576ul, 577ul, 1000ul, 1024ul, 1025ul,
+                         4097ul, 1000001ul}) {
         empty_cache();
         const int64_t before = allocator_stats().reserved_bytes;
         void* block = allocate(Device::cpu(), bytes);
@@ -194,7 +197,8 @@ TEST_CASE("out of memory says what was asked for, and the program goes on") {
     if (!allocator_caches()) return;  // AddressSanitizer ends the process instead
     const Tensor held = Tensor::zeros({1000});
     const std::string message = error_of([] { Tensor::empty({INT64_C(1) << 46}, DType::f64); });
-    CHECK_MESSAGE(has(message, "[allocate] out of memory on cpu: asked for 562949953421312 bytes, "), message);
+    CHECK_MESSAGE(has(message, "[allocate] out of memory on cpu: asked for 562949953421312 bytes, "),
+                  message);
     CHECK(has(message, " in use, peak "));
     CHECK(has(message, " free"));
     CHECK(Tensor::full({5}, 2).to_vector<float>()[4] == 2);

@@ -11,9 +11,9 @@ inline uint32_t round_to_format(uint64_t significand, int exponent, int fraction
     if (significand == 0) return 0;
     const int bias = (1 << (exponent_bits - 1)) - 1;
     const uint32_t infinity = ((1u << exponent_bits) - 1) << fraction;
-    const int top = 63 - std::countl_zero(significand) + exponent;         // value in [2^top, 2^(top+1))
-    const int unit = (top < 1 - bias ? 1 - bias : top) - fraction;         // weight of the result's last bit
-    const int drop = unit - exponent;                                      // bits of the significand to remove
+    const int top = 63 - std::countl_zero(significand) + exponent;  // value in [2^top, 2^(top+1))
+    const int unit = (top < 1 - bias ? 1 - bias : top) - fraction;  // weight of the result's last bit
+    const int drop = unit - exponent;                               // bits of the significand to remove
     uint64_t kept = 0, rest = 0, half = 0;
     if (drop <= 0) {
         kept = significand << -drop;
@@ -40,8 +40,9 @@ inline uint16_t reference_narrow(uint32_t bits, int fraction, int exponent_bits)
         return static_cast<uint16_t>(sign | infinity | 1u << (fraction - 1) | low >> (23 - fraction));
     }
     const uint64_t significand = field == 0 ? low : low | 0x800000;
-    return static_cast<uint16_t>(
-        sign | round_to_format(significand, (field == 0 ? 1 : static_cast<int>(field)) - 150, fraction, exponent_bits));
+    return static_cast<uint16_t>(sign | round_to_format(significand,
+                                                        (field == 0 ? 1 : static_cast<int>(field)) - 150,
+                                                        fraction, exponent_bits));
 }
 inline uint16_t reference_f16(uint32_t f32) { return reference_narrow(f32, 10, 5); }
 inline uint16_t reference_bf16(uint32_t f32) { return reference_narrow(f32, 7, 8); }
@@ -54,8 +55,8 @@ inline uint16_t reference_narrow_f64(double x, int fraction, int exponent_bits) 
     const uint64_t low = bits & ((uint64_t{1} << 52) - 1);
     if (field == 0x7ff) return static_cast<uint16_t>(sign | ((1u << exponent_bits) - 1) << fraction);
     const uint64_t significand = field == 0 ? low : low | uint64_t{1} << 52;
-    return static_cast<uint16_t>(sign |
-                                 round_to_format(significand, (field == 0 ? 1 : field) - 1075, fraction, exponent_bits));
+    return static_cast<uint16_t>(
+        sign | round_to_format(significand, (field == 0 ? 1 : field) - 1075, fraction, exponent_bits));
 }
 
 // The value of a half, built from powers of two.

@@ -43,10 +43,14 @@ std::vector<Malformed> corpus() {
         {"empty file", "", "too short for a header length: 0 bytes"},
         {"seven bytes", "1234567", "too short for a header length: 7 bytes"},
         {"header length 0", with_length(0, ""), "does not begin with '{'"},
-        {"header length over the limit", with_length(100'000'001, "{}"), "header length 100000001 is over the limit"},
-        {"header length 2^63", with_length(uint64_t{1} << 63, "{}"), "header length 9223372036854775808 is over"},
-        {"header length all ones", with_length(~uint64_t{0}, "{}"), "header length 18446744073709551615 is over"},
-        {"header longer than the file", with_length(3, "{}"), "header of 3 bytes does not fit a file of 10 bytes"},
+        {"header length over the limit", with_length(100'000'001, "{}"),
+         "header length 100000001 is over the limit"},
+        {"header length 2^63", with_length(uint64_t{1} << 63, "{}"),
+         "header length 9223372036854775808 is over"},
+        {"header length all ones", with_length(~uint64_t{0}, "{}"),
+         "header length 18446744073709551615 is over"},
+        {"header longer than the file", with_length(3, "{}"),
+         "header of 3 bytes does not fit a file of 10 bytes"},
         {"leading space", file_of(" {}"), "does not begin with '{'"},
         {"byte order mark", file_of("\xef\xbb\xbf{}"), "does not begin with '{'"},
         {"an array", file_of("[]"), "does not begin with '{'"},
@@ -62,12 +66,16 @@ std::vector<Malformed> corpus() {
         {"lone surrogate", file_of(R"({"\ud800":1})"), "not valid JSON"},
         {"control character in a name", file_of("{\"a\nb\":1}"), "not valid JSON"},
         {"NaN literal", file_of(one(R"({"dtype":NaN})"), 8), "not valid JSON"},
-        {"deep nesting", file_of(one(std::string(100000, '[') + std::string(100000, ']'))), "nested too deeply"},
+        {"deep nesting", file_of(one(std::string(100000, '[') + std::string(100000, ']'))),
+         "nested too deeply"},
         {"duplicate tensor", file_of(R"({"a":)" + good + R"(,"a":)" + good + "}", 8), "names 'a' twice"},
-        {"duplicate escaped", file_of(R"({"a":)" + good + R"(,"\u0061":)" + good + "}", 8), "names 'a' twice"},
-        {"duplicate metadata block", file_of(R"({"__metadata__":{},"__metadata__":{}})"), "names '__metadata__' twice"},
+        {"duplicate escaped", file_of(R"({"a":)" + good + R"(,"\u0061":)" + good + "}", 8),
+         "names 'a' twice"},
+        {"duplicate metadata block", file_of(R"({"__metadata__":{},"__metadata__":{}})"),
+         "names '__metadata__' twice"},
         {"duplicate metadata key", file_of(R"({"__metadata__":{"k":"1","k":"2"}})"), "names 'k' twice"},
-        {"duplicate dtype", file_of(one(R"({"dtype":"F32","dtype":"F16","shape":[2],"data_offsets":[0,8]})"), 8),
+        {"duplicate dtype",
+         file_of(one(R"({"dtype":"F32","dtype":"F16","shape":[2],"data_offsets":[0,8]})"), 8),
          "names 'dtype' twice"},
         {"metadata a list", file_of(R"({"__metadata__":[]})"), "__metadata__ must map strings to strings"},
         {"metadata a string", file_of(R"({"__metadata__":"x"})"), "__metadata__ must map strings to strings"},
@@ -79,51 +87,77 @@ std::vector<Malformed> corpus() {
         {"no dtype", file_of(one(R"({"shape":[2],"data_offsets":[0,8]})"), 8), "must have exactly"},
         {"no shape", file_of(one(R"({"dtype":"F32","data_offsets":[0,8]})"), 8), "must have exactly"},
         {"no offsets", file_of(one(R"({"dtype":"F32","shape":[2]})"), 8), "must have exactly"},
-        {"an extra field", file_of(one(R"({"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":0})"), 8), "must have exactly"},
+        {"an extra field", file_of(one(R"({"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":0})"), 8),
+         "must have exactly"},
         {"unknown dtype", file_of(one(entry("F31", "[2]", "[0,8]")), 8), "unknown dtype: \"F31\""},
         {"dtype in lower case", file_of(one(entry("f32", "[2]", "[0,8]")), 8), "unknown dtype: \"f32\""},
-        {"dtype a number", file_of(one(R"({"dtype":32,"shape":[2],"data_offsets":[0,8]})"), 8), "unknown dtype: 32"},
+        {"dtype a number", file_of(one(R"({"dtype":32,"shape":[2],"data_offsets":[0,8]})"), 8),
+         "unknown dtype: 32"},
         {"shape a number", file_of(one(entry("F32", "2", "[0,8]")), 8), "shape must be a list: got 2"},
-        {"shape of strings", file_of(one(entry("F32", "[\"2\"]", "[0,8]")), 8), "a size must be an unsigned integer: got \"2\""},
-        {"negative size", file_of(one(entry("F32", "[-2]", "[0,8]")), 8), "a size must be an unsigned integer: got -2"},
-        {"fractional size", file_of(one(entry("F32", "[2.0]", "[0,8]")), 8), "a size must be an unsigned integer: got 2.0"},
-        {"size as exponent", file_of(one(entry("F32", "[2e0]", "[0,8]")), 8), "a size must be an unsigned integer"},
+        {"shape of strings", file_of(one(entry("F32", "[\"2\"]", "[0,8]")), 8),
+         "a size must be an unsigned integer: got \"2\""},
+        {"negative size", file_of(one(entry("F32", "[-2]", "[0,8]")), 8),
+         "a size must be an unsigned integer: got -2"},
+        {"fractional size", file_of(one(entry("F32", "[2.0]", "[0,8]")), 8),
+         "a size must be an unsigned integer: got 2.0"},
+        {"size as exponent", file_of(one(entry("F32", "[2e0]", "[0,8]")), 8),
+         "a size must be an unsigned integer"},
         {"size over 2^63", file_of(one(entry("F32", "[9223372036854775808]", "[0,8]")), 8),
          "a size must be an unsigned integer: got 9223372036854775808"},
-        {"size over 2^64", file_of(one(entry("F32", "[18446744073709551616]", "[0,8]")), 8), "a size must be an unsigned"},
-        {"shape overflows", file_of(one(entry("F32", "[4294967296,4294967296]", "[0,8]")), 8), "shape (4294967296, 4294967296) overflows"},
-        {"product wraps to 8 bytes", file_of(one(entry("F32", "[4611686018427387904,4611686018427387905]", "[0,8]")), 8), "overflows"},
+        {"size over 2^64", file_of(one(entry("F32", "[18446744073709551616]", "[0,8]")), 8),
+         "a size must be an unsigned"},
+        {"shape overflows", file_of(one(entry("F32", "[4294967296,4294967296]", "[0,8]")), 8),
+         "shape (4294967296, 4294967296) overflows"},
+        {"product wraps to 8 bytes",
+         file_of(one(entry("F32", "[4611686018427387904,4611686018427387905]", "[0,8]")), 8), "overflows"},
         {"bits overflow", file_of(one(entry("F64", "[288230376151711744]", "[0,0]"))), "overflows"},
         {"rank 9", file_of(one(entry("F32", "[1,1,1,1,1,1,1,1,2]", "[0,8]")), 8), "has rank 9, at most 8"},
-        {"one offset", file_of(one(entry("F32", "[2]", "[8]")), 8), "data_offsets must be two numbers: got [8]"},
-        {"three offsets", file_of(one(entry("F32", "[2]", "[0,8,8]")), 8), "data_offsets must be two numbers"},
-        {"offsets an object", file_of(one(entry("F32", "[2]", R"({"0":0,"1":8})")), 8), "data_offsets must be two numbers"},
-        {"negative offset", file_of(one(entry("F32", "[2]", "[-8,0]")), 8), "an offset must be an unsigned integer: got -8"},
-        {"fractional offset", file_of(one(entry("F32", "[2]", "[0,8.0]")), 8), "an offset must be an unsigned integer: got 8.0"},
-        {"offsets reversed", file_of(one(entry("F32", "[2]", "[8,0]")), 8), "needs 8 bytes: its offsets are [8, 0)"},
-        {"too few bytes", file_of(one(entry("F32", "[2]", "[0,7]")), 7), "needs 8 bytes: its offsets are [0, 7)"},
-        {"too many bytes", file_of(one(entry("F32", "[2]", "[0,9]")), 9), "needs 8 bytes: its offsets are [0, 9)"},
-        {"odd number of half bytes", file_of(one(entry("F4", "[3]", "[0,1]")), 1), "does not fill whole bytes"},
+        {"one offset", file_of(one(entry("F32", "[2]", "[8]")), 8),
+         "data_offsets must be two numbers: got [8]"},
+        {"three offsets", file_of(one(entry("F32", "[2]", "[0,8,8]")), 8),
+         "data_offsets must be two numbers"},
+        {"offsets an object", file_of(one(entry("F32", "[2]", R"({"0":0,"1":8})")), 8),
+         "data_offsets must be two numbers"},
+        {"negative offset", file_of(one(entry("F32", "[2]", "[-8,0]")), 8),
+         "an offset must be an unsigned integer: got -8"},
+        {"fractional offset", file_of(one(entry("F32", "[2]", "[0,8.0]")), 8),
+         "an offset must be an unsigned integer: got 8.0"},
+        {"offsets reversed", file_of(one(entry("F32", "[2]", "[8,0]")), 8),
+         "needs 8 bytes: its offsets are [8, 0)"},
+        {"too few bytes", file_of(one(entry("F32", "[2]", "[0,7]")), 7),
+         "needs 8 bytes: its offsets are [0, 7)"},
+        {"too many bytes", file_of(one(entry("F32", "[2]", "[0,9]")), 9),
+         "needs 8 bytes: its offsets are [0, 9)"},
+        {"odd number of half bytes", file_of(one(entry("F4", "[3]", "[0,1]")), 1),
+         "does not fill whole bytes"},
         {"scalar without bytes", file_of(one(entry("F32", "[]", "[0,0]"))), "needs 4 bytes"},
         {"empty with bytes", file_of(one(entry("F32", "[0]", "[0,4]")), 4), "needs 0 bytes"},
-        {"hole at the start", file_of(one(entry("F32", "[2]", "[4,12]")), 12), "begins at byte 4 of the data, expected 0 (hole)"},
+        {"hole at the start", file_of(one(entry("F32", "[2]", "[4,12]")), 12),
+         "begins at byte 4 of the data, expected 0 (hole)"},
         {"hole between", file_of(R"({"a":)" + good + R"(,"b":)" + entry("F32", "[1]", "[12,16]") + "}", 16),
          "tensor 'b' begins at byte 12 of the data, expected 8 (hole)"},
         {"overlap", file_of(R"({"a":)" + good + R"(,"b":)" + entry("F32", "[1]", "[4,8]") + "}", 8),
          "tensor 'b' begins at byte 4 of the data, expected 8 (overlap)"},
-        {"same bytes twice", file_of(R"({"a":)" + good + R"(,"b":)" + good + "}", 8), "begins at byte 0 of the data, expected 8 (overlap)"},
-        {"empty tensor beyond the data", file_of(R"({"a":)" + good + R"(,"b":)" + entry("F32", "[0]", "[9,9]") + "}", 8), "(hole)"},
+        {"same bytes twice", file_of(R"({"a":)" + good + R"(,"b":)" + good + "}", 8),
+         "begins at byte 0 of the data, expected 8 (overlap)"},
+        {"empty tensor beyond the data",
+         file_of(R"({"a":)" + good + R"(,"b":)" + entry("F32", "[0]", "[9,9]") + "}", 8), "(hole)"},
         {"data cut short", file_of(one(good), 7), "tensors take 8 bytes but the file holds 7 (cut short)"},
         {"no data at all", file_of(one(good)), "but the file holds 0 (cut short)"},
-        {"trailing bytes", file_of(one(good), 9), "tensors take 8 bytes but the file holds 9 (trailing bytes)"},
-        {"data without tensors", file_of("{}", 1), "tensors take 0 bytes but the file holds 1 (trailing bytes)"},
-        {"checksum of a tensor, none of the header", file_of(R"({"__metadata__":{"crc32c.a":"1"},"a":)" + good + "}", 8),
+        {"trailing bytes", file_of(one(good), 9),
+         "tensors take 8 bytes but the file holds 9 (trailing bytes)"},
+        {"data without tensors", file_of("{}", 1),
+         "tensors take 0 bytes but the file holds 1 (trailing bytes)"},
+        {"checksum of a tensor, none of the header",
+         file_of(R"({"__metadata__":{"crc32c.a":"1"},"a":)" + good + "}", 8),
          "has checksums of tensors but none of its header"},
-        {"wrong checksum of the header", file_of(R"({"__metadata__":{"crc32c":"0000000001"},"a":)" + good + "}", 8),
+        {"wrong checksum of the header",
+         file_of(R"({"__metadata__":{"crc32c":"0000000001"},"a":)" + good + "}", 8),
          "header is damaged: its checksum is "},
         {"short checksum of the header", file_of(R"({"__metadata__":{"crc32c":"1"},"a":)" + good + "}", 8),
          "has no readable checksum of its header"},
-        {"escaped checksum key", file_of(R"({"__metadata__":{"crc\u00332c":"0000000001"},"a":)" + good + "}", 8),
+        {"escaped checksum key",
+         file_of(R"({"__metadata__":{"crc\u00332c":"0000000001"},"a":)" + good + "}", 8),
          "has no readable checksum of its header"},
     };
     return all;
@@ -163,14 +197,16 @@ TEST_CASE("crc32c: the published value, the empty text, pieces") {
     CHECK(crc32c(ones.data(), 32) == 0x62a8ab43u);
     const std::string text = "the quick brown fox jumps over the lazy dog";
     for (size_t cut = 0; cut <= text.size(); ++cut)
-        CHECK(crc32c(text.data() + cut, text.size() - cut, crc32c(text.data(), cut)) == crc32c(text.data(), text.size()));
+        CHECK(crc32c(text.data() + cut, text.size() - cut, crc32c(text.data(), cut)) ==
+              crc32c(text.data(), text.size()));
 }
 
 TEST_CASE("safetensors: what is written comes back, with and without checksums") {
     const TemporaryFolder folder;
     for (bool checksums : {false, true}) {
         const std::string path = folder / "a.safetensors";
-        const Metadata metadata{{"step", "12"}, {"note", "quotes \" and \\ and \n and \xe2\x82\xac"}, {"a\"crc32c", "0"}};
+        const Metadata metadata{
+            {"step", "12"}, {"note", "quotes \" and \\ and \n and \xe2\x82\xac"}, {"a\"crc32c", "0"}};
         write_safetensors(path, sample(), metadata, checksums);
         const SafetensorsFile file(path);
         CHECK(file.metadata() == metadata);
@@ -210,15 +246,19 @@ TEST_CASE("safetensors: spec-valid files that others write") {
     CHECK(opens(file_of("{}      ")) == "");
     CHECK(opens(file_of(R"({"a":)" + entry("F32", "[]", "[0,4]") + "}", 4)) == "");
     CHECK(opens(file_of(R"({"a":)" + entry("F32", "[3,0,5]", "[0,0]") + "}")) == "");
-    CHECK(opens(file_of(R"({ "b" : )" + entry("U8", "[1]", "[3,4]") + R"( , "a":)" + entry("I8", "[3]", "[0,3]") + "} ", 4)) == "");
+    CHECK(opens(file_of(R"({ "b" : )" + entry("U8", "[1]", "[3,4]") + R"( , "a":)" +
+                            entry("I8", "[3]", "[0,3]") + "} ",
+                        4)) == "");
     CHECK(opens(file_of(R"({"a":)" + entry("F4", "[4]", "[0,2]") + "}", 2)) == "");
     CHECK(opens(file_of(R"({"a":{"data_offsets":[0,8],"shape":[1],"dtype":"U64"}})", 8)) == "");
     CHECK(error_of([&] { SafetensorsFile(folder / "f").load("a"); }) ==
           "[safetensors] '" + (folder / "f") + "': tensor 'a' has dtype U64, which demi does not have");
     // sizes beside a zero may be anything
-    CHECK(opens(file_of(R"({"a":)" + entry("F32", "[0,4611686018427387904,4611686018427387904]", "[0,0]") + "}")) == "");
+    CHECK(opens(file_of(R"({"a":)" + entry("F32", "[0,4611686018427387904,4611686018427387904]", "[0,0]") +
+                        "}")) == "");
     CHECK(SafetensorsFile(folder / "f").load("a").numel() == 0);
-    put_file(folder / "f", file_of(R"({"a":)" + entry("BOOL", "[2]", "[0,2]") + "}") + std::string("\1\2", 2));
+    put_file(folder / "f",
+             file_of(R"({"a":)" + entry("BOOL", "[2]", "[0,2]") + "}") + std::string("\1\2", 2));
     CHECK(has(error_of([&] { SafetensorsFile(folder / "f").load("a"); }), "a BOOL is neither 0 nor 1"));
 }
 

@@ -34,8 +34,7 @@ int64_t flat(const std::vector<int64_t>& index, const Shape& shape) {
 }
 
 // Calls fn(index) for every element of `shape` in logical order.
-template <class F>
-void for_each_index(const Shape& shape, F fn) {
+template <class F> void for_each_index(const Shape& shape, F fn) {
     if (shape.numel() == 0) return;
     std::vector<int64_t> index(static_cast<size_t>(shape.rank()), 0);
     for (int64_t left = shape.numel(); left > 0; --left) {
@@ -51,7 +50,8 @@ Shape random_split(Random& random, int64_t numel, int rank) {
         std::vector<int64_t> divisors;
         for (int64_t d = 1; d <= numel; ++d)
             if (numel % d == 0) divisors.push_back(d);
-        const int64_t size = i + 1 == rank ? numel : divisors[static_cast<size_t>(below(random, int64_t(divisors.size())))];
+        const int64_t size =
+            i + 1 == rank ? numel : divisors[static_cast<size_t>(below(random, int64_t(divisors.size())))];
         shape.push_back(size);
         numel /= size;
     }
@@ -90,8 +90,9 @@ TEST_CASE("broadcast and normalize_dim") {
     CHECK(broadcast({3, 1}, {4}, "add") == Shape{3, 4});
     CHECK(broadcast({}, {2, 3}, "add") == Shape{2, 3});
     CHECK(broadcast({1, 0}, {5, 1}, "add") == Shape{5, 0});
-    CHECK(error_of([] { broadcast({2, 3}, {2, 4}, "add"); }) ==
-          "[add] shapes cannot be broadcast together: (2, 3) and (2, 4)");
+    CHECK(error_of([] {
+              broadcast({2, 3}, {2, 4}, "add");
+          }) == "[add] shapes cannot be broadcast together: (2, 3) and (2, 4)");
     CHECK(has(error_of([] { broadcast({0}, {2}, "mul"); }), "[mul]"));
     CHECK(normalize_dim(-1, 3, "x") == 2);
     CHECK(normalize_dim(0, 1, "x") == 0);
@@ -138,9 +139,10 @@ TEST_CASE("making tensors: values, types, errors") {
     CHECK(describe(none) == "an undefined tensor");
     for (const auto& use : std::vector<std::function<void()>>{
              [&] { (void)none.device(); }, [&] { (void)none.raw(); }, [&] { (void)none.item(); },
-             [&] { (void)none.to(DType::f64); }, [&] { (void)none.clone(); }, [&] { (void)none.as_strided({}, {}, 0); },
-             [&] { (void)none.transpose(0, 1); }, [&] { (void)none.to(Device::cpu()); }, [&] { fill(none, 1); },
-             [&] { copy(none, t); }, [&] { copy(t, none); }, [&] { accumulate(none, none); }})
+             [&] { (void)none.to(DType::f64); }, [&] { (void)none.clone(); },
+             [&] { (void)none.as_strided({}, {}, 0); }, [&] { (void)none.transpose(0, 1); },
+             [&] { (void)none.to(Device::cpu()); }, [&] { fill(none, 1); }, [&] { copy(none, t); },
+             [&] { copy(t, none); }, [&] { accumulate(none, none); }})
         CHECK(error_of(use) != "");
 }
 
@@ -183,7 +185,8 @@ TEST_CASE("property: transpose, permute, slice, select, expand, unsqueeze, squee
                 std::swap(i[static_cast<size_t>(a)], i[static_cast<size_t>(b)]);
                 return i;
             });
-            const int64_t size = t.size(a), begin = below(random, size + 1), end = begin + below(random, size - begin + 1);
+            const int64_t size = t.size(a), begin = below(random, size + 1),
+                          end = begin + below(random, size - begin + 1);
             const int64_t step = random() % 7 == 0 ? INT64_MAX : 1 + below(random, 3);
             expect(t.slice(a, begin, end, step), [&](std::vector<int64_t> i) {
                 i[static_cast<size_t>(a)] = begin + i[static_cast<size_t>(a)] * step;
@@ -227,7 +230,8 @@ TEST_CASE("property: view never lies, reshape always works, and a view is found 
     int viewed = 0, copied = 0;
     for (int round = 0; round < rounds(); ++round) {
         const Tensor t = random_view(random, random_shape(random), DType::i32, false);
-        const Shape target = t.numel() == 0 ? Shape{0, 3} : random_split(random, t.numel(), 1 + int(below(random, 5)));
+        const Shape target =
+            t.numel() == 0 ? Shape{0, 3} : random_split(random, t.numel(), 1 + int(below(random, 5)));
         const std::vector<int64_t> base = places(t);
         // Strides that would show `target`, read off the places themselves: the first step of each dimension.
         Shape strides = target;
@@ -294,7 +298,8 @@ TEST_CASE("views refuse what the shape does not allow, naming it") {
     refused("[transpose] dimension must be in [-2, 2): got 2", [&] { t.transpose(0, 2); });
     refused("[permute] needs 2 dimensions for (4, 6): got 1", [&] { t.permute({0}); });
     refused("[permute] dimension 0 is named twice", [&] { t.permute({0, -2}); });
-    refused("[slice] range must lie in [0, 6] of dimension 1 of (4, 6): got [2, 7)", [&] { t.slice(1, 2, 7); });
+    refused("[slice] range must lie in [0, 6] of dimension 1 of (4, 6): got [2, 7)",
+            [&] { t.slice(1, 2, 7); });
     refused("[slice] range", [&] { t.slice(1, 3, 2); });
     refused("[slice] range", [&] { t.slice(1, -1, 2); });
     refused("[slice] step must be at least 1: got 0", [&] { t.slice(1, 0, 2, 0); });
@@ -307,7 +312,8 @@ TEST_CASE("views refuse what the shape does not allow, naming it") {
     refused("[unsqueeze] dimension must be in [-3, 3): got 3", [&] { t.unsqueeze(3); });
     refused("[squeeze] dimension 0 must have size 1: got (4, 6)", [&] { t.squeeze(0); });
     refused("[bitcast] element sizes differ: f32 to f16", [&] { t.bitcast(DType::f16); });
-    refused("[bitcast] bool holds 0 and 1 only", [&] { Tensor::zeros({1}, DType::u8).bitcast(DType::boolean); });
+    refused("[bitcast] bool holds 0 and 1 only",
+            [&] { Tensor::zeros({1}, DType::u8).bitcast(DType::boolean); });
     CHECK(t.bitcast(DType::i32).buffer() == t.buffer());
     CHECK(Tensor::zeros({0, 3}).slice(1, 1, 2).to_vector<float>().empty());
 }
@@ -348,7 +354,8 @@ TEST_CASE("devices: names and parse errors; no CUDA here is said so") {
     CHECK(Device::parse("cuda:3") == Device::cuda(3));
     CHECK(Device::parse("cuda") == Device::cuda(0));
     CHECK(name(Device::cuda(2)) == "cuda:2");
-    for (const char* bad : {"", "gpu", "CPU", "cuda:", "cuda:-1", "cuda:1x", "cuda: 1", "cuda:128", "cuda:99999999999"})
+    for (const char* bad :
+         {"", "gpu", "CPU", "cuda:", "cuda:-1", "cuda:1x", "cuda: 1", "cuda:128", "cuda:99999999999"})
         CHECK(error_of([&] { Device::parse(bad); }) ==
               "[device] needs auto, cpu, cuda or cuda:N: got '" + std::string(bad) + "'");
     CHECK(device_count(DeviceType::cpu) == 1);
