@@ -20,25 +20,25 @@ Isa cpu_isa();
 //     const FooIsa foo_isa = {sum, product};
 // and one ordinary .cpp says in namespace demi:
 //     DEMI_ISA_TABLE(FooIsa, foo_isa)
-#define DEMI_ISA_DECLARE(space, Table, name)                                                                 \
-    namespace space {                                                                                        \
-    extern const Table name;                                                                                 \
+#define DEMI_ISA_DECLARE(space, Table, name) \
+    namespace space { \
+    extern const Table name; \
     }
 #if defined(DEMI_ISA_BASELINE_ONLY)
-#define DEMI_ISA_TABLE(Table, name)                                                                          \
-    DEMI_ISA_DECLARE(isa_baseline, Table, name)                                                              \
-    const Table& name() {                                                                                    \
-        (void)cpu_isa();                                                                                     \
-        return isa_baseline::name;                                                                           \
+#define DEMI_ISA_TABLE(Table, name) \
+    DEMI_ISA_DECLARE(isa_baseline, Table, name) \
+    const Table& name() { \
+        (void)cpu_isa(); \
+        return isa_baseline::name; \
     }
 #else
-#define DEMI_ISA_TABLE(Table, name)                                                                          \
-    DEMI_ISA_DECLARE(isa_baseline, Table, name)                                                              \
-    DEMI_ISA_DECLARE(isa_v3, Table, name)                                                                    \
-    DEMI_ISA_DECLARE(isa_v4, Table, name)                                                                    \
-    const Table& name() {                                                                                    \
-        const Isa isa = cpu_isa();                                                                           \
-        if (isa == Isa::v4) return isa_v4::name;                                                             \
-        return isa == Isa::v3 ? isa_v3::name : isa_baseline::name;                                           \
+#define DEMI_ISA_TABLE(Table, name) \
+    DEMI_ISA_DECLARE(isa_baseline, Table, name) \
+    DEMI_ISA_DECLARE(isa_v3, Table, name) \
+    DEMI_ISA_DECLARE(isa_v4, Table, name) \
+    const Table& name() { \
+        const Isa isa = cpu_isa(); \
+        if (isa == Isa::v4) return isa_v4::name; \
+        return isa == Isa::v3 ? isa_v3::name : isa_baseline::name; \
     }
 #endif

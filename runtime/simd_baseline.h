@@ -22,14 +22,12 @@ DEMI_INLINE vf loadu(const float* p) {
 DEMI_INLINE void store(float* p, vf x) { __builtin_memcpy(__builtin_assume_aligned(p, 16), &x, sizeof x); }
 DEMI_INLINE void storeu(float* p, vf x) { __builtin_memcpy(p, &x, sizeof x); }
 
-template <class T>
-DEMI_INLINE vf load_lanes(const T* p, int n) {
+template <class T> DEMI_INLINE vf load_lanes(const T* p, int n) {
     vf x = zero();
     for (int i = 0; i < n; ++i) x[i] = to_float(p[i]);
     return x;
 }
-template <class T>
-DEMI_INLINE void store_lanes(T* p, vf x, int n) {
+template <class T> DEMI_INLINE void store_lanes(T* p, vf x, int n) {
     for (int i = 0; i < n; ++i) from_float(x[i], p + i);
 }
 DEMI_INLINE vf load_n(const float* p, int n) { return load_lanes(p, n); }

@@ -6,8 +6,7 @@ namespace demi::DEMI_ISA_NS {
 
 DEMI_INLINE vf infinity() { return broadcast(__builtin_inff()); }
 
-template <int N>
-DEMI_INLINE vf polynomial(vf x, const float (&c)[N]) {
+template <int N> DEMI_INLINE vf polynomial(vf x, const float (&c)[N]) {
     vf p = broadcast(c[N - 1]);
 #pragma GCC unroll 32
     for (int i = N - 2; i >= 0; --i) p = fma(p, x, broadcast(c[i]));
