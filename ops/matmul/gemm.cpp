@@ -83,7 +83,9 @@ PackedB::PackedB(const GemmOperand& b, int64_t k, int64_t n) : k_(k), n_(n) {
     pack_panels(isa, b, k, n, memory_.reserve(std::max<int64_t>(1, round_up(n, isa.nr) * k)));
 }
 
-void gemm(const GemmCall& g) {
+void gemm(const GemmCall& call) {
+    GemmCall g = call;
+    if (g.m == 1) g.a.row = 1;  // the stride of a single row says nothing
     if (g.m <= 0 || g.batch <= 0 || (g.n <= 0 && g.row_sums == nullptr)) return;
     const GemmIsa& isa = gemm_isa();
     static thread_local Workspace shared_b, bias_memory;

@@ -94,6 +94,17 @@ TEST_CASE("linear computes only the gradients that are wanted") {
     }
 }
 
+TEST_CASE("linear to one output takes a gradient with any stride there") {
+    Generator rng{6};
+    const Tensor x = random_normal(rng, {6, 5}, DType::f32), w = random_normal(rng, {1, 5}, DType::f32),
+                 dy = random_normal(rng, {6}, DType::f32);
+    Variable wv(w, true), bv(Tensor::zeros({1}), true);
+    linear(x, wv, bv).backward(dy.as_strided({6, 1}, {1, 0}, 0));
+    double sum = 0;
+    for (double v : dy.to_vector<double>()) sum += v;
+    CHECK(bv.grad().item() == doctest::Approx(sum).epsilon(1e-6));
+}
+
 TEST_CASE("mlp") {
     OpCase c{
         .op = "mlp",
