@@ -157,7 +157,7 @@ class Parser {
         std::sort(keys.begin(), keys.end());
         const auto twice = std::adjacent_find(keys.begin(), keys.end());
         if (twice == keys.end()) return true;
-        error_ = "'" + std::string(*twice) + "' is named twice";
+        error_ = "names '" + std::string(*twice) + "' twice";
         return false;
     }
 
@@ -224,13 +224,23 @@ const Json* Json::find(std::string_view key) const {
 }
 
 std::string Json::shown() const {
-    switch (kind) {
-    case Kind::null: return "null";
-    case Kind::string: return "'" + text + "'";
-    case Kind::array: return "a list";
-    case Kind::object: return "an object";
-    default: return text;
+    std::string out;
+    if (is(Kind::string)) {
+        append_quoted(out, text);
+    } else if (is(Kind::array)) {
+        for (const Json& item : items) out += (out.empty() ? "[" : ",") + item.shown();
+        out += out.empty() ? "[]" : "]";
+    } else if (is(Kind::object)) {
+        for (const auto& [key, value] : members) {
+            out += out.empty() ? "{" : ",";
+            append_quoted(out, key);
+            out += ":" + value.shown();
+        }
+        out += out.empty() ? "{}" : "}";
+    } else {
+        out = text;
     }
+    return out;
 }
 
 bool to_size(const Json& value, int64_t& size) {

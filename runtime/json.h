@@ -19,7 +19,7 @@ struct Json {
 
     bool is(Kind wanted) const { return kind == wanted; }
     const Json* find(std::string_view key) const;  // a member, or null
-    std::string shown() const;                     // for messages: "'text'", "12", "a list"
+    std::string shown() const;                     // as JSON, for messages
 };
 
 // An unsigned number without fraction or exponent, at most 2^63 - 1.

@@ -129,7 +129,8 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path) {
 void SafetensorsFile::parse_header(const std::string& text, int64_t data_bytes) {
     Json header;
     const std::string error = parse_json(text, header);
-    if (!error.empty()) refuse(path_, "header is not valid JSON: ", error);
+    if (!error.empty())
+        refuse(path_, "header is not valid JSON: ", error);
     for (const auto& [name, entry] : header.members) {
         if (name == "__metadata__") {
             if (!entry.is(Json::Kind::object)) refuse(path_, "__metadata__ must map strings to strings");
@@ -163,7 +164,8 @@ void SafetensorsFile::parse_header(const std::string& text, int64_t data_bytes) 
                at > data_bytes ? " (cut short)" : " (trailing bytes)");
 }
 
-// The header's own checksum covers everything but its ten digits; without it those of the tensors are not trusted.
+// The header's own checksum covers everything but its ten digits; without it those of the tensors are not
+// trusted.
 void SafetensorsFile::check_checksums(std::string text) {
     if (checksums_.empty()) return;
     const auto own = checksums_.find(kHeaderChecksum);

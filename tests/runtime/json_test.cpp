@@ -69,13 +69,14 @@ TEST_CASE("json reads what the format allows") {
     CHECK(value.find("a")->items[1].text == "-2.5e+3");
     CHECK(value.find("b\n\xC3\xA9\xF0\x9F\x98\x80")->is(Json::Kind::object));
     CHECK(value.find("c") == nullptr);
+    CHECK(value.shown() == "{\"a\":[1,-2.5e+3,true,null],\"b\\n\xC3\xA9\xF0\x9F\x98\x80\":{}}");
 }
 
 TEST_CASE("json names what is wrong") {
     CHECK(parsed("") == "no value at byte 0");
     CHECK(parsed("{\"a\":1") == "an object has no end at byte 6");
     CHECK(parsed("[1,]") == "no value at byte 3");
-    CHECK(parsed("{\"a\":1,\"a\":2}") == "'a' is named twice");
+    CHECK(parsed("{\"a\":1,\"a\":2}") == "names 'a' twice");
     CHECK(parsed("{\"a\":1} x") == "something follows the value at byte 8");
     CHECK(parsed("\"a\nb\"") == "a control character in a string at byte 2");
     CHECK(parsed("\"\\ud800\"") == "half a surrogate pair at byte 7");
