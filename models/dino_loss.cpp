@@ -21,6 +21,9 @@
 
 namespace demi {
 
+// f64 stays, for gradient checks; everything else is computed in f32.
+static Variable widened(const Variable& x) { return x.dtype() == DType::f64 ? x : cast(x, DType::f32); }
+
 static void check_rows(const char* op, const char* what, const Tensor& t) {
     check(t.defined() && t.rank() == 2 && is_float(t.dtype()), op, what, " must be floats [rows, K]: got ", describe(t));
 }
@@ -86,7 +89,7 @@ Variable dino_loss(const std::vector<Variable>& students, const std::vector<Tens
     check(student_temp > 0, "dino_loss", "student_temp must be positive: got ", student_temp);
     Variable total;
     for (const Variable& student : students) {
-        const Variable logits = cast(student, DType::f32) * (1 / student_temp);
+        const Variable logits = widened(student) * (1 / student_temp);
         // The loss is linear in the target: one cross-entropy against the sum of all targets.
         Tensor all = targets[0];
         for (size_t t = 1; t < targets.size(); ++t) all = (Variable(all) + Variable(targets[t])).value();
@@ -114,11 +117,11 @@ Variable ibot_loss(const Variable& student, const Tensor& targets, const Tensor&
     const auto count = static_cast<int64_t>(weights.size());
     check(student.rank() == 2 && student.size(0) == count, "ibot_loss", "masks hold ", count,
           " masked patches, but student has shape ", student.shape());
-    if (count == 0) return sum(cast(student, DType::f32));  // an empty sum: 0, with a gradient of no rows
+    if (count == 0) return sum(widened(student));  // an empty sum: 0, with a gradient of no rows
     CrossEntropyOptions each;
     each.reduction = Reduction::none;
-    const Variable losses = cross_entropy(cast(student, DType::f32) * (1 / student_temp), targets, each);
-    const Variable weight(Tensor::from(weights, {count}, student.device()));
+    const Variable losses = cross_entropy(widened(student) * (1 / student_temp), targets, each);
+    const Variable weight(Tensor::from(weights, {count}, student.device()).to(losses.dtype()));
     return sum(losses * weight) * (1 / static_cast<double>(images));
 }
 
@@ -142,7 +145,7 @@ static Tensor nearest_rows(const Tensor& normed) {
 Variable koleo_loss(const Variable& x, double eps) {
     check(x.defined() && x.rank() == 2, "koleo_loss", "needs features [B, D]: got ", describe(x.value()));
     check(x.size(0) >= 2, "koleo_loss", "needs at least two rows, each has to have a nearest other one: got ", x.shape());
-    const Variable normed = l2_normalize(cast(x, DType::f32), eps);
+    const Variable normed = l2_normalize(widened(x), eps);
     const Variable other = index_select(normed, 0, nearest_rows(normed.value()));
     const Variable distance = sqrt(sum(square(normed - other + eps), {1}));
     return -mean(log(distance + eps));
