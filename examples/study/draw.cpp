@@ -9,7 +9,7 @@
 namespace demi::examples::study {
 namespace {
 
-constexpr double kWidth = 560, kHeight = 300, kLeft = 58, kRight = 12, kTop = 10, kBottom = 42;
+constexpr double kHeight = 300, kNarrow = 400, kLeft = 58, kRight = 12, kTop = 10, kBottom = 42;
 
 std::string text(const char* format, auto... values) {
     char buffer[256];
@@ -51,7 +51,7 @@ std::vector<Tick> ticks_of(const Axis& axis) {
     return ticks;
 }
 
-double px(const Axis& axis, double v) { return kLeft + position(axis, v) * (kWidth - kLeft - kRight); }
+double px(const Axis& axis, double v) { return kLeft + position(axis, v) * (axis.width - kLeft - kRight); }
 double py(const Axis& axis, double v) {
     return kHeight - kBottom - position(axis, v) * (kHeight - kTop - kBottom);
 }
@@ -59,7 +59,7 @@ double py(const Axis& axis, double v) {
 std::string frame(const Axis& x, const Axis& y) {
     std::string out = "<g class=grid>";
     for (const Tick& t : ticks_of(y))
-        out += text("<path d=\"M%.1f %.1fH%.1f\"/>", kLeft, py(y, t.at), kWidth - kRight);
+        out += text("<path d=\"M%.1f %.1fH%.1f\"/>", kLeft, py(y, t.at), x.width - kRight);
     out += "</g><g class=ticks>";
     for (const Tick& t : ticks_of(y))
         out += text("<text text-anchor=end x=\"%.1f\" y=\"%.1f\">", kLeft - 7, py(y, t.at) + 4) + t.label +
@@ -68,14 +68,15 @@ std::string frame(const Axis& x, const Axis& y) {
         out += text("<text text-anchor=middle x=\"%.1f\" y=\"%.1f\">", px(x, t.at), kHeight - kBottom + 17) +
                t.label + "</text>";
     out +=
-        text("<text text-anchor=middle x=\"%.1f\" y=\"%.1f\">", (kLeft + kWidth - kRight) / 2, kHeight - 7) +
+        text("<text text-anchor=middle x=\"%.1f\" y=\"%.1f\">", (kLeft + x.width - kRight) / 2, kHeight - 7) +
         html_escape(x.label) + "</text></g>";
     return out;
 }
 
-std::string figure(const std::string& title, const std::string& legend, const std::string& inside) {
+std::string figure(const std::string& title, double width, const std::string& legend,
+                   const std::string& inside) {
     return "<figure class=\"card chart\"><figcaption><h3>" + html_escape(title) + "</h3></figcaption>" +
-           legend + text("<svg viewBox=\"0 0 %g %g\" role=img aria-label=\"", kWidth, kHeight) +
+           legend + text("<svg viewBox=\"0 0 %g %g\" role=img aria-label=\"", width, kHeight) +
            html_escape(title) + "\">" + inside + "</svg></figure>";
 }
 
@@ -99,19 +100,19 @@ std::string line_chart(const std::string& title, const Axis& x, const Axis& y,
         inside += text("<path class=\"line s%d\" d=\"", line.color) + path + "\"/>";
         legend += text("<li class=s%d>", line.color) + html_escape(line.name) + "</li>";
     }
-    return figure(title, legend + "</ul>", inside);
+    return figure(title, x.width, legend + "</ul>", inside);
 }
 
 std::string scatter(const std::string& title, int color, double x_reach, double y_reach,
                     const std::vector<float>& sent, const std::vector<float>& came) {
-    const Axis x{"update that was sent", -x_reach, x_reach}, y{"", -y_reach, y_reach};
+    const Axis x{"update that was sent", -x_reach, x_reach, false, false, kNarrow}, y{"", -y_reach, y_reach};
     std::string inside = frame(x, y) + text("<path class=level d=\"M%.1f %.1fL%.1f %.1f\"/>", px(x, -x_reach),
                                             py(y, -x_reach), px(x, x_reach), py(y, x_reach));
     inside += text("<g class=\"dots s%d\">", color);
     for (size_t i = 0; i < sent.size(); ++i)
         inside +=
             text("<circle r=\"2\" cx=\"%.1f\" cy=\"%.1f\"/>", px(x, double(sent[i])), py(y, double(came[i])));
-    return figure(title, "", inside + "</g>");
+    return figure(title, x.width, "", inside + "</g>");
 }
 
 std::string histogram(const std::string& title, const std::string& note, int color, double reach,
@@ -128,15 +129,16 @@ std::string histogram(const std::string& title, const std::string& note, int col
     for (const double v : {-reach, -reach / 2, 0.0, reach / 2, reach})
         inside += text("<text text-anchor=middle x=\"%.1f\" y=\"%.1f\">%g</text>", px(x, v),
                        kHeight - kBottom + 17, v);
-    inside += text("<text text-anchor=middle x=\"%.1f\" y=\"%.1f\">", kWidth / 2 + 20, kHeight - 7) +
-              html_escape(note) + "</text></g><g class=\"bars s" + std::to_string(color) + "\">";
-    const double width = (kWidth - kLeft - kRight) / kBins;
+    inside +=
+        text("<text text-anchor=middle x=\"%.1f\" y=\"%.1f\">", (kLeft + x.width - kRight) / 2, kHeight - 7) +
+        html_escape(note) + "</text></g><g class=\"bars s" + std::to_string(color) + "\">";
+    const double width = (x.width - kLeft - kRight) / kBins;
     for (int i = 0; i < kBins; ++i)
         if (counts[size_t(i)] > 0)
             inside +=
                 text("<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", kLeft + i * width,
                      py(y, counts[size_t(i)]), width + 0.2, kHeight - kBottom - py(y, counts[size_t(i)]));
-    return figure(title, "", inside + "</g>");
+    return figure(title, x.width, "", inside + "</g>");
 }
 
 std::string cells(const std::string& title, int rows, int columns, const std::vector<int>& kinds) {

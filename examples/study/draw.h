@@ -16,6 +16,7 @@ struct Axis {
     double low = 0, high = 1;
     bool logarithmic = false;  // low and high are powers of ten
     bool percent = false;
+    double width = 560;  // of the whole chart, for an x axis
 };
 
 // Values outside an axis are cut at its end; what is not finite leaves a gap.

@@ -63,7 +63,7 @@ void add_forward(Page& page, std::string& tiles) {
         if (kModes[i] != BoundaryMode::off)
             tiles += tile(mode + ": updates swallowed", percent(a.swallowed), "gamma 10⁻⁵, x of unit size");
     }
-    page.html += "</div><p class=soft>Dashed: where a point belongs. All three have the same axes.</p><div "
+    page.html += "</div><p class=soft>Dashed: where a point belongs. All three have the same axes; points beyond lie on the edge.</p><div "
                  "class=charts>";
 
     std::vector<Line> swallowed, stream;
@@ -105,7 +105,7 @@ void add_backward(Page& page, std::string& tiles) {
                  "gradient's largest element.");
     const std::array<GradScale, 3> scales = {GradScale::none(), GradScale::fixed(16), GradScale::automatic()};
     const char* names[] = {"none", "fixed, 2¹⁶", "automatic"};
-    page.html += "<div class=charts>";
+    page.html += "<div class=\"charts pairs2\">";
     const Crossing comb = gradient(scales[0], 1e-7, page.seed), bell = gradient(scales[2], 1e-7, page.seed);
     page.html += histogram("No scale: what arrives of a bell curve of 10⁻⁷",
                            "gradient that arrives; multiples of 2⁻²⁴", 1, 4e-7, comb.came);
@@ -217,13 +217,15 @@ void add_ledger(Page& page) {
 }
 
 constexpr const char* kStyle = R"css(
+.pairs2{grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));margin-bottom:14px}
 .three{grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr))}
 .dots circle{stroke:none;opacity:.75}
 .bars rect{fill:var(--c)}
 .s0,.dots.s0,.bars.s0{--c:var(--s0)}.dots.s1,.bars.s1{--c:var(--s1)}.dots.s2{--c:var(--s2)}
-.outliers{display:grid;gap:14px}
+.outliers{display:grid;gap:14px;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr))}
+.outliers>:first-child{grid-column:1/-1}
 .outliers p{margin:.1em 0 .7em;color:var(--soft)}.outliers p b{color:var(--ink)}
-.steps{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,240px),1fr));gap:14px}
+.steps{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,160px),1fr));gap:14px}
 .steps figcaption{font-size:.85rem;color:var(--soft);padding-top:4px}.steps figcaption b{color:var(--ink)}
 .cells .bed{fill:var(--track)}.cells .k1{fill:var(--s4)}.cells .k2{fill:var(--s1)}
 code{font-size:.92em;overflow-wrap:anywhere}
