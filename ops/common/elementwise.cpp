@@ -11,8 +11,7 @@ Tensor elementwise(std::string_view op, ElementFn fn, std::initializer_list<Tens
     bool wide = dtype == DType::f64;
     for (const Tensor& t : operands) {
         check(t.defined(), op, "needs defined tensors: got an undefined one");
-        check(t.device() == first.device(), op, "operands must be on one device: got ", describe(first),
-              " and ", describe(t));
+        check(t.device() == first.device(), op, "operands must be on one device: got ", first, " and ", t);
         shape = broadcast(shape, t.shape(), op);
         wide = wide || t.dtype() == DType::f64;
     }
@@ -35,16 +34,14 @@ Variable unary(std::string_view op, ElementFn fn, ElementFn grad_fn, const Varia
 }
 
 const Tensor& float_value(std::string_view op, const Variable& x) {
-    check(x.defined() && is_float(x.dtype()), op, "needs a floating-point tensor: got ", describe(x.value()));
+    check(x.defined() && is_float(x.dtype()), op, "needs a floating-point tensor: got ", x.value());
     return x.value();
 }
 
 DType result_dtype(std::string_view op, const Variable& a, const Variable& b) {
-    check(a.defined() && b.defined(), op, "needs defined tensors: got ", describe(a.value()), " and ",
-          describe(b.value()));
+    check(a.defined() && b.defined(), op, "needs defined tensors: got ", a.value(), " and ", b.value());
     const DType dtype = promote(a.dtype(), b.dtype());
-    check(is_float(dtype), op, "needs a floating-point tensor: got ", describe(a.value()), " and ",
-          describe(b.value()));
+    check(is_float(dtype), op, "needs a floating-point tensor: got ", a.value(), " and ", b.value());
     return dtype;
 }
 

@@ -4,7 +4,7 @@ namespace demi {
 
 Tensor checked_index(std::string_view op, const Tensor& index, int64_t size, Device device) {
     check(index.defined() && (index.dtype() == DType::i64 || index.dtype() == DType::i32), op,
-          "index must be an i64 or i32 tensor: got ", describe(index));
+          "index must be an i64 or i32 tensor: got ", index);
     const Tensor host = index.to(Device::cpu()).to(DType::i64).contiguous();
     const int64_t* at = host.data<int64_t>();
     for (int64_t i = 0; i < host.numel(); ++i)

@@ -91,7 +91,12 @@ template <class C> struct Sum {
     static const C* operand(const void* base, LoadRow<C> load, bool in_place, int64_t at, int64_t step,
                             int64_t begin, int64_t count, C* buffer) {
         if (in_place) return static_cast<const C*>(base) + at + begin;
-        load(buffer, base, at + begin * step, step, count);
+        if (step == 0) {
+            load(buffer, base, at, 1, 1);
+            std::fill_n(buffer + 1, count - 1, buffer[0]);
+        } else {
+            load(buffer, base, at + begin * step, step, count);
+        }
         return buffer;
     }
 

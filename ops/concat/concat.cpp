@@ -22,7 +22,7 @@ Variable concat(const std::vector<Variable>& xs, int dim) {
         check(like == shape, "concat", "sizes must be equal but for dimension ", dim, ": got ", xs[0].shape(),
               " and, at ", i, ", ", xs[i].shape());
         check(xs[i].device() == xs[0].device(), "concat", "tensors must be on one device: got ",
-              describe(xs[0].value()), " and, at ", i, ", ", describe(xs[i].value()));
+              xs[0].value(), " and, at ", i, ", ", xs[i].value());
         begins.push_back(shape[dim]);
         dtypes.push_back(xs[i].dtype());
         shape[dim] = checked_add(shape[dim], xs[i].size(dim), "concat");
@@ -44,7 +44,7 @@ Variable stack(const std::vector<Variable>& xs, int dim) {
     std::vector<Variable> lifted;
     for (const Variable& x : xs) {
         check(x.defined() && x.shape() == xs[0].shape(), "stack", "shapes must be equal: got ", xs[0].shape(),
-              " and ", describe(x.value()));
+              " and ", x.value());
         lifted.push_back(unsqueeze(x, dim));
     }
     return concat(lifted, normalize_dim(dim, xs[0].rank() + 1, "stack"));

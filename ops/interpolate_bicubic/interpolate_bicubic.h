@@ -6,7 +6,9 @@
 // Output i looks at s (i + 1/2) - 1/2, where s is 1 / scale if a scale factor is given (above 0), else in /
 // out.
 //   plain        4 taps of the cubic with a = -0.75, taps beyond the border take the border's value
-//   antialias    cubic with a = -0.5, stretched by s where the image shrinks, normalised over the taps inside
+//   antialias    cubic with a = -0.5, stretched by s where the image shrinks, normalised over the taps
+//   inside;
+//                an axis that keeps its size is left alone, whatever its factor
 // f16, bf16 (f32 arithmetic, rounded once), f32, f64; any strides.
 #include "autograd/variable.h"
 

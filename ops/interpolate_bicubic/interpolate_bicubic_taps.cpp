@@ -42,6 +42,7 @@ void add_antialiased(Taps& taps, double step, int64_t i) {
 
 Taps bicubic_taps(int64_t in, int64_t out, double scale, bool antialias) {
     Taps taps{in, out, {0}, {}, {}};
+    if (antialias && in == out) scale = 0;  // PyTorch leaves such an axis alone, whatever the factor
     const double step = scale > 0 ? 1 / scale : static_cast<double>(in) / static_cast<double>(out);
     for (int64_t i = 0; i < out; ++i) {
         antialias ? add_antialiased(taps, step, i) : add_plain(taps, step, i);

@@ -116,16 +116,16 @@ void run_tile(const GemmTile& t) {
 
         const bool last = chunk + 1 == chunks;
         const bool add_c = in_c && (chunk > 0 || t.epilogue == kGemmAccumulate);
-        for (int64_t n = 0; n < t.cols; n += kNr) {
-            const int cols = static_cast<int>(t.cols - n < kNr ? t.cols - n : kNr);
-            const float* b = t.b_packed ? t.b_packed + n * t.depth + k0 * kNr
-                                        : b_block + n / kNr * panel_stride(depth, kNr);
-            for (int64_t m = 0; m < t.rows; m += kMr) {
-                const int rows = static_cast<int>(t.rows - m < kMr ? t.rows - m : kMr);
-                const float* a =
-                    a_panels ? a_block + m / kMr * panel_stride(depth, kLanes) : a_block + m * kARowStride;
-                const Micro multiply =
-                    a_panels ? micro_for<1, kLanes>(rows) : micro_for<kARowStride, 1>(rows);
+        // A few rows of A stay in the first-level cache while the panels of B stream by.
+        for (int64_t m = 0; m < t.rows; m += kMr) {
+            const int rows = static_cast<int>(t.rows - m < kMr ? t.rows - m : kMr);
+            const float* a =
+                a_panels ? a_block + m / kMr * panel_stride(depth, kLanes) : a_block + m * kARowStride;
+            const Micro multiply = a_panels ? micro_for<1, kLanes>(rows) : micro_for<kARowStride, 1>(rows);
+            for (int64_t n = 0; n < t.cols; n += kNr) {
+                const int cols = static_cast<int>(t.cols - n < kNr ? t.cols - n : kNr);
+                const float* b = t.b_packed ? t.b_packed + n * t.depth + k0 * kNr
+                                            : b_block + n / kNr * panel_stride(depth, kNr);
                 float* block = c_block + m * ld_block + n;
                 if (in_c && cols == kNr) {
                     float* c = static_cast<float*>(t.c) + m * t.ldc + n;

@@ -9,8 +9,7 @@ namespace demi::DEMI_ISA_NS {
 // beside the sums.
 constexpr int kMr = kLanes == 16 ? 14 : kLanes == 8 ? 6 : 4;
 constexpr int kNr = 2 * kLanes;
-// The depth is cut into chunks of at most this: a panel of B stays in the first-level cache together with a
-// few rows of A.
+// The depth is cut into chunks of at most this: kMr rows of A stay in the first-level cache.
 constexpr int kMaxChunk = 384;
 // Row stride of a block of A in scratch: whole cache lines, an odd number of them, so that rows do not
 // collide in the cache.

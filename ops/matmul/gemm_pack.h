@@ -153,9 +153,17 @@ static void pack_b_panels(const T* b, int64_t row, int64_t col, int64_t depth, i
 template <class T>
 static void copy_a_rows(const T* a, int64_t row, int64_t col, int64_t rows, int depth, float* out,
                         int64_t stride) {
+    constexpr int kRows = 4;  // rows that memory is asked for ahead
     for (int64_t m = 0; m < rows; ++m, a += row, out += stride) {
         int k = 0;
         if (col == 1) {
+            const T* ahead = m + kRows < rows ? a + kRows * row : a;
+            constexpr int kLine = static_cast<int>(64 / sizeof(T));
+            for (; k + kLine <= depth; k += kLine) {
+                __builtin_prefetch(ahead + k);
+#pragma GCC unroll 8
+                for (int i = 0; i < kLine; i += kLanes) storeu(out + k + i, loadu(a + k + i));
+            }
             for (; k + kLanes <= depth; k += kLanes) storeu(out + k, loadu(a + k));
             if (k < depth) storeu(out + k, load_n(a + k, depth - k));
         } else {

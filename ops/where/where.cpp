@@ -23,7 +23,7 @@ Variable where(const Tensor& condition, const Variable& a, const Variable& b) {
 Variable masked_fill(const Variable& x, const Tensor& mask, double value) {
     const Tensor& in = float_value("masked_fill", x);
     check(mask.defined() && broadcast(mask.shape(), x.shape(), "masked_fill") == x.shape(), "masked_fill",
-          "the mask must broadcast to ", x.shape(), ": got ", describe(mask));
+          "the mask must broadcast to ", x.shape(), ": got ", mask);
     Tensor y = elementwise("masked_fill", ElementFn::fill_where, {in, mask}, x.dtype(), value);
     return record("masked_fill", {x}, y, [m = Saved(mask)](const Tensor& dy, const Needs&) -> Tensors {
         return {elementwise("masked_fill", ElementFn::drop_where, {dy, m}, dy.dtype())};
