@@ -6,7 +6,10 @@
 
 #include "runtime/parallel.h"
 #include "runtime/random.h"
+#include "runtime/safetensors.h"
 #include "tests/support/compare.h"
+#include "tests/support/env.h"
+#include "tests/support/skip.h"
 
 namespace demi::test {
 namespace {
@@ -139,6 +142,26 @@ TEST_CASE("adamw leaves tensors without a gradient alone, takes strided gradient
     const uint64_t version = t.param.version();
     adamw({&t, 1});
     CHECK(t.param.version() > version);
+}
+
+TEST_CASE("adamw on the conformance case") {
+    const std::string path = shared_path("golden/adamw-0.safetensors");
+    if (path.empty()) DEMI_SKIP("DEMI_SHARED names no folder with golden/adamw-0.safetensors");
+    const SafetensorsFile file(path);
+    const std::string params = file.metadata().at("params");
+    const auto number = [&](const std::string& name) {
+        const size_t at = params.find('"' + name + "\":");
+        REQUIRE(at != std::string::npos);
+        return std::stod(params.substr(at + name.size() + 3));
+    };
+    const Tensor param = file.load("in.param"), m = Tensor::zeros(param.shape()), v = m.clone();
+    const AdamwOptions options{.beta1 = number("beta1"), .beta2 = number("beta2"), .eps = number("eps")};
+    for (int i = 0; i < static_cast<int>(number("steps")); ++i) {
+        const Tensor grad = file.load("in.grad." + std::to_string(i));
+        const AdamwTensor t{param, grad, m, v, number("lr"), number("weight_decay"), i + 1};
+        adamw({&t, 1}, options);
+    }
+    CHECK(compare(param, file.load("out.param"), {1e-6, 1e-5}) == "");
 }
 
 }  // namespace demi::test
