@@ -1,5 +1,5 @@
 #pragma once
-// simd.h for any processor: 4 lanes in the compilers' vector extension; 16-bit floats convert one by one.
+// simd.h for any processor: 4 lanes in the compilers' vector extension.
 
 namespace demi::DEMI_ISA_NS {
 
@@ -22,35 +22,81 @@ DEMI_INLINE vf loadu(const float* p) {
 DEMI_INLINE void store(float* p, vf x) { __builtin_memcpy(__builtin_assume_aligned(p, 16), &x, sizeof x); }
 DEMI_INLINE void storeu(float* p, vf x) { __builtin_memcpy(p, &x, sizeof x); }
 
-template <class T> DEMI_INLINE vf load_lanes(const T* p, int n) {
+DEMI_INLINE vf load_n(const float* p, int n) {
     vf x = zero();
-    for (int i = 0; i < n; ++i) x[i] = to_float(p[i]);
+    for (int i = 0; i < n; ++i) x[i] = p[i];
     return x;
 }
-template <class T> DEMI_INLINE void store_lanes(T* p, vf x, int n) {
-    for (int i = 0; i < n; ++i) from_float(x[i], p + i);
+DEMI_INLINE void store_n(float* p, vf x, int n) {
+    for (int i = 0; i < n; ++i) p[i] = x[i];
 }
-DEMI_INLINE vf load_n(const float* p, int n) { return load_lanes(p, n); }
-DEMI_INLINE vf load_n(const f16_t* p, int n) { return load_lanes(p, n); }
-DEMI_INLINE vf load_n(const bf16_t* p, int n) { return load_lanes(p, n); }
-DEMI_INLINE vf loadu(const f16_t* p) { return load_lanes(p, 4); }
-DEMI_INLINE vf loadu(const bf16_t* p) { return load_lanes(p, 4); }
-DEMI_INLINE void store_n(float* p, vf x, int n) { store_lanes(p, x, n); }
-DEMI_INLINE void store_n(f16_t* p, vf x, int n) { store_lanes(p, x, n); }
-DEMI_INLINE void store_n(bf16_t* p, vf x, int n) { store_lanes(p, x, n); }
-DEMI_INLINE void storeu(f16_t* p, vf x) { store_lanes(p, x, 4); }
-DEMI_INLINE void storeu(bf16_t* p, vf x) { store_lanes(p, x, 4); }
 
-DEMI_INLINE vf round_f16(vf x) {
-    f16_t h[4];
-    storeu(h, x);
-    return loadu(h);
+// 16-bit floats, one in each 32-bit lane; the same bits as simd_scalar.h gives.
+typedef uint32_t vu __attribute__((vector_size(16)));
+typedef uint16_t vh __attribute__((vector_size(8)));
+
+DEMI_INLINE vu choose(vi m, vu yes, vu no) {
+    const vu mask = reinterpret_cast<vu>(m);
+    return (yes & mask) | (no & ~mask);
 }
-DEMI_INLINE vf round_bf16(vf x) {
-    bf16_t h[4];
-    storeu(h, x);
-    return loadu(h);
+DEMI_INLINE vf from_f16(vu h) {
+    const vu rest = h & 0x7fffu;
+    const vi magnitude = reinterpret_cast<vi>(rest);
+    // Multiplying by 2^112 moves the exponent to its place and is exact for subnormals too.
+    const vf finite = reinterpret_cast<vf>(rest << 13) * 0x1p112f;
+    const vu quiet = reinterpret_cast<vu>(magnitude > 0x7c00) & 0x400000u;
+    const vu special = rest << 13 | 0x7f800000u | quiet;
+    const vu bits = choose(magnitude > 0x7bff, special, reinterpret_cast<vu>(finite));
+    return reinterpret_cast<vf>(bits | (h & 0x8000u) << 16);
 }
+DEMI_INLINE vu to_f16(vf x) {
+    const vu u = reinterpret_cast<vu>(x);
+    const vu rest = u & 0x7fffffffu;
+    const vi magnitude = reinterpret_cast<vi>(rest);
+    const vu normal = (rest - 0x38000000u + 0xfffu + (rest >> 13 & 1u)) >> 13;
+    // Below 2^-14: adding 0.5 leaves the subnormal, rounded, in the lowest bits.
+    const vu small = reinterpret_cast<vu>(reinterpret_cast<vf>(rest) + 0.5f) - 0x3f000000u;
+    const vu infinite = rest - rest + 0x7c00u;
+    const vu nan = (rest >> 13 & 0x3ffu) | 0x7e00u;
+    const vu half = choose(magnitude < 0x38800000, small, choose(magnitude > 0x477fefff, infinite, normal));
+    return choose(magnitude > 0x7f800000, nan, half) | (u >> 16 & 0x8000u);
+}
+DEMI_INLINE vf from_bf16(vu h) { return reinterpret_cast<vf>(h << 16); }
+DEMI_INLINE vu to_bf16(vf x) {
+    const vu u = reinterpret_cast<vu>(x);
+    const vi magnitude = reinterpret_cast<vi>(u & 0x7fffffffu);
+    const vu rounded = (u + 0x7fffu + (u >> 16 & 1u)) >> 16;
+    return choose(magnitude > 0x7f800000, u >> 16 | 0x40u, rounded);
+}
+
+DEMI_INLINE vu load_u16(const void* p) {
+    vh h;
+    __builtin_memcpy(&h, p, sizeof h);
+    return __builtin_convertvector(h, vu);
+}
+DEMI_INLINE void store_u16(void* p, vu x) {
+    const vh h = __builtin_convertvector(x, vh);
+    __builtin_memcpy(p, &h, sizeof h);
+}
+template <class T> DEMI_INLINE vu load_u16_n(const T* p, int n) {
+    vu h = {};
+    for (int i = 0; i < n; ++i) h[i] = p[i].bits;
+    return h;
+}
+template <class T> DEMI_INLINE void store_u16_n(T* p, vu h, int n) {
+    for (int i = 0; i < n; ++i) p[i].bits = static_cast<uint16_t>(h[i]);
+}
+DEMI_INLINE vf loadu(const f16_t* p) { return from_f16(load_u16(p)); }
+DEMI_INLINE vf loadu(const bf16_t* p) { return from_bf16(load_u16(p)); }
+DEMI_INLINE vf load_n(const f16_t* p, int n) { return from_f16(load_u16_n(p, n)); }
+DEMI_INLINE vf load_n(const bf16_t* p, int n) { return from_bf16(load_u16_n(p, n)); }
+DEMI_INLINE void storeu(f16_t* p, vf x) { store_u16(p, to_f16(x)); }
+DEMI_INLINE void storeu(bf16_t* p, vf x) { store_u16(p, to_bf16(x)); }
+DEMI_INLINE void store_n(f16_t* p, vf x, int n) { store_u16_n(p, to_f16(x), n); }
+DEMI_INLINE void store_n(bf16_t* p, vf x, int n) { store_u16_n(p, to_bf16(x), n); }
+
+DEMI_INLINE vf round_f16(vf x) { return from_f16(to_f16(x)); }
+DEMI_INLINE vf round_bf16(vf x) { return from_bf16(to_bf16(x)); }
 
 DEMI_INLINE vf fma(vf a, vf b, vf c) { return a * b + c; }
 DEMI_INLINE vf fnma(vf a, vf b, vf c) { return c - a * b; }

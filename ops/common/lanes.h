@@ -26,18 +26,10 @@ template <class F> DEMI_INLINE void for_lanes(int64_t count, F&& body) {
 
 // sum of body(i, n) over all lanes in use; `body` gives zeros in the others.
 template <class F> DEMI_INLINE float sum_lanes(int64_t count, F&& body) {
-    vf a = zero(), b = zero();
-    int64_t i = 0;
-    for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
-        a = a + body(i, kLanes);
-        b = b + body(i + kLanes, kLanes);
-    }
-    if (i + kLanes <= count) {
-        a = a + body(i, kLanes);
-        i += kLanes;
-    }
-    if (i < count) b = b + body(i, static_cast<int>(count - i));
-    return hsum(a + b);
+    vf sum = zero();
+    for_lanes(
+        count, DEMI_LANES { sum = sum + body(i, n); });
+    return hsum(sum);
 }
 
 template <class T> DEMI_INLINE float max_lanes(const T* x, int64_t count) {
