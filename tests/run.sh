@@ -15,5 +15,5 @@ prepare
 trap - EXIT
 status=0
 meson test -C "$build" --no-rebuild --print-errorlogs "$@" || status=$?
-python3 "$top/tests/support/summarize.py" "$build/meson-logs/testlog.json" || status=1
+python3 "$top/tests/support/summarize.py" "$build/meson-logs/testlog.json" "$status" || status=1
 exit "$status"

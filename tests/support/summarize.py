@@ -1,4 +1,7 @@
-"""Counts the test cases in Meson's testlog.json; the last line is 'N passed, N failed, N skipped'."""
+"""Counts the test cases in Meson's testlog.json; the last line is 'N passed, N failed, N skipped'.
+
+usage: summarize.py TESTLOG [EXIT_STATUS_OF_MESON]
+"""
 import json
 import re
 import sys
@@ -41,6 +44,9 @@ def main():
                 print(f"FAILED {test['name']}: {counted[1]} of {sum(counted)} ({test['result']})")
             elif counted[2]:
                 print(f"skipped in {test['name']}: {counted[2]} of {sum(counted)}")
+    if len(sys.argv) > 2 and sys.argv[2] != "0" and total[1] == 0:
+        print("FAILED: the test runner itself, see above")
+        total[1] = 1
     print("{} passed, {} failed, {} skipped".format(*total))
     return 1 if total[1] or not total[0] else 0
 
