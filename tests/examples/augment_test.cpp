@@ -6,8 +6,8 @@
 #include "examples/data/augment.h"
 #include "examples/data/multicrop.h"
 #include "examples/data/resample.h"
-#include "image_files.h"
-#include "temporary.h"
+#include "tests/examples/image_files.h"
+#include "tests/examples/temporary.h"
 
 using namespace demi::data;
 

@@ -4,8 +4,8 @@
 
 #include <cstdlib>
 
-#include "image_files.h"
-#include "temporary.h"
+#include "tests/examples/image_files.h"
+#include "tests/examples/temporary.h"
 #include "tests/support/env.h"
 
 using namespace demi::data;

@@ -5,8 +5,8 @@
 #include <filesystem>
 
 #include "examples/data/open.h"
-#include "image_files.h"
-#include "temporary.h"
+#include "tests/examples/image_files.h"
+#include "tests/examples/temporary.h"
 
 using namespace demi::data;
 namespace fs = std::filesystem;

@@ -2,8 +2,8 @@
 
 #include <doctest/doctest.h>
 
-#include "image_files.h"
-#include "temporary.h"
+#include "tests/examples/image_files.h"
+#include "tests/examples/temporary.h"
 
 using namespace demi::data;
 

@@ -1,4 +1,4 @@
-#include "image_files.h"
+#include "tests/examples/image_files.h"
 
 #include <cstdio>
 #include <cstdlib>

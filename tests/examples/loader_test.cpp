@@ -10,7 +10,7 @@
 #include "examples/data/drawn.h"
 #include "examples/data/mix.h"
 #include "examples/data/stored.h"
-#include "temporary.h"
+#include "tests/examples/temporary.h"
 
 using namespace demi;
 using namespace demi::data;

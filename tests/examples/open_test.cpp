@@ -7,8 +7,8 @@
 #include "examples/data/cifar.h"
 #include "examples/data/stats.h"
 #include "examples/data/stored.h"
-#include "image_files.h"
-#include "temporary.h"
+#include "tests/examples/image_files.h"
+#include "tests/examples/temporary.h"
 #include "tests/support/env.h"
 #include "tests/support/skip.h"
 

@@ -100,6 +100,8 @@ TEST_CASE("interpolate_bicubic by PyTorch's numbers") {
               interpolate_bicubic(x, 2, 2, {.scale_h = 2.1 / 3, .scale_w = 2.1 / 4, .antialias = true}),
               {-0.497317031, 2.69013422, 0.556414879, 0.418778023}) == "");
     CHECK(same_bits(interpolate_bicubic(x, 3, 4).value(), x) == "");
+    CHECK(same_bits(interpolate_bicubic(x, 3, 4, {.scale_h = 1.1, .scale_w = 1.1, .antialias = true}).value(),
+                    x) == "");
 }
 
 TEST_CASE("interpolate_bicubic_rows is the same map on a grid of rows") {

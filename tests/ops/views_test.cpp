@@ -242,6 +242,11 @@ TEST_CASE("join returns the buffer in which the pieces lie side by side") {
     // pieces in another order, overlapping, of a transposed whole
     const std::vector<Tensor> swapped{whole.select(1, 1).unsqueeze(1), whole.select(1, 0).unsqueeze(1)};
     CHECK(join(swapped, {1, 1}, 1, {2, 2, 4, 5}).buffer() != whole.buffer());
+    const std::vector<Tensor> off{whole.select(1, 0).unsqueeze(1), whole.select(1, 1).unsqueeze(1),
+                                  whole.select(1, 1).unsqueeze(1)};
+    const Tensor copied = join(off, {1, 1, 1}, 1, whole.shape());
+    CHECK(copied.buffer() != whole.buffer());
+    CHECK(same_bits(copied.select(1, 2), whole.select(1, 1)) == "");
     const std::vector<Tensor> same{whole.slice(1, 0, 1), whole.slice(1, 0, 1)};
     const Tensor twice = join(same, {1, 1}, 1, {2, 2, 4, 5});
     CHECK(same_bits(twice.select(1, 1), whole.select(1, 0)) == "");

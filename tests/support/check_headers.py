@@ -1,7 +1,8 @@
 """Compiles every public header alone, included twice, seeing public headers only (as an installed tree would).
 
 usage: check_headers.py ROOT WORK_FOLDER HEADERS... -- COMPILER...
-A header is compiled again only when it, or one that it includes, has changed.
+The build itself has compiled a header alone where a source includes it before anything else; those are only read. The
+others are compiled, and again only when something that they include has changed.
 """
 import concurrent.futures
 import hashlib
@@ -10,6 +11,7 @@ import re
 import subprocess
 import sys
 
+ANY_INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)', re.M)
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.M)
 FLAGS = "-std=c++20 -fsyntax-only -Wall -Wextra -Wpedantic -Wshadow -Werror -x c++ -".split()
 
@@ -27,6 +29,31 @@ def fingerprint(root, header, compiler):
         digest.update(text.encode())
         todo += sorted(INCLUDE.findall(text))
     return digest.hexdigest()
+
+
+def first_includes(root):
+    """Headers that some source of the layers includes first."""
+    found = set()
+    for layer in ("runtime", "autograd", "ops", "models"):
+        for at, _, files in os.walk(os.path.join(root, layer)):
+            for name in files:
+                if not name.endswith(".cpp"):
+                    continue
+                with open(os.path.join(at, name), encoding="utf-8") as f:
+                    first = ANY_INCLUDE.search(f.read())
+                if first and first.group(1) == '"':
+                    found.add(first.group(2))
+    return found
+
+
+def problem(root, header, public):
+    """What reading alone tells: an include that is not installed, or no guard against the second inclusion."""
+    with open(os.path.join(root, header), encoding="utf-8") as f:
+        text = f.read()
+    private = [name for name in INCLUDE.findall(text) if name not in public]
+    if private:
+        return "includes what is not public: " + ", ".join(private)
+    return "" if re.search(r"^#pragma once$", text, re.M) else "has no #pragma once"
 
 
 def stage(root, work, headers):
@@ -49,7 +76,12 @@ def main():
     root, work, headers, compiler = sys.argv[1], sys.argv[2], sys.argv[3:split], sys.argv[split + 1:]
     folder = stage(root, work, headers)
 
+    built = first_includes(root)
+
     def check(header):
+        text = problem(root, header, headers)
+        if text or header in built:
+            return header, not text, f"{header} {text}" if text else ""
         mark = os.path.join(work, "ok", header.replace("/", "_"))
         wanted = fingerprint(root, header, compiler)
         if os.path.isfile(mark) and open(mark, encoding="utf-8").read() == wanted:
