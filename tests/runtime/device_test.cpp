@@ -1,0 +1,28 @@
+// Devices by name, and what a build without CUDA says of them.
+#include "runtime/device.h"
+
+#include <doctest/doctest.h>
+
+#include "runtime/tensor.h"
+#include "tests/runtime/check_error.h"
+
+using namespace demi;
+using namespace demi::test;
+
+TEST_CASE("devices: names and parse errors; no CUDA here is said so") {
+    CHECK(Device::parse("cpu") == Device::cpu());
+    CHECK(Device::parse("cuda:3") == Device::cuda(3));
+    CHECK(Device::parse("cuda") == Device::cuda(0));
+    CHECK(name(Device::cuda(2)) == "cuda:2");
+    for (const char* bad :
+         {"", "gpu", "CPU", "cuda:", "cuda:-1", "cuda:1x", "cuda: 1", "cuda:128", "cuda:99999999999"})
+        CHECK(error_of([&] { Device::parse(bad); }) ==
+              "[device] needs auto, cpu, cuda or cuda:N: got '" + std::string(bad) + "'");
+    CHECK(device_count(DeviceType::cpu) == 1);
+    synchronize(Device::cpu());
+    if (!built_with_cuda()) {
+        CHECK(Device::parse("auto") == Device::cpu());
+        CHECK(has(error_of([] { Tensor::empty({1}, DType::f32, Device::cuda()); }),
+                  "this build has no CUDA (configure with -Dcuda=enabled): got cuda:0"));
+    }
+}
