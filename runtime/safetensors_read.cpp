@@ -5,14 +5,16 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <nlohmann/json.hpp>
+#include <set>
 
-#include "runtime/json.h"
 #include "runtime/safetensors.h"
 #include "runtime/safetensors_checksum.h"
 
 namespace demi {
 namespace {
 
+using Json = nlohmann::json;
 constexpr int64_t kMaxHeader = 100'000'000;
 
 struct FileDType {
@@ -22,17 +24,14 @@ struct FileDType {
     DType dtype;
 };
 constexpr FileDType kDTypes[] = {
-    {"BOOL", 8, true, DType::boolean},    {"U8", 8, true, DType::u8},
-    {"F16", 16, true, DType::f16},        {"BF16", 16, true, DType::bf16},
-    {"I32", 32, true, DType::i32},        {"F32", 32, true, DType::f32},
-    {"I64", 64, true, DType::i64},        {"F64", 64, true, DType::f64},
-    {"F4", 4, false, DType::u8},          {"F6_E2M3", 6, false, DType::u8},
-    {"F6_E3M2", 6, false, DType::u8},     {"I8", 8, false, DType::u8},
-    {"F8_E5M2", 8, false, DType::u8},     {"F8_E4M3", 8, false, DType::u8},
-    {"F8_E8M0", 8, false, DType::u8},     {"F8_E4M3FNUZ", 8, false, DType::u8},
-    {"F8_E5M2FNUZ", 8, false, DType::u8}, {"I16", 16, false, DType::u8},
-    {"U16", 16, false, DType::u8},        {"U32", 32, false, DType::u8},
-    {"C64", 64, false, DType::u8},        {"U64", 64, false, DType::u8},
+    {"BOOL", 8, true, DType::boolean}, {"U8", 8, true, DType::u8},        {"F16", 16, true, DType::f16},
+    {"BF16", 16, true, DType::bf16},   {"I32", 32, true, DType::i32},     {"F32", 32, true, DType::f32},
+    {"I64", 64, true, DType::i64},     {"F64", 64, true, DType::f64},     {"F4", 4, false, DType::u8},
+    {"F6_E2M3", 6, false, DType::u8},  {"F6_E3M2", 6, false, DType::u8},  {"I8", 8, false, DType::u8},
+    {"F8_E5M2", 8, false, DType::u8},  {"F8_E4M3", 8, false, DType::u8},  {"F8_E8M0", 8, false, DType::u8},
+    {"F8_E4M3FNUZ", 8, false, DType::u8}, {"F8_E5M2FNUZ", 8, false, DType::u8}, {"I16", 16, false, DType::u8},
+    {"U16", 16, false, DType::u8},     {"U32", 32, false, DType::u8},     {"C64", 64, false, DType::u8},
+    {"U64", 64, false, DType::u8},
 };
 
 const FileDType* find_dtype(const std::string& name) {
@@ -41,7 +40,8 @@ const FileDType* find_dtype(const std::string& name) {
     return nullptr;
 }
 
-template <class... Parts> [[noreturn]] void refuse(const std::string& path, const Parts&... parts) {
+template <class... Parts>
+[[noreturn]] void refuse(const std::string& path, const Parts&... parts) {
     fail("safetensors", "'", path, "': ", parts...);
 }
 
@@ -58,38 +58,63 @@ void read_at(int fd, const std::string& path, int64_t offset, void* data, int64_
     }
 }
 
+// nlohmann keeps the last of two equal keys and recurses without a limit; the callback refuses both.
+Json parse_strict(const std::string& text, const std::string& path) {
+    std::vector<std::set<std::string>> keys;
+    std::string duplicate;
+    bool deep = false;
+    const Json::parser_callback_t watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
+        if (depth > 4) deep = true;
+        if (event == Json::parse_event_t::object_start) keys.emplace_back();
+        if (event == Json::parse_event_t::object_end && !keys.empty()) keys.pop_back();
+        if (event == Json::parse_event_t::key && !keys.empty() &&
+            !keys.back().insert(parsed.get<std::string>()).second && duplicate.empty())
+            duplicate = parsed.get<std::string>();
+        return !deep;
+    };
+    if (text.find('\0') != std::string::npos)  // nlohmann takes it for the end of the text
+        refuse(path, "header is not valid JSON: it holds a NUL byte");
+    Json header;
+    try {
+        header = Json::parse(text, watch);
+    } catch (const Json::exception& error) {
+        refuse(path, "header is not valid JSON: ", error.what());
+    }
+    if (deep) refuse(path, "header is nested too deeply");
+    if (!duplicate.empty()) refuse(path, "header names '", duplicate, "' twice");
+    if (!header.is_object()) refuse(path, "header is not a JSON object");
+    return header;
+}
+
 int64_t read_size(const Json& value, const std::string& path, const std::string& name, const char* what) {
-    int64_t size = 0;
-    if (!to_size(value, size))
-        refuse(path, "tensor '", name, "': ", what, " must be an unsigned integer: got ", value.shown());
-    return size;
+    if (!value.is_number_unsigned() || value.get<uint64_t>() > uint64_t{INT64_MAX})
+        refuse(path, "tensor '", name, "': ", what, " must be an unsigned integer: got ", value.dump());
+    return static_cast<int64_t>(value.get<uint64_t>());
 }
 
 SafetensorsFile::Info read_info(const Json& entry, const std::string& path, const std::string& name) {
-    const Json *dtype = entry.find("dtype"), *shape = entry.find("shape"),
-               *offsets = entry.find("data_offsets");
-    if (entry.members.size() != 3 || !dtype || !shape || !offsets)
+    if (!entry.is_object() || entry.size() != 3 || !entry.contains("dtype") || !entry.contains("shape") ||
+        !entry.contains("data_offsets"))
         refuse(path, "tensor '", name, "' must have exactly dtype, shape and data_offsets");
-    if (!dtype->is(Json::Kind::string) || find_dtype(dtype->text) == nullptr)
-        refuse(path, "tensor '", name, "' has an unknown dtype: ", dtype->shown());
-    if (!shape->is(Json::Kind::array))
-        refuse(path, "tensor '", name, "': shape must be a list: got ", shape->shown());
-    if (shape->items.size() > Shape::kMaxRank)
-        refuse(path, "tensor '", name, "' has rank ", shape->items.size(), ", at most ", Shape::kMaxRank,
-               " is supported");
-    if (!offsets->is(Json::Kind::array) || offsets->items.size() != 2)
-        refuse(path, "tensor '", name, "': data_offsets must be two numbers: got ", offsets->shown());
+    const Json &dtype = entry["dtype"], &shape = entry["shape"], &offsets = entry["data_offsets"];
+    if (!dtype.is_string() || find_dtype(dtype.get<std::string>()) == nullptr)
+        refuse(path, "tensor '", name, "' has an unknown dtype: ", dtype.dump());
+    if (!shape.is_array()) refuse(path, "tensor '", name, "': shape must be a list: got ", shape.dump());
+    if (shape.size() > Shape::kMaxRank)
+        refuse(path, "tensor '", name, "' has rank ", shape.size(), ", at most ", Shape::kMaxRank, " is supported");
+    if (!offsets.is_array() || offsets.size() != 2)
+        refuse(path, "tensor '", name, "': data_offsets must be two numbers: got ", offsets.dump());
 
     SafetensorsFile::Info info;
-    info.dtype = dtype->text;
+    info.dtype = dtype.get<std::string>();
     int64_t bits = find_dtype(info.dtype)->bits;
-    for (const Json& size : shape->items) {
+    for (const Json& size : shape) {
         info.shape.push_back(read_size(size, path, name, "a size"));
         if (__builtin_mul_overflow(bits, info.shape.back(), &bits))
             refuse(path, "tensor '", name, "': shape ", info.shape, " overflows");
     }
-    info.begin = read_size(offsets->items[0], path, name, "an offset");
-    info.end = read_size(offsets->items[1], path, name, "an offset");
+    info.begin = read_size(offsets[0], path, name, "an offset");
+    info.end = read_size(offsets[1], path, name, "an offset");
     if (bits % 8 != 0) refuse(path, "tensor '", name, "' does not fill whole bytes");
     if (info.end < info.begin || info.end - info.begin != bits / 8)
         refuse(path, "tensor '", name, "' (", info.dtype, " ", info.shape, ") needs ", bits / 8,
@@ -115,8 +140,7 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path) {
     read_at(fd, path, 0, length_bytes, 8);
     uint64_t length = 0;
     for (int i = 7; i >= 0; --i) length = length << 8 | length_bytes[i];
-    if (length > kMaxHeader)
-        refuse(path, "header length ", length, " is over the limit of ", kMaxHeader, " bytes");
+    if (length > kMaxHeader) refuse(path, "header length ", length, " is over the limit of ", kMaxHeader, " bytes");
     if (8 + static_cast<int64_t>(length) > size)
         refuse(path, "header of ", length, " bytes does not fit a file of ", size, " bytes");
     std::string text(length, '\0');
@@ -127,17 +151,13 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path) {
 }
 
 void SafetensorsFile::parse_header(const std::string& text, int64_t data_bytes) {
-    Json header;
-    const std::string error = parse_json(text, header);
-    if (!error.empty())
-        refuse(path_, "header is not valid JSON: ", error);
-    for (const auto& [name, entry] : header.members) {
+    const Json header = parse_strict(text, path_);
+    for (const auto& [name, entry] : header.items()) {
         if (name == "__metadata__") {
-            if (!entry.is(Json::Kind::object)) refuse(path_, "__metadata__ must map strings to strings");
-            for (const auto& [key, value] : entry.members) {
-                if (!value.is(Json::Kind::string))
-                    refuse(path_, "__metadata__ value of '", key, "' must be a string");
-                (is_checksum_key(key) ? checksums_ : metadata_)[key] = value.text;
+            if (!entry.is_object()) refuse(path_, "__metadata__ must map strings to strings");
+            for (const auto& [key, value] : entry.items()) {
+                if (!value.is_string()) refuse(path_, "__metadata__ value of '", key, "' must be a string");
+                (is_checksum_key(key) ? checksums_ : metadata_)[key] = value.get<std::string>();
             }
             continue;
         }
@@ -164,8 +184,7 @@ void SafetensorsFile::parse_header(const std::string& text, int64_t data_bytes) 
                at > data_bytes ? " (cut short)" : " (trailing bytes)");
 }
 
-// The header's own checksum covers everything but its ten digits; without it those of the tensors are not
-// trusted.
+// The header's own checksum covers everything but its ten digits; without it those of the tensors are not trusted.
 void SafetensorsFile::check_checksums(std::string text) {
     if (checksums_.empty()) return;
     const auto own = checksums_.find(kHeaderChecksum);
@@ -188,8 +207,7 @@ const SafetensorsFile::Info& SafetensorsFile::info(const std::string& name) cons
 Tensor SafetensorsFile::load(const std::string& name) const {
     const Info& entry = info(name);
     const FileDType& dtype = *find_dtype(entry.dtype);
-    if (!dtype.known)
-        refuse(path_, "tensor '", name, "' has dtype ", entry.dtype, ", which demi does not have");
+    if (!dtype.known) refuse(path_, "tensor '", name, "' has dtype ", entry.dtype, ", which demi does not have");
     Tensor tensor = Tensor::empty(entry.shape, dtype.dtype);
     if (tensor.numel() == 0) return tensor;
     char* data = static_cast<char*>(tensor.mutable_raw());
@@ -197,8 +215,7 @@ Tensor SafetensorsFile::load(const std::string& name) const {
     if (const auto sum = checksums_.find(tensor_checksum(name)); sum != checksums_.end()) {
         const std::string found = checksum_text(crc32c(data, static_cast<size_t>(entry.end - entry.begin)));
         if (found != sum->second)
-            refuse(path_, "tensor '", name, "' is damaged: its checksum is ", found, ", expected ",
-                   sum->second);
+            refuse(path_, "tensor '", name, "' is damaged: its checksum is ", found, ", expected ", sum->second);
     }
     if (dtype.dtype == DType::boolean)
         for (int64_t i = 0; i < tensor.numel(); ++i)

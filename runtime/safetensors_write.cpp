@@ -1,8 +1,8 @@
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "runtime/atomic_file.h"
-#include "runtime/json.h"
 #include "runtime/safetensors.h"
 #include "runtime/safetensors_checksum.h"
 
@@ -11,27 +11,23 @@ namespace {
 
 const char* file_name(DType dtype) {
     switch (dtype) {
-    case DType::f16: return "F16";
-    case DType::bf16: return "BF16";
-    case DType::f32: return "F32";
-    case DType::f64: return "F64";
-    case DType::i32: return "I32";
-    case DType::i64: return "I64";
-    case DType::u8: return "U8";
-    case DType::boolean: return "BOOL";
+        case DType::f16: return "F16";
+        case DType::bf16: return "BF16";
+        case DType::f32: return "F32";
+        case DType::f64: return "F64";
+        case DType::i32: return "I32";
+        case DType::i64: return "I64";
+        case DType::u8: return "U8";
+        case DType::boolean: return "BOOL";
     }
     return "?";
 }
 
 // Order of the reference writer: widest alignment first, so that every tensor lies aligned in the file.
 int rank_of(DType dtype) {
-    constexpr DType order[] = {DType::i64,  DType::f64, DType::f32, DType::i32,
-                               DType::bf16, DType::f16, DType::u8,  DType::boolean};
+    constexpr DType order[] = {DType::i64, DType::f64, DType::f32, DType::i32,
+                               DType::bf16, DType::f16, DType::u8, DType::boolean};
     return static_cast<int>(std::find(std::begin(order), std::end(order), dtype) - std::begin(order));
-}
-
-void quote(std::string& out, const std::string& text, const std::string& path) {
-    check(append_quoted(out, text), "safetensors", "'", path, "': names and metadata must be valid UTF-8");
 }
 
 }  // namespace
@@ -54,40 +50,40 @@ void write_safetensors(const std::string& path, const NamedTensors& tensors, con
 
     Metadata all = metadata;
     for (const auto& [key, value] : metadata)
-        check(!is_checksum_key(key), "safetensors", "'", path, "': metadata key '", key,
-              "' is reserved for checksums");
+        check(!is_checksum_key(key), "safetensors", "'", path, "': metadata key '", key, "' is reserved for checksums");
     if (checksums) all[kHeaderChecksum] = checksum_text(0);
-    std::string entries;
+    nlohmann::ordered_json header;
+    header["__metadata__"] = nlohmann::ordered_json::object();
     int64_t at = 0;
     for (const auto& [name, tensor] : sorted) {
         const int64_t bytes = tensor.numel() * static_cast<int64_t>(size_of(tensor.dtype()));
-        entries += entries.empty() ? "" : ",";
-        quote(entries, name, path);
-        entries += std::string(":{\"dtype\":\"") + file_name(tensor.dtype()) + "\",\"shape\":[";
-        for (int i = 0; i < tensor.rank(); ++i)
-            entries += (i > 0 ? "," : "") + std::to_string(tensor.shape()[i]);
-        entries += "],\"data_offsets\":[" + std::to_string(at) + "," + std::to_string(at + bytes) + "]}";
+        nlohmann::ordered_json entry;
+        entry["dtype"] = file_name(tensor.dtype());
+        entry["shape"] = std::vector<int64_t>(tensor.shape().begin(), tensor.shape().end());
+        entry["data_offsets"] = {at, at + bytes};
+        header[name] = std::move(entry);
         at += bytes;
         if (checksums && bytes > 0)
             all[tensor_checksum(name)] = checksum_text(crc32c(tensor.raw(), static_cast<size_t>(bytes)));
     }
-    std::string text = "{";
-    for (const auto& [key, value] : all) {
-        text += text.size() == 1 ? "\"__metadata__\":{" : ",";
-        quote(text, key, path);
-        text += ":";
-        quote(text, value, path);
+    if (all.empty())
+        header.erase("__metadata__");
+    else
+        header["__metadata__"] = all;
+
+    std::string text = "{}";
+    try {
+        if (!header.empty()) text = header.dump();
+    } catch (const nlohmann::json::exception&) {
+        fail("safetensors", "'", path, "': names and metadata must be valid UTF-8");
     }
-    if (!all.empty()) text += entries.empty() ? "}" : "},";
-    text += entries + "}";
     text.resize((text.size() + 7) / 8 * 8, ' ');
     if (checksums) {
         const std::string digits = checksum_text(crc32c(text.data(), text.size()));
         text.replace(header_checksum_at(text), kChecksumDigits, digits);
     }
     char length[8];
-    for (size_t i = 0; i < 8; ++i)
-        length[i] = static_cast<char>(static_cast<uint64_t>(text.size()) >> (8 * i));
+    for (size_t i = 0; i < 8; ++i) length[i] = static_cast<char>(static_cast<uint64_t>(text.size()) >> (8 * i));
 
     AtomicFile file(path);
     file.write(length, 8);
