@@ -1,3 +1,5 @@
+#include <sstream>
+
 #include "runtime/tensor.h"
 
 #include "runtime/copy.h"

@@ -1,5 +1,6 @@
 #include "ops/common/boundary_call.h"
 
+#include <sstream>
 #include <cmath>
 
 #include "ops/common/boundary_kernels.h"

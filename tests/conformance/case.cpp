@@ -1,5 +1,6 @@
 #include "tests/conformance/case.h"
 
+#include <sstream>
 #include <cmath>
 
 namespace demi::conformance {

@@ -1,5 +1,6 @@
 #include "tests/support/compare.h"
 
+#include <sstream>
 #include <cmath>
 #include <cstring>
 

@@ -1,5 +1,6 @@
 #include "tests/support/gradcheck.h"
 
+#include <sstream>
 #include <cmath>
 
 #include "autograd/grad_mode.h"

@@ -1,5 +1,6 @@
 #include "tests/support/op_case.h"
 
+#include <sstream>
 #include <doctest/doctest.h>
 
 #include "autograd/grad_mode.h"
