@@ -186,7 +186,8 @@ TEST_CASE("atomic file: an error of any system call is reported; EINTR and short
             CHECK((n == 10 || n == 3000));
             CHECK(folder.files() == files);  // no temporary file is left
         }
-        CHECK(reported >= (error == EINTR ? 0 : 6));
+        // interrupted writes and syncs are tried again; open and rename are never interrupted in earnest
+        CHECK((error == EINTR ? reported <= 3 : reported >= 6));
     }
     demi_test_short_writes = true;
     write_safetensors(path, after, {}, true);
