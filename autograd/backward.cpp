@@ -1,5 +1,5 @@
-// The sweep. Of all nodes that wait with a gradient, take the newest: whatever uses its outputs is newer still
-// and has been handled. No sorting, no recursion, and the same order of additions in every run.
+// The sweep. Of all nodes that wait with a gradient, take the newest: whatever uses its outputs is newer
+// still and has been handled. No sorting, no recursion, and the same order of additions in every run.
 #include <functional>
 #include <map>
 
@@ -58,8 +58,8 @@ void run_hooks(const Node& node, std::vector<Pending>& grads) {
             Tensor replaced = hook(grads[i].grad);
             if (!replaced.defined()) continue;
             if (!matches(replaced, output)) [[unlikely]]
-                fail(node.op, "a gradient hook must return ", output.dtype, ' ', output.shape, " on ", output.device,
-                     ": got ", describe(replaced));
+                fail(node.op, "a gradient hook must return ", output.dtype, ' ', output.shape, " on ",
+                     output.device, ": got ", describe(replaced));
             grads[i] = {std::move(replaced), false};
         }
     }
@@ -88,8 +88,8 @@ void check_gradient(const Node& node, size_t input, const Tensor& grad) {
     const Edge& edge = node.inputs[input];
     const Node::Output& expected = edge.node->outputs[static_cast<size_t>(edge.output)];
     if (!matches(grad, expected)) [[unlikely]]
-        fail(node.op, "backward: gradient of input ", input, " must be ", expected.dtype, ' ', expected.shape, " on ",
-             expected.device, ": got ", describe(grad));
+        fail(node.op, "backward: gradient of input ", input, " must be ", expected.dtype, ' ', expected.shape,
+             " on ", expected.device, ": got ", describe(grad));
     if (anomaly_detection() && !all_finite(grad))
         fail(node.op, "backward made a NaN or infinity: gradient of input ", input, ", ", describe(grad));
 }
@@ -132,7 +132,8 @@ void Variable::backward(const Tensor& grad, BackwardOptions options) const {
     check(node_ != nullptr, "backward", "needs a variable that requires a gradient: got ", describe(value_));
     Tensor seed = grad;
     if (!seed.defined()) {
-        check(numel() == 1, "backward", "without a gradient the value must hold one element: got ", describe(value_));
+        check(numel() == 1, "backward", "without a gradient the value must hold one element: got ",
+              describe(value_));
         seed = Tensor::full(shape(), 1, dtype(), device());
     }
     check(seed.shape() == shape() && seed.dtype() == dtype() && seed.device() == device(), "backward",

@@ -28,7 +28,8 @@ std::string graph_text(const Variable& variable) {
     const Nodes nodes = reachable(variable);
     if (nodes.empty()) return "no graph\n";
     std::map<uint64_t, size_t> shown;  // counted from 1, so that texts of equal graphs are equal
-    for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) shown.emplace(node->first, shown.size() + 1);
+    for (auto node = nodes.rbegin(); node != nodes.rend(); ++node)
+        shown.emplace(node->first, shown.size() + 1);
     std::ostringstream out;
     for (const auto& [number, node] : nodes) {
         out << shown[number] << ' ' << node->op;

@@ -22,8 +22,8 @@ bool needs_grad(std::initializer_list<const Variable*> inputs) {
 
 const Tensor& Saved::get() const {
     if (tensor_.version() != version_) [[unlikely]]
-        fail("saved", "a tensor saved for backward was modified in place: ", describe(tensor_), " is at version ",
-             tensor_.version(), ", saved at version ", version_);
+        fail("saved", "a tensor saved for backward was modified in place: ", describe(tensor_),
+             " is at version ", tensor_.version(), ", saved at version ", version_);
     return tensor_;
 }
 
@@ -55,7 +55,8 @@ std::vector<Variable> record(std::string_view op, const std::vector<Variable>& i
     node->backward = std::move(backward);
     node->inputs.reserve(inputs.size());
     for (const Variable& input : inputs) node->inputs.push_back({input.node(), input.output()});
-    for (const Tensor& value : values) node->outputs.push_back({value.shape(), value.dtype(), value.device(), {}});
+    for (const Tensor& value : values)
+        node->outputs.push_back({value.shape(), value.dtype(), value.device(), {}});
     return make_outputs(std::move(node), std::move(values));
 }
 

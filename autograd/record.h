@@ -2,12 +2,13 @@
 // record(): the only door into the graph. An op computes its value, then records how to go back:
 //
 //   Tensor y = ...;
-//   return record("scale", {x}, y, [factor](const Tensor& dy, const Needs&) -> Tensors { return {mul(dy, factor)}; });
+//   return record("scale", {x}, y, [factor](const Tensor& dy, const Needs&) -> Tensors { return {mul(dy,
+//   factor)}; });
 //
 // The lambda captures Tensors (as Saved) and plain values, never Variables: the capture list is the list of
-// saved tensors, and cycles cannot form. It returns one gradient per input, in the input's shape and dtype, or
-// an undefined Tensor for inputs that need none (needs[i] is false). Where gradients are off or no input needs
-// one, the value is returned without history and the lambda is dropped.
+// saved tensors, and cycles cannot form. It returns one gradient per input, in the input's shape and dtype,
+// or an undefined Tensor for inputs that need none (needs[i] is false). Where gradients are off or no input
+// needs one, the value is returned without history and the lambda is dropped.
 #include <span>
 #include <string_view>
 #include <vector>

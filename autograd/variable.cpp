@@ -48,7 +48,8 @@ Tensor Variable::grad() const { return node_ && node_->leaf ? node_->grad : Tens
 
 void Variable::set_grad(Tensor grad) {
     check(node_ && node_->leaf, "set_grad", "needs a leaf that requires a gradient");
-    check(!grad.defined() || (grad.shape() == shape() && grad.dtype() == dtype() && grad.device() == device()),
+    check(!grad.defined() ||
+              (grad.shape() == shape() && grad.dtype() == dtype() && grad.device() == device()),
           "set_grad", "gradient must match the value ", describe(value_), ": got ", describe(grad));
     node_->grad = grad.defined() ? grad.contiguous() : Tensor();  // later gradients are added in place
 }

@@ -39,7 +39,8 @@ class Variable {
     // The graph is freed while the sweep runs; a second call throws unless retain_graph was asked for.
     void backward(const Tensor& grad = {}, BackwardOptions options = {}) const;
 
-    // Called with the complete gradient of this value during backward(); what it returns (if defined) replaces it.
+    // Called with the complete gradient of this value during backward(); what it returns (if defined)
+    // replaces it.
     void register_hook(Hook hook);
 
     const Shape& shape() const { return value_.shape(); }

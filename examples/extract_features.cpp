@@ -8,20 +8,29 @@
 int main(int argc, char** argv) {
     using namespace demi;
     examples::ExtractOptions options;
-    CLI::App app("Writes one feature vector per picture of a folder, from a checkpoint of a vision transformer.");
-    app.add_option("--checkpoint", options.checkpoint, "safetensors file with DINOv2's parameter names")->required();
+    CLI::App app(
+        "Writes one feature vector per picture of a folder, from a checkpoint of a vision transformer.");
+    app.add_option("--checkpoint", options.checkpoint, "safetensors file with DINOv2's parameter names")
+        ->required();
     app.add_option("--data", options.data, "Folder of pictures, CIFAR-10 binary or IDX files")->required();
-    app.add_option("--out", options.out, "Result: .safetensors (features, labels) or .npy (features)")->required();
-    app.add_option("--heads", options.heads, "Attention heads (default: width / 64, or what the checkpoint's metadata says)")
+    app.add_option("--out", options.out, "Result: .safetensors (features, labels) or .npy (features)")
+        ->required();
+    app.add_option("--heads", options.heads,
+                   "Attention heads (default: width / 64, or what the checkpoint's metadata says)")
         ->check(CLI::Range(1, 256));
-    app.add_option("--image-size", options.image_size, "Side that pictures are resized to (default: the training size)")
+    app.add_option("--image-size", options.image_size,
+                   "Side that pictures are resized to (default: the training size)")
         ->check(CLI::Range(8, 4096));
     app.add_option("--layers", options.layers, "Concatenate the class tokens of the last N blocks")
         ->check(CLI::Range(1, 64))
         ->capture_default_str();
     app.add_flag("--patch-mean", options.patch_mean, "Append the mean of the patch tokens");
-    app.add_option("--split", options.split, "train or test")->check(CLI::IsMember({"train", "test"}))->capture_default_str();
-    app.add_option("--batch", options.batch, "Pictures at a time")->check(CLI::Range(1, 4096))->capture_default_str();
+    app.add_option("--split", options.split, "train or test")
+        ->check(CLI::IsMember({"train", "test"}))
+        ->capture_default_str();
+    app.add_option("--batch", options.batch, "Pictures at a time")
+        ->check(CLI::Range(1, 4096))
+        ->capture_default_str();
     app.add_option("--precision", options.precision, "f32, bf16 or f16")
         ->check(CLI::IsMember({"f32", "bf16", "f16"}))
         ->capture_default_str();

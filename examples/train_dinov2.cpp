@@ -1,4 +1,5 @@
-// Trains a small vision transformer without labels, as DINOv2 does, and measures its features by nearest neighbours.
+// Trains a small vision transformer without labels, as DINOv2 does, and measures its features by nearest
+// neighbours.
 #include <cstdio>
 #include <exception>
 
@@ -19,7 +20,8 @@ int main(int argc, char** argv) {
     options.out = "runs/train_dinov2";
     try {
         const int status = demi::examples::parse_options(
-            argc, argv, "Trains a vision transformer without labels (DINOv2) and measures its features.", options);
+            argc, argv, "Trains a vision transformer without labels (DINOv2) and measures its features.",
+            options);
         return status >= 0 ? status : demi::examples::train_selfsupervised(options);
     } catch (const std::exception& error) {
         std::fprintf(stderr, "train_dinov2: %s\n", error.what());

@@ -13,7 +13,8 @@ int main(int argc, char** argv) {
     options.out = "runs/train_vit";
     try {
         const int status = demi::examples::parse_options(
-            argc, argv, "Trains a vision transformer on labelled pictures and writes checkpoint, metrics and report.",
+            argc, argv,
+            "Trains a vision transformer on labelled pictures and writes checkpoint, metrics and report.",
             options);
         return status >= 0 ? status : demi::examples::train_supervised(options);
     } catch (const std::exception& error) {

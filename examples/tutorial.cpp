@@ -1,5 +1,5 @@
-// demi in ten minutes: tensors, variables, gradients, a small network, an operator of your own, and the fp16 boundary.
-// Every claim is checked while the program runs.
+// demi in ten minutes: tensors, variables, gradients, a small network, an operator of your own, and the fp16
+// boundary. Every claim is checked while the program runs.
 #include <cmath>
 #include <cstdio>
 
@@ -28,12 +28,13 @@ static void expect(bool claim, const char* text) {
 static void tensors() {
     std::puts("1. tensors");
     Tensor x = Tensor::from(std::vector<float>{1, 2, 3, 4, 5, 6}, {2, 3});
-    Tensor column = x.slice(1, 0, 1);       // a view
-    fill(column, 10);                       // writes through to x
+    Tensor column = x.slice(1, 0, 1);  // a view
+    fill(column, 10);                  // writes through to x
     expect(x.to_vector<float>()[3] == 10, "a view writes to the same memory");
     expect(x.transpose(0, 1).shape() == Shape({3, 2}), "transpose only swaps strides");
-    Tensor half = x.to(DType::f16);         // rounds to nearest even
-    expect(half.dtype() == DType::f16 && half.to(DType::f32).to_vector<float>()[1] == 2, "small integers survive fp16");
+    Tensor half = x.to(DType::f16);  // rounds to nearest even
+    expect(half.dtype() == DType::f16 && half.to(DType::f32).to_vector<float>()[1] == 2,
+           "small integers survive fp16");
     try {
         (void)x.view({4, 2});
     } catch (const Error& error) {
@@ -45,7 +46,7 @@ static void tensors() {
 static void gradients() {
     std::puts("2. gradients");
     Variable w(Tensor::from(std::vector<double>{1, 2, 3}, {3}), true);
-    Variable loss = sum(w * w * 0.5);       // d loss / d w = w
+    Variable loss = sum(w * w * 0.5);  // d loss / d w = w
     std::printf("%s", graph_text(loss).c_str());
     loss.backward();
     expect(w.grad().to_vector<double>() == w.value().to_vector<double>(), "the gradient of |w|^2 / 2 is w");
@@ -118,7 +119,8 @@ static void boundary() {
     wide.mode = BoundaryMode::wide;
     const Variable a = scaled_index_add(x, row, update, gamma, 1, strict);
     const Variable b = scaled_index_add(x, row, update, gamma, 1, wide);
-    expect(a.value().to_vector<float>()[0] == 1.0f, "strict: 1 + 1e-5 rounds to 1 in fp16, the update is lost");
+    expect(a.value().to_vector<float>()[0] == 1.0f,
+           "strict: 1 + 1e-5 rounds to 1 in fp16, the update is lost");
     expect(b.value().to_vector<float>()[0] > 1.0f, "wide: the sum lands in f32, the update survives");
     std::printf("%s", boundary_report().c_str());
 }

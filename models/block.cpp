@@ -17,13 +17,13 @@ namespace demi {
 
 SelfAttention::SelfAttention(const BlockConfig& config, Generator& generator)
     : qkv(config.dim, 3 * config.dim, config.qkv_bias, generator),
-      proj(config.dim, config.dim, config.proj_bias, generator),
-      heads(config.heads) {
-    check(heads >= 1 && config.dim % heads == 0, "attention", "embed_dim must be a multiple of num_heads: got ",
-          config.dim, " and ", heads);
+      proj(config.dim, config.dim, config.proj_bias, generator), heads(config.heads) {
+    check(heads >= 1 && config.dim % heads == 0, "attention",
+          "embed_dim must be a multiple of num_heads: got ", config.dim, " and ", heads);
 }
 
-Variable SelfAttention::forward(const Variable& x, const AttentionBias& bias, const ForwardContext& context) const {
+Variable SelfAttention::forward(const Variable& x, const AttentionBias& bias,
+                                const ForwardContext& context) const {
     const int64_t batch = x.size(0), length = x.size(1), dim = x.size(2);
     const Variable packed = reshape(qkv.forward(x), {batch, length, 3, heads, dim / heads});
     const std::vector<Variable> parts = unbind(packed, 2);
@@ -105,7 +105,8 @@ Variable Block::forward(const Variable& x, const ForwardContext& context) const 
         } else {
             Variable r = residual(y, branch, {}, context);
             if (drop) {
-                check(context.generator != nullptr, "block", "drop_path in training needs ForwardContext::generator");
+                check(context.generator != nullptr, "block",
+                      "drop_path in training needs ForwardContext::generator");
                 r = demi::drop_path(r, drop_path, *context.generator);
             }
             y = add_scaled(y, r, branch == Branch::attention ? gamma1 : gamma2);
@@ -125,12 +126,13 @@ std::vector<Variable> Block::add_on_subsets(const std::vector<Variable>& list, B
     }
     Boundary boundary = context.boundary;
     const auto [bias, packed] = get_attn_bias_and_cat(list, indices, boundary);
-    const Variable r = residual(packed, branch, branch == Branch::attention ? AttentionBias(bias) : AttentionBias(),
-                                context);
+    const Variable r = residual(packed, branch,
+                                branch == Branch::attention ? AttentionBias(bias) : AttentionBias(), context);
     const std::vector<Variable> parts = bias.split(r);
     const Variable& gamma = branch == Branch::attention ? gamma1 : gamma2;
     std::vector<Variable> out;
-    for (size_t i = 0; i < list.size(); ++i) out.push_back(add_residual(list[i], indices[i], parts[i], gamma, alphas[i], boundary));
+    for (size_t i = 0; i < list.size(); ++i)
+        out.push_back(add_residual(list[i], indices[i], parts[i], gamma, alphas[i], boundary));
     return out;
 }
 

@@ -1,11 +1,13 @@
 #pragma once
-// The transformer block of DINOv2 (dinov2/layers/block.py), on one tensor or on a list of tensors of different
-// lengths. Which path runs:
+// The transformer block of DINOv2 (dinov2/layers/block.py), on one tensor or on a list of tensors of
+// different lengths. Which path runs:
 //   not training, or drop_path 0     x += ls1(attn(norm1 x)); x += ls2(ffn(norm2 x))
 //   tensor, 0 < drop_path <= 0.1     the same with a per-sample drop of each residual
-//   tensor, drop_path > 0.1          each residual is computed on a random subset of the batch and added back at its
+//   tensor, drop_path > 0.1          each residual is computed on a random subset of the batch and added back
+//   at its
 //                                    rows, times batch / subset
-//   list, any drop_path > 0          the subsets of all tensors are packed into one sequence: index_select_cat,
+//   list, any drop_path > 0          the subsets of all tensors are packed into one sequence:
+//   index_select_cat,
 //                                    block-diagonal attention, scaled_index_add
 #include <optional>
 
@@ -55,7 +57,8 @@ struct Block {
 
   private:
     enum class Branch { attention, ffn };
-    Variable residual(const Variable& x, Branch branch, const AttentionBias& bias, const ForwardContext& context) const;
+    Variable residual(const Variable& x, Branch branch, const AttentionBias& bias,
+                      const ForwardContext& context) const;
     Variable scaled_residual(const Variable& x, Branch branch, const ForwardContext& context) const;
     Variable add_on_subset(const Variable& x, Branch branch, const ForwardContext& context) const;
     std::vector<Variable> add_on_subsets(const std::vector<Variable>& list, Branch branch,

@@ -14,7 +14,8 @@ NamedTensors state_dict(const NamedParameters& parameters, const std::string& pr
 }
 
 static bool is_number(std::string_view text) {
-    return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+    return !text.empty() &&
+           std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 // "module.backbone.blocks.1.7.attn.qkv.weight" -> "blocks.7.attn.qkv.weight"
@@ -33,15 +34,15 @@ static std::string plain_name(std::string name) {
     return name;
 }
 
-template <class Names>
-static std::string first_few(const Names& names) {
+template <class Names> static std::string first_few(const Names& names) {
     std::string text;
     for (size_t i = 0; i < std::min<size_t>(names.size(), 4); ++i) text += (i > 0 ? ", " : "") + names[i];
     if (names.size() > 4) text += ", ... (" + std::to_string(names.size()) + " in all)";
     return text;
 }
 
-LoadReport load_state_dict(const NamedParameters& parameters, const SafetensorsFile& file, const LoadOptions& options) {
+LoadReport load_state_dict(const NamedParameters& parameters, const SafetensorsFile& file,
+                           const LoadOptions& options) {
     std::map<std::string, std::string> in_file;  // plain name -> name in the file
     for (const std::string& name : file.names())
         if (name.starts_with(options.prefix)) in_file[plain_name(name.substr(options.prefix.size()))] = name;
@@ -57,8 +58,9 @@ LoadReport load_state_dict(const NamedParameters& parameters, const SafetensorsF
         }
         used.insert(found->first);
         const Shape& shape = file.info(found->second).shape;
-        check(shape == parameter.shape(), "load_state_dict", "'", file.path(), "': ", found->second, " has shape ",
-              shape, " but the model's ", name, " has ", parameter.shape(), " (another model?)");
+        check(shape == parameter.shape(), "load_state_dict", "'", file.path(), "': ", found->second,
+              " has shape ", shape, " but the model's ", name, " has ", parameter.shape(),
+              " (another model?)");
         copies.emplace_back(parameter.value(), file.load(found->second));
     }
     for (const auto& [plain, name] : in_file)

@@ -7,8 +7,8 @@
 
 namespace demi {
 
-// Compute dtype of the branches (linear layers, attention). Parameters, norms' statistics, the residual stream and
-// losses stay in f32 whatever it is.
+// Compute dtype of the branches (linear layers, attention). Parameters, norms' statistics, the residual
+// stream and losses stay in f32 whatever it is.
 enum class Precision { f32, bf16, f16 };
 DType compute_dtype(Precision precision);
 Precision parse_precision(std::string_view text);  // "f32", "bf16", "f16"

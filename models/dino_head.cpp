@@ -11,8 +11,8 @@ namespace demi {
 
 DINOHead::DINOHead(const DinoHeadConfig& c, Generator& generator) {
     check(c.nlayers >= 1 && c.in_dim >= 1 && c.out_dim >= 1 && c.bottleneck_dim >= 1, "dino_head",
-          "nlayers and all widths must be positive: got ", c.nlayers, " layers, ", c.in_dim, ", ", c.out_dim, ", ",
-          c.bottleneck_dim);
+          "nlayers and all widths must be positive: got ", c.nlayers, " layers, ", c.in_dim, ", ", c.out_dim,
+          ", ", c.bottleneck_dim);
     int64_t width = c.in_dim;
     for (int64_t i = 0; i < c.nlayers; ++i) {
         const int64_t next = i + 1 < c.nlayers ? c.hidden_dim : c.bottleneck_dim;

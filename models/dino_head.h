@@ -1,6 +1,6 @@
 #pragma once
-// The projection head of DINO (dinov2/layers/dino_head.py): an MLP with GELU to a bottleneck, L2 normalisation, and a
-// weight-normalised linear layer to `out_dim` prototypes: y = x^ (g * v / |v|)^T.
+// The projection head of DINO (dinov2/layers/dino_head.py): an MLP with GELU to a bottleneck, L2
+// normalisation, and a weight-normalised linear layer to `out_dim` prototypes: y = x^ (g * v / |v|)^T.
 #include "models/layers.h"
 
 namespace demi {
@@ -19,7 +19,8 @@ struct DINOHead {
 
     DINOHead() = default;
     DINOHead(const DinoHeadConfig& config, Generator& generator);
-    Variable forward(const Variable& x, Precision precision = Precision::f32) const;  // [n, in] -> [n, K], f32
+    Variable forward(const Variable& x,
+                     Precision precision = Precision::f32) const;  // [n, in] -> [n, K], f32
     void visit(const std::string& prefix, const ParameterVisitor& fn);
     // Xavier-normal linear layers, for narrow heads.
     void init_xavier(Generator& generator);

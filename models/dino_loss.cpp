@@ -25,7 +25,8 @@ namespace demi {
 static Variable widened(const Variable& x) { return x.dtype() == DType::f64 ? x : cast(x, DType::f32); }
 
 static void check_rows(const char* op, const char* what, const Tensor& t) {
-    check(t.defined() && t.rank() == 2 && is_float(t.dtype()), op, what, " must be floats [rows, K]: got ", describe(t));
+    check(t.defined() && t.rank() == 2 && is_float(t.dtype()), op, what, " must be floats [rows, K]: got ",
+          describe(t));
 }
 
 Tensor softmax_center(const Tensor& teacher, const Tensor& center, double temp) {
@@ -37,34 +38,39 @@ Tensor softmax_center(const Tensor& teacher, const Tensor& center, double temp) 
 
 Tensor sinkhorn_knopp(const Tensor& teacher, double temp, int iterations) {
     check_rows("sinkhorn_knopp", "teacher", teacher);
-    check(temp > 0 && iterations >= 1, "sinkhorn_knopp", "temp and iterations must be positive: got ", temp, " and ",
-          iterations);
+    check(temp > 0 && iterations >= 1, "sinkhorn_knopp", "temp and iterations must be positive: got ", temp,
+          " and ", iterations);
     const int64_t rows = teacher.size(0), prototypes = teacher.size(1);
     if (rows == 0) return Tensor::zeros(teacher.shape());
     const NoGrad no_grad;
-    // Every column of Q = exp(t / temp)^T is one row of t. Taking out a row's maximum scales its column, which the
-    // normalisation of columns undoes; the first normalisation is over prototypes, so start with columns once.
+    // Every column of Q = exp(t / temp)^T is one row of t. Taking out a row's maximum scales its column,
+    // which the normalisation of columns undoes; the first normalisation is over prototypes, so start with
+    // columns once.
     Tensor q = softmax(Variable(teacher.to(DType::f32)) * (1 / temp)).value();
     std::vector<double> logz(static_cast<size_t>(rows));
     {
-        // The first pass over prototypes sees the rows with their true weights exp(max) * Z, up to one common factor.
+        // The first pass over prototypes sees the rows with their true weights exp(max) * Z, up to one common
+        // factor.
         const Tensor t = teacher.to(Device::cpu()).to(DType::f32).contiguous();
         const float* x = t.data<float>();
         double top = -INFINITY;
         for (int64_t r = 0; r < rows; ++r) {
             double high = -INFINITY, z = 0;
-            for (int64_t k = 0; k < prototypes; ++k) high = std::max(high, double(x[r * prototypes + k]) / temp);
-            for (int64_t k = 0; k < prototypes; ++k) z += std::exp(double(x[r * prototypes + k]) / temp - high);
+            for (int64_t k = 0; k < prototypes; ++k)
+                high = std::max(high, double(x[r * prototypes + k]) / temp);
+            for (int64_t k = 0; k < prototypes; ++k)
+                z += std::exp(double(x[r * prototypes + k]) / temp - high);
             logz[static_cast<size_t>(r)] = high + std::log(z);
             top = std::max(top, logz[static_cast<size_t>(r)]);
         }
         for (double& value : logz) value -= top;
     }
     std::vector<float> weights(static_cast<size_t>(rows));
-    for (size_t r = 0; r < weights.size(); ++r) weights[r] = static_cast<float>(std::max(std::exp(logz[r]), 1e-30));  // never a row of zeros
+    for (size_t r = 0; r < weights.size(); ++r)
+        weights[r] = static_cast<float>(std::max(std::exp(logz[r]), 1e-30));  // never a row of zeros
     Variable scaled = Variable(q) * Variable(Tensor::from(weights, {rows, 1}, teacher.device()));
     for (int i = 0; i < iterations; ++i) {
-        const Variable over_rows = sum(scaled, {0}, true);      // every prototype: the same weight
+        const Variable over_rows = sum(scaled, {0}, true);  // every prototype: the same weight
         scaled = scaled / (over_rows * static_cast<double>(prototypes));
         const Variable over_prototypes = sum(scaled, {1}, true);  // every row: the same weight
         scaled = scaled / (over_prototypes * static_cast<double>(rows));
@@ -74,18 +80,20 @@ Tensor sinkhorn_knopp(const Tensor& teacher, double temp, int iterations) {
 
 void update_center(Tensor center, const Tensor& teacher, double momentum) {
     check_rows("update_center", "teacher", teacher);
-    check(center.numel() == teacher.size(1), "update_center", "center must hold ", teacher.size(1), " values: got ",
-          center.shape());
+    check(center.numel() == teacher.size(1), "update_center", "center must hold ", teacher.size(1),
+          " values: got ", center.shape());
     if (teacher.size(0) == 0) return;
     const NoGrad no_grad;
     const Variable batch = mean(Variable(teacher.to(DType::f32)), {0}, true);
-    const Variable moved = Variable(center.clone()) * momentum + reshape(batch, center.shape()) * (1 - momentum);
+    const Variable moved =
+        Variable(center.clone()) * momentum + reshape(batch, center.shape()) * (1 - momentum);
     copy(center, moved.value());
 }
 
-Variable dino_loss(const std::vector<Variable>& students, const std::vector<Tensor>& targets, double student_temp) {
-    check(!students.empty() && !targets.empty(), "dino_loss", "needs at least one student and one target: got ",
-          students.size(), " and ", targets.size());
+Variable dino_loss(const std::vector<Variable>& students, const std::vector<Tensor>& targets,
+                   double student_temp) {
+    check(!students.empty() && !targets.empty(), "dino_loss",
+          "needs at least one student and one target: got ", students.size(), " and ", targets.size());
     check(student_temp > 0, "dino_loss", "student_temp must be positive: got ", student_temp);
     Variable total;
     for (const Variable& student : students) {
@@ -93,8 +101,8 @@ Variable dino_loss(const std::vector<Variable>& students, const std::vector<Tens
         // The loss is linear in the target: one cross-entropy against the sum of all targets.
         Tensor all = targets[0];
         for (size_t t = 1; t < targets.size(); ++t) all = (Variable(all) + Variable(targets[t])).value();
-        check(logits.shape() == all.shape(), "dino_loss", "student and target must agree: got ", logits.shape(), " and ",
-              all.shape());
+        check(logits.shape() == all.shape(), "dino_loss", "student and target must agree: got ",
+              logits.shape(), " and ", all.shape());
         const Variable loss = cross_entropy(logits, all);
         total = total.defined() ? total + loss : loss;
     }
@@ -104,15 +112,16 @@ Variable dino_loss(const std::vector<Variable>& students, const std::vector<Tens
 Variable ibot_loss(const Variable& student, const Tensor& targets, const Tensor& masks, double student_temp) {
     check(masks.defined() && masks.rank() == 2 && masks.dtype() == DType::boolean, "ibot_loss",
           "masks must be bool [images, patches]: got ", describe(masks));
-    check(student.shape() == targets.shape(), "ibot_loss", "student and targets must agree: got ", student.shape(), " and ",
-          targets.shape());
+    check(student.shape() == targets.shape(), "ibot_loss", "student and targets must agree: got ",
+          student.shape(), " and ", targets.shape());
     const int64_t images = masks.size(0), patches = masks.size(1);
     const std::vector<uint8_t> bits = masks.to_vector<uint8_t>();
     std::vector<float> weights;
     for (int64_t i = 0; i < images; ++i) {
         const auto row = bits.begin() + i * patches;
         const auto masked = std::count_if(row, row + patches, [](uint8_t bit) { return bit != 0; });
-        weights.insert(weights.end(), static_cast<size_t>(masked), 1.0f / static_cast<float>(std::max<int64_t>(masked, 1)));
+        weights.insert(weights.end(), static_cast<size_t>(masked),
+                       1.0f / static_cast<float>(std::max<int64_t>(masked, 1)));
     }
     const auto count = static_cast<int64_t>(weights.size());
     check(student.rank() == 2 && student.size(0) == count, "ibot_loss", "masks hold ", count,
@@ -135,7 +144,8 @@ static Tensor nearest_rows(const Tensor& normed) {
             float best = -INFINITY;
             int64_t at = i == 0 ? 1 : 0;
             for (int64_t j = 0; j < rows; ++j)
-                if (j != i && dots[static_cast<size_t>(i * rows + j)] > best) best = dots[static_cast<size_t>(i * rows + j)], at = j;
+                if (j != i && dots[static_cast<size_t>(i * rows + j)] > best)
+                    best = dots[static_cast<size_t>(i * rows + j)], at = j;
             nearest[static_cast<size_t>(i)] = at;
         }
     });
@@ -144,7 +154,8 @@ static Tensor nearest_rows(const Tensor& normed) {
 
 Variable koleo_loss(const Variable& x, double eps) {
     check(x.defined() && x.rank() == 2, "koleo_loss", "needs features [B, D]: got ", describe(x.value()));
-    check(x.size(0) >= 2, "koleo_loss", "needs at least two rows, each has to have a nearest other one: got ", x.shape());
+    check(x.size(0) >= 2, "koleo_loss", "needs at least two rows, each has to have a nearest other one: got ",
+          x.shape());
     const Variable normed = l2_normalize(widened(x), eps);
     const Variable other = index_select(normed, 0, nearest_rows(normed.value()));
     const Variable distance = sqrt(sum(square(normed - other + eps), {1}));

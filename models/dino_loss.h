@@ -7,22 +7,25 @@ namespace demi {
 // softmax((t - center) / temp) over the last dimension. t [n, K], center [1, K].
 Tensor softmax_center(const Tensor& teacher, const Tensor& center, double temp);
 
-// Sinkhorn-Knopp: Q = exp(t / temp) scaled so that, alternately, every prototype gets the same weight over the rows and
-// every row sums to 1; `iterations` times. The row maximum is taken out first, which changes nothing but the range.
+// Sinkhorn-Knopp: Q = exp(t / temp) scaled so that, alternately, every prototype gets the same weight over
+// the rows and every row sums to 1; `iterations` times. The row maximum is taken out first, which changes
+// nothing but the range.
 Tensor sinkhorn_knopp(const Tensor& teacher, double temp, int iterations = 3);
 
 // center <- momentum * center + (1 - momentum) * mean over rows of t.
 void update_center(Tensor center, const Tensor& teacher, double momentum = 0.9);
 
 // sum over all pairs (s, t) of -mean over rows of sum_k t_k log_softmax(s / temp)_k. One element.
-Variable dino_loss(const std::vector<Variable>& students, const std::vector<Tensor>& targets, double student_temp = 0.1);
+Variable dino_loss(const std::vector<Variable>& students, const std::vector<Tensor>& targets,
+                   double student_temp = 0.1);
 
-// The same on masked patches, each weighted by 1 / (masked patches of its image), summed, over the number of images.
-// student [n, K], targets [n, K] in the order of the true entries of masks [B, N] (bool).
-Variable ibot_loss(const Variable& student, const Tensor& targets, const Tensor& masks, double student_temp = 0.1);
+// The same on masked patches, each weighted by 1 / (masked patches of its image), summed, over the number of
+// images. student [n, K], targets [n, K] in the order of the true entries of masks [B, N] (bool).
+Variable ibot_loss(const Variable& student, const Tensor& targets, const Tensor& masks,
+                   double student_temp = 0.1);
 
-// -mean log(|x^ - nearest(x^) + eps| + eps), x^ the rows of x normalised, nearest by dot product. x [B, D]; needs at
-// least two rows. Identical rows give a large finite value.
+// -mean log(|x^ - nearest(x^) + eps| + eps), x^ the rows of x normalised, nearest by dot product. x [B, D];
+// needs at least two rows. Identical rows give a large finite value.
 Variable koleo_loss(const Variable& x, double eps = 1e-8);
 
 }  // namespace demi

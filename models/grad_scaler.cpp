@@ -7,11 +7,13 @@
 
 namespace demi {
 
-GradScaler::GradScaler(GradScalerOptions options) : options_(options), scale_(static_cast<float>(options.init_scale)) {
+GradScaler::GradScaler(GradScalerOptions options)
+    : options_(options), scale_(static_cast<float>(options.init_scale)) {
     check(options.init_scale > 0 && options.growth_factor >= 1 && options.backoff_factor > 0 &&
               options.backoff_factor < 1 && options.growth_interval >= 1 && options.floor > 0 &&
               options.floor <= options.cap,
-          "grad_scaler", "needs init_scale > 0, growth_factor >= 1, 0 < backoff_factor < 1, growth_interval >= 1, "
+          "grad_scaler",
+          "needs init_scale > 0, growth_factor >= 1, 0 < backoff_factor < 1, growth_interval >= 1, "
           "0 < floor <= cap");
     scale_ = std::clamp(scale_, static_cast<float>(options.floor), static_cast<float>(options.cap));
 }
@@ -30,10 +32,12 @@ bool GradScaler::update(bool found_inf) {
     }
     if (!options_.enabled) return found_inf;
     if (found_inf) {
-        scale_ = std::max(scale_ * static_cast<float>(options_.backoff_factor), static_cast<float>(options_.floor));
+        scale_ = std::max(scale_ * static_cast<float>(options_.backoff_factor),
+                          static_cast<float>(options_.floor));
         good_steps_ = 0;
     } else if (++good_steps_ == options_.growth_interval) {
-        scale_ = std::min(scale_ * static_cast<float>(options_.growth_factor), static_cast<float>(options_.cap));
+        scale_ =
+            std::min(scale_ * static_cast<float>(options_.growth_factor), static_cast<float>(options_.cap));
         good_steps_ = 0;
     }
     return found_inf;

@@ -1,7 +1,8 @@
 #pragma once
-// Loss scaling for f16, by PyTorch's rules (torch.amp.GradScaler): the loss is multiplied by `scale`, gradients are
-// divided by it before the step; a step with an infinite or NaN gradient is skipped and halves the scale; after
-// `growth_interval` good steps in a row the scale doubles. Beyond PyTorch: a floor and a cap.
+// Loss scaling for f16, by PyTorch's rules (torch.amp.GradScaler): the loss is multiplied by `scale`,
+// gradients are divided by it before the step; a step with an infinite or NaN gradient is skipped and halves
+// the scale; after `growth_interval` good steps in a row the scale doubles. Beyond PyTorch: a floor and a
+// cap.
 #include <cstdint>
 
 #include "autograd/variable.h"

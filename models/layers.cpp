@@ -37,9 +37,7 @@ void LayerNorm::visit(const std::string& prefix, const ParameterVisitor& fn) {
 Mlp::Mlp(int64_t dim, int64_t hidden, bool with_bias, Generator& generator)
     : fc1(dim, hidden, with_bias, generator), fc2(hidden, dim, with_bias, generator) {}
 
-Variable Mlp::forward(const Variable& x) const {
-    return mlp(x, fc1.weight, fc1.bias, fc2.weight, fc2.bias);
-}
+Variable Mlp::forward(const Variable& x) const { return mlp(x, fc1.weight, fc1.bias, fc2.weight, fc2.bias); }
 
 void Mlp::visit(const std::string& prefix, const ParameterVisitor& fn) {
     fc1.visit(prefix + "fc1.", fn);
@@ -49,7 +47,8 @@ void Mlp::visit(const std::string& prefix, const ParameterVisitor& fn) {
 static int64_t swiglu_hidden(int64_t hidden) { return (hidden * 2 / 3 + 7) / 8 * 8; }
 
 SwiGLUFFN::SwiGLUFFN(int64_t dim, int64_t hidden, bool with_bias, Generator& generator)
-    : w12(dim, 2 * swiglu_hidden(hidden), with_bias, generator), w3(swiglu_hidden(hidden), dim, with_bias, generator) {}
+    : w12(dim, 2 * swiglu_hidden(hidden), with_bias, generator),
+      w3(swiglu_hidden(hidden), dim, with_bias, generator) {}
 
 Variable SwiGLUFFN::forward(const Variable& x) const { return w3.forward(swiglu(w12.forward(x))); }
 
@@ -58,17 +57,21 @@ void SwiGLUFFN::visit(const std::string& prefix, const ParameterVisitor& fn) {
     w3.visit(prefix + "w3.", fn);
 }
 
-PatchEmbed::PatchEmbed(int64_t patch_size, int64_t channels, int64_t dim, Generator& generator) : patch(patch_size) {
-    const double bound = 1 / std::sqrt(static_cast<double>(channels * patch * patch));  // the convolution's default
+PatchEmbed::PatchEmbed(int64_t patch_size, int64_t channels, int64_t dim, Generator& generator)
+    : patch(patch_size) {
+    const double bound =
+        1 / std::sqrt(static_cast<double>(channels * patch * patch));  // the convolution's default
     weight = uniform_parameter({dim, channels, patch, patch}, generator, bound);
     bias = uniform_parameter({dim}, generator, bound);
 }
 
 Variable PatchEmbed::forward(const Variable& images, DType compute) const {
-    check(images.rank() == 4 && images.size(1) == weight.size(1), "patch_embed", "needs images [B, ", weight.size(1),
-          ", H, W]: got ", describe(images.value()));
-    check(images.size(2) > 0 && images.size(3) > 0 && images.size(2) % patch == 0 && images.size(3) % patch == 0,
-          "patch_embed", "height and width must be multiples of the patch size ", patch, ": got ", images.shape());
+    check(images.rank() == 4 && images.size(1) == weight.size(1), "patch_embed", "needs images [B, ",
+          weight.size(1), ", H, W]: got ", describe(images.value()));
+    check(images.size(2) > 0 && images.size(3) > 0 && images.size(2) % patch == 0 &&
+              images.size(3) % patch == 0,
+          "patch_embed", "height and width must be multiples of the patch size ", patch, ": got ",
+          images.shape());
     const Variable patches = cast(patchify(images, patch), compute);
     return linear(patches, reshape(weight, {weight.size(0), -1}), bias);
 }

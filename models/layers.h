@@ -35,7 +35,8 @@ struct Mlp {
     void visit(const std::string& prefix, const ParameterVisitor& fn);
 };
 
-// w12 to two halves, silu(first) * second, w3. The hidden size is DINOv2's: 2/3 of `hidden`, up to a multiple of 8.
+// w12 to two halves, silu(first) * second, w3. The hidden size is DINOv2's: 2/3 of `hidden`, up to a multiple
+// of 8.
 struct SwiGLUFFN {
     Linear w12, w3;
 
@@ -45,7 +46,8 @@ struct SwiGLUFFN {
     void visit(const std::string& prefix, const ParameterVisitor& fn);
 };
 
-// Images [B, C, H, W] to tokens [B, (H/p)(W/p), D]: a convolution with kernel = stride = p, row-major over the grid.
+// Images [B, C, H, W] to tokens [B, (H/p)(W/p), D]: a convolution with kernel = stride = p, row-major over
+// the grid.
 struct PatchEmbed {
     Variable weight, bias;  // [D, C, p, p], [D]: under "proj."
     int64_t patch = 0;

@@ -15,7 +15,8 @@ static int64_t add_block(std::vector<uint8_t>& mask, int64_t height, int64_t wid
     for (int attempt = 0; attempt < 10; ++attempt) {
         const double area = between(generator, static_cast<double>(options.min_patches),
                                     static_cast<double>(std::max(most, options.min_patches)));
-        const double aspect = std::exp(between(generator, std::log(options.min_aspect), -std::log(options.min_aspect)));
+        const double aspect =
+            std::exp(between(generator, std::log(options.min_aspect), -std::log(options.min_aspect)));
         const auto h = static_cast<int64_t>(std::round(std::sqrt(area * aspect)));
         const auto w = static_cast<int64_t>(std::round(std::sqrt(area / aspect)));
         if (h < 1 || w < 1 || h >= height || w >= width) continue;
@@ -25,8 +26,7 @@ static int64_t add_block(std::vector<uint8_t>& mask, int64_t height, int64_t wid
         for (int64_t y = top; y < top + h; ++y)
             for (int64_t x = left; x < left + w; ++x) fresh += mask[static_cast<size_t>(y * width + x)] == 0;
         if (fresh < 1 || fresh > most) continue;
-        for (int64_t y = top; y < top + h; ++y)
-            std::fill_n(mask.begin() + y * width + left, w, uint8_t{1});
+        for (int64_t y = top; y < top + h; ++y) std::fill_n(mask.begin() + y * width + left, w, uint8_t{1});
         return fresh;
     }
     return 0;
@@ -34,35 +34,42 @@ static int64_t add_block(std::vector<uint8_t>& mask, int64_t height, int64_t wid
 
 std::vector<uint8_t> block_mask(int64_t height, int64_t width, int64_t quota, const MaskOptions& options,
                                 Generator& generator) {
-    check(height >= 1 && width >= 1, "block_mask", "needs a grid of at least one patch: got ", height, " x ", width);
+    check(height >= 1 && width >= 1, "block_mask", "needs a grid of at least one patch: got ", height, " x ",
+          width);
     check(options.min_patches >= 1 && options.min_aspect > 0 && options.min_aspect <= 1, "block_mask",
-          "needs min_patches >= 1 and min_aspect in (0, 1]: got ", options.min_patches, " and ", options.min_aspect);
+          "needs min_patches >= 1 and min_aspect in (0, 1]: got ", options.min_patches, " and ",
+          options.min_aspect);
     std::vector<uint8_t> mask(static_cast<size_t>(height * width), 0);
     const auto largest = static_cast<int64_t>(0.5 * static_cast<double>(height * width));
     for (int64_t count = 0; count < quota;) {
-        const int64_t added = add_block(mask, height, width, std::min(quota - count, largest), options, generator);
+        const int64_t added =
+            add_block(mask, height, width, std::min(quota - count, largest), options, generator);
         if (added == 0) break;
         count += added;
     }
     return mask;
 }
 
-Tensor block_masks(int64_t images, int64_t height, int64_t width, const MaskOptions& options, Generator& generator) {
+Tensor block_masks(int64_t images, int64_t height, int64_t width, const MaskOptions& options,
+                   Generator& generator) {
     check(options.probability >= 0 && options.probability <= 1 && options.ratio_min >= 0 &&
               options.ratio_min <= options.ratio_max && options.ratio_max <= 1,
-          "block_masks", "needs probability in [0, 1] and 0 <= ratio_min <= ratio_max <= 1: got ", options.probability, ", ",
-          options.ratio_min, ", ", options.ratio_max);
+          "block_masks", "needs probability in [0, 1] and 0 <= ratio_min <= ratio_max <= 1: got ",
+          options.probability, ", ", options.ratio_min, ", ", options.ratio_max);
     const auto masked = static_cast<int64_t>(static_cast<double>(images) * options.probability);
     const int64_t patches = height * width;
     const std::vector<int64_t> order = generator.permutation(images);
     Tensor masks = Tensor::zeros({images, patches}, DType::boolean);
     bool* out = masks.mutable_data<bool>();
-    const double slice = masked > 0 ? (options.ratio_max - options.ratio_min) / static_cast<double>(masked) : 0;
+    const double slice =
+        masked > 0 ? (options.ratio_max - options.ratio_min) / static_cast<double>(masked) : 0;
     for (int64_t i = 0; i < masked; ++i) {
         const double low = options.ratio_min + slice * static_cast<double>(i);
-        const auto quota = static_cast<int64_t>(static_cast<double>(patches) * between(generator, low, low + slice));
+        const auto quota =
+            static_cast<int64_t>(static_cast<double>(patches) * between(generator, low, low + slice));
         const std::vector<uint8_t> mask = block_mask(height, width, quota, options, generator);
-        std::transform(mask.begin(), mask.end(), out + order[static_cast<size_t>(i)] * patches, [](uint8_t m) { return m != 0; });
+        std::transform(mask.begin(), mask.end(), out + order[static_cast<size_t>(i)] * patches,
+                       [](uint8_t m) { return m != 0; });
     }
     return masks;
 }

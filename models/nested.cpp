@@ -29,7 +29,8 @@ static BlockDiagonalMask mask_of(const std::vector<Variable>& list, const std::v
 static void check_list(const std::vector<Variable>& list) {
     for (const Variable& x : list)
         check(x.rank() == 3 && x.size(2) == list[0].size(2), "get_attn_bias_and_cat",
-              "needs tensors [B, N, D] of one D: got ", describe(list[0].value()), " and ", describe(x.value()));
+              "needs tensors [B, N, D] of one D: got ", describe(list[0].value()), " and ",
+              describe(x.value()));
 }
 
 std::pair<BlockDiagonalMask, Variable> get_attn_bias_and_cat(const std::vector<Variable>& list,

@@ -19,8 +19,8 @@ std::pair<BlockDiagonalMask, Variable> get_attn_bias_and_cat(const std::vector<V
                                                              const Boundary& boundary);
 std::pair<BlockDiagonalMask, Variable> get_attn_bias_and_cat(const std::vector<Variable>& list);
 
-// x with alpha * gamma * residual added at rows `index`: scaled_index_add where there is a LayerScale gamma, otherwise
-// a plain index_add in x's dtype.
+// x with alpha * gamma * residual added at rows `index`: scaled_index_add where there is a LayerScale gamma,
+// otherwise a plain index_add in x's dtype.
 Variable add_residual(const Variable& x, const Tensor& index, const Variable& residual, const Variable& gamma,
                       double alpha, const Boundary& boundary);
 

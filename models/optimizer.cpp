@@ -10,15 +10,18 @@
 
 namespace demi {
 
-Optimizer::Optimizer(NamedParameters parameters, std::vector<ParameterOptions> options, OptimizerOptions settings)
+Optimizer::Optimizer(NamedParameters parameters, std::vector<ParameterOptions> options,
+                     OptimizerOptions settings)
     : parameters_(std::move(parameters)), options_(std::move(options)), settings_(settings) {
-    check(options_.size() == parameters_.size(), "optimizer", "needs options for each parameter: got ", options_.size(),
-          " for ", parameters_.size());
+    check(options_.size() == parameters_.size(), "optimizer", "needs options for each parameter: got ",
+          options_.size(), " for ", parameters_.size());
     for (const auto& [name, p] : parameters_) {
-        check(p.is_leaf() && p.requires_grad(), "optimizer", "'", name, "' is not a parameter: it needs no gradient");
+        check(p.is_leaf() && p.requires_grad(), "optimizer", "'", name,
+              "' is not a parameter: it needs no gradient");
         const DType dtype = p.dtype() == DType::f64 ? DType::f64 : DType::f32;
         first_.push_back(Tensor::zeros(p.shape(), dtype, p.device()));
-        second_.push_back(settings_.kind == OptimizerKind::adamw ? Tensor::zeros(p.shape(), dtype, p.device()) : Tensor());
+        second_.push_back(settings_.kind == OptimizerKind::adamw ? Tensor::zeros(p.shape(), dtype, p.device())
+                                                                 : Tensor());
     }
 }
 
@@ -26,15 +29,17 @@ void Optimizer::zero_grad() { demi::zero_grad(parameters_); }
 
 void Optimizer::step(const StepRates& rates) {
     const std::vector<double>& scales = rates.grad_multipliers;
-    check(scales.empty() || scales.size() == parameters_.size(), "optimizer", "needs no gradient multipliers or one per parameter: got ",
-          scales.size(), " for ", parameters_.size());
+    check(scales.empty() || scales.size() == parameters_.size(), "optimizer",
+          "needs no gradient multipliers or one per parameter: got ", scales.size(), " for ",
+          parameters_.size());
     ++steps_;
     std::vector<AdamwTensor> adamw_tensors;
     std::vector<SgdTensor> sgd_tensors;
     for (size_t i = 0; i < parameters_.size(); ++i) {
         const Variable& p = parameters_[i].second;
         const ParameterOptions& o = options_[i];
-        const double lr = (o.is_last_layer && rates.last_layer_lr >= 0 ? rates.last_layer_lr : rates.lr) * o.lr_multiplier;
+        const double lr =
+            (o.is_last_layer && rates.last_layer_lr >= 0 ? rates.last_layer_lr : rates.lr) * o.lr_multiplier;
         const double decay = rates.weight_decay * o.wd_multiplier;
         if (settings_.kind == OptimizerKind::adamw)
             adamw_tensors.push_back({p.value(), p.grad(), first_[i], second_[i], lr, decay, steps_});
@@ -59,7 +64,8 @@ static std::string first_name(const OptimizerOptions& settings) {
 void Optimizer::save(NamedTensors& tensors, Metadata& metadata) const {
     for (size_t i = 0; i < parameters_.size(); ++i) {
         tensors.emplace_back(first_name(settings_) + parameters_[i].first, first_[i]);
-        if (second_[i].defined()) tensors.emplace_back("optimizer.exp_avg_sq." + parameters_[i].first, second_[i]);
+        if (second_[i].defined())
+            tensors.emplace_back("optimizer.exp_avg_sq." + parameters_[i].first, second_[i]);
     }
     metadata["optimizer.steps"] = std::to_string(steps_);
 }
@@ -68,8 +74,8 @@ void Optimizer::load(const SafetensorsFile& file) {
     const int64_t steps = state_int(file.metadata(), "optimizer.steps");
     const auto read = [&](const std::string& name, const Tensor& into) {
         const Tensor tensor = file.load(name);
-        check(tensor.shape() == into.shape() && tensor.dtype() == into.dtype(), "optimizer", "'", file.path(), "': ", name,
-              " must be ", describe(into), ": got ", describe(tensor));
+        check(tensor.shape() == into.shape() && tensor.dtype() == into.dtype(), "optimizer", "'", file.path(),
+              "': ", name, " must be ", describe(into), ": got ", describe(tensor));
         return tensor;
     };
     std::vector<std::pair<Tensor, Tensor>> copies;

@@ -1,6 +1,6 @@
 #pragma once
-// AdamW and SGD over named parameters. Each parameter's rate and decay are the step's, times its own multipliers
-// (models/param_groups.h). Parameters without a gradient are left alone.
+// AdamW and SGD over named parameters. Each parameter's rate and decay are the step's, times its own
+// multipliers (models/param_groups.h). Parameters without a gradient are left alone.
 #include "models/param_groups.h"
 
 namespace demi {
@@ -17,20 +17,23 @@ struct OptimizerOptions {
 struct StepRates {
     double lr = 0;
     double weight_decay = 0;
-    double last_layer_lr = -1;      // for parameters marked is_last_layer; below 0: lr
-    std::vector<double> grad_multipliers;  // per parameter: 1 / loss scale, times the clipping factor; empty: 1
+    double last_layer_lr = -1;  // for parameters marked is_last_layer; below 0: lr
+    std::vector<double>
+        grad_multipliers;  // per parameter: 1 / loss scale, times the clipping factor; empty: 1
 };
 
 class Optimizer {
   public:
-    Optimizer(NamedParameters parameters, std::vector<ParameterOptions> options, OptimizerOptions settings = {});
+    Optimizer(NamedParameters parameters, std::vector<ParameterOptions> options,
+              OptimizerOptions settings = {});
 
     void step(const StepRates& rates);
     void zero_grad();
     int64_t steps() const { return steps_; }
     const NamedParameters& parameters() const { return parameters_; }
 
-    // Moments under "optimizer.exp_avg.<name>" (adamw: exp_avg_sq too; sgd: momentum), the step count in metadata.
+    // Moments under "optimizer.exp_avg.<name>" (adamw: exp_avg_sq too; sgd: momentum), the step count in
+    // metadata.
     void save(NamedTensors& tensors, Metadata& metadata) const;
     void load(const SafetensorsFile& file);
 
@@ -42,11 +45,12 @@ class Optimizer {
     int64_t steps_ = 0;
 };
 
-// Gradient norm over all parameters (L2, of gradients times `multiplier`), and what clipping to `limit` makes of it.
+// Gradient norm over all parameters (L2, of gradients times `multiplier`), and what clipping to `limit` makes
+// of it.
 struct GradNorm {
-    double norm = 0;          // NaN or infinity when a gradient is
+    double norm = 0;  // NaN or infinity when a gradient is
     bool finite = true;
-    double clip_factor = 1;   // min(1, limit / (norm + 1e-6)); 1 without a limit
+    double clip_factor = 1;  // min(1, limit / (norm + 1e-6)); 1 without a limit
 };
 GradNorm gradient_norm(const NamedParameters& parameters, double multiplier, double limit);
 

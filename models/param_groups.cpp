@@ -32,13 +32,15 @@ ParameterOptions parameter_options(const std::string& name, const ParameterGroup
     const int64_t layer = layer_of(name, rules.depth);
     options.lr_multiplier = std::pow(rules.layer_decay, static_cast<double>(rules.depth + 1 - layer));
     if (name.find("patch_embed") != std::string::npos) options.lr_multiplier *= rules.patch_embed_lr;
-    if (name.ends_with(".bias") || name.find("norm") != std::string::npos || name.find("gamma") != std::string::npos)
+    if (name.ends_with(".bias") || name.find("norm") != std::string::npos ||
+        name.find("gamma") != std::string::npos)
         options.wd_multiplier = 0;
     options.is_last_layer = name.find("last_layer") != std::string::npos;
     return options;
 }
 
-std::vector<ParameterOptions> parameter_options(const NamedParameters& parameters, const ParameterGroupRules& rules) {
+std::vector<ParameterOptions> parameter_options(const NamedParameters& parameters,
+                                                const ParameterGroupRules& rules) {
     std::vector<ParameterOptions> all;
     for (const auto& [name, parameter] : parameters) all.push_back(parameter_options(name, rules));
     return all;

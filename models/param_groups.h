@@ -11,15 +11,16 @@ struct ParameterOptions {
 };
 
 struct ParameterGroupRules {
-    double layer_decay = 1;        // rate * layer_decay^(depth + 1 - layer)
-    double patch_embed_lr = 1;     // further factor for patch_embed (DINOv2 trains with 0.2)
-    int64_t depth = 0;             // number of blocks
+    double layer_decay = 1;     // rate * layer_decay^(depth + 1 - layer)
+    double patch_embed_lr = 1;  // further factor for patch_embed (DINOv2 trains with 0.2)
+    int64_t depth = 0;          // number of blocks
 };
 
 // By name: no weight decay for names that end in ".bias" or contain "norm" or "gamma"; layer 0 is pos_embed,
-// patch_embed, mask_token, cls_token and register_tokens, block i is layer i + 1, anything else layer depth + 1.
-// A trailing part "backbone." is looked through; heads have no layer decay.
+// patch_embed, mask_token, cls_token and register_tokens, block i is layer i + 1, anything else layer depth
+// + 1. A trailing part "backbone." is looked through; heads have no layer decay.
 ParameterOptions parameter_options(const std::string& name, const ParameterGroupRules& rules);
-std::vector<ParameterOptions> parameter_options(const NamedParameters& parameters, const ParameterGroupRules& rules);
+std::vector<ParameterOptions> parameter_options(const NamedParameters& parameters,
+                                                const ParameterGroupRules& rules);
 
 }  // namespace demi

@@ -15,17 +15,19 @@ void zero_grad(const NamedParameters& parameters) {
 }
 
 void copy_parameters(const NamedParameters& dst, const NamedParameters& src) {
-    check(dst.size() == src.size(), "copy_parameters", "needs the same number of parameters: ", dst.size(), " and ",
-          src.size());
+    check(dst.size() == src.size(), "copy_parameters", "needs the same number of parameters: ", dst.size(),
+          " and ", src.size());
     for (size_t i = 0; i < dst.size(); ++i) {
-        check(dst[i].first == src[i].first && dst[i].second.shape() == src[i].second.shape(), "copy_parameters",
-              "parameters differ: ", dst[i].first, " ", dst[i].second.shape(), " and ", src[i].first, " ",
-              src[i].second.shape());
+        check(dst[i].first == src[i].first && dst[i].second.shape() == src[i].second.shape(),
+              "copy_parameters", "parameters differ: ", dst[i].first, " ", dst[i].second.shape(), " and ",
+              src[i].first, " ", src[i].second.shape());
         copy(dst[i].second.value(), src[i].second.value());
     }
 }
 
-Variable constant_parameter(const Shape& shape, double value) { return Variable(Tensor::full(shape, value), true); }
+Variable constant_parameter(const Shape& shape, double value) {
+    return Variable(Tensor::full(shape, value), true);
+}
 
 Variable normal_parameter(const Shape& shape, Generator& generator, double std) {
     Tensor value = Tensor::empty(shape);

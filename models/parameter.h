@@ -13,21 +13,22 @@
 namespace demi {
 
 using ParameterVisitor = std::function<void(const std::string& name, Variable& parameter)>;
-using NamedParameters = std::vector<std::pair<std::string, Variable>>;  // handles: they share value and gradient
+using NamedParameters =
+    std::vector<std::pair<std::string, Variable>>;  // handles: they share value and gradient
 
-template <class Model>
-NamedParameters parameters_of(Model& model, const std::string& prefix = "") {
+template <class Model> NamedParameters parameters_of(Model& model, const std::string& prefix = "") {
     NamedParameters all;
-    model.visit(prefix, [&](const std::string& name, Variable& parameter) { all.emplace_back(name, parameter); });
+    model.visit(prefix,
+                [&](const std::string& name, Variable& parameter) { all.emplace_back(name, parameter); });
     return all;
 }
 
 int64_t parameter_count(const NamedParameters& parameters);
 void zero_grad(const NamedParameters& parameters);
 // Moves every parameter of a model to a device (new leaves, same values).
-template <class Model>
-void to_device(Model& model, Device device) {
-    model.visit("", [&](const std::string&, Variable& p) { p = Variable(p.value().to(device), p.requires_grad()); });
+template <class Model> void to_device(Model& model, Device device) {
+    model.visit(
+        "", [&](const std::string&, Variable& p) { p = Variable(p.value().to(device), p.requires_grad()); });
 }
 // dst's values become src's, by position; names and shapes must agree.
 void copy_parameters(const NamedParameters& dst, const NamedParameters& src);
@@ -35,7 +36,8 @@ void copy_parameters(const NamedParameters& dst, const NamedParameters& src);
 // New f32 parameters.
 Variable constant_parameter(const Shape& shape, double value);
 Variable normal_parameter(const Shape& shape, Generator& generator, double std);
-Variable trunc_normal_parameter(const Shape& shape, Generator& generator, double std);  // cut at +-2, as in timm
-Variable uniform_parameter(const Shape& shape, Generator& generator, double bound);     // U(-bound, bound)
+Variable trunc_normal_parameter(const Shape& shape, Generator& generator,
+                                double std);                                         // cut at +-2, as in timm
+Variable uniform_parameter(const Shape& shape, Generator& generator, double bound);  // U(-bound, bound)
 
 }  // namespace demi

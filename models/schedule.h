@@ -1,11 +1,13 @@
 #pragma once
-// Learning-rate, weight-decay, momentum and temperature schedules: a value per step, computed from the step alone.
+// Learning-rate, weight-decay, momentum and temperature schedules: a value per step, computed from the step
+// alone.
 #include <cstdint>
 
 namespace demi {
 
-// DINOv2's cosine schedule: `freeze` steps of 0, `warmup` steps rising linearly from `start`, then a half cosine from
-// `base` to `final` at `total`; `final` afterwards. numpy.linspace conventions: the last warm-up step reaches base.
+// DINOv2's cosine schedule: `freeze` steps of 0, `warmup` steps rising linearly from `start`, then a half
+// cosine from `base` to `final` at `total`; `final` afterwards. numpy.linspace conventions: the last warm-up
+// step reaches base.
 struct CosineSchedule {
     double base = 1;
     double final = 0;

@@ -46,11 +46,13 @@ SSLMetaArch::SSLMetaArch(const SslConfig& config, Generator& generator) : config
 NamedParameters SSLMetaArch::student_parameters() { return parameters_of(student_); }
 NamedParameters SSLMetaArch::teacher_parameters() { return parameters_of(teacher_); }
 
-NamedTensors SSLMetaArch::centers() const { return {{"dino_center", dino_center_}, {"ibot_center", ibot_center_}}; }
+NamedTensors SSLMetaArch::centers() const {
+    return {{"dino_center", dino_center_}, {"ibot_center", ibot_center_}};
+}
 
 void SSLMetaArch::set_centers(const Tensor& dino, const Tensor& ibot) {
-    check(dino.shape() == dino_center_.shape() && ibot.shape() == ibot_center_.shape(), "ssl", "centers must have shape ",
-          dino_center_.shape(), ": got ", dino.shape(), " and ", ibot.shape());
+    check(dino.shape() == dino_center_.shape() && ibot.shape() == ibot_center_.shape(), "ssl",
+          "centers must have shape ", dino_center_.shape(), ": got ", dino.shape(), " and ", ibot.shape());
     dino_center_ = dino.to(dino_center_.device()).to(DType::f32).clone();
     ibot_center_ = ibot.to(ibot_center_.device()).to(DType::f32).clone();
 }
@@ -63,7 +65,8 @@ void SSLMetaArch::to_device(Device device) {
 }
 
 Tensor SSLMetaArch::center_or_sinkhorn(const Tensor& logits, Tensor& center, Tensor& next, double temp) {
-    if (config_.centering == "sinkhorn_knopp") return sinkhorn_knopp(logits, temp, config_.sinkhorn_iterations);
+    if (config_.centering == "sinkhorn_knopp")
+        return sinkhorn_knopp(logits, temp, config_.sinkhorn_iterations);
     next = center.clone();
     update_center(next, logits, config_.center_momentum);
     return softmax_center(logits, center, temp);
@@ -82,14 +85,17 @@ SSLMetaArch::Targets SSLMetaArch::targets(const SslBatch& batch, const Tensor& p
     const ViTOutput out = teacher_.backbone.forward_features(Variable(batch.global_crops), quiet);
     const int64_t half = batch.global_crops.size(0) / 2;
     // Each view learns from the other one's target.
-    const Variable cls = concat({slice(out.x_norm_clstoken, 0, half, 2 * half), slice(out.x_norm_clstoken, 0, 0, half)}, 0);
+    const Variable cls =
+        concat({slice(out.x_norm_clstoken, 0, half, 2 * half), slice(out.x_norm_clstoken, 0, 0, half)}, 0);
     Targets targets;
     targets.cls = center_or_sinkhorn(teacher_.dino_head.forward(cls, context.precision).value(), dino_center_,
                                      next_dino_center_, teacher_temp);
     if (positions.defined() && positions.numel() > 0)
-        targets.patches = center_or_sinkhorn(
-            teacher_.patch_head().forward(rows_at(out.x_norm_patchtokens, positions), context.precision).value(),
-            ibot_center_, next_ibot_center_, teacher_temp);
+        targets.patches =
+            center_or_sinkhorn(teacher_.patch_head()
+                                   .forward(rows_at(out.x_norm_patchtokens, positions), context.precision)
+                                   .value(),
+                               ibot_center_, next_ibot_center_, teacher_temp);
     return targets;
 }
 
@@ -99,10 +105,11 @@ SslLosses SSLMetaArch::losses(const SslBatch& batch, double teacher_temp, const 
           "global_crops must be [2 B, C, H, W]: got ", describe(global));
     const int64_t images = global.size(0) / 2;
     const bool has_local = batch.local_crops.defined() && batch.local_crops.size(0) > 0;
-    check(!has_local || batch.local_crops.size(0) % images == 0, "ssl", "local_crops must hold a multiple of ", images,
-          " pictures: got ", describe(batch.local_crops));
+    check(!has_local || batch.local_crops.size(0) % images == 0, "ssl",
+          "local_crops must hold a multiple of ", images, " pictures: got ", describe(batch.local_crops));
     next_dino_center_ = next_ibot_center_ = Tensor();
-    const Tensor positions = batch.masks.defined() && config_.ibot_weight > 0 ? masked_positions(batch.masks) : Tensor();
+    const Tensor positions =
+        batch.masks.defined() && config_.ibot_weight > 0 ? masked_positions(batch.masks) : Tensor();
     const Targets target = targets(batch, positions, teacher_temp, context);
 
     std::vector<Variable> crops{Variable(global)};
@@ -111,33 +118,39 @@ SslLosses SSLMetaArch::losses(const SslBatch& batch, double teacher_temp, const 
         crops.emplace_back(batch.local_crops);
         masks.emplace_back();
     }
-    const std::vector<ViTOutput> out =
-        student_.backbone.forward_features(crops, context, batch.masks.defined() ? masks : std::vector<Tensor>());
+    const std::vector<ViTOutput> out = student_.backbone.forward_features(
+        crops, context, batch.masks.defined() ? masks : std::vector<Tensor>());
     const Variable& global_cls = out[0].x_norm_clstoken;
 
     const int64_t local_views = has_local ? batch.local_crops.size(0) / images : 0;
     const double terms = 2 + static_cast<double>(std::max<int64_t>(local_views * 2, 1));
     SslLosses result;
-    result.total = dino_loss({student_.dino_head.forward(global_cls, context.precision)}, {target.cls}, config_.student_temp) *
+    result.total = dino_loss({student_.dino_head.forward(global_cls, context.precision)}, {target.cls},
+                             config_.student_temp) *
                    (2 / terms);
     result.dino_global = result.total.item();
     if (has_local) {
         const Variable logits = student_.dino_head.forward(out[1].x_norm_clstoken, context.precision);
         std::vector<Variable> views;
-        for (int64_t v = 0; v < local_views; ++v) views.push_back(slice(logits, 0, v * images, (v + 1) * images));
-        const Variable local = dino_loss(views, {target.cls.slice(0, 0, images), target.cls.slice(0, images, 2 * images)},
-                                         config_.student_temp) * (1 / terms);
+        for (int64_t v = 0; v < local_views; ++v)
+            views.push_back(slice(logits, 0, v * images, (v + 1) * images));
+        const Variable local =
+            dino_loss(views, {target.cls.slice(0, 0, images), target.cls.slice(0, images, 2 * images)},
+                      config_.student_temp) *
+            (1 / terms);
         result.dino_local = local.item();
         result.total = result.total + local;
     }
     result.total = result.total * config_.dino_weight;
     if (config_.koleo_weight > 0 && images >= 2) {
-        const Variable koleo = koleo_loss(slice(global_cls, 0, 0, images)) + koleo_loss(slice(global_cls, 0, images, 2 * images));
+        const Variable koleo = koleo_loss(slice(global_cls, 0, 0, images)) +
+                               koleo_loss(slice(global_cls, 0, images, 2 * images));
         result.koleo = koleo.item();
         result.total = result.total + koleo * config_.koleo_weight;
     }
     if (target.patches.defined()) {
-        const Variable logits = student_.patch_head().forward(rows_at(out[0].x_norm_patchtokens, positions), context.precision);
+        const Variable logits =
+            student_.patch_head().forward(rows_at(out[0].x_norm_patchtokens, positions), context.precision);
         const Variable ibot = ibot_loss(logits, target.patches, batch.masks, config_.student_temp);
         result.ibot = ibot.item();
         result.total = result.total + ibot * config_.ibot_weight;

@@ -1,6 +1,7 @@
 #pragma once
-// Student and teacher of DINOv2 (dinov2/train/ssl_meta_arch.py): DINO loss on class tokens, iBOT loss on masked
-// patches, KoLeo on the student's class tokens. The teacher is an average of the student and gets no gradient.
+// Student and teacher of DINOv2 (dinov2/train/ssl_meta_arch.py): DINO loss on class tokens, iBOT loss on
+// masked patches, KoLeo on the student's class tokens. The teacher is an average of the student and gets no
+// gradient.
 #include "models/dino_head.h"
 #include "models/vision_transformer.h"
 
@@ -8,14 +9,14 @@ namespace demi {
 
 struct SslConfig {
     ViTConfig backbone;
-    DinoHeadConfig head;              // in_dim is the backbone's width
+    DinoHeadConfig head;  // in_dim is the backbone's width
     bool separate_ibot_head = false;
     std::string centering = "sinkhorn_knopp";  // or "centering"
     double student_temp = 0.1;
     int sinkhorn_iterations = 3;
     double center_momentum = 0.9;
     double dino_weight = 1, koleo_weight = 0.1, ibot_weight = 1;
-    bool xavier = false;              // initialisation for narrow models
+    bool xavier = false;  // initialisation for narrow models
 };
 
 struct SslBatch {
@@ -35,14 +36,14 @@ class SSLMetaArch {
 
     // Losses of one batch. Also computes where the centers will move; commit() moves them.
     SslLosses losses(const SslBatch& batch, double teacher_temp, const ForwardContext& context);
-    // After a step that was taken: teacher = momentum * teacher + (1 - momentum) * student, centers to their new place.
-    // After a skipped step, do not call it: nothing moves.
+    // After a step that was taken: teacher = momentum * teacher + (1 - momentum) * student, centers to their
+    // new place. After a skipped step, do not call it: nothing moves.
     void commit(double momentum);
 
     // Names "backbone.*", "dino_head.*", "ibot_head.*".
     NamedParameters student_parameters();
     NamedParameters teacher_parameters();
-    NamedTensors centers() const;      // "dino_center", "ibot_center": part of a checkpoint
+    NamedTensors centers() const;  // "dino_center", "ibot_center": part of a checkpoint
     void set_centers(const Tensor& dino, const Tensor& ibot);
     void to_device(Device device);
 
@@ -62,7 +63,8 @@ class SSLMetaArch {
         Tensor cls;      // [2 B, K], rows already swapped between the views
         Tensor patches;  // [masked, K]; undefined without masks
     };
-    Targets targets(const SslBatch& batch, const Tensor& positions, double teacher_temp, const ForwardContext& context);
+    Targets targets(const SslBatch& batch, const Tensor& positions, double teacher_temp,
+                    const ForwardContext& context);
     Tensor center_or_sinkhorn(const Tensor& logits, Tensor& center, Tensor& next, double temp);
 
     SslConfig config_;

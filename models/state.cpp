@@ -10,8 +10,7 @@ static const std::string& entry(const Metadata& state, const std::string& key) {
     return found->second;
 }
 
-template <class T>
-static T parse(const Metadata& state, const std::string& key) {
+template <class T> static T parse(const Metadata& state, const std::string& key) {
     const std::string& text = entry(state, key);
     T value{};
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);

@@ -43,17 +43,18 @@ static BlockConfig block_config(const ViTConfig& c, int64_t layer) {
     const double rate = c.drop_path_uniform || c.depth == 1
                             ? (c.drop_path_uniform ? c.drop_path_rate : 0)
                             : c.drop_path_rate * static_cast<double>(layer) / last;
-    return {c.embed_dim, c.num_heads, c.mlp_ratio, c.qkv_bias, c.proj_bias, c.ffn_bias, rate, c.init_values,
-            c.ffn_layer != "mlp"};
+    return {c.embed_dim, c.num_heads, c.mlp_ratio,   c.qkv_bias,          c.proj_bias,
+            c.ffn_bias,  rate,        c.init_values, c.ffn_layer != "mlp"};
 }
 
-DinoVisionTransformer::DinoVisionTransformer(const ViTConfig& config, Generator& generator) : config_(config) {
+DinoVisionTransformer::DinoVisionTransformer(const ViTConfig& config, Generator& generator)
+    : config_(config) {
     const ViTConfig& c = config_;
     check(c.img_size > 0 && c.patch_size > 0 && c.img_size % c.patch_size == 0, "vit",
           "img_size must be a multiple of patch_size: got ", c.img_size, " and ", c.patch_size);
-    check(c.embed_dim > 0 && c.depth > 0 && c.in_chans > 0 && c.num_register_tokens >= 0 && c.mlp_ratio > 0, "vit",
-          "embed_dim, depth, in_chans and mlp_ratio must be positive: got ", c.embed_dim, ", ", c.depth, ", ",
-          c.in_chans, ", ", c.mlp_ratio);
+    check(c.embed_dim > 0 && c.depth > 0 && c.in_chans > 0 && c.num_register_tokens >= 0 && c.mlp_ratio > 0,
+          "vit", "embed_dim, depth, in_chans and mlp_ratio must be positive: got ", c.embed_dim, ", ",
+          c.depth, ", ", c.in_chans, ", ", c.mlp_ratio);
     check(c.ffn_layer == "mlp" || c.ffn_layer == "swiglu" || c.ffn_layer == "swiglufused", "vit",
           "ffn_layer must be mlp, swiglu or swiglufused: got '", c.ffn_layer, "'");
     check(c.block_chunks >= 0 && (c.block_chunks == 0 || c.depth >= c.block_chunks), "vit",
@@ -95,7 +96,8 @@ void DinoVisionTransformer::init_xavier(Generator& generator) {
     }
 }
 
-// pos_embed for a grid of height x width patches: as it is, or resized bicubically (in f32) like the reference.
+// pos_embed for a grid of height x width patches: as it is, or resized bicubically (in f32) like the
+// reference.
 Variable DinoVisionTransformer::position_embedding(int64_t height, int64_t width) const {
     const int64_t count = pos_embed_.size(1) - 1, dim = config_.embed_dim;
     if (height * width == count && height == width) return pos_embed_;
@@ -105,8 +107,10 @@ Variable DinoVisionTransformer::position_embedding(int64_t height, int64_t width
     BicubicOptions options;
     options.antialias = config_.interpolate_antialias;
     if (config_.interpolate_offset != 0) {
-        options.scale_h = (static_cast<double>(height) + config_.interpolate_offset) / static_cast<double>(side);
-        options.scale_w = (static_cast<double>(width) + config_.interpolate_offset) / static_cast<double>(side);
+        options.scale_h =
+            (static_cast<double>(height) + config_.interpolate_offset) / static_cast<double>(side);
+        options.scale_w =
+            (static_cast<double>(width) + config_.interpolate_offset) / static_cast<double>(side);
     }
     const Variable resized = interpolate_bicubic_rows(grid, side, side, height, width, options);
     return concat({cls, reshape(resized, {1, height * width, dim})}, 1);
@@ -152,8 +156,8 @@ ViTOutput DinoVisionTransformer::forward_features(const Variable& images, const 
 std::vector<ViTOutput> DinoVisionTransformer::forward_features(const std::vector<Variable>& images,
                                                                const ForwardContext& context,
                                                                const std::vector<Tensor>& masks) const {
-    check(masks.empty() || masks.size() == images.size(), "vit", "needs no masks or one per image batch: got ",
-          masks.size(), " for ", images.size());
+    check(masks.empty() || masks.size() == images.size(), "vit",
+          "needs no masks or one per image batch: got ", masks.size(), " for ", images.size());
     std::vector<Variable> list;
     for (size_t i = 0; i < images.size(); ++i)
         list.push_back(prepare_tokens(images[i], context, masks.empty() ? Tensor() : masks[i]));
@@ -167,14 +171,15 @@ Variable DinoVisionTransformer::forward(const Variable& images, const ForwardCon
     return forward_features(images, context).x_norm_clstoken;
 }
 
-std::vector<DinoVisionTransformer::Intermediate> DinoVisionTransformer::get_intermediate_layers(
-    const Variable& images, const ForwardContext& context, const std::vector<int64_t>& layers, bool as_map,
-    bool norm) const {
+std::vector<DinoVisionTransformer::Intermediate>
+DinoVisionTransformer::get_intermediate_layers(const Variable& images, const ForwardContext& context,
+                                               const std::vector<int64_t>& layers, bool as_map,
+                                               bool norm) const {
     std::vector<bool> wanted(blocks_.size(), false);
     for (int64_t layer : layers) {
         const auto depth = static_cast<int64_t>(blocks_.size());
-        check(layer >= -depth && layer < depth, "get_intermediate_layers", "layer must be in [", -depth, ", ", depth,
-              "): got ", layer);
+        check(layer >= -depth && layer < depth, "get_intermediate_layers", "layer must be in [", -depth, ", ",
+              depth, "): got ", layer);
         wanted[static_cast<size_t>(layer < 0 ? layer + depth : layer)] = true;
     }
     std::vector<Intermediate> out;
@@ -187,7 +192,8 @@ std::vector<DinoVisionTransformer::Intermediate> DinoVisionTransformer::get_inte
         found.cls_token = reshape(slice(y, 1, 0, 1), {y.size(0), y.size(2)});
         found.patches = slice(y, 1, 1 + config_.num_register_tokens, y.size(1));
         if (as_map) {
-            const int64_t height = images.size(2) / config_.patch_size, width = images.size(3) / config_.patch_size;
+            const int64_t height = images.size(2) / config_.patch_size,
+                          width = images.size(3) / config_.patch_size;
             found.patches = reshape(transpose(found.patches, 1, 2), {y.size(0), y.size(2), height, width});
         }
         out.push_back(found);

@@ -1,6 +1,6 @@
 #pragma once
-// DinoVisionTransformer, as dinov2/models/vision_transformer.py: patch embedding, class token, optional register and
-// mask tokens, position embedding (resized for other image sizes), blocks, final norm.
+// DinoVisionTransformer, as dinov2/models/vision_transformer.py: patch embedding, class token, optional
+// register and mask tokens, position embedding (resized for other image sizes), blocks, final norm.
 #include "models/block.h"
 
 namespace demi {
@@ -15,10 +15,11 @@ struct ViTConfig {
     double mlp_ratio = 4;
     bool qkv_bias = true, ffn_bias = true, proj_bias = true;
     double drop_path_rate = 0;
-    bool drop_path_uniform = false;  // false: rises linearly from 0 in the first block to the rate in the last
+    bool drop_path_uniform =
+        false;  // false: rises linearly from 0 in the first block to the rate in the last
     std::optional<double> init_values;
-    std::string ffn_layer = "mlp";   // "mlp", "swiglu", "swiglufused" (the same)
-    int64_t block_chunks = 0;        // names only: blocks.{chunk}.{i}
+    std::string ffn_layer = "mlp";  // "mlp", "swiglu", "swiglufused" (the same)
+    int64_t block_chunks = 0;       // names only: blocks.{chunk}.{i}
     int64_t num_register_tokens = 0;
     bool interpolate_antialias = false;
     double interpolate_offset = 0.1;
@@ -39,10 +40,14 @@ class DinoVisionTransformer {
     DinoVisionTransformer() = default;
     DinoVisionTransformer(const ViTConfig& config, Generator& generator);
 
-    // images [B, C, H, W] f32; masks: bool [B, N], true where the patch is replaced by mask_token, or undefined.
-    ViTOutput forward_features(const Variable& images, const ForwardContext& context, const Tensor& masks = {}) const;
-    // Images of different sizes in one pass through the blocks (nested tensors). masks: empty, or one per image batch.
-    std::vector<ViTOutput> forward_features(const std::vector<Variable>& images, const ForwardContext& context,
+    // images [B, C, H, W] f32; masks: bool [B, N], true where the patch is replaced by mask_token, or
+    // undefined.
+    ViTOutput forward_features(const Variable& images, const ForwardContext& context,
+                               const Tensor& masks = {}) const;
+    // Images of different sizes in one pass through the blocks (nested tensors). masks: empty, or one per
+    // image batch.
+    std::vector<ViTOutput> forward_features(const std::vector<Variable>& images,
+                                            const ForwardContext& context,
                                             const std::vector<Tensor>& masks = {}) const;
     // The normalised class token.
     Variable forward(const Variable& images, const ForwardContext& context) const;
@@ -52,15 +57,16 @@ class DinoVisionTransformer {
         Variable cls_token;  // [B, D]
     };
     std::vector<Intermediate> get_intermediate_layers(const Variable& images, const ForwardContext& context,
-                                                      const std::vector<int64_t>& layers, bool reshape = false,
-                                                      bool norm = true) const;
+                                                      const std::vector<int64_t>& layers,
+                                                      bool reshape = false, bool norm = true) const;
     // Attention of the class token in the last block: [B, heads, 1 + R + N], each row sums to 1.
     Tensor get_last_selfattention(const Tensor& images) const;
 
     void visit(const std::string& prefix, const ParameterVisitor& fn);
     const ViTConfig& config() const { return config_; }
 
-    // Initial weights for narrow models (dim below ~200): Xavier-normal instead of std 0.02 in every linear layer.
+    // Initial weights for narrow models (dim below ~200): Xavier-normal instead of std 0.02 in every linear
+    // layer.
     void init_xavier(Generator& generator);
 
   private:

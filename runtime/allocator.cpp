@@ -44,10 +44,11 @@ constexpr int kMaxDevices = 16;
 thread_local int64_t asked_for = 0;
 
 Pool& pool_of(Device device) {
-    static Pool* pools = new Pool[1 + kMaxDevices];  // never destroyed: tensors may outlive static destruction
+    static Pool* pools =
+        new Pool[1 + kMaxDevices];  // never destroyed: tensors may outlive static destruction
     if (device.is_cpu()) return pools[0];
-    check(device.index >= 0 && device.index < kMaxDevices, "allocate", "device index must be below ", kMaxDevices,
-          ": got ", device);
+    check(device.index >= 0 && device.index < kMaxDevices, "allocate", "device index must be below ",
+          kMaxDevices, ": got ", device);
     return pools[1 + device.index];
 }
 

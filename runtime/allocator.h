@@ -9,12 +9,12 @@
 namespace demi {
 
 struct AllocatorStats {
-    int64_t live_bytes = 0;         // asked for and not yet released
-    int64_t peak_bytes = 0;         // highest live_bytes since the start or reset_peak()
-    int64_t reserved_bytes = 0;     // held from the system, in use or cached
+    int64_t live_bytes = 0;      // asked for and not yet released
+    int64_t peak_bytes = 0;      // highest live_bytes since the start or reset_peak()
+    int64_t reserved_bytes = 0;  // held from the system, in use or cached
     int64_t live_blocks = 0;
-    int64_t allocations = 0;        // calls so far
-    int64_t system_allocations = 0; // calls that had to ask the system
+    int64_t allocations = 0;         // calls so far
+    int64_t system_allocations = 0;  // calls that had to ask the system
 };
 
 void* allocate(Device device, size_t bytes);  // nullptr for 0 bytes; throws Error when memory is short
@@ -24,6 +24,6 @@ AllocatorStats allocator_stats(Device device = Device::cpu());
 void reset_peak(Device device = Device::cpu());
 void empty_cache(Device device = Device::cpu());  // gives cached blocks back to the system
 int64_t thread_allocated_bytes();                 // what this thread has asked for so far, on any device
-bool allocator_caches();                          // false under AddressSanitizer, which wants to see every free
+bool allocator_caches();  // false under AddressSanitizer, which wants to see every free
 
 }  // namespace demi

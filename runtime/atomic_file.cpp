@@ -29,9 +29,11 @@ static std::string folder_of(const std::string& path) {
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
     static std::atomic<unsigned> counter{0};
     struct stat status {};
-    if (stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode))  // a rename would replace a device or a pipe
+    if (stat(path_.c_str(), &status) == 0 &&
+        !S_ISREG(status.st_mode))  // a rename would replace a device or a pipe
         fail("write", "cannot replace '", path_, "': it is not a regular file");
-    for (int attempt = 0; attempt < 100; ++attempt) {  // a killed process of the same number may have left its file
+    for (int attempt = 0; attempt < 100;
+         ++attempt) {  // a killed process of the same number may have left its file
         temporary_ = path_ + ".tmp." + std::to_string(getpid()) + "." + std::to_string(counter.fetch_add(1));
         fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd_ >= 0 || errno != EEXIST) break;

@@ -1,5 +1,6 @@
 #pragma once
-// Files that appear whole or not at all: written to a temporary sibling, synced, then renamed over the target.
+// Files that appear whole or not at all: written to a temporary sibling, synced, then renamed over the
+// target.
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -9,7 +10,7 @@ namespace demi {
 class AtomicFile {
   public:
     explicit AtomicFile(std::string path);  // throws Error naming the path and the system's reason
-    ~AtomicFile();                          // without commit(): the temporary file is removed, the target untouched
+    ~AtomicFile();  // without commit(): the temporary file is removed, the target untouched
     AtomicFile(const AtomicFile&) = delete;
     AtomicFile& operator=(const AtomicFile&) = delete;
 

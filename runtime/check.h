@@ -20,26 +20,20 @@ class Error : public std::runtime_error {
 
 namespace detail {
 
-// One part of a message: what to print, and how. Only the printing depends on the type, so a check costs few bytes.
+// One part of a message: what to print, and how. Only the printing depends on the type, so a check costs few
+// bytes.
 struct Part {
     const void* value;
     void (*print)(std::ostream& out, const void* value);
 };
 
-template <class T>
-void print_value(std::ostream& out, const void* value) {
+template <class T> void print_value(std::ostream& out, const void* value) {
     out << *static_cast<const T*>(value);
 }
 void print_text(std::ostream& out, const void* text);
 
-template <class T>
-Part part(const T& value) {
-    return {std::addressof(value), print_value<T>};
-}
-template <size_t N>
-Part part(const char (&text)[N]) {
-    return {text, print_text};
-}
+template <class T> Part part(const T& value) { return {std::addressof(value), print_value<T>}; }
+template <size_t N> Part part(const char (&text)[N]) { return {text, print_text}; }
 
 [[noreturn]] void fail_with(std::string_view op, const Part* parts, size_t count);
 
@@ -52,8 +46,7 @@ template <class... Parts>
     detail::fail_with(op, all, sizeof...(parts));
 }
 
-template <class... Parts>
-void check(bool ok, std::string_view op, const Parts&... parts) {
+template <class... Parts> void check(bool ok, std::string_view op, const Parts&... parts) {
     if (!ok) [[unlikely]]
         fail(op, parts...);
 }

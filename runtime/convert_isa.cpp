@@ -1,4 +1,5 @@
-// The conversions of convert.h in vectors. Every instruction set gives the bits of half.h, NaN payloads included.
+// The conversions of convert.h in vectors. Every instruction set gives the bits of half.h, NaN payloads
+// included.
 #include "runtime/convert_isa.h"
 
 #include "runtime/simd.h"
@@ -6,8 +7,7 @@
 namespace demi::DEMI_ISA_NS {
 namespace {
 
-template <class To, class From>
-DEMI_INLINE void convert_all(To* dst, const From* src, int64_t count) {
+template <class To, class From> DEMI_INLINE void convert_all(To* dst, const From* src, int64_t count) {
     int64_t i = 0;
     for (; i + 4 * kLanes <= count; i += 4 * kLanes) {
         const vf a = loadu(src + i), b = loadu(src + i + kLanes);
@@ -18,15 +18,14 @@ DEMI_INLINE void convert_all(To* dst, const From* src, int64_t count) {
         storeu(dst + i + 3 * kLanes, d);
     }
     for (; i + kLanes <= count; i += kLanes) storeu(dst + i, loadu(src + i));
-    if (i < count) store_n(dst + i, load_n(src + i, static_cast<int>(count - i)), static_cast<int>(count - i));
+    if (i < count)
+        store_n(dst + i, load_n(src + i, static_cast<int>(count - i)), static_cast<int>(count - i));
 }
 
-template <class H>
-void narrow(uint16_t* dst, const float* src, int64_t count) {
+template <class H> void narrow(uint16_t* dst, const float* src, int64_t count) {
     convert_all(reinterpret_cast<H*>(dst), src, count);
 }
-template <class H>
-void widen(float* dst, const uint16_t* src, int64_t count) {
+template <class H> void widen(float* dst, const uint16_t* src, int64_t count) {
     convert_all(dst, reinterpret_cast<const H*>(src), count);
 }
 

@@ -34,13 +34,15 @@ void check_target(const char* op, const Tensor& dst) {
         fail(op, "needs a defined destination: got ", describe(dst));
     for (int i = 0; i < dst.rank(); ++i)
         if (dst.strides()[i] == 0 && dst.shape()[i] > 1) [[unlikely]]
-            fail(op, "destination ", describe(dst), " is expanded: several elements share one place in memory");
+            fail(op, "destination ", describe(dst),
+                 " is expanded: several elements share one place in memory");
 }
 
 void check_operands(const char* op, const Tensor& dst, const Tensor& src) {
     if (!dst.defined() || !src.defined()) [[unlikely]]
         fail(op, "needs defined tensors: got ", describe(dst), " and ", describe(src));
-    check(dst.shape() == src.shape(), op, "shapes must be equal: destination ", dst.shape(), ", source ", src.shape());
+    check(dst.shape() == src.shape(), op, "shapes must be equal: destination ", dst.shape(), ", source ",
+          src.shape());
     check_target(op, dst);
 }
 

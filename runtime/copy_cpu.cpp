@@ -10,8 +10,8 @@
 namespace demi {
 namespace {
 
-// f64 and integers to f16 must round once; going through f32 rounds twice. Rounding to odd on the way keeps the
-// dropped bits visible, so that the last rounding sees every tie as what it is.
+// f64 and integers to f16 must round once; going through f32 rounds twice. Rounding to odd on the way keeps
+// the dropped bits visible, so that the last rounding sees every tie as what it is.
 float round_to_odd(double x) {
     float y = static_cast<float>(x);
     if (static_cast<double>(y) == x || y != y || std::isinf(y)) return y;
@@ -22,11 +22,10 @@ float round_to_odd(double x) {
 double as_odd_double(int64_t x) {
     const int64_t sticky = (x & 0x7ff) != 0 ? 1 : 0;
     return x > -(INT64_C(1) << 53) && x < INT64_C(1) << 53 ? static_cast<double>(x)
-                                                          : static_cast<double>(x >> 11 | sticky) * 2048.0;
+                                                           : static_cast<double>(x >> 11 | sticky) * 2048.0;
 }
 
-template <class To, class From>
-To convert_one(From x) {
+template <class To, class From> To convert_one(From x) {
     if constexpr (std::is_same_v<To, bool>) {
         return static_cast<bool>(x != From(0.0f));
     } else if constexpr (std::is_same_v<To, Half> || std::is_same_v<To, BFloat16>) {
@@ -94,7 +93,8 @@ void accumulate_forward(Tensor& dst, const Tensor& src) {
     dispatch_float(dst.dtype(), "accumulate", [&]<class To>() {
         To* out = dst.mutable_data<To>();
         dispatch_float(src.dtype(), "accumulate", [&]<class From>() {
-            using Sum = std::conditional_t<std::is_same_v<To, double> || std::is_same_v<From, double>, double, float>;
+            using Sum =
+                std::conditional_t<std::is_same_v<To, double> || std::is_same_v<From, double>, double, float>;
             const From* in = src.data<From>();
             for_each_row(walk, [&](const auto& at, int64_t count, const auto& step) {
                 To* y = out + at[0];

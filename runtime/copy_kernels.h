@@ -1,6 +1,6 @@
 #pragma once
-// Internal: the memory operations as a table per device. Tensors of one table call live on its device and have
-// the same shape.
+// Internal: the memory operations as a table per device. Tensors of one table call live on its device and
+// have the same shape.
 #include "runtime/kernel_table.h"
 #include "runtime/tensor.h"
 

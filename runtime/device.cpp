@@ -28,7 +28,8 @@ size_t cpu_free_bytes(Device) {
     return static_cast<size_t>(sysconf(_SC_AVPHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
 }
 
-constexpr DeviceApi cpu_device_api{cpu_count, cpu_allocate, cpu_release, cpu_copy, cpu_synchronize, cpu_free_bytes};
+constexpr DeviceApi cpu_device_api{cpu_count, cpu_allocate,    cpu_release,
+                                   cpu_copy,  cpu_synchronize, cpu_free_bytes};
 
 }  // namespace
 
@@ -69,7 +70,8 @@ Device Device::parse(std::string_view text) {
     if (text.starts_with("cuda:")) {
         int index = -1;
         const auto [end, error] = std::from_chars(text.data() + 5, text.data() + text.size(), index);
-        if (error == std::errc() && end == text.data() + text.size() && index >= 0 && index < 128) return cuda(index);
+        if (error == std::errc() && end == text.data() + text.size() && index >= 0 && index < 128)
+            return cuda(index);
     }
     fail("device", "needs auto, cpu, cuda or cuda:N: got '", text, "'");
 }

@@ -16,6 +16,7 @@ struct DeviceApi {
     size_t (*free_bytes)(Device);
 };
 
-const DeviceApi& device_api(Device device);  // throws "[device] this build has no CUDA ..." where there is none
+const DeviceApi&
+device_api(Device device);  // throws "[device] this build has no CUDA ..." where there is none
 
 }  // namespace demi

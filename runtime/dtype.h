@@ -17,14 +17,14 @@ std::ostream& operator<<(std::ostream& out, DType dtype);
 
 constexpr size_t size_of(DType dtype) {
     switch (dtype) {
-        case DType::f16:
-        case DType::bf16: return 2;
-        case DType::f32:
-        case DType::i32: return 4;
-        case DType::f64:
-        case DType::i64: return 8;
-        case DType::u8:
-        case DType::boolean: return 1;
+    case DType::f16:
+    case DType::bf16: return 2;
+    case DType::f32:
+    case DType::i32: return 4;
+    case DType::f64:
+    case DType::i64: return 8;
+    case DType::u8:
+    case DType::boolean: return 1;
     }
     return 0;
 }
@@ -33,7 +33,9 @@ constexpr bool is_float(DType dtype) {
     return dtype == DType::f16 || dtype == DType::bf16 || dtype == DType::f32 || dtype == DType::f64;
 }
 constexpr bool is_half(DType dtype) { return dtype == DType::f16 || dtype == DType::bf16; }
-constexpr bool is_int(DType dtype) { return dtype == DType::i32 || dtype == DType::i64 || dtype == DType::u8; }
+constexpr bool is_int(DType dtype) {
+    return dtype == DType::i32 || dtype == DType::i64 || dtype == DType::u8;
+}
 
 // The one promotion rule of element-wise ops. Same dtype: itself. Any float beats any integer, any integer
 // beats bool. Two floats: the wider one; f16 with bf16 gives f32. Two integers: the wider one.
@@ -56,25 +58,23 @@ template <> struct ComputeType<double> { using type = double; };
 template <class T> using compute_t = typename ComputeType<T>::type;
 
 // dispatch_float(x.dtype(), "gelu", [&]<class T>() { ... });
-template <class F>
-decltype(auto) dispatch_float(DType dtype, std::string_view op, F&& f) {
+template <class F> decltype(auto) dispatch_float(DType dtype, std::string_view op, F&& f) {
     switch (dtype) {
-        case DType::f16: return f.template operator()<Half>();
-        case DType::bf16: return f.template operator()<BFloat16>();
-        case DType::f32: return f.template operator()<float>();
-        case DType::f64: return f.template operator()<double>();
-        default: fail(op, "needs a floating-point tensor: got ", name(dtype));
+    case DType::f16: return f.template operator()<Half>();
+    case DType::bf16: return f.template operator()<BFloat16>();
+    case DType::f32: return f.template operator()<float>();
+    case DType::f64: return f.template operator()<double>();
+    default: fail(op, "needs a floating-point tensor: got ", name(dtype));
     }
 }
 
-template <class F>
-decltype(auto) dispatch_all(DType dtype, std::string_view op, F&& f) {
+template <class F> decltype(auto) dispatch_all(DType dtype, std::string_view op, F&& f) {
     switch (dtype) {
-        case DType::i32: return f.template operator()<int32_t>();
-        case DType::i64: return f.template operator()<int64_t>();
-        case DType::u8: return f.template operator()<uint8_t>();
-        case DType::boolean: return f.template operator()<bool>();
-        default: return dispatch_float(dtype, op, static_cast<F&&>(f));
+    case DType::i32: return f.template operator()<int32_t>();
+    case DType::i64: return f.template operator()<int64_t>();
+    case DType::u8: return f.template operator()<uint8_t>();
+    case DType::boolean: return f.template operator()<bool>();
+    default: return dispatch_float(dtype, op, static_cast<F&&>(f));
     }
 }
 

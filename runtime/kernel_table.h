@@ -6,11 +6,11 @@
 
 #ifdef DEMI_CUDA
 #define DEMI_KERNEL_TABLES(Kernels, op) \
-    extern const Kernels op##_cpu;      \
+    extern const Kernels op##_cpu; \
     extern const Kernels op##_cuda;
 #else
 #define DEMI_KERNEL_TABLES(Kernels, op) \
-    extern const Kernels op##_cpu;      \
+    extern const Kernels op##_cpu; \
     inline constexpr Kernels op##_cuda{};
 #endif
 
@@ -18,11 +18,13 @@ namespace demi {
 
 template <class Kernels, class Function>
 Function select_kernel(Device device, std::string_view op, const Kernels& cpu, const Kernels& cuda,
-                       Function Kernels::* entry) {
+                       Function Kernels::*entry) {
     Function function = device.is_cpu() ? cpu.*entry : cuda.*entry;
-    check(function != nullptr, op, built_with_cuda() || device.is_cpu()
+    check(function != nullptr, op,
+          built_with_cuda() || device.is_cpu()
               ? "has no kernel for this device: "
-              : "this build has no CUDA kernels (configure with -Dcuda=enabled): asked for ", device);
+              : "this build has no CUDA kernels (configure with -Dcuda=enabled): asked for ",
+          device);
     return function;
 }
 

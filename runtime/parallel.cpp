@@ -49,9 +49,9 @@ inline void pause() {
 
 thread_local bool inside_tile = false;
 
-// One job at a time. `state_` holds bit 0: open, bits 1..16: workers inside, above: generation. A worker joins
-// an open job by raising the count; the caller closes the job when no tile is left and waits for those inside.
-// A worker that wakes late finds the job closed, so nobody waits for a sleeper.
+// One job at a time. `state_` holds bit 0: open, bits 1..16: workers inside, above: generation. A worker
+// joins an open job by raising the count; the caller closes the job when no tile is left and waits for those
+// inside. A worker that wakes late finds the job closed, so nobody waits for a sleeper.
 class Pool {
   public:
     void run(int64_t tiles, void (*call)(void*, int64_t), void* fn, int threads) {
@@ -156,8 +156,8 @@ Pool& pool() {
 int num_threads() { return thread_limit().load(std::memory_order_relaxed); }
 
 void set_num_threads(int threads) {
-    check(threads >= 1 && threads <= kMaxThreads, "threads", "number of threads must be from 1 to ", kMaxThreads,
-          ": got ", threads);
+    check(threads >= 1 && threads <= kMaxThreads, "threads", "number of threads must be from 1 to ",
+          kMaxThreads, ": got ", threads);
     thread_limit().store(threads, std::memory_order_relaxed);
 }
 

@@ -16,8 +16,7 @@ namespace detail {
 void run_tiles(int64_t tiles, void (*call)(void*, int64_t), void* fn);
 }
 
-template <class F>
-void parallel_for(int64_t tiles, F&& fn) {
+template <class F> void parallel_for(int64_t tiles, F&& fn) {
     using Fn = std::remove_reference_t<F>;
     detail::run_tiles(
         tiles, [](void* f, int64_t tile) { (*static_cast<Fn*>(f))(tile); },
@@ -27,8 +26,7 @@ void parallel_for(int64_t tiles, F&& fn) {
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Splits [0, n) into ranges of `grain` and calls fn(begin, end) for each.
-template <class F>
-void parallel_ranges(int64_t n, int64_t grain, F&& fn) {
+template <class F> void parallel_ranges(int64_t n, int64_t grain, F&& fn) {
     parallel_for(ceil_div(n, grain), [&](int64_t tile) {
         const int64_t begin = tile * grain;
         fn(begin, begin + grain < n ? begin + grain : n);

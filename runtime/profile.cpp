@@ -28,7 +28,8 @@ Recorder& recorder() {
 }
 
 int64_t now_ns() {
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(
+               std::chrono::steady_clock::now().time_since_epoch())
         .count();
 }
 
@@ -68,8 +69,8 @@ void ProfileScope::end() noexcept {
     std::lock_guard lock(r.mutex);
     if (!profiling() || open->run != r.run) return;
     try {
-        r.spans.push_back({std::move(open->name), this_thread.number, open->start_ns - r.zero_ns, stop - open->start_ns,
-                           thread_allocated_bytes() - open->allocated_before});
+        r.spans.push_back({std::move(open->name), this_thread.number, open->start_ns - r.zero_ns,
+                           stop - open->start_ns, thread_allocated_bytes() - open->allocated_before});
     } catch (const std::bad_alloc&) {  // a span is lost, the program goes on
     }
 }
@@ -92,9 +93,10 @@ Profile stop_profile() {
     detail::profile_on.store(false, std::memory_order_relaxed);
     Profile profile{std::move(r.spans)};
     r.spans = {};
-    std::stable_sort(profile.spans.begin(), profile.spans.end(), [](const ProfileSpan& a, const ProfileSpan& b) {
-        return a.start_ns != b.start_ns ? a.start_ns < b.start_ns : a.duration_ns > b.duration_ns;
-    });
+    std::stable_sort(
+        profile.spans.begin(), profile.spans.end(), [](const ProfileSpan& a, const ProfileSpan& b) {
+            return a.start_ns != b.start_ns ? a.start_ns < b.start_ns : a.duration_ns > b.duration_ns;
+        });
     return profile;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// The op profiler: spans of named work, with thread, time and memory asked for, as a Chrome trace and as a table.
+// The op profiler: spans of named work, with thread, time and memory asked for, as a Chrome trace and as a
+// table.
 //
 //   start_profile();
 //   { ProfileScope scope("load batch"); ... }
@@ -19,10 +20,11 @@ namespace demi {
 
 struct ProfileSpan {
     std::string name;
-    int thread = 0;                // numbered from 0 in the order of their first span
-    int64_t start_ns = 0;          // since start_profile()
+    int thread = 0;        // numbered from 0 in the order of their first span
+    int64_t start_ns = 0;  // since start_profile()
     int64_t duration_ns = 0;
-    int64_t allocated_bytes = 0;   // asked for by this thread within the span, on any device; inner spans included
+    int64_t allocated_bytes =
+        0;  // asked for by this thread within the span, on any device; inner spans included
 };
 
 struct Profile {
@@ -30,12 +32,13 @@ struct Profile {
 
     std::string trace_json() const;
     void write_trace(const std::string& path) const;  // atomic; throws Error
-    // One line per name, most own time first: calls, total, own (inner spans taken off), mean, longest, memory.
+    // One line per name, most own time first: calls, total, own (inner spans taken off), mean, longest,
+    // memory.
     std::string table() const;
 };
 
-void start_profile();     // throws Error where one runs already
-Profile stop_profile();   // spans that are still open are left out; throws Error where none runs
+void start_profile();    // throws Error where one runs already
+Profile stop_profile();  // spans that are still open are left out; throws Error where none runs
 
 namespace detail {
 extern std::atomic<bool> profile_on;

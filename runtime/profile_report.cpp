@@ -36,7 +36,8 @@ std::vector<int64_t> own_times(const std::vector<ProfileSpan>& spans) {
     std::map<int, std::vector<size_t>> open;  // per thread, the spans around the one at hand
     for (size_t i = 0; i < spans.size(); ++i) {
         std::vector<size_t>& stack = open[spans[i].thread];
-        while (!stack.empty() && spans[stack.back()].start_ns + spans[stack.back()].duration_ns <= spans[i].start_ns)
+        while (!stack.empty() &&
+               spans[stack.back()].start_ns + spans[stack.back()].duration_ns <= spans[i].start_ns)
             stack.pop_back();
         if (!stack.empty()) own[stack.back()] -= spans[i].duration_ns;
         own[i] += spans[i].duration_ns;
@@ -55,9 +56,11 @@ std::string Profile::trace_json() const {
     for (const ProfileSpan& span : spans) {
         char numbers[160];
         std::snprintf(numbers, sizeof numbers,
-                      ",\"ph\":\"X\",\"pid\":1,\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f,\"args\":{\"allocated_bytes\":%lld}}",
+                      ",\"ph\":\"X\",\"pid\":1,\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f,\"args\":{\"allocated_"
+                      "bytes\":%lld}}",
                       span.thread, static_cast<double>(span.start_ns) * 1e-3,
-                      static_cast<double>(span.duration_ns) * 1e-3, static_cast<long long>(span.allocated_bytes));
+                      static_cast<double>(span.duration_ns) * 1e-3,
+                      static_cast<long long>(span.allocated_bytes));
         out += separator;
         out += "{\"name\":" + quoted(span.name) + numbers;
         separator = ",\n";
@@ -91,13 +94,14 @@ std::string Profile::table() const {
         out += name + std::string(width - name.size(), ' ') + numbers;
     };
     std::string out;
-    std::snprintf(row, sizeof row, "%9s %11s %11s %6s %10s %10s %10s\n", "calls", "total ms", "own ms", "own %",
-                  "mean ms", "longest", "MiB");
+    std::snprintf(row, sizeof row, "%9s %11s %11s %6s %10s %10s %10s\n", "calls", "total ms", "own ms",
+                  "own %", "mean ms", "longest", "MiB");
     add(out, "name", row);
     for (const auto& [name, line] : lines) {
         std::snprintf(row, sizeof row, "%9lld %11.3f %11.3f %6.1f %10.4f %10.3f %10.2f\n",
                       static_cast<long long>(line.calls), ms(line.total_ns), ms(line.own_ns),
-                      all_ns > 0 ? 100.0 * static_cast<double>(line.own_ns) / static_cast<double>(all_ns) : 0.0,
+                      all_ns > 0 ? 100.0 * static_cast<double>(line.own_ns) / static_cast<double>(all_ns)
+                                 : 0.0,
                       ms(line.total_ns) / static_cast<double>(line.calls), ms(line.longest_ns),
                       static_cast<double>(line.bytes) / (1 << 20));
         add(out, name, row);

@@ -52,23 +52,26 @@ float Generator::next_uniform() {
 }
 
 std::vector<int64_t> Generator::permutation(int64_t n) {
-    check(n >= 0 && n < INT64_C(0xffffffff), "random", "length of a permutation must be in [0, 2^32): got ", n);
+    check(n >= 0 && n < INT64_C(0xffffffff), "random", "length of a permutation must be in [0, 2^32): got ",
+          n);
     std::vector<int64_t> order(static_cast<size_t>(n));
     std::iota(order.begin(), order.end(), 0);
-    for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[next_below(static_cast<uint32_t>(i))]);
+    for (size_t i = order.size(); i > 1; --i)
+        std::swap(order[i - 1], order[next_below(static_cast<uint32_t>(i))]);
     return order;
 }
 
 Generator Generator::fork(uint64_t purpose) const {
-    const Philox words = philox4x32({static_cast<uint32_t>(purpose), static_cast<uint32_t>(purpose >> 32), 0, 0x666f726bu},
-                                    {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
+    const Philox words =
+        philox4x32({static_cast<uint32_t>(purpose), static_cast<uint32_t>(purpose >> 32), 0, 0x666f726bu},
+                   {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
     return {uint64_t{words[1]} << 32 | words[0], 0};
 }
 
 // fn(block words, i) gives up to four values of elements i..i+3.
-template <class F>
-static void fill_blocks(Tensor& dst, Generator& generator, F&& fn) {
-    check(dst.defined() && is_float(dst.dtype()), "random", "needs a floating-point tensor: got ", describe(dst));
+template <class F> static void fill_blocks(Tensor& dst, Generator& generator, F&& fn) {
+    check(dst.defined() && is_float(dst.dtype()), "random", "needs a floating-point tensor: got ",
+          describe(dst));
     const int64_t count = dst.numel();
     const Generator::Draw draw = generator.take(count);
     Tensor host = Tensor::empty(dst.shape(), dst.dtype() == DType::f64 ? DType::f64 : DType::f32);
@@ -90,7 +93,8 @@ static void fill_blocks(Tensor& dst, Generator& generator, F&& fn) {
 void uniform(Tensor dst, Generator& generator, double low, double high) {
     fill_blocks(dst, generator, [=](const Philox& words) {
         std::array<double, 4> out;
-        for (size_t j = 0; j < 4; ++j) out[j] = low + (high - low) * static_cast<double>(to_uniform(words[j]));
+        for (size_t j = 0; j < 4; ++j)
+            out[j] = low + (high - low) * static_cast<double>(to_uniform(words[j]));
         return out;
     });
 }
@@ -104,24 +108,32 @@ static std::array<double, 2> box_muller(uint32_t a, uint32_t b) {
 void normal(Tensor dst, Generator& generator, double mean, double std) {
     fill_blocks(dst, generator, [=](const Philox& w) {
         const auto x = box_muller(w[0], w[1]), y = box_muller(w[2], w[3]);
-        return std::array<double, 4>{mean + std * x[0], mean + std * x[1], mean + std * y[0], mean + std * y[1]};
+        return std::array<double, 4>{mean + std * x[0], mean + std * x[1], mean + std * y[0],
+                                     mean + std * y[1]};
     });
 }
 
 void trunc_normal(Tensor dst, Generator& generator, double mean, double std, double low, double high) {
-    check(low < high && std > 0, "trunc_normal", "needs low < high and std > 0: got ", low, ", ", high, ", ", std);
-    check(std::erf((high - mean) / std / std::numbers::sqrt2) - std::erf((low - mean) / std / std::numbers::sqrt2) > 1e-3,
-          "trunc_normal", "bounds [", low, ", ", high, "] leave almost nothing of a normal of mean ", mean, ", std ", std);
-    check(dst.defined() && is_float(dst.dtype()), "random", "needs a floating-point tensor: got ", describe(dst));
-    const Generator::Draw draw = generator.take(dst.numel() * 4);  // one block per element; retries use word 2, 3
+    check(low < high && std > 0, "trunc_normal", "needs low < high and std > 0: got ", low, ", ", high, ", ",
+          std);
+    check(std::erf((high - mean) / std / std::numbers::sqrt2) -
+                  std::erf((low - mean) / std / std::numbers::sqrt2) >
+              1e-3,
+          "trunc_normal", "bounds [", low, ", ", high, "] leave almost nothing of a normal of mean ", mean,
+          ", std ", std);
+    check(dst.defined() && is_float(dst.dtype()), "random", "needs a floating-point tensor: got ",
+          describe(dst));
+    const Generator::Draw draw =
+        generator.take(dst.numel() * 4);  // one block per element; retries use word 2, 3
     Tensor host = Tensor::empty(dst.shape(), DType::f64);
     double* out = host.mutable_data<double>();
     parallel_ranges(dst.numel(), 4096, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
             const uint64_t block = draw.offset + static_cast<uint64_t>(i);
             for (uint32_t attempt = 0;; ++attempt) {
-                const Philox w = philox4x32({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), attempt, 1},
-                                            {static_cast<uint32_t>(draw.seed), static_cast<uint32_t>(draw.seed >> 32)});
+                const Philox w =
+                    philox4x32({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), attempt, 1},
+                               {static_cast<uint32_t>(draw.seed), static_cast<uint32_t>(draw.seed >> 32)});
                 out[i] = mean + std * box_muller(w[0], w[1])[0];
                 if (out[i] >= low && out[i] <= high) break;
             }

@@ -1,6 +1,7 @@
 #pragma once
-// Random numbers by counter: Philox-4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
-// Element i of a draw depends on (seed, offset, i) only, so it is the same on every device and thread count.
+// Random numbers by counter: Philox-4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2,
+// 3"). Element i of a draw depends on (seed, offset, i) only, so it is the same on every device and thread
+// count.
 #include <array>
 #include <cstdint>
 #include <vector>
@@ -26,8 +27,8 @@ struct Generator {
     struct Draw {
         uint64_t seed, offset;
     };
-    Draw take(int64_t words);                     // reserves ceil(words / 4) blocks
-    uint32_t next_below(uint32_t bound);          // one number in [0, bound), without bias
+    Draw take(int64_t words);             // reserves ceil(words / 4) blocks
+    uint32_t next_below(uint32_t bound);  // one number in [0, bound), without bias
     float next_uniform();
     std::vector<int64_t> permutation(int64_t n);  // Fisher-Yates
     // An independent generator for a named purpose (data order, dropout, ...).

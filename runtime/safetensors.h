@@ -31,8 +31,8 @@ class SafetensorsFile {
     const std::vector<std::string>& names() const { return names_; }  // sorted
     bool contains(const std::string& name) const { return infos_.count(name) > 0; }
     const Info& info(const std::string& name) const;
-    // The tensor on the CPU. Throws for a name that is not there, or a dtype that demi does not have, or where the
-    // data does not match the writer's checksum.
+    // The tensor on the CPU. Throws for a name that is not there, or a dtype that demi does not have, or
+    // where the data does not match the writer's checksum.
     Tensor load(const std::string& name) const;
 
   private:
@@ -48,9 +48,9 @@ class SafetensorsFile {
 };
 
 // Tensors of any device and strides; the order in the file is the format's own (dtype size, then name).
-// With checksums, a CRC-32C of each tensor's bytes is left in the metadata as "crc32c.NAME", and one of the whole
-// header (its own digits counted as zeros) as "crc32c": any damaged bit is found. Keys that begin so are reserved,
-// and reading keeps them out of metadata().
+// With checksums, a CRC-32C of each tensor's bytes is left in the metadata as "crc32c.NAME", and one of the
+// whole header (its own digits counted as zeros) as "crc32c": any damaged bit is found. Keys that begin so
+// are reserved, and reading keeps them out of metadata().
 void write_safetensors(const std::string& path, const NamedTensors& tensors, const Metadata& metadata = {},
                        bool checksums = false);
 

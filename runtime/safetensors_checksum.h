@@ -1,6 +1,6 @@
 #pragma once
-// Internal: how checksums lie in a safetensors header. Decimal, ten digits, so that the header's length does not
-// depend on them.
+// Internal: how checksums lie in a safetensors header. Decimal, ten digits, so that the header's length does
+// not depend on them.
 #include <string>
 
 #include "runtime/safetensors.h"
@@ -11,7 +11,9 @@ inline constexpr const char* kHeaderChecksum = "crc32c";
 inline constexpr size_t kChecksumDigits = 10;
 
 inline std::string tensor_checksum(const std::string& name) { return "crc32c." + name; }
-inline bool is_checksum_key(const std::string& key) { return key == kHeaderChecksum || key.starts_with("crc32c."); }
+inline bool is_checksum_key(const std::string& key) {
+    return key == kHeaderChecksum || key.starts_with("crc32c.");
+}
 
 inline std::string checksum_text(uint32_t sum) {
     const std::string digits = std::to_string(sum);
@@ -22,7 +24,8 @@ inline std::string checksum_text(uint32_t sum) {
 inline size_t header_checksum_at(const std::string& text) {
     const std::string before = '"' + std::string(kHeaderChecksum) + "\":\"";
     size_t at = text.find(before);
-    while (at != std::string::npos && at > 0 && text[at - 1] == '\\') at = text.find(before, at + 1);  // escaped quote
+    while (at != std::string::npos && at > 0 && text[at - 1] == '\\')
+        at = text.find(before, at + 1);  // escaped quote
     return at == std::string::npos ? at : at + before.size();
 }
 

@@ -24,14 +24,17 @@ struct FileDType {
     DType dtype;
 };
 constexpr FileDType kDTypes[] = {
-    {"BOOL", 8, true, DType::boolean}, {"U8", 8, true, DType::u8},        {"F16", 16, true, DType::f16},
-    {"BF16", 16, true, DType::bf16},   {"I32", 32, true, DType::i32},     {"F32", 32, true, DType::f32},
-    {"I64", 64, true, DType::i64},     {"F64", 64, true, DType::f64},     {"F4", 4, false, DType::u8},
-    {"F6_E2M3", 6, false, DType::u8},  {"F6_E3M2", 6, false, DType::u8},  {"I8", 8, false, DType::u8},
-    {"F8_E5M2", 8, false, DType::u8},  {"F8_E4M3", 8, false, DType::u8},  {"F8_E8M0", 8, false, DType::u8},
-    {"F8_E4M3FNUZ", 8, false, DType::u8}, {"F8_E5M2FNUZ", 8, false, DType::u8}, {"I16", 16, false, DType::u8},
-    {"U16", 16, false, DType::u8},     {"U32", 32, false, DType::u8},     {"C64", 64, false, DType::u8},
-    {"U64", 64, false, DType::u8},
+    {"BOOL", 8, true, DType::boolean},    {"U8", 8, true, DType::u8},
+    {"F16", 16, true, DType::f16},        {"BF16", 16, true, DType::bf16},
+    {"I32", 32, true, DType::i32},        {"F32", 32, true, DType::f32},
+    {"I64", 64, true, DType::i64},        {"F64", 64, true, DType::f64},
+    {"F4", 4, false, DType::u8},          {"F6_E2M3", 6, false, DType::u8},
+    {"F6_E3M2", 6, false, DType::u8},     {"I8", 8, false, DType::u8},
+    {"F8_E5M2", 8, false, DType::u8},     {"F8_E4M3", 8, false, DType::u8},
+    {"F8_E8M0", 8, false, DType::u8},     {"F8_E4M3FNUZ", 8, false, DType::u8},
+    {"F8_E5M2FNUZ", 8, false, DType::u8}, {"I16", 16, false, DType::u8},
+    {"U16", 16, false, DType::u8},        {"U32", 32, false, DType::u8},
+    {"C64", 64, false, DType::u8},        {"U64", 64, false, DType::u8},
 };
 
 const FileDType* find_dtype(const std::string& name) {
@@ -40,8 +43,7 @@ const FileDType* find_dtype(const std::string& name) {
     return nullptr;
 }
 
-template <class... Parts>
-[[noreturn]] void refuse(const std::string& path, const Parts&... parts) {
+template <class... Parts> [[noreturn]] void refuse(const std::string& path, const Parts&... parts) {
     fail("safetensors", "'", path, "': ", parts...);
 }
 
@@ -101,7 +103,8 @@ SafetensorsFile::Info read_info(const Json& entry, const std::string& path, cons
         refuse(path, "tensor '", name, "' has an unknown dtype: ", dtype.dump());
     if (!shape.is_array()) refuse(path, "tensor '", name, "': shape must be a list: got ", shape.dump());
     if (shape.size() > Shape::kMaxRank)
-        refuse(path, "tensor '", name, "' has rank ", shape.size(), ", at most ", Shape::kMaxRank, " is supported");
+        refuse(path, "tensor '", name, "' has rank ", shape.size(), ", at most ", Shape::kMaxRank,
+               " is supported");
     if (!offsets.is_array() || offsets.size() != 2)
         refuse(path, "tensor '", name, "': data_offsets must be two numbers: got ", offsets.dump());
 
@@ -140,7 +143,8 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path) {
     read_at(fd, path, 0, length_bytes, 8);
     uint64_t length = 0;
     for (int i = 7; i >= 0; --i) length = length << 8 | length_bytes[i];
-    if (length > kMaxHeader) refuse(path, "header length ", length, " is over the limit of ", kMaxHeader, " bytes");
+    if (length > kMaxHeader)
+        refuse(path, "header length ", length, " is over the limit of ", kMaxHeader, " bytes");
     if (8 + static_cast<int64_t>(length) > size)
         refuse(path, "header of ", length, " bytes does not fit a file of ", size, " bytes");
     std::string text(length, '\0');
@@ -184,7 +188,8 @@ void SafetensorsFile::parse_header(const std::string& text, int64_t data_bytes) 
                at > data_bytes ? " (cut short)" : " (trailing bytes)");
 }
 
-// The header's own checksum covers everything but its ten digits; without it those of the tensors are not trusted.
+// The header's own checksum covers everything but its ten digits; without it those of the tensors are not
+// trusted.
 void SafetensorsFile::check_checksums(std::string text) {
     if (checksums_.empty()) return;
     const auto own = checksums_.find(kHeaderChecksum);
@@ -207,7 +212,8 @@ const SafetensorsFile::Info& SafetensorsFile::info(const std::string& name) cons
 Tensor SafetensorsFile::load(const std::string& name) const {
     const Info& entry = info(name);
     const FileDType& dtype = *find_dtype(entry.dtype);
-    if (!dtype.known) refuse(path_, "tensor '", name, "' has dtype ", entry.dtype, ", which demi does not have");
+    if (!dtype.known)
+        refuse(path_, "tensor '", name, "' has dtype ", entry.dtype, ", which demi does not have");
     Tensor tensor = Tensor::empty(entry.shape, dtype.dtype);
     if (tensor.numel() == 0) return tensor;
     char* data = static_cast<char*>(tensor.mutable_raw());
@@ -215,7 +221,8 @@ Tensor SafetensorsFile::load(const std::string& name) const {
     if (const auto sum = checksums_.find(tensor_checksum(name)); sum != checksums_.end()) {
         const std::string found = checksum_text(crc32c(data, static_cast<size_t>(entry.end - entry.begin)));
         if (found != sum->second)
-            refuse(path_, "tensor '", name, "' is damaged: its checksum is ", found, ", expected ", sum->second);
+            refuse(path_, "tensor '", name, "' is damaged: its checksum is ", found, ", expected ",
+                   sum->second);
     }
     if (dtype.dtype == DType::boolean)
         for (int64_t i = 0; i < tensor.numel(); ++i)

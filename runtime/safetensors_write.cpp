@@ -11,22 +11,22 @@ namespace {
 
 const char* file_name(DType dtype) {
     switch (dtype) {
-        case DType::f16: return "F16";
-        case DType::bf16: return "BF16";
-        case DType::f32: return "F32";
-        case DType::f64: return "F64";
-        case DType::i32: return "I32";
-        case DType::i64: return "I64";
-        case DType::u8: return "U8";
-        case DType::boolean: return "BOOL";
+    case DType::f16: return "F16";
+    case DType::bf16: return "BF16";
+    case DType::f32: return "F32";
+    case DType::f64: return "F64";
+    case DType::i32: return "I32";
+    case DType::i64: return "I64";
+    case DType::u8: return "U8";
+    case DType::boolean: return "BOOL";
     }
     return "?";
 }
 
 // Order of the reference writer: widest alignment first, so that every tensor lies aligned in the file.
 int rank_of(DType dtype) {
-    constexpr DType order[] = {DType::i64, DType::f64, DType::f32, DType::i32,
-                               DType::bf16, DType::f16, DType::u8, DType::boolean};
+    constexpr DType order[] = {DType::i64,  DType::f64, DType::f32, DType::i32,
+                               DType::bf16, DType::f16, DType::u8,  DType::boolean};
     return static_cast<int>(std::find(std::begin(order), std::end(order), dtype) - std::begin(order));
 }
 
@@ -50,7 +50,8 @@ void write_safetensors(const std::string& path, const NamedTensors& tensors, con
 
     Metadata all = metadata;
     for (const auto& [key, value] : metadata)
-        check(!is_checksum_key(key), "safetensors", "'", path, "': metadata key '", key, "' is reserved for checksums");
+        check(!is_checksum_key(key), "safetensors", "'", path, "': metadata key '", key,
+              "' is reserved for checksums");
     if (checksums) all[kHeaderChecksum] = checksum_text(0);
     nlohmann::ordered_json header;
     header["__metadata__"] = nlohmann::ordered_json::object();
@@ -83,7 +84,8 @@ void write_safetensors(const std::string& path, const NamedTensors& tensors, con
         text.replace(header_checksum_at(text), kChecksumDigits, digits);
     }
     char length[8];
-    for (size_t i = 0; i < 8; ++i) length[i] = static_cast<char>(static_cast<uint64_t>(text.size()) >> (8 * i));
+    for (size_t i = 0; i < 8; ++i)
+        length[i] = static_cast<char>(static_cast<uint64_t>(text.size()) >> (8 * i));
 
     AtomicFile file(path);
     file.write(length, 8);

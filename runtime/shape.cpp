@@ -42,7 +42,9 @@ void Shape::erase(int dim) {
     --rank_;
 }
 
-bool Shape::operator==(const Shape& other) const { return std::equal(begin(), end(), other.begin(), other.end()); }
+bool Shape::operator==(const Shape& other) const {
+    return std::equal(begin(), end(), other.begin(), other.end());
+}
 
 std::ostream& operator<<(std::ostream& out, const Shape& shape) {
     out << '(';
@@ -51,7 +53,8 @@ std::ostream& operator<<(std::ostream& out, const Shape& shape) {
 }
 
 Shape contiguous_strides(const Shape& shape) {
-    const bool empty = std::find(shape.begin(), shape.end(), 0) != shape.end();  // other sizes may be huge then
+    const bool empty =
+        std::find(shape.begin(), shape.end(), 0) != shape.end();  // other sizes may be huge then
     Shape strides = shape;
     int64_t step = 1;
     for (int i = shape.rank() - 1; i >= 0; --i) {

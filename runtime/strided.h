@@ -1,6 +1,6 @@
 #pragma once
-// Internal: one walk over N strided operands of the same shape. Dimensions are merged where all operands allow
-// it, then the walk is cut into rows (the innermost dimension) of bounded length, in parallel.
+// Internal: one walk over N strided operands of the same shape. Dimensions are merged where all operands
+// allow it, then the walk is cut into rows (the innermost dimension) of bounded length, in parallel.
 #include <algorithm>
 #include <array>
 
@@ -9,8 +9,7 @@
 
 namespace demi {
 
-template <int N>
-struct StridedWalk {
+template <int N> struct StridedWalk {
     int rank = 1;
     std::array<int64_t, Shape::kMaxRank> sizes{};
     std::array<std::array<int64_t, Shape::kMaxRank>, N> strides{};  // [operand][dim], elements
@@ -24,7 +23,8 @@ struct StridedWalk {
                 merge = stride(n, rank - 1) == (*operand_strides[size_t(n)])[i] * shape[i];
             if (!merge) ++rank;
             sizes[size_t(rank - 1)] = merge ? sizes[size_t(rank - 1)] * shape[i] : shape[i];
-            for (int n = 0; n < N; ++n) strides[size_t(n)][size_t(rank - 1)] = (*operand_strides[size_t(n)])[i];
+            for (int n = 0; n < N; ++n)
+                strides[size_t(n)][size_t(rank - 1)] = (*operand_strides[size_t(n)])[i];
         }
         if (rank == 0) {
             rank = 1;
@@ -56,13 +56,12 @@ struct StridedWalk {
 };
 
 // fn(offsets, count, strides): `count` elements, operand n at offsets[n] + i * strides[n].
-template <int N, class F>
-void for_each_row(const StridedWalk<N>& walk, F&& fn) {
+template <int N, class F> void for_each_row(const StridedWalk<N>& walk, F&& fn) {
     constexpr int64_t kGrain = 32768;
     const int64_t inner = walk.inner(), outer = walk.outer();
     if (inner == 0 || outer == 0) return;
     const auto strides = walk.inner_strides();
-    const int64_t pieces = ceil_div(inner, kGrain);                 // a long row is cut
+    const int64_t pieces = ceil_div(inner, kGrain);                              // a long row is cut
     const int64_t rows = pieces > 1 ? 1 : std::max<int64_t>(kGrain / inner, 1);  // short rows are bundled
     parallel_for(ceil_div(outer, rows) * pieces, [&](int64_t tile) {
         const int64_t first = tile / pieces * rows, begin = tile % pieces * kGrain;

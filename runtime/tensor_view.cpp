@@ -22,12 +22,12 @@ Shape resolve_shape(const Shape& wanted, const Tensor& t) {
         }
     }
     if (unknown >= 0) {
-        check(known > 0 && t.numel() % known == 0, "view", "cannot infer -1: ", t.shape(), " does not divide into ",
-              wanted);
+        check(known > 0 && t.numel() % known == 0, "view", "cannot infer -1: ", t.shape(),
+              " does not divide into ", wanted);
         shape[unknown] = t.numel() / known;
     }
-    check(shape.numel() == t.numel(), "view", "number of elements must stay ", t.numel(), ": ", t.shape(), " to ",
-          wanted);
+    check(shape.numel() == t.numel(), "view", "number of elements must stay ", t.numel(), ": ", t.shape(),
+          " to ", wanted);
     return shape;
 }
 
@@ -36,9 +36,9 @@ bool view_strides(const Shape& from, const Shape& strides, const Shape& shape, S
     out = contiguous_strides(shape);
     if (shape.numel() == 0) return true;
     int to = shape.rank() - 1;
-    int64_t chunk = 1;       // elements of `from` merged so far
-    int64_t base = 1;        // stride of the innermost dimension of the chunk
-    int64_t placed = 1;      // elements of `shape` placed in the chunk
+    int64_t chunk = 1;   // elements of `from` merged so far
+    int64_t base = 1;    // stride of the innermost dimension of the chunk
+    int64_t placed = 1;  // elements of `shape` placed in the chunk
     bool fresh = true;
     for (int i = from.rank() - 1; i >= 0; --i) {
         if (from[i] == 1) continue;
@@ -70,8 +70,8 @@ Tensor Tensor::view(const Shape& wanted) const {
     const Shape shape = resolve_shape(wanted, *this);
     Tensor t = *this;
     t.shape_ = shape;
-    check(view_strides(shape_, strides_, shape, t.strides_), "view", "strides ", strides_, " of shape ", shape_,
-          " cannot be seen as ", shape, "; use reshape");
+    check(view_strides(shape_, strides_, shape, t.strides_), "view", "strides ", strides_, " of shape ",
+          shape_, " cannot be seen as ", shape, "; use reshape");
     return t;
 }
 
@@ -85,8 +85,8 @@ Tensor Tensor::transpose(int a, int b) const {
 }
 
 Tensor Tensor::permute(std::span<const int> dims) const {
-    check(static_cast<int>(dims.size()) == rank(), "permute", "needs ", rank(), " dimensions for ", shape_, ": got ",
-          dims.size());
+    check(static_cast<int>(dims.size()) == rank(), "permute", "needs ", rank(), " dimensions for ", shape_,
+          ": got ", dims.size());
     Tensor t = *this;
     std::array<bool, Shape::kMaxRank> seen{};
     for (int i = 0; i < rank(); ++i) {
@@ -105,7 +105,8 @@ Tensor Tensor::slice(int dim, int64_t begin, int64_t end, int64_t step) const {
     check(0 <= begin && begin <= end && end <= shape_[dim], "slice", "range must lie in [0, ", shape_[dim],
           "] of dimension ", dim, " of ", shape_, ": got [", begin, ", ", end, ")");
     Tensor t = *this;
-    step = std::min(step, std::max<int64_t>(end - begin, 1));  // longer steps take the first element all the same
+    step = std::min(step,
+                    std::max<int64_t>(end - begin, 1));  // longer steps take the first element all the same
     t.shape_[dim] = (end - begin + step - 1) / step;
     t.offset_ += begin * strides_[dim];
     t.strides_[dim] = strides_[dim] * step;
@@ -115,8 +116,8 @@ Tensor Tensor::slice(int dim, int64_t begin, int64_t end, int64_t step) const {
 
 Tensor Tensor::select(int dim, int64_t index) const {
     dim = normalize_dim(dim, rank(), "select");
-    check(0 <= index && index < shape_[dim], "select", "index must be in [0, ", shape_[dim], ") of dimension ", dim,
-          " of ", shape_, ": got ", index);
+    check(0 <= index && index < shape_[dim], "select", "index must be in [0, ", shape_[dim],
+          ") of dimension ", dim, " of ", shape_, ": got ", index);
     Tensor t = slice(dim, index, index + 1);
     t.shape_.erase(dim);
     t.strides_.erase(dim);
@@ -131,7 +132,8 @@ Tensor Tensor::expand(const Shape& shape) const {
     const int shift = shape.rank() - rank();
     for (int i = 0; i < shape.rank(); ++i) {
         const int64_t have = i < shift ? 1 : shape_[i - shift];
-        check(have == shape[i] || (have == 1 && shape[i] >= 0), "expand", "cannot expand ", shape_, " to ", shape);
+        check(have == shape[i] || (have == 1 && shape[i] >= 0), "expand", "cannot expand ", shape_, " to ",
+              shape);
         t.strides_[i] = i < shift || have != shape[i] ? 0 : strides_[i - shift];
     }
     t.numel_ = shape.numel();
@@ -157,7 +159,8 @@ Tensor Tensor::squeeze(int dim) const {
 
 Tensor Tensor::as_strided(const Shape& shape, const Shape& strides, int64_t offset) const {
     check(defined(), "as_strided", "needs a defined tensor: got an undefined one");
-    check(shape.rank() == strides.rank(), "as_strided", "shape ", shape, " and strides ", strides, " differ in rank");
+    check(shape.rank() == strides.rank(), "as_strided", "shape ", shape, " and strides ", strides,
+          " differ in rank");
     Tensor t = *this;
     t.shape_ = shape;
     t.strides_ = strides;
@@ -165,19 +168,21 @@ Tensor Tensor::as_strided(const Shape& shape, const Shape& strides, int64_t offs
     t.numel_ = shape.numel();
     int64_t last = offset;
     for (int i = 0; i < shape.rank(); ++i) {
-        check(shape[i] >= 0 && strides[i] >= 0, "as_strided", "sizes and strides must not be negative: got ", shape,
-              " and ", strides);
-        if (t.numel_ > 0) last = checked_add(last, checked_mul(shape[i] - 1, strides[i], "as_strided"), "as_strided");
+        check(shape[i] >= 0 && strides[i] >= 0, "as_strided", "sizes and strides must not be negative: got ",
+              shape, " and ", strides);
+        if (t.numel_ > 0)
+            last = checked_add(last, checked_mul(shape[i] - 1, strides[i], "as_strided"), "as_strided");
     }
     const int64_t held = static_cast<int64_t>(buffer_->bytes() / size_of(dtype_));
-    check(offset >= 0 && offset <= held && (t.numel_ == 0 || last < held), "as_strided", "view ", shape, " with strides ", strides,
-          " at offset ", offset, " leaves a buffer of ", held, " elements");
+    check(offset >= 0 && offset <= held && (t.numel_ == 0 || last < held), "as_strided", "view ", shape,
+          " with strides ", strides, " at offset ", offset, " leaves a buffer of ", held, " elements");
     return t;
 }
 
 Tensor Tensor::bitcast(DType dtype) const {
     check(size_of(dtype) == size_of(dtype_), "bitcast", "element sizes differ: ", dtype_, " to ", dtype);
-    check(dtype != DType::boolean || dtype_ == dtype, "bitcast", "bool holds 0 and 1 only: use to() for ", dtype_);
+    check(dtype != DType::boolean || dtype_ == dtype, "bitcast", "bool holds 0 and 1 only: use to() for ",
+          dtype_);
     Tensor t = *this;
     t.dtype_ = dtype;
     return t;

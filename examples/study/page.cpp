@@ -63,7 +63,8 @@ void add_forward(Page& page, std::string& tiles) {
         if (kModes[i] != BoundaryMode::off)
             tiles += tile(mode + ": updates swallowed", percent(a.swallowed), "gamma 10⁻⁵, x of unit size");
     }
-    page.html += "</div><p class=soft>Dashed: where a point belongs. All three have the same axes; points beyond lie on the edge.</p><div "
+    page.html += "</div><p class=soft>Dashed: where a point belongs. All three have the same axes; points "
+                 "beyond lie on the edge.</p><div "
                  "class=charts>";
 
     std::vector<Line> swallowed, stream;

@@ -43,10 +43,10 @@ ViTConfig model_config(TrainOptions& options, int64_t image_size, int64_t channe
         config.num_heads = options.heads;
         config.mlp_ratio = options.mlp_ratio;
     }
-    check(image_size % options.patch == 0, "model", "--patch must divide the picture's side ", image_size, ": got ",
-          options.patch);
-    check(options.dim % options.heads == 0, "model", "--dim must be a multiple of --heads: got ", options.dim, " and ",
-          options.heads);
+    check(image_size % options.patch == 0, "model", "--patch must divide the picture's side ", image_size,
+          ": got ", options.patch);
+    check(options.dim % options.heads == 0, "model", "--dim must be a multiple of --heads: got ", options.dim,
+          " and ", options.heads);
     config.patch_size = options.patch;
     config.img_size = image_size;
     config.in_chans = channels;
@@ -58,8 +58,8 @@ ViTConfig model_config(TrainOptions& options, int64_t image_size, int64_t channe
 }
 
 std::string describe(const ViTConfig& config) {
-    return "ViT, patch " + std::to_string(config.patch_size) + ", width " + std::to_string(config.embed_dim) + ", " +
-           std::to_string(config.depth) + " blocks, " + std::to_string(config.num_heads) + " heads";
+    return "ViT, patch " + std::to_string(config.patch_size) + ", width " + std::to_string(config.embed_dim) +
+           ", " + std::to_string(config.depth) + " blocks, " + std::to_string(config.num_heads) + " heads";
 }
 
 }  // namespace demi::examples

@@ -11,7 +11,8 @@ struct Classifier {
 
     Classifier() = default;
     Classifier(const ViTConfig& config, int64_t classes, Generator& generator);
-    Variable forward(const Variable& images, const ForwardContext& context) const;  // logits [B, classes], f32
+    Variable forward(const Variable& images,
+                     const ForwardContext& context) const;  // logits [B, classes], f32
     void visit(const std::string& prefix, const ParameterVisitor& fn);
 };
 

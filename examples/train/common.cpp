@@ -57,7 +57,9 @@ std::unique_ptr<RunFolder> open_run(const std::string& program, const TrainOptio
     config.environment = environment();
     config.environment.add("device", name(device));
     config.may_change = TrainOptions::may_change_on_resume();
-    const RunStart start = options.resume ? RunStart::resume : options.overwrite ? RunStart::overwrite : RunStart::fresh;
+    const RunStart start = options.resume      ? RunStart::resume
+                           : options.overwrite ? RunStart::overwrite
+                                               : RunStart::fresh;
     return std::make_unique<RunFolder>(options.out, start, config);
 }
 
@@ -78,7 +80,8 @@ StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, StepRates rates,
     size_t begin = 0;
     for (size_t size : clip_groups) {
         const auto first = all.begin() + static_cast<std::ptrdiff_t>(begin);
-        const GradNorm norm = gradient_norm({first, first + static_cast<std::ptrdiff_t>(size)}, inverse, clip);
+        const GradNorm norm =
+            gradient_norm({first, first + static_cast<std::ptrdiff_t>(size)}, inverse, clip);
         outcome.finite = outcome.finite && norm.finite;
         squares += norm.norm * norm.norm;
         multipliers.insert(multipliers.end(), size, inverse * norm.clip_factor);
@@ -86,8 +89,8 @@ StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, StepRates rates,
     }
     outcome.norm = std::sqrt(squares);
     outcome.skipped = scaler.update(!outcome.finite);
-    check(outcome.finite || scaler.enabled(), "train", "the gradient is not finite at step ", step, " (loss ", loss,
-          "); set DEMI_DETECT_ANOMALY=1 to see which operation makes the first NaN or infinity");
+    check(outcome.finite || scaler.enabled(), "train", "the gradient is not finite at step ", step, " (loss ",
+          loss, "); set DEMI_DETECT_ANOMALY=1 to see which operation makes the first NaN or infinity");
     check(scaler.skipped_in_a_row() < kSkipLimit, "train", kSkipLimit,
           " steps in a row overflowed; the loss scale is ", scaler.scale(), ", the loss ", loss);
     if (!outcome.skipped) {
@@ -98,19 +101,21 @@ StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, StepRates rates,
     return outcome;
 }
 
-void print_header(const TrainOptions& options, const TrainData& data, const ViTConfig& model, int64_t parameters,
-                  Device device) {
+void print_header(const TrainOptions& options, const TrainData& data, const ViTConfig& model,
+                  int64_t parameters, Device device) {
     const data::DataSet& set = *data.opened.train;
-    std::printf("%s data: %s train and %s test pictures of %lld x %lld, %zu classes\n", data.opened.kind.c_str(),
-                grouped(data.train_count).c_str(), grouped(data.test_count).c_str(),
-                static_cast<long long>(set.height()), static_cast<long long>(set.width()), set.classes().size());
+    std::printf("%s data: %s train and %s test pictures of %lld x %lld, %zu classes\n",
+                data.opened.kind.c_str(), grouped(data.train_count).c_str(), grouped(data.test_count).c_str(),
+                static_cast<long long>(set.height()), static_cast<long long>(set.width()),
+                set.classes().size());
     std::printf("%s, %s parameters, %s, boundary %s, on %s with %d thread%s\n", describe(model).c_str(),
-                human_count(static_cast<double>(parameters)).c_str(), options.precision.c_str(), options.boundary.c_str(),
-                name(device).c_str(), num_threads(), num_threads() == 1 ? "" : "s");
+                human_count(static_cast<double>(parameters)).c_str(), options.precision.c_str(),
+                options.boundary.c_str(), name(device).c_str(), num_threads(), num_threads() == 1 ? "" : "s");
     std::fflush(stdout);
 }
 
-Series series(const std::vector<Record>& records, const std::string& label, const std::string& field, bool smooth) {
+Series series(const std::vector<Record>& records, const std::string& label, const std::string& field,
+              bool smooth) {
     Columns c = columns(records, "step", field);
     return {label, std::move(c.x), std::move(c.y), smooth};
 }

@@ -30,9 +30,9 @@ OptimizerOptions optimizer_options(const TrainOptions& options);
 std::unique_ptr<RunFolder> open_run(const std::string& program, const TrainOptions& options, Device device);
 MetricsWriter open_metrics(const RunFolder& folder, const TrainOptions& options, int64_t step);
 
-// Gradient norm, loss scale, clipping and the step, in their order. `clip_groups` are numbers of consecutive parameters
-// whose norm is clipped apart (backbone, heads); empty: all together. Throws Error when a gradient is not finite and there
-// is no scaler to lower, or after twenty skipped steps in a row.
+// Gradient norm, loss scale, clipping and the step, in their order. `clip_groups` are numbers of consecutive
+// parameters whose norm is clipped apart (backbone, heads); empty: all together. Throws Error when a gradient
+// is not finite and there is no scaler to lower, or after twenty skipped steps in a row.
 struct StepOutcome {
     double norm = 0;
     bool finite = true, skipped = false;
@@ -40,9 +40,11 @@ struct StepOutcome {
 StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, StepRates rates, double clip,
                       std::vector<size_t> clip_groups, int64_t step, double loss);
 
-void print_header(const TrainOptions& options, const TrainData& data, const ViTConfig& model, int64_t parameters, Device device);
+void print_header(const TrainOptions& options, const TrainData& data, const ViTConfig& model,
+                  int64_t parameters, Device device);
 
 // A series of the report from metrics.jsonl.
-Series series(const std::vector<Record>& records, const std::string& label, const std::string& field, bool smooth = false);
+Series series(const std::vector<Record>& records, const std::string& label, const std::string& field,
+              bool smooth = false);
 
 }  // namespace demi::examples

@@ -20,20 +20,25 @@ ViTConfig config_of_checkpoint(const SafetensorsFile& file, int64_t heads, std::
     const std::string key = "patch_embed.proj.weight";
     std::string found;
     for (const std::string& name : file.names())
-        if (name.ends_with(key) && name.find("optimizer.") == std::string::npos && (found.empty() || name.size() < found.size()))
+        if (name.ends_with(key) && name.find("optimizer.") == std::string::npos &&
+            (found.empty() || name.size() < found.size()))
             found = name;
-    check(!found.empty(), "checkpoint", "'", file.path(), "' holds no vision transformer: it has no '", key, "'");
+    check(!found.empty(), "checkpoint", "'", file.path(), "' holds no vision transformer: it has no '", key,
+          "'");
     prefix = found.substr(0, found.size() - key.size());
     const Shape patch = file.info(found).shape;
-    check(patch.rank() == 4 && patch[2] == patch[3], "checkpoint", "'", file.path(), "': ", found, " must be [D, C, p, p]: got ", patch);
+    check(patch.rank() == 4 && patch[2] == patch[3], "checkpoint", "'", file.path(), "': ", found,
+          " must be [D, C, p, p]: got ", patch);
     ViTConfig c;
     c.embed_dim = patch[0];
     c.in_chans = patch[1];
     c.patch_size = patch[2];
     const Shape positions = file.info(prefix + "pos_embed").shape;
-    check(positions.rank() == 3, "checkpoint", "'", file.path(), "': pos_embed must be [1, 1 + N, D]: got ", positions);
+    check(positions.rank() == 3, "checkpoint", "'", file.path(), "': pos_embed must be [1, 1 + N, D]: got ",
+          positions);
     const auto side = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(positions[1] - 1))));
-    check(side * side + 1 == positions[1], "checkpoint", "'", file.path(), "': pos_embed of a square grid is needed: got ", positions);
+    check(side * side + 1 == positions[1], "checkpoint", "'", file.path(),
+          "': pos_embed of a square grid is needed: got ", positions);
     c.img_size = side * c.patch_size;
     c.depth = 0;
     for (const std::string& name : file.names())
@@ -58,7 +63,8 @@ ViTConfig config_of_checkpoint(const SafetensorsFile& file, int64_t heads, std::
     }
     c.qkv_bias = !with_end("attn.qkv.bias").empty();
     c.proj_bias = !with_end("attn.proj.bias").empty();
-    if (file.contains(prefix + "register_tokens")) c.num_register_tokens = file.info(prefix + "register_tokens").shape[1];
+    if (file.contains(prefix + "register_tokens"))
+        c.num_register_tokens = file.info(prefix + "register_tokens").shape[1];
     if (c.num_register_tokens > 0) {
         c.interpolate_antialias = true;
         c.interpolate_offset = 0;
@@ -66,13 +72,13 @@ ViTConfig config_of_checkpoint(const SafetensorsFile& file, int64_t heads, std::
     c.num_heads = heads > 0                            ? heads
                   : file.metadata().count("num_heads") ? state_int(file.metadata(), "num_heads")
                                                        : std::max<int64_t>(c.embed_dim / 64, 1);
-    check(c.embed_dim % c.num_heads == 0, "checkpoint", "width ", c.embed_dim, " is no multiple of ", c.num_heads,
-          " heads; say --heads");
+    check(c.embed_dim % c.num_heads == 0, "checkpoint", "width ", c.embed_dim, " is no multiple of ",
+          c.num_heads, " heads; say --heads");
     return c;
 }
 
-static Tensor features_of(const DinoVisionTransformer& model, const Tensor& images, const ExtractOptions& options,
-                          const ForwardContext& context) {
+static Tensor features_of(const DinoVisionTransformer& model, const Tensor& images,
+                          const ExtractOptions& options, const ForwardContext& context) {
     std::vector<int64_t> layers;
     for (int64_t i = options.layers; i >= 1; --i) layers.push_back(-i);
     std::vector<Variable> parts;
@@ -85,7 +91,8 @@ static Tensor features_of(const DinoVisionTransformer& model, const Tensor& imag
 void extract_features(const ExtractOptions& options) {
     const NoGrad no_grad;
     const bool npy = options.out.ends_with(".npy");
-    check(npy || options.out.ends_with(".safetensors"), "extract", "--out must end in .safetensors or .npy: got '", options.out, "'");
+    check(npy || options.out.ends_with(".safetensors"), "extract",
+          "--out must end in .safetensors or .npy: got '", options.out, "'");
     const Device device = Device::parse(options.device);
     const SafetensorsFile file(options.checkpoint);
     std::string prefix;
@@ -111,7 +118,8 @@ void extract_features(const ExtractOptions& options) {
     Tensor rows;
     std::vector<int64_t> labels;
     for (int64_t begin = 0; begin < set->size(); begin += options.batch) {
-        const data::Batch b = data::plain_batch(*set, stats, begin, std::min(begin + options.batch, set->size()));
+        const data::Batch b =
+            data::plain_batch(*set, stats, begin, std::min(begin + options.batch, set->size()));
         const Tensor part = features_of(model, b.images.to(device), options, context);
         if (!rows.defined()) rows = Tensor::empty({set->size(), part.size(1)});
         copy(rows.slice(0, begin, begin + part.size(0)), part);
@@ -121,8 +129,10 @@ void extract_features(const ExtractOptions& options) {
         write_npy(options.out, rows);
     } else {
         Metadata metadata{{"checkpoint", options.checkpoint}, {"split", options.split}};
-        for (size_t i = 0; i < set->classes().size(); ++i) metadata["class." + std::to_string(i)] = set->classes()[i];
-        write_safetensors(options.out, {{"features", rows}, {"labels", Tensor::from(labels, {set->size()})}}, metadata);
+        for (size_t i = 0; i < set->classes().size(); ++i)
+            metadata["class." + std::to_string(i)] = set->classes()[i];
+        write_safetensors(options.out, {{"features", rows}, {"labels", Tensor::from(labels, {set->size()})}},
+                          metadata);
     }
     std::ostringstream shape;
     shape << rows.shape();
@@ -138,7 +148,8 @@ void write_npy(const std::string& path, const Tensor& tensor) {
     header += '\n';
     AtomicFile file(path);
     file.write(std::string_view("\x93NUMPY\x01\x00", 8));
-    const unsigned char length[2] = {static_cast<unsigned char>(header.size() & 0xff), static_cast<unsigned char>(header.size() >> 8)};
+    const unsigned char length[2] = {static_cast<unsigned char>(header.size() & 0xff),
+                                     static_cast<unsigned char>(header.size() >> 8)};
     file.write(length, 2);
     file.write(header);
     file.write(flat.raw(), static_cast<size_t>(flat.numel()) * sizeof(float));

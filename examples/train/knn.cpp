@@ -18,8 +18,9 @@ static Features labelled(const data::DataSet& set, int64_t count) {
     return f;
 }
 
-Features cls_features(const DinoVisionTransformer& model, const data::DataSet& set, const data::ChannelStats& stats,
-                      int64_t count, int64_t batch, const ForwardContext& context, Device device) {
+Features cls_features(const DinoVisionTransformer& model, const data::DataSet& set,
+                      const data::ChannelStats& stats, int64_t count, int64_t batch,
+                      const ForwardContext& context, Device device) {
     const NoGrad no_grad;
     ForwardContext quiet = context;
     quiet.training = false;
@@ -81,7 +82,8 @@ std::vector<double> knn_accuracy(const Features& train, const Features& test, co
                 for (k = 0; k < ks.size(); ++k) {
                     if (std::min(ks[k], n) != j + 1) continue;
                     const int64_t vote = std::max_element(votes.begin(), votes.end()) - votes.begin();
-                    right[k][static_cast<size_t>(begin + i)] = vote == test.labels[static_cast<size_t>(begin + i)];
+                    right[k][static_cast<size_t>(begin + i)] =
+                        vote == test.labels[static_cast<size_t>(begin + i)];
                 }
             }
         });

@@ -14,17 +14,21 @@ struct Features {
 };
 
 // Normalised class tokens of the first `count` pictures.
-Features cls_features(const DinoVisionTransformer& model, const data::DataSet& set, const data::ChannelStats& stats,
-                      int64_t count, int64_t batch, const ForwardContext& context, Device device);
-// The pictures themselves, normalised per channel and centred per picture: what any learned feature has to beat.
+Features cls_features(const DinoVisionTransformer& model, const data::DataSet& set,
+                      const data::ChannelStats& stats, int64_t count, int64_t batch,
+                      const ForwardContext& context, Device device);
+// The pictures themselves, normalised per channel and centred per picture: what any learned feature has to
+// beat.
 Features pixel_features(const data::DataSet& set, const data::ChannelStats& stats, int64_t count);
 
-// DINO's k-NN: cosine similarity, the k nearest vote with weight exp(similarity / temperature). Accuracy per k.
+// DINO's k-NN: cosine similarity, the k nearest vote with weight exp(similarity / temperature). Accuracy per
+// k.
 std::vector<double> knn_accuracy(const Features& train, const Features& test, const std::vector<int64_t>& ks,
                                  double temperature = 0.07);
 
-// A linear layer trained by SGD with momentum on standardised features (learning rates tried: three, the best counts
-// on a held-out tenth of the training features). Accuracy on `test`.
-double linear_probe_accuracy(const Features& train, const Features& test, int64_t epochs = 30, uint64_t seed = 0);
+// A linear layer trained by SGD with momentum on standardised features (learning rates tried: three, the best
+// counts on a held-out tenth of the training features). Accuracy on `test`.
+double linear_probe_accuracy(const Features& train, const Features& test, int64_t epochs = 30,
+                             uint64_t seed = 0);
 
 }  // namespace demi::examples

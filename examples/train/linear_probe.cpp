@@ -45,7 +45,8 @@ double accuracy(const Linear& layer, const Tensor& rows, std::span<const int64_t
     return labels.empty() ? 0 : static_cast<double>(right) / static_cast<double>(labels.size());
 }
 
-Linear fit(const Tensor& rows, std::span<const int64_t> labels, int64_t classes, double lr, int64_t epochs, uint64_t seed) {
+Linear fit(const Tensor& rows, std::span<const int64_t> labels, int64_t classes, double lr, int64_t epochs,
+           uint64_t seed) {
     Generator generator{seed, 0};
     Linear layer(rows.size(1), classes, true, generator, 0.01);
     const NamedParameters parameters = parameters_of(layer);
@@ -59,7 +60,8 @@ Linear fit(const Tensor& rows, std::span<const int64_t> labels, int64_t classes,
         const std::vector<int64_t> order = generator.permutation(n);
         for (int64_t begin = 0; begin < n; begin += kBatch, ++step) {
             const int64_t count = std::min(kBatch, n - begin);
-            const Tensor index = Tensor::from(std::span(order).subspan(static_cast<size_t>(begin), static_cast<size_t>(count)), {count});
+            const Tensor index = Tensor::from(
+                std::span(order).subspan(static_cast<size_t>(begin), static_cast<size_t>(count)), {count});
             const Variable loss = cross_entropy(layer.forward(index_select(Variable(rows), 0, index)),
                                                 index_select(Variable(targets), 0, index));
             loss.backward();
@@ -80,7 +82,8 @@ double linear_probe_accuracy(const Features& train, const Features& test, int64_
     const std::span<const int64_t> labels(train.labels);
     double best = -1, best_lr = 0;
     for (double lr : {0.003, 0.03, 0.3}) {
-        const Linear layer = fit(rows.slice(0, held, n), labels.subspan(static_cast<size_t>(held)), train.classes, lr, epochs, seed);
+        const Linear layer = fit(rows.slice(0, held, n), labels.subspan(static_cast<size_t>(held)),
+                                 train.classes, lr, epochs, seed);
         const double score = accuracy(layer, rows.slice(0, 0, held), labels.first(static_cast<size_t>(held)));
         if (score > best) best = score, best_lr = lr;
     }

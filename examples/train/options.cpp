@@ -14,9 +14,10 @@ struct Field {
 
 void add_data(CLI::App& app, TrainOptions& o) {
     const char* group = "Data";
-    app.add_option("--data", o.data,
-                   "Folder: CIFAR-10 binary, IDX (plain or .gz), or class-named folders of PNG and JPEG files. "
-                   "Without it: pictures drawn by the program")
+    app.add_option(
+           "--data", o.data,
+           "Folder: CIFAR-10 binary, IDX (plain or .gz), or class-named folders of PNG and JPEG files. "
+           "Without it: pictures drawn by the program")
         ->group(group);
     app.add_option("--image-size", o.image_size, "Side that folders of pictures are resized to (default 64)")
         ->check(CLI::Range(8, 2048))
@@ -31,7 +32,8 @@ void add_data(CLI::App& app, TrainOptions& o) {
         ->check(CLI::Range(1, 64))
         ->capture_default_str()
         ->group(group);
-    app.add_flag("--augment,!--no-augment", o.augment, "Random crop, and flip where it keeps the class (default on)")
+    app.add_flag("--augment,!--no-augment", o.augment,
+                 "Random crop, and flip where it keeps the class (default on)")
         ->group(group);
 }
 
@@ -61,7 +63,8 @@ void add_model(CLI::App& app, TrainOptions& o) {
         ->capture_default_str()
         ->group(group);
     app.add_flag("--swiglu", o.swiglu, "SwiGLU instead of the MLP")->group(group);
-    app.add_option("--init-from", o.init_from, "Start from the parameters in this safetensors file")->group(group);
+    app.add_option("--init-from", o.init_from, "Start from the parameters in this safetensors file")
+        ->group(group);
 }
 
 void add_training(CLI::App& app, TrainOptions& o) {
@@ -81,7 +84,9 @@ void add_training(CLI::App& app, TrainOptions& o) {
         ->capture_default_str()
         ->group(group);
     app.add_option("--lr", o.lr, "Highest learning rate")->check(CLI::Range(0.0, 100.0))->group(group);
-    app.add_option("--min-lr", o.min_lr, "Learning rate at the end")->check(CLI::Range(0.0, 100.0))->group(group);
+    app.add_option("--min-lr", o.min_lr, "Learning rate at the end")
+        ->check(CLI::Range(0.0, 100.0))
+        ->group(group);
     app.add_option("--warmup", o.warmup, "Share of the steps in which the rate rises")
         ->check(CLI::Range(0.0, 1.0))
         ->capture_default_str()
@@ -102,7 +107,8 @@ void add_training(CLI::App& app, TrainOptions& o) {
         ->check(CLI::Range(0.01, 1.0))
         ->capture_default_str()
         ->group(group);
-    app.add_option("--ema", o.ema, "Also keep an exponential moving average of the weights, with this decay, and test it")
+    app.add_option("--ema", o.ema,
+                   "Also keep an exponential moving average of the weights, with this decay, and test it")
         ->check(CLI::Range(0.0, 0.99999))
         ->group(group);
     app.add_option("--seed", o.seed, "Same seed, same bits")
@@ -121,17 +127,21 @@ void add_numbers(CLI::App& app, TrainOptions& o) {
         ->check(CLI::IsMember({"strict", "wide", "off"}))
         ->capture_default_str()
         ->group(group);
-    app.add_option("--grad-scale", o.grad_scale, "Power of two on gradients that cross into fp16: none or auto")
+    app.add_option("--grad-scale", o.grad_scale,
+                   "Power of two on gradients that cross into fp16: none or auto")
         ->check(CLI::IsMember({"none", "auto"}))
         ->capture_default_str()
         ->group(group);
-    app.add_flag("--boundary-report", o.boundary_report, "Print at the end what the casts lost")->group(group);
+    app.add_flag("--boundary-report", o.boundary_report, "Print at the end what the casts lost")
+        ->group(group);
 }
 
 void add_run(CLI::App& app, TrainOptions& o) {
     const char* group = "Run";
     app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N")->capture_default_str()->group(group);
-    app.add_option("--out", o.out, "Folder for metrics, checkpoint and report")->capture_default_str()->group(group);
+    app.add_option("--out", o.out, "Folder for metrics, checkpoint and report")
+        ->capture_default_str()
+        ->group(group);
     app.add_flag("--resume", o.resume, "Go on from the checkpoint in --out")->group(group);
     app.add_flag("--overwrite", o.overwrite, "Replace the run in --out")->group(group);
     app.add_option("--save-every", o.save_every, "Also save a checkpoint every N steps")
@@ -144,8 +154,10 @@ void add_run(CLI::App& app, TrainOptions& o) {
     app.add_option("--threads", o.threads, "Threads of the kernels (default: all cores); changes no bit")
         ->check(CLI::Range(1, 256))
         ->group(group);
-    app.add_option("--profile", o.profile, "Write a Chrome trace of the first steps to this file")->group(group);
-    app.add_option("--expect-accuracy", o.expect_accuracy, "Exit with status 1 when the test accuracy (0..1) is lower")
+    app.add_option("--profile", o.profile, "Write a Chrome trace of the first steps to this file")
+        ->group(group);
+    app.add_option("--expect-accuracy", o.expect_accuracy,
+                   "Exit with status 1 when the test accuracy (0..1) is lower")
         ->check(CLI::Range(0.0, 1.0))
         ->group(group);
 }
@@ -155,24 +167,31 @@ void add_self_supervised(CLI::App& app, TrainOptions& o) {
     const auto number = [&](const char* flag, auto& value, auto low, auto high, const char* text) {
         app.add_option(flag, value, text)->check(CLI::Range(low, high))->capture_default_str()->group(group);
     };
-    number("--local-crops", o.local_crops, int64_t{0}, int64_t{32}, "Small crops per picture, beside the two large ones");
+    number("--local-crops", o.local_crops, int64_t{0}, int64_t{32},
+           "Small crops per picture, beside the two large ones");
     number("--prototypes", o.prototypes, int64_t{2}, int64_t{1000000}, "Outputs of the DINO head");
     number("--head-hidden", o.head_hidden, int64_t{1}, int64_t{65536}, "Hidden width of the head");
-    number("--bottleneck", o.bottleneck, int64_t{1}, int64_t{65536}, "Width before the last layer of the head");
+    number("--bottleneck", o.bottleneck, int64_t{1}, int64_t{65536},
+           "Width before the last layer of the head");
     app.add_option("--centering", o.centering, "Teacher targets: sinkhorn_knopp or centering")
         ->check(CLI::IsMember({"sinkhorn_knopp", "centering"}))
         ->capture_default_str()
         ->group(group);
     number("--teacher-temp", o.teacher_temp, 0.001, 1.0, "Teacher temperature after its warm-up");
     number("--teacher-temp-start", o.teacher_temp_start, 0.001, 1.0, "Teacher temperature at the start");
-    number("--teacher-momentum", o.teacher_momentum, 0.0, 1.0, "Average of the teacher at the start; rises to 1");
+    number("--teacher-momentum", o.teacher_momentum, 0.0, 1.0,
+           "Average of the teacher at the start; rises to 1");
     number("--weight-decay-end", o.weight_decay_end, 0.0, 10.0, "Weight decay at the end of its cosine");
     number("--koleo-weight", o.koleo_weight, 0.0, 10.0, "Weight of the KoLeo loss");
     number("--ibot-weight", o.ibot_weight, 0.0, 10.0, "Weight of the masked-patch loss");
-    number("--freeze-last-layer", o.freeze_last_layer, 0.0, 1.0, "Share of the steps in which the last layer is frozen");
-    number("--eval-every", o.eval_every, int64_t{0}, INT64_MAX, "Steps between k-NN evaluations; 0: ten in a run");
-    number("--eval-images", o.eval_images, int64_t{10}, INT64_MAX, "Most training pictures in an evaluation during the run");
-    app.add_flag("--linear-probe,!--no-linear-probe", o.linear_probe, "Train a linear classifier on the features at the end")
+    number("--freeze-last-layer", o.freeze_last_layer, 0.0, 1.0,
+           "Share of the steps in which the last layer is frozen");
+    number("--eval-every", o.eval_every, int64_t{0}, INT64_MAX,
+           "Steps between k-NN evaluations; 0: ten in a run");
+    number("--eval-images", o.eval_images, int64_t{10}, INT64_MAX,
+           "Most training pictures in an evaluation during the run");
+    app.add_flag("--linear-probe,!--no-linear-probe", o.linear_probe,
+                 "Train a linear classifier on the features at the end")
         ->group(group);
 }
 
@@ -192,8 +211,8 @@ int parse_options(int argc, char** argv, const std::string& description, TrainOp
     } catch (const CLI::CallForHelp& help) {
         return app.exit(help);
     } catch (const CLI::ParseError& error) {
-        std::fprintf(stderr, "%s: %s (see --help)\n", app.get_name().empty() ? argv[0] : app.get_name().c_str(),
-                     error.what());
+        std::fprintf(stderr, "%s: %s (see --help)\n",
+                     app.get_name().empty() ? argv[0] : app.get_name().c_str(), error.what());
         return 2;
     }
     return -1;
@@ -201,23 +220,58 @@ int parse_options(int argc, char** argv, const std::string& description, TrainOp
 
 Record TrainOptions::record() const {
     Record r;
-    for (const Field& f : std::initializer_list<Field>{
-             {"data", data}, {"image_size", image_size}, {"train_images", train_images}, {"test_images", test_images},
-             {"augment", augment}, {"model", model}, {"patch", patch}, {"dim", dim}, {"depth", depth}, {"heads", heads},
-             {"mlp_ratio", mlp_ratio}, {"drop_path", drop_path}, {"layer_scale", layer_scale}, {"registers", registers},
-             {"swiglu", swiglu}, {"init_from", init_from}, {"epochs", epochs}, {"steps", steps}, {"batch", batch},
-             {"optimizer", optimizer}, {"lr", lr}, {"min_lr", min_lr}, {"warmup", warmup}, {"weight_decay", weight_decay},
-             {"clip_grad", clip_grad}, {"label_smoothing", label_smoothing}, {"layer_decay", layer_decay}, {"ema", ema},
-             {"seed", seed}, {"precision", precision}, {"boundary", boundary}, {"grad_scale", grad_scale},
-             {"device", device}, {"out", out}, {"log_every", log_every}, {"save_every", save_every}})
+    for (const Field& f : std::initializer_list<Field>{{"data", data},
+                                                       {"image_size", image_size},
+                                                       {"train_images", train_images},
+                                                       {"test_images", test_images},
+                                                       {"augment", augment},
+                                                       {"model", model},
+                                                       {"patch", patch},
+                                                       {"dim", dim},
+                                                       {"depth", depth},
+                                                       {"heads", heads},
+                                                       {"mlp_ratio", mlp_ratio},
+                                                       {"drop_path", drop_path},
+                                                       {"layer_scale", layer_scale},
+                                                       {"registers", registers},
+                                                       {"swiglu", swiglu},
+                                                       {"init_from", init_from},
+                                                       {"epochs", epochs},
+                                                       {"steps", steps},
+                                                       {"batch", batch},
+                                                       {"optimizer", optimizer},
+                                                       {"lr", lr},
+                                                       {"min_lr", min_lr},
+                                                       {"warmup", warmup},
+                                                       {"weight_decay", weight_decay},
+                                                       {"clip_grad", clip_grad},
+                                                       {"label_smoothing", label_smoothing},
+                                                       {"layer_decay", layer_decay},
+                                                       {"ema", ema},
+                                                       {"seed", seed},
+                                                       {"precision", precision},
+                                                       {"boundary", boundary},
+                                                       {"grad_scale", grad_scale},
+                                                       {"device", device},
+                                                       {"out", out},
+                                                       {"log_every", log_every},
+                                                       {"save_every", save_every}})
         r.add(f.name, f.value);
     if (!self_supervised) return r;
-    for (const Field& f : std::initializer_list<Field>{
-             {"local_crops", local_crops}, {"prototypes", prototypes}, {"head_hidden", head_hidden},
-             {"bottleneck", bottleneck}, {"centering", centering}, {"teacher_temp", teacher_temp},
-             {"teacher_temp_start", teacher_temp_start}, {"teacher_momentum", teacher_momentum},
-             {"weight_decay_end", weight_decay_end}, {"koleo_weight", koleo_weight}, {"ibot_weight", ibot_weight},
-             {"freeze_last_layer", freeze_last_layer}, {"eval_every", eval_every}, {"eval_images", eval_images}})
+    for (const Field& f : std::initializer_list<Field>{{"local_crops", local_crops},
+                                                       {"prototypes", prototypes},
+                                                       {"head_hidden", head_hidden},
+                                                       {"bottleneck", bottleneck},
+                                                       {"centering", centering},
+                                                       {"teacher_temp", teacher_temp},
+                                                       {"teacher_temp_start", teacher_temp_start},
+                                                       {"teacher_momentum", teacher_momentum},
+                                                       {"weight_decay_end", weight_decay_end},
+                                                       {"koleo_weight", koleo_weight},
+                                                       {"ibot_weight", ibot_weight},
+                                                       {"freeze_last_layer", freeze_last_layer},
+                                                       {"eval_every", eval_every},
+                                                       {"eval_images", eval_images}})
         r.add(f.name, f.value);
     return r;
 }

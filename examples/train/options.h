@@ -46,11 +46,12 @@ struct TrainOptions {
     int64_t eval_every = 0, eval_images = 5000;
     bool linear_probe = true;
 
-    Record record() const;                                 // effective values, for config.json
+    Record record() const;  // effective values, for config.json
     static std::vector<std::string> may_change_on_resume();
 };
 
-// Parses argv into `options` (which holds the defaults). Returns -1 to go on, else the process's exit status: 0 after
+// Parses argv into `options` (which holds the defaults). Returns -1 to go on, else the process's exit status:
+// 0 after
 // --help, 2 after a wrong command line, with one line on stderr that says what was wrong.
 int parse_options(int argc, char** argv, const std::string& description, TrainOptions& options);
 

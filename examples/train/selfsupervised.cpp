@@ -5,11 +5,11 @@
 
 #include "examples/common/environment.h"
 #include "examples/common/format.h"
-#include "examples/common/pca.h"
 #include "examples/train/classifier.h"
 #include "examples/train/common.h"
 #include "examples/train/knn.h"
 #include "examples/train/snapshot.h"
+#include "examples/train/ssl_setup.h"
 #include "examples/train/testing.h"
 #include "models/checkpoint.h"
 #include "models/mask_generator.h"
@@ -69,14 +69,7 @@ SelfSupervised::SelfSupervised(TrainOptions options) : options_(std::move(option
 void SelfSupervised::make_model() {
     generator_ = Generator{static_cast<uint64_t>(options_.seed), 0};
     const data::DataSet& set = *data_.opened.train;
-    SslConfig config;
-    config.backbone = model_config(options_, set.height(), set.channels());
-    config.backbone.drop_path_uniform = true;
-    config.head = {config.backbone.embed_dim, options_.prototypes, options_.head_hidden, options_.bottleneck, 3};
-    config.centering = options_.centering;
-    config.koleo_weight = options_.koleo_weight;
-    config.ibot_weight = options_.ibot_weight;
-    config.xavier = config.backbone.embed_dim < 256;
+    const SslConfig config = ssl_config(options_, model_config(options_, set.height(), set.channels()));
     Generator init = generator_.fork(1);
     model_.emplace(config, init);
     if (!options_.init_from.empty()) {
@@ -92,11 +85,7 @@ void SelfSupervised::make_model() {
     context_.boundary.site = "student";
     context_.training = true;
     scaler_ = GradScaler(GradScalerOptions{.enabled = context_.precision == Precision::f16});
-    crops_ = data::MulticropOptions::small(set.height(), data_.opened.flip);
-    crops_.local_crops = options_.local_crops;
-    const int64_t patch = options_.patch;  // crops have to be whole numbers of patches
-    crops_.global_size = std::max(crops_.global_size / patch, int64_t{1}) * patch;
-    crops_.local_size = std::max(crops_.local_size / patch, int64_t{1}) * patch;
+    crops_ = ssl_crops(options_, set.height(), data_.opened.flip);
 }
 
 void SelfSupervised::plan() {
@@ -111,8 +100,9 @@ void SelfSupervised::plan() {
     decay_ = {options_.weight_decay, options_.weight_decay_end, total_, 0, 0, 0};
     momentum_ = {options_.teacher_momentum, 1, total_, 0, 0, 0};
     temp_ = {options_.teacher_temp_start, options_.teacher_temp, share(0.3)};
-    optimizer_.emplace(student_, parameter_options(student_, {options_.layer_decay, 1, model_->config().backbone.depth}),
-                       optimizer_options(options_));
+    optimizer_.emplace(
+        student_, parameter_options(student_, {options_.layer_decay, 1, model_->config().backbone.depth}),
+        optimizer_options(options_));
 }
 
 SnapshotParts SelfSupervised::parts() {
@@ -132,7 +122,9 @@ SnapshotHead SelfSupervised::head() const {
     h.program = kProgram;
     h.step = step_;
     h.fingerprint = static_cast<int64_t>(data_.opened.train->fingerprint() >> 1);
-    h.more = {{"taken", std::to_string(taken_)}, {"knn_start", exact_text(knn_start_)}, {"knn_pixels", exact_text(knn_pixels_)}};
+    h.more = {{"taken", std::to_string(taken_)},
+              {"knn_start", exact_text(knn_start_)},
+              {"knn_pixels", exact_text(knn_pixels_)}};
     return h;
 }
 
@@ -161,7 +153,8 @@ void SelfSupervised::step(const data::Batch& batch, Progress& progress, MetricsW
     if (batch.local_crops.defined()) input.local_crops = batch.local_crops.to(device_);
     const int64_t grid = crops_.global_size / options_.patch;
     if (options_.ibot_weight > 0)
-        input.masks = block_masks(input.global_crops.size(0), grid, grid, MaskOptions{}, generator_).to(device_);
+        input.masks =
+            block_masks(input.global_crops.size(0), grid, grid, MaskOptions{}, generator_).to(device_);
     const double temp = temp_.at(at), rate = rate_.at(at);
     const bool frozen = static_cast<double>(at) < options_.freeze_last_layer * static_cast<double>(total_);
     const SslLosses losses = model_->losses(input, temp, context_);
@@ -169,8 +162,9 @@ void SelfSupervised::step(const data::Batch& batch, Progress& progress, MetricsW
     scaler_.backward(losses.total);
     size_t backbone = 0;
     for (const auto& [name, parameter] : student_) backbone += name.starts_with("backbone.");
-    const StepOutcome outcome = take_step(*optimizer_, scaler_, {rate, decay_.at(at), frozen ? 0 : rate, {}}, options_.clip_grad,
-                                          {backbone, student_.size() - backbone}, step_ + 1, loss);
+    const StepOutcome outcome =
+        take_step(*optimizer_, scaler_, {rate, decay_.at(at), frozen ? 0 : rate, {}}, options_.clip_grad,
+                  {backbone, student_.size() - backbone}, step_ + 1, loss);
     if (!outcome.skipped) {
         model_->commit(momentum_.at(at));
         ++taken_;
@@ -190,9 +184,17 @@ void SelfSupervised::step(const data::Batch& batch, Progress& progress, MetricsW
     progress.update(state);
     if (step_ % options_.log_every == 0 || step_ == 1 || step_ == total_ || outcome.skipped) {
         Record line;
-        line.add("step", step_).add("loss", loss).add("dino_local", losses.dino_local).add("dino_global", losses.dino_global);
-        line.add("koleo", losses.koleo).add("ibot", losses.ibot).add("lr", rate).add("weight_decay", decay_.at(at));
-        line.add("teacher_temp", temp).add("teacher_momentum", momentum_.at(at)).add("grad_norm", outcome.norm);
+        line.add("step", step_)
+            .add("loss", loss)
+            .add("dino_local", losses.dino_local)
+            .add("dino_global", losses.dino_global);
+        line.add("koleo", losses.koleo)
+            .add("ibot", losses.ibot)
+            .add("lr", rate)
+            .add("weight_decay", decay_.at(at));
+        line.add("teacher_temp", temp)
+            .add("teacher_momentum", momentum_.at(at))
+            .add("grad_norm", outcome.norm);
         if (scaler_.enabled()) line.add("loss_scale", scaler_.scale()).add("skipped", outcome.skipped);
         metrics.write(line);
     }
@@ -219,20 +221,23 @@ int SelfSupervised::run() {
     Progress progress;
     if (!options_.resume && data_.opened.labelled) {
         progress.pause("testing");
-        const int64_t n = std::min(data_.train_count, options_.eval_images), m = std::min(data_.test_count, options_.eval_images);
+        const int64_t n = std::min(data_.train_count, options_.eval_images),
+                      m = std::min(data_.test_count, options_.eval_images);
         knn_pixels_ = knn_accuracy(pixel_features(*data_.opened.train, data_.stats, n),
                                    pixel_features(*data_.opened.test, data_.stats, m), kNeighbours)[0];
         knn_start_ = knn(model_->teacher_backbone(), options_.eval_images);
         metrics.write(Record().add("step", 0).add("knn", knn_start_).add("knn_pixels", knn_pixels_));
-        progress.message("before training: k-NN accuracy " + percent(knn_start_) + ", on raw pixels " + percent(knn_pixels_));
+        progress.message("before training: k-NN accuracy " + percent(knn_start_) + ", on raw pixels " +
+                         percent(knn_pixels_));
     }
     data::LoaderOptions order;
     order.batch = options_.batch;
     order.threads = static_cast<int>(options_.workers);
     order.seed = generator_.fork(2).seed;
     order.start = {step_ / per_epoch_, step_ % per_epoch_};
-    data::Loader loader(data_.train_count,
-                        data::multicrop_batches(data_.opened.train, data_.stats, crops_, generator_.fork(3).seed), order);
+    data::Loader loader(
+        data_.train_count,
+        data::multicrop_batches(data_.opened.train, data_.stats, crops_, generator_.fork(3).seed), order);
     data::Batch batch;
     while (step_ < total_ && !stop.requested() && loader.next(batch)) {
         step(batch, progress, metrics);
@@ -246,42 +251,24 @@ int SelfSupervised::run() {
     }
     double probe = -1;
     if (stop.requested()) {
-        progress.message(std::string("stopped by ") + stop.name() + ", saving at step " + std::to_string(step_));
+        progress.message(std::string("stopped by ") + stop.name() + ", saving at step " +
+                         std::to_string(step_));
         metrics.sync();
         save();
     } else if (data_.opened.labelled) {
         progress.pause("testing");
         knn_ = knn(model_->teacher_backbone(), INT64_MAX);
         if (options_.linear_probe) {
-            const Features train = cls_features(model_->teacher_backbone(), *data_.opened.train, data_.stats, data_.train_count, 256, context_, device_);
-            const Features test = cls_features(model_->teacher_backbone(), *data_.opened.test, data_.stats, data_.test_count, 256, context_, device_);
+            const Features train = cls_features(model_->teacher_backbone(), *data_.opened.train, data_.stats,
+                                                data_.train_count, 256, context_, device_);
+            const Features test = cls_features(model_->teacher_backbone(), *data_.opened.test, data_.stats,
+                                               data_.test_count, 256, context_, device_);
             probe = linear_probe_accuracy(train, test);
         }
     }
     progress.finish();
     report(stop, progress, probe);
     return !stop.requested() && options_.expect_accuracy >= 0 && knn_ < options_.expect_accuracy ? 1 : 0;
-}
-
-std::vector<PcaPicture> pca_pictures(const DinoVisionTransformer& model, const TrainData& data, Device device) {
-    const int64_t count = std::min<int64_t>(12, data.opened.test->size());
-    const data::Batch b = data::plain_batch(*data.opened.test, data.stats, 0, count);
-    const ForwardContext context;
-    const Tensor patches = model.forward_features(Variable(b.images.to(device)), context).x_norm_patchtokens.value();
-    const int64_t side = data.opened.test->height() / model.config().patch_size, per = side * side;
-    const std::vector<float> features = patches.to_vector<float>();
-    const std::vector<float> colours = pca_colours(features.data(), count * per, model.config().embed_dim);
-    std::vector<PcaPicture> all;
-    for (int64_t i = 0; i < count; ++i) {
-        const data::Sample sample = data.opened.test->sample(i);
-        PcaPicture p;
-        p.picture = picture_of(sample.image);
-        p.caption = data.opened.test->classes()[static_cast<size_t>(sample.label)];
-        p.rows = p.columns = static_cast<int>(side);
-        p.rgb.assign(colours.begin() + i * per * 3, colours.begin() + (i + 1) * per * 3);
-        all.push_back(std::move(p));
-    }
-    return all;
 }
 
 void SelfSupervised::report(const StopSignals& stop, const Progress& progress, double probe) {
@@ -291,31 +278,29 @@ void SelfSupervised::report(const StopSignals& stop, const Progress& progress, d
     Report r;
     r.title = "DINOv2 on " + (options_.data.empty() ? std::string("drawn figures") : options_.data);
     r.subtitle = describe(model.config()) + ", " + options_.precision + ", boundary " + options_.boundary;
-    r.status = stop.requested() ? std::string("stopped by ") + stop.name() + " at step " + std::to_string(step_) : "finished";
-    r.tiles = {{"k-NN accuracy", percent(knn_), "untrained " + percent(knn_start_) + ", pixels " + percent(knn_pixels_)},
-               {"time", human_time(progress.seconds()), std::to_string(step_) + " steps"},
-               {"speed", human_count(progress.images_per_second()) + "/s", "pictures in training"},
-               {"peak memory", human_bytes(static_cast<double>(allocator_stats(device_).peak_bytes)), "tensors"}};
+    r.status = stop.requested()
+                   ? std::string("stopped by ") + stop.name() + " at step " + std::to_string(step_)
+                   : "finished";
+    r.tiles = {
+        {"k-NN accuracy", percent(knn_),
+         "untrained " + percent(knn_start_) + ", pixels " + percent(knn_pixels_)},
+        {"time", human_time(progress.seconds()), std::to_string(step_) + " steps"},
+        {"speed", human_count(progress.images_per_second()) + "/s", "pictures in training"},
+        {"peak memory", human_bytes(static_cast<double>(allocator_stats(device_).peak_bytes)), "tensors"}};
     if (probe >= 0) r.tiles.insert(r.tiles.begin() + 1, {"linear probe", percent(probe), "frozen features"});
-    Chart knn_chart{"k-NN accuracy", "step", {series(records, "teacher", "knn")}, {{"raw pixels", knn_pixels_}, {"untrained", knn_start_}}, true, false};
-    r.charts = {knn_chart,
-                {"Loss", "step", {series(records, "total", "loss", true)}, {}, false, false},
-                {"Parts of the loss", "step",
-                 {series(records, "local crops", "dino_local", true), series(records, "global crops", "dino_global", true),
-                  series(records, "masked patches", "ibot", true), series(records, "KoLeo", "koleo", true)}, {}, false, false},
-                {"Learning rate", "step", {series(records, "rate", "lr")}, {}, false, false},
-                {"Gradient norm", "step", {series(records, "norm", "grad_norm", true)}, {}, false, true}};
+    r.charts = ssl_charts(records, knn_pixels_, knn_start_);
     r.attention = attention_of(model, *data_.opened.test, data_.stats, device_);
-    r.pca = pca_pictures(model, data_, device_);
+    r.pca = pca_pictures(model, *data_.opened.test, data_.stats, device_);
     r.boundary = boundary_rows();
     r.config = options_.record();
     r.environment = environment();
     write_report(folder_->file("report.html"), r);
     if (options_.boundary_report) std::printf("%s", boundary_report().c_str());
-    std::printf("k-NN accuracy %s (untrained %s, raw pixels %s)", percent(knn_).c_str(), percent(knn_start_).c_str(),
-                percent(knn_pixels_).c_str());
+    std::printf("k-NN accuracy %s (untrained %s, raw pixels %s)", percent(knn_).c_str(),
+                percent(knn_start_).c_str(), percent(knn_pixels_).c_str());
     if (probe >= 0) std::printf(", linear probe %s", percent(probe).c_str());
-    std::printf(", %s, report %s\n", human_time(progress.seconds()).c_str(), folder_->file("report.html").c_str());
+    std::printf(", %s, report %s\n", human_time(progress.seconds()).c_str(),
+                folder_->file("report.html").c_str());
 }
 
 }  // namespace

@@ -20,24 +20,27 @@ void save_snapshot(const std::string& path, const SnapshotHead& head, const Snap
     write_safetensors(path, tensors, metadata, true);
 }
 
-static void load_exactly(const NamedParameters& parameters, const std::string& prefix, const SafetensorsFile& file) {
+static void load_exactly(const NamedParameters& parameters, const std::string& prefix,
+                         const SafetensorsFile& file) {
     for (const auto& [name, parameter] : parameters) {
         check(file.contains(prefix + name), "resume", "'", file.path(), "' has no tensor '", prefix + name,
               "': it is a checkpoint of another model");
         const Tensor tensor = file.load(prefix + name);
-        check(tensor.shape() == parameter.shape() && tensor.dtype() == parameter.dtype(), "resume", "'", file.path(),
-              "': ", prefix + name, " is ", tensor.dtype(), " ", tensor.shape(), ", the model needs ",
-              parameter.dtype(), " ", parameter.shape(), ": it is a checkpoint of another model");
+        check(tensor.shape() == parameter.shape() && tensor.dtype() == parameter.dtype(), "resume", "'",
+              file.path(), "': ", prefix + name, " is ", tensor.dtype(), " ", tensor.shape(),
+              ", the model needs ", parameter.dtype(), " ", parameter.shape(),
+              ": it is a checkpoint of another model");
         copy(parameter.value(), tensor);
     }
 }
 
-SnapshotHead load_snapshot(const std::string& path, const SnapshotHead& expected, const SnapshotParts& parts) {
+SnapshotHead load_snapshot(const std::string& path, const SnapshotHead& expected,
+                           const SnapshotParts& parts) {
     const SafetensorsFile file(path);
     const auto program = file.metadata().find("program");
     check(program != file.metadata().end(), "resume", "'", path, "' is not a training checkpoint");
-    check(program->second == expected.program, "resume", "'", path, "' was written by ", program->second, ", not ",
-          expected.program);
+    check(program->second == expected.program, "resume", "'", path, "' was written by ", program->second,
+          ", not ", expected.program);
     SnapshotHead head = expected;
     head.more = file.metadata();
     head.step = state_int(file.metadata(), "step");

@@ -61,12 +61,14 @@ class Supervised {
 
 void Supervised::make_model() {
     generator_ = Generator{static_cast<uint64_t>(options_.seed), 0};
-    const ViTConfig config = model_config(options_, data_.opened.train->height(), data_.opened.train->channels());
+    const ViTConfig config =
+        model_config(options_, data_.opened.train->height(), data_.opened.train->channels());
     const auto classes = static_cast<int64_t>(data_.opened.train->classes().size());
     Generator init = generator_.fork(1);
     model_ = Classifier(config, classes, init);
     if (!options_.init_from.empty())
-        load_state_dict(parameters_of(model_), SafetensorsFile(options_.init_from), {.prefix = "", .strict = false});
+        load_state_dict(parameters_of(model_), SafetensorsFile(options_.init_from),
+                        {.prefix = "", .strict = false});
     to_device(model_, device_);
     parameters_ = parameters_of(model_);
     if (options_.ema > 0) {
@@ -85,11 +87,13 @@ void Supervised::plan() {
     if (options_.epochs == 0 && options_.steps == 0) options_.epochs = options_.data.empty() ? 6 : 20;
     total_ = options_.steps > 0 ? options_.steps : options_.epochs * per_epoch_;
     epochs_ = ceil_div(total_, per_epoch_);
-    rate_ = {options_.lr, std::min(options_.min_lr, options_.lr), total_,
-             static_cast<int64_t>(options_.warmup * static_cast<double>(total_)), 0, 0};
-    optimizer_.emplace(parameters_,
-                       parameter_options(parameters_, {options_.layer_decay, 1, model_.backbone.config().depth}),
-                       optimizer_options(options_));
+    rate_ = {options_.lr, std::min(options_.min_lr, options_.lr),
+             total_,      static_cast<int64_t>(options_.warmup * static_cast<double>(total_)),
+             0,           0};
+    optimizer_.emplace(
+        parameters_,
+        parameter_options(parameters_, {options_.layer_decay, 1, model_.backbone.config().depth}),
+        optimizer_options(options_));
 }
 
 SnapshotParts Supervised::parts() {
@@ -147,8 +151,8 @@ bool Supervised::step(data::Batch& batch, Progress& progress, MetricsWriter& met
     scaler_.backward(loss);
 
     const double rate = rate_.at(step_);
-    const StepOutcome outcome =
-        take_step(*optimizer_, scaler_, {rate, options_.weight_decay, -1, {}}, options_.clip_grad, {}, step_ + 1, loss_value);
+    const StepOutcome outcome = take_step(*optimizer_, scaler_, {rate, options_.weight_decay, -1, {}},
+                                          options_.clip_grad, {}, step_ + 1, loss_value);
     const bool skipped = outcome.skipped;
     if (!skipped && options_.ema > 0) ema_update(average_parameters_, parameters_, options_.ema);
     ++step_;
@@ -178,15 +182,17 @@ bool Supervised::step(data::Batch& batch, Progress& progress, MetricsWriter& met
 void Supervised::test_now(Progress& progress, MetricsWriter* metrics) {
     progress.pause("testing");
     const Classifier& model = options_.ema > 0 ? average_ : model_;
-    tested_ = test(model, *data_.opened.test, data_.stats, data_.test_count, options_.batch, context_, device_);
+    tested_ =
+        test(model, *data_.opened.test, data_.stats, data_.test_count, options_.batch, context_, device_);
     best_ = std::max(best_, tested_->accuracy);
     Record line;
     line.add("step", step_).add("epoch", (step_ + per_epoch_ - 1) / per_epoch_);
     line.add("test_loss", tested_->loss).add("test_accuracy", tested_->accuracy);
     if (metrics) metrics->write(line);
-    progress.message("epoch " + std::to_string((step_ + per_epoch_ - 1) / per_epoch_) + ": train accuracy " +
-                     percent(static_cast<double>(correct_) / static_cast<double>(std::max<int64_t>(seen_, 1))) +
-                     ", test accuracy " + percent(tested_->accuracy) + ", test loss " + significant(tested_->loss));
+    progress.message(
+        "epoch " + std::to_string((step_ + per_epoch_ - 1) / per_epoch_) + ": train accuracy " +
+        percent(static_cast<double>(correct_) / static_cast<double>(std::max<int64_t>(seen_, 1))) +
+        ", test accuracy " + percent(tested_->accuracy) + ", test loss " + significant(tested_->loss));
 }
 
 int Supervised::run() {
@@ -204,10 +210,12 @@ int Supervised::run() {
     order.threads = static_cast<int>(options_.workers);
     order.seed = generator_.fork(2).seed;
     order.start = {step_ / per_epoch_, step_ % per_epoch_};
-    const data::AugmentOptions augment = options_.augment
-                                             ? data::AugmentOptions::standard(data_.opened.train->height(), data_.opened.flip)
-                                             : data::AugmentOptions::none();
-    data::Loader loader(data_.train_count, data::supervised_batches(data_.opened.train, data_.stats, augment, generator_.fork(3).seed), order);
+    const data::AugmentOptions augment =
+        options_.augment ? data::AugmentOptions::standard(data_.opened.train->height(), data_.opened.flip)
+                         : data::AugmentOptions::none();
+    data::Loader loader(
+        data_.train_count,
+        data::supervised_batches(data_.opened.train, data_.stats, augment, generator_.fork(3).seed), order);
     data::Batch batch;
     while (step_ < total_ && !stop.requested() && loader.next(batch)) {
         step(batch, progress, metrics);
@@ -220,25 +228,33 @@ int Supervised::run() {
         }
     }
     if (stop.requested()) {
-        progress.message(std::string("stopped by ") + stop.name() + ", saving at step " + std::to_string(step_));
+        progress.message(std::string("stopped by ") + stop.name() + ", saving at step " +
+                         std::to_string(step_));
         metrics.sync();
         save();
     }
     if (!tested_ || stop.requested()) test_now(progress, nullptr);
     progress.finish();
     report(stop, progress);
-    return stop.requested() ? 0 : options_.expect_accuracy >= 0 && tested_->accuracy < options_.expect_accuracy ? 1 : 0;
+    return stop.requested()                                                                ? 0
+           : options_.expect_accuracy >= 0 && tested_->accuracy < options_.expect_accuracy ? 1
+                                                                                           : 0;
 }
 
 void Supervised::report(const StopSignals& stop, const Progress& progress) {
     const Classifier& model = options_.ema > 0 ? average_ : model_;
-    write_safetensors(folder_->file("model.safetensors"), state_dict(options_.ema > 0 ? average_parameters_ : parameters_),
+    write_safetensors(folder_->file("model.safetensors"),
+                      state_dict(options_.ema > 0 ? average_parameters_ : parameters_),
                       {{"program", kProgram}});
     const std::vector<Record> records = read_metrics(folder_->file("metrics.jsonl"));
     Report r;
-    r.title = "Vision transformer on " + (options_.data.empty() ? std::string("drawn figures") : options_.data);
-    r.subtitle = describe(model.backbone.config()) + ", " + options_.precision + ", boundary " + options_.boundary;
-    r.status = stop.requested() ? std::string("stopped by ") + stop.name() + " at step " + std::to_string(step_) : "finished";
+    r.title =
+        "Vision transformer on " + (options_.data.empty() ? std::string("drawn figures") : options_.data);
+    r.subtitle =
+        describe(model.backbone.config()) + ", " + options_.precision + ", boundary " + options_.boundary;
+    r.status = stop.requested()
+                   ? std::string("stopped by ") + stop.name() + " at step " + std::to_string(step_)
+                   : "finished";
     const AllocatorStats memory = allocator_stats(device_);
     r.tiles = {{"test accuracy", percent(tested_->accuracy), std::to_string(data_.test_count) + " pictures"},
                {"test loss", significant(tested_->loss), ""},
@@ -246,10 +262,21 @@ void Supervised::report(const StopSignals& stop, const Progress& progress) {
                {"time", human_time(progress.seconds()), std::to_string(step_) + " steps"},
                {"speed", human_count(progress.images_per_second()) + "/s", "pictures in training"},
                {"peak memory", human_bytes(static_cast<double>(memory.peak_bytes)), "tensors"}};
-    r.charts = {{"Loss", "step", {series(records, "train", "loss", true), series(records, "test", "test_loss", false)}, {}, false, true},
-                {"Accuracy", "step", {series(records, "train", "train_accuracy", false), series(records, "test", "test_accuracy", false)}, {}, true, false},
-                {"Learning rate", "step", {series(records, "rate", "lr", false)}, {}, false, false},
-                {"Gradient norm", "step", {series(records, "norm", "grad_norm", true)}, {}, false, true}};
+    r.charts = {
+        {"Loss",
+         "step",
+         {series(records, "train", "loss", true), series(records, "test", "test_loss", false)},
+         {},
+         false,
+         true},
+        {"Accuracy",
+         "step",
+         {series(records, "train", "train_accuracy", false), series(records, "test", "test_accuracy", false)},
+         {},
+         true,
+         false},
+        {"Learning rate", "step", {series(records, "rate", "lr", false)}, {}, false, false},
+        {"Gradient norm", "step", {series(records, "norm", "grad_norm", true)}, {}, false, true}};
     r.confusion = tested_->confusion;
     r.samples = samples_of(*tested_, *data_.opened.test);
     r.attention = attention_of(model.backbone, *data_.opened.test, data_.stats, device_);

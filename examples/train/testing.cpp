@@ -3,13 +3,14 @@
 #include <algorithm>
 
 #include "autograd/grad_mode.h"
+#include "examples/common/pca.h"
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/softmax/softmax.h"
 
 namespace demi::examples {
 
-TestResult test(const Classifier& model, const data::DataSet& set, const data::ChannelStats& stats, int64_t count,
-                int64_t batch, const ForwardContext& context, Device device) {
+TestResult test(const Classifier& model, const data::DataSet& set, const data::ChannelStats& stats,
+                int64_t count, int64_t batch, const ForwardContext& context, Device device) {
     const NoGrad no_grad;
     ForwardContext quiet = context;
     quiet.training = false;
@@ -75,7 +76,8 @@ std::vector<AttentionPicture> attention_of(const DinoVisionTransformer& model, c
     if (count == 0) return all;
     const data::Batch b = data::plain_batch(set, stats, 0, count);
     const Tensor weights = model.get_last_selfattention(b.images.to(device)).to(Device::cpu());
-    const int64_t side_y = b.images.size(2) / model.config().patch_size, side_x = b.images.size(3) / model.config().patch_size;
+    const int64_t side_y = b.images.size(2) / model.config().patch_size,
+                  side_x = b.images.size(3) / model.config().patch_size;
     const int64_t first = 1 + model.config().num_register_tokens;
     for (int64_t i = 0; i < count; ++i) {
         AttentionPicture picture;
@@ -85,8 +87,35 @@ std::vector<AttentionPicture> attention_of(const DinoVisionTransformer& model, c
         picture.rows = static_cast<int>(side_y);
         picture.columns = static_cast<int>(side_x);
         for (int64_t h = 0; h < weights.size(1); ++h)
-            picture.heads.push_back(weights.select(0, i).select(0, h).slice(0, first, first + side_y * side_x).to_vector<float>());
+            picture.heads.push_back(weights.select(0, i)
+                                        .select(0, h)
+                                        .slice(0, first, first + side_y * side_x)
+                                        .to_vector<float>());
         all.push_back(std::move(picture));
+    }
+    return all;
+}
+
+std::vector<PcaPicture> pca_pictures(const DinoVisionTransformer& model, const TrainData& data,
+                                     Device device) {
+    const NoGrad no_grad;
+    const int64_t count = std::min<int64_t>(12, set.size());
+    const data::Batch b = data::plain_batch(set, stats, 0, count);
+    const ForwardContext context;
+    const Tensor patches =
+        model.forward_features(Variable(b.images.to(device)), context).x_norm_patchtokens.value();
+    const int64_t side = set.height() / model.config().patch_size, per = side * side;
+    const std::vector<float> features = patches.to_vector<float>();
+    const std::vector<float> colours = pca_colours(features.data(), count * per, model.config().embed_dim);
+    std::vector<PcaPicture> all;
+    for (int64_t i = 0; i < count; ++i) {
+        const data::Sample sample = set.sample(i);
+        PcaPicture p;
+        p.picture = picture_of(sample.image);
+        p.caption = set.classes()[static_cast<size_t>(sample.label)];
+        p.rows = p.columns = static_cast<int>(side);
+        p.rgb.assign(colours.begin() + i * per * 3, colours.begin() + (i + 1) * per * 3);
+        all.push_back(std::move(p));
     }
     return all;
 }

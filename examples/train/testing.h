@@ -13,14 +13,18 @@ struct TestResult {
     Confusion confusion;
 };
 
-TestResult test(const Classifier& model, const data::DataSet& set, const data::ChannelStats& stats, int64_t count,
-                int64_t batch, const ForwardContext& context, Device device);
+TestResult test(const Classifier& model, const data::DataSet& set, const data::ChannelStats& stats,
+                int64_t count, int64_t batch, const ForwardContext& context, Device device);
 
 // Pictures with their prediction: all mistakes and the first right ones.
 std::vector<Sample> samples_of(const TestResult& result, const data::DataSet& set, size_t most = 400);
 // The class token's attention in the last block, on the first pictures of different classes.
 std::vector<AttentionPicture> attention_of(const DinoVisionTransformer& model, const data::DataSet& set,
-                                           const data::ChannelStats& stats, Device device, int64_t pictures = 6);
+                                           const data::ChannelStats& stats, Device device,
+                                           int64_t pictures = 6);
+// Patch features of the first pictures as colours.
+std::vector<PcaPicture> pca_pictures(const DinoVisionTransformer& model, const data::DataSet& set,
+                                     const data::ChannelStats& stats, Device device);
 Picture picture_of(const data::Image& image);
 std::vector<BoundaryRow> boundary_rows();
 

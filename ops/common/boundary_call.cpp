@@ -1,7 +1,7 @@
 #include "ops/common/boundary_call.h"
 
-#include <sstream>
 #include <cmath>
+#include <sstream>
 
 #include "ops/common/boundary_kernels.h"
 #include "runtime/parallel.h"

@@ -1,7 +1,7 @@
 #include "tests/conformance/case.h"
 
-#include <sstream>
 #include <cmath>
+#include <sstream>
 
 namespace demi::conformance {
 
@@ -19,11 +19,13 @@ static json parse_metadata(const SafetensorsFile& file, const std::string& key) 
 
 Case::Case(const std::string& path, Device device) : file_(path), device_(device) {
     const auto kind = file_.metadata().find("case");
-    check(kind != file_.metadata().end(), "conformance", "'", path, "' is not a case: its metadata has no 'case'");
+    check(kind != file_.metadata().end(), "conformance", "'", path,
+          "' is not a case: its metadata has no 'case'");
     kind_ = kind->second;
     params_ = parse_metadata(file_, "params");
     tolerances_ = parse_metadata(file_, "tol");
-    check(tolerances_.is_object() && !tolerances_.empty(), "conformance", "'", path, "' expects nothing: 'tol' is empty");
+    check(tolerances_.is_object() && !tolerances_.empty(), "conformance", "'", path,
+          "' expects nothing: 'tol' is empty");
 }
 
 Boundary Case::boundary() const {
@@ -39,7 +41,8 @@ Tensor Case::tensor(const std::string& name) const { return file_.load(name).to(
 
 std::vector<Tensor> Case::list(const std::string& prefix) const {
     std::vector<Tensor> all;
-    while (has(prefix + std::to_string(all.size()))) all.push_back(tensor(prefix + std::to_string(all.size())));
+    while (has(prefix + std::to_string(all.size())))
+        all.push_back(tensor(prefix + std::to_string(all.size())));
     return all;
 }
 

@@ -19,9 +19,9 @@ class Case {
     Boundary boundary() const;  // strict for "fp16", off for "none"
 
     bool has(const std::string& name) const { return file_.contains(name); }
-    Tensor tensor(const std::string& name) const;                   // on the case's device; throws when missing
+    Tensor tensor(const std::string& name) const;  // on the case's device; throws when missing
     Variable leaf(const std::string& name) const { return Variable(tensor(name), true); }
-    std::vector<Tensor> list(const std::string& prefix) const;      // prefix + "0", prefix + "1", ...
+    std::vector<Tensor> list(const std::string& prefix) const;  // prefix + "0", prefix + "1", ...
     const std::vector<std::string>& names() const { return file_.names(); }
 
     // What we computed, under the name of the expected tensor ("out.y", "grad.q").

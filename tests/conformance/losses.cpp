@@ -28,7 +28,8 @@ static void run_dino_loss(Case& c) {
 
 static void run_ibot_loss(Case& c) {
     const Variable student = c.leaf("in.student");
-    finish(c, ibot_loss(student, c.tensor("in.teacher_softmax"), c.tensor("in.mask"), c.params().at("student_temp").get<double>()));
+    finish(c, ibot_loss(student, c.tensor("in.teacher_softmax"), c.tensor("in.mask"),
+                        c.params().at("student_temp").get<double>()));
     c.gradient("student", student);
 }
 

@@ -1,6 +1,6 @@
 // conformance FILE|FOLDER... [--device cpu|cuda]
-// Runs conformance cases and prints PASS|FAIL|SKIP name worst-tensor max-abs max-rel for each. Exit status 0 when
-// nothing failed, 1 when something did, 2 for a wrong command line or when there is no case at all.
+// Runs conformance cases and prints PASS|FAIL|SKIP name worst-tensor max-abs max-rel for each. Exit status 0
+// when nothing failed, 1 when something did, 2 for a wrong command line or when there is no case at all.
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -16,7 +16,8 @@ static std::vector<std::string> cases_below(const std::string& path) {
     if (!fs::is_directory(path, error)) return {path};
     std::vector<std::string> found;
     for (const auto& entry : fs::recursive_directory_iterator(path))
-        if (entry.is_regular_file() && entry.path().extension() == ".safetensors") found.push_back(entry.path().string());
+        if (entry.is_regular_file() && entry.path().extension() == ".safetensors")
+            found.push_back(entry.path().string());
     std::sort(found.begin(), found.end());
     return found;
 }
@@ -36,8 +37,9 @@ static void run_one(const std::string& path, Device device, Counts& counts) {
         }
         const Case::Verdict verdict = c.compare();
         ++(verdict.passed ? counts.passed : counts.failed);
-        std::printf("%s %s %s %.3g %.3g%s%s\n", verdict.passed ? "PASS" : "FAIL", name.c_str(), verdict.worst.c_str(),
-                    verdict.max_abs, verdict.max_rel, verdict.problem.empty() ? "" : " ", verdict.problem.c_str());
+        std::printf("%s %s %s %.3g %.3g%s%s\n", verdict.passed ? "PASS" : "FAIL", name.c_str(),
+                    verdict.worst.c_str(), verdict.max_abs, verdict.max_rel,
+                    verdict.problem.empty() ? "" : " ", verdict.problem.c_str());
     } catch (const std::exception& error) {
         std::printf("FAIL %s %s\n", name.c_str(), error.what());
         ++counts.failed;
@@ -45,7 +47,8 @@ static void run_one(const std::string& path, Device device, Counts& counts) {
 }
 
 static int usage(const char* problem, const char* what) {
-    std::fprintf(stderr, "conformance: %s%s\nusage: conformance FILE|FOLDER... [--device cpu|cuda]\n", problem, what);
+    std::fprintf(stderr, "conformance: %s%s\nusage: conformance FILE|FOLDER... [--device cpu|cuda]\n",
+                 problem, what);
     return 2;
 }
 
@@ -77,7 +80,8 @@ static int run(int argc, char** argv) {
         if (!fs::exists(path)) return usage("there is no ", path.c_str());
         for (const std::string& file : cases_below(path)) run_one(file, device, counts);
     }
-    if (counts.passed + counts.failed + counts.skipped == 0) return usage("found no .safetensors file in ", paths[0].c_str());
+    if (counts.passed + counts.failed + counts.skipped == 0)
+        return usage("found no .safetensors file in ", paths[0].c_str());
     std::printf("%d passed, %d failed, %d skipped\n", counts.passed, counts.failed, counts.skipped);
     return counts.failed == 0 ? 0 : 1;
 }

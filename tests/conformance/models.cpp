@@ -9,12 +9,11 @@
 namespace demi::conformance {
 
 // Puts the case's param.* into the model, moved to its device; every parameter must be there.
-template <class Model>
-static NamedParameters load_parameters(Case& c, Model& model) {
+template <class Model> static NamedParameters load_parameters(Case& c, Model& model) {
     model.visit("", [&](const std::string& name, Variable& p) {
         const Tensor value = c.tensor("param." + name);
-        check(value.shape() == p.shape(), "conformance", "param.", name, " has shape ", value.shape(), ", the model's has ",
-              p.shape());
+        check(value.shape() == p.shape(), "conformance", "param.", name, " has shape ", value.shape(),
+              ", the model's has ", p.shape());
         p = Variable(value, true);
     });
     return parameters_of(model);
@@ -22,7 +21,8 @@ static NamedParameters load_parameters(Case& c, Model& model) {
 
 static void parameter_gradients(Case& c, const NamedParameters& parameters) {
     for (const auto& [name, p] : parameters)
-        c.result("grad." + name, p.grad().defined() ? p.grad() : Tensor::zeros(p.shape(), p.dtype(), p.device()));
+        c.result("grad." + name,
+                 p.grad().defined() ? p.grad() : Tensor::zeros(p.shape(), p.dtype(), p.device()));
 }
 
 static ViTConfig vit_config_of(const nlohmann::json& p) {
@@ -64,7 +64,8 @@ static void run_vit(Case& c) {
     const std::vector<Tensor> drawn = c.list("in.perm.");
     auto next = std::make_shared<size_t>(0);
     context.permutation = [drawn, next](int64_t) {
-        check(*next < drawn.size(), "conformance", "the model draws more permutations than the case holds: ", drawn.size());
+        check(*next < drawn.size(), "conformance",
+              "the model draws more permutations than the case holds: ", drawn.size());
         return drawn[(*next)++].to_vector<int64_t>();
     };
     std::vector<Variable> images;
@@ -82,14 +83,17 @@ static void run_vit(Case& c) {
         outputs = model.forward_features(images, context, masks);
     else
         for (size_t i = 0; i < images.size(); ++i)
-            outputs.push_back(model.forward_features(images[i], context, masks.empty() ? Tensor() : masks[i]));
-    check(*next == drawn.size(), "conformance", "the model drew ", *next, " permutations, the case holds ", drawn.size());
+            outputs.push_back(
+                model.forward_features(images[i], context, masks.empty() ? Tensor() : masks[i]));
+    check(*next == drawn.size(), "conformance", "the model drew ", *next, " permutations, the case holds ",
+          drawn.size());
 
     for (size_t i = 0; i < outputs.size(); ++i) {
         const std::string lead = "." + std::to_string(i) + ".";
-        const std::pair<const char*, const Variable*> parts[] = {{"x_norm_clstoken", &outputs[i].x_norm_clstoken},
-                                                                  {"x_norm_regtokens", &outputs[i].x_norm_regtokens},
-                                                                  {"x_norm_patchtokens", &outputs[i].x_norm_patchtokens}};
+        const std::pair<const char*, const Variable*> parts[] = {
+            {"x_norm_clstoken", &outputs[i].x_norm_clstoken},
+            {"x_norm_regtokens", &outputs[i].x_norm_regtokens},
+            {"x_norm_patchtokens", &outputs[i].x_norm_patchtokens}};
         for (const auto& [name, value] : parts) {
             c.result("out" + lead + name, value->value());
             if (c.has("gout" + lead + name))

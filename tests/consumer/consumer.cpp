@@ -59,7 +59,8 @@ double accuracy(const Net& net, const Tensor& points, const Tensor& classes) {
     const std::vector<float> logits = net(points).value().to_vector<float>();
     const std::vector<int64_t> wanted = classes.to_vector<int64_t>();
     int64_t right = 0;
-    for (size_t i = 0; i < wanted.size(); ++i) right += (logits[2 * i + 1] > logits[2 * i]) == (wanted[i] == 1);
+    for (size_t i = 0; i < wanted.size(); ++i)
+        right += (logits[2 * i + 1] > logits[2 * i]) == (wanted[i] == 1);
     return double(right) / double(wanted.size());
 }
 

@@ -87,9 +87,13 @@ TEST_CASE("losses: gradients against finite differences") {
     Tensor masks = Tensor::zeros({3, 5}, DType::boolean);
     fill(masks.slice(0, 0, 1).slice(1, 1, 4), 1);
     fill(masks.slice(0, 2, 3).slice(1, 0, 1), 1);
-    CHECK(gradcheck([&](const Vars& x) { return dino_loss({x[0], x[1]}, {targets}, 0.4); },
-                    {random({4, 6}, 3, DType::f64), random({4, 6}, 4, DType::f64)}) == "");
-    CHECK(gradcheck([&](const Vars& x) { return ibot_loss(x[0], targets, masks, 0.4); }, {random({4, 6}, 5, DType::f64)}) == "");
+    CHECK(gradcheck(
+              [&](const Vars& x) {
+                  return dino_loss({x[0], x[1]}, {targets}, 0.4);
+              },
+              {random({4, 6}, 3, DType::f64), random({4, 6}, 4, DType::f64)}) == "");
+    CHECK(gradcheck([&](const Vars& x) { return ibot_loss(x[0], targets, masks, 0.4); },
+                    {random({4, 6}, 5, DType::f64)}) == "");
     CHECK(gradcheck([](const Vars& x) { return koleo_loss(x[0]); }, {random({5, 7}, 6, DType::f64)}) == "");
 }
 
@@ -108,7 +112,8 @@ TEST_CASE("ibot without one masked patch is zero") {
     const Variable student(Tensor::zeros({0, 6}), true);
     const Variable loss = ibot_loss(student, Tensor::zeros({0, 6}), Tensor::zeros({2, 4}, DType::boolean));
     CHECK(loss.item() == 0);
-    CHECK_THROWS_AS(ibot_loss(student, Tensor::zeros({0, 6}), Tensor::full({2, 4}, 1, DType::boolean)), Error);
+    CHECK_THROWS_AS(ibot_loss(student, Tensor::zeros({0, 6}), Tensor::full({2, 4}, 1, DType::boolean)),
+                    Error);
 }
 
 static SslConfig tiny_ssl(int64_t prototypes, int64_t bottleneck) {
@@ -139,7 +144,8 @@ TEST_CASE("initial losses match ln K + 1 / (2 d tau^2)") {
         SslConfig config = tiny_ssl(2048, 128);
         config.centering = centering;
         SSLMetaArch model(config, g);
-        // The formula takes student and teacher for independent, which a copy is not in a net as small as this one.
+        // The formula takes student and teacher for independent, which a copy is not in a net as small as
+        // this one.
         SSLMetaArch stranger(config, g);
         copy_parameters(model.teacher_parameters(), stranger.teacher_parameters());
         ForwardContext context;

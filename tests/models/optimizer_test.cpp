@@ -27,7 +27,8 @@ TEST_CASE("adamw with groups, clipping and loss scale against a double loop") {
     const NamedParameters all{{"w.weight", a}, {"head.last_layer.bias", b}};
     const auto options = parameter_options(all, {});
     Optimizer optimizer(all, options);
-    std::vector<std::vector<double>> p{a.value().to_vector<double>(), b.value().to_vector<double>()}, m(2), v(2);
+    std::vector<std::vector<double>> p{a.value().to_vector<double>(), b.value().to_vector<double>()}, m(2),
+        v(2);
     for (size_t i = 0; i < 2; ++i) m[i].assign(p[i].size(), 0), v[i].assign(p[i].size(), 0);
     for (int step = 1; step <= 6; ++step) {
         const double lr = 0.01 * step, wd = 0.1, last = step < 3 ? 0 : lr;
@@ -42,7 +43,8 @@ TEST_CASE("adamw with groups, clipping and loss scale against a double loop") {
                 p[i][j] *= 1 - rate * decay;
                 m[i][j] = 0.9 * m[i][j] + 0.1 * gj;
                 v[i][j] = 0.999 * v[i][j] + 0.001 * gj * gj;
-                p[i][j] -= rate / (1 - std::pow(0.9, step)) * m[i][j] / (std::sqrt(v[i][j] / (1 - std::pow(0.999, step))) + 1e-8);
+                p[i][j] -= rate / (1 - std::pow(0.9, step)) * m[i][j] /
+                           (std::sqrt(v[i][j] / (1 - std::pow(0.999, step))) + 1e-8);
             }
         }
         optimizer.step({lr, wd, last, {scales[0], scales[1]}});
@@ -98,7 +100,8 @@ TEST_CASE("ema and copies refuse other models") {
     Variable a = parameter({3}, 1), b = parameter({3}, 2), c = parameter({4}, 3);
     const std::vector<double> x = a.value().to_vector<double>(), y = b.value().to_vector<double>();
     ema_update({{"p", a}}, {{"p", b}}, 0.75);
-    for (size_t i = 0; i < 3; ++i) CHECK(a.value().to_vector<double>()[i] == doctest::Approx(0.75 * x[i] + 0.25 * y[i]));
+    for (size_t i = 0; i < 3; ++i)
+        CHECK(a.value().to_vector<double>()[i] == doctest::Approx(0.75 * x[i] + 0.25 * y[i]));
     CHECK_THROWS_AS(ema_update({{"p", a}}, {{"p", c}}, 0.5), Error);
     CHECK_THROWS_AS(copy_parameters({{"p", a}}, {{"q", b}}), Error);
 }

@@ -24,7 +24,8 @@ TEST_CASE("cosine schedule: freeze, warm-up, half cosine, end") {
 TEST_CASE("cosine schedule against the closed form, without warm-up") {
     const CosineSchedule s{0.04, 0.4, 100, 0, 0, 0};
     for (int64_t i = 0; i < 100; ++i)
-        CHECK(s.at(i) == doctest::Approx(0.4 - 0.36 * (1 + std::cos(3.14159265358979 * double(i) / 100)) / 2));
+        CHECK(s.at(i) ==
+              doctest::Approx(0.4 - 0.36 * (1 + std::cos(3.14159265358979 * double(i) / 100)) / 2));
 }
 
 TEST_CASE("linear schedule") {

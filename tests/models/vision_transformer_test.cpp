@@ -63,7 +63,8 @@ TEST_CASE("every parameter gets a finite gradient that is not zero") {
                 fill(mask.slice(1, 3, 7), 1);
                 Variable loss;
                 if (nested) {
-                    const auto out = model.forward_features({Variable(images(4, 16)), Variable(images(6, 8))}, context, {mask, Tensor()});
+                    const auto out = model.forward_features({Variable(images(4, 16)), Variable(images(6, 8))},
+                                                            context, {mask, Tensor()});
                     loss = random_sum(out[0].x_norm_patchtokens, 1) + random_sum(out[1].x_norm_clstoken, 2) +
                            random_sum(out[0].x_norm_regtokens, 3);
                 } else {
@@ -93,8 +94,11 @@ TEST_CASE("a list of images gives what each of them gives alone") {
     const NoGrad no_grad;
     const Tensor a = images(3, 16), b = images(5, 8, 6);
     const auto list = model.forward_features({Variable(a), Variable(b)}, context);
-    CHECK(compare(list[0].x_norm_patchtokens.value(), model.forward_features(Variable(a), context).x_norm_patchtokens.value(), {2e-5, 2e-5}) == "");
-    CHECK(compare(list[1].x_norm_clstoken.value(), model.forward_features(Variable(b), context).x_norm_clstoken.value(), {2e-5, 2e-5}) == "");
+    CHECK(compare(list[0].x_norm_patchtokens.value(),
+                  model.forward_features(Variable(a), context).x_norm_patchtokens.value(),
+                  {2e-5, 2e-5}) == "");
+    CHECK(compare(list[1].x_norm_clstoken.value(),
+                  model.forward_features(Variable(b), context).x_norm_clstoken.value(), {2e-5, 2e-5}) == "");
 }
 
 TEST_CASE("stochastic depth keeps the expectation: dropping nothing with alpha 1 is the plain block") {
@@ -115,7 +119,8 @@ TEST_CASE("stochastic depth keeps the expectation: dropping nothing with alpha 1
     plain_context.boundary = train.boundary;
     const Tensor want = plain.forward_features(Variable(x), plain_context).x_prenorm.value();
     CHECK(compare(dropping.forward_features(Variable(x), train).x_prenorm.value(), want, {1e-5, 1e-5}) == "");
-    CHECK(compare(dropping.forward_features(std::vector<Variable>{Variable(x)}, train)[0].x_prenorm.value(), want, {1e-5, 1e-5}) == "");
+    CHECK(compare(dropping.forward_features(std::vector<Variable>{Variable(x)}, train)[0].x_prenorm.value(),
+                  want, {1e-5, 1e-5}) == "");
 }
 
 TEST_CASE("state dict names are DINOv2's, chunked or not, and load into each other") {
@@ -127,7 +132,8 @@ TEST_CASE("state dict names are DINOv2's, chunked or not, and load into each oth
     DinoVisionTransformer chunked(config, g);
     const NamedParameters names = parameters_of(chunked);
     const auto has = [&](const std::string& wanted) {
-        return std::any_of(names.begin(), names.end(), [&](const auto& entry) { return entry.first == wanted; });
+        return std::any_of(names.begin(), names.end(),
+                           [&](const auto& entry) { return entry.first == wanted; });
     };
     CHECK(has("blocks.1.3.attn.qkv.weight"));
     CHECK(has("blocks.0.0.ls1.gamma"));
@@ -152,7 +158,8 @@ TEST_CASE("intermediate layers and the class token's attention") {
     const auto layers = model.get_intermediate_layers(Variable(x), context, {0, -1}, true);
     REQUIRE(layers.size() == 2);
     CHECK(layers[0].patches.shape() == Shape({2, 32, 4, 4}));
-    CHECK(same_bits(layers[1].cls_token.value().contiguous(), model.forward(Variable(x), context).value().contiguous()) == "");
+    CHECK(same_bits(layers[1].cls_token.value().contiguous(),
+                    model.forward(Variable(x), context).value().contiguous()) == "");
     const Tensor attention = model.get_last_selfattention(x);
     CHECK(attention.shape() == Shape({2, 2, 19}));
     const std::vector<double> rows = sum(Variable(attention), {2}).value().to_vector<double>();
@@ -164,10 +171,12 @@ TEST_CASE("what the model refuses, in words") {
     Generator g{1};
     DinoVisionTransformer model(tiny(), g);
     const ForwardContext context;
-    CHECK_THROWS_WITH_AS(model.forward(Variable(images(1, 18)), context),
-                         "[patch_embed] height and width must be multiples of the patch size 4: got (1, 3, 18, 18)", Error);
-    CHECK_THROWS_WITH_AS(model.forward_features(Variable(images(2, 16)), context, Tensor::zeros({2, 9}, DType::boolean)),
-                         "[vit] masks must be bool (2, 16): got bool (2, 9) on cpu", Error);
+    CHECK_THROWS_WITH_AS(
+        model.forward(Variable(images(1, 18)), context),
+        "[patch_embed] height and width must be multiples of the patch size 4: got (1, 3, 18, 18)", Error);
+    CHECK_THROWS_WITH_AS(
+        model.forward_features(Variable(images(2, 16)), context, Tensor::zeros({2, 9}, DType::boolean)),
+        "[vit] masks must be bool (2, 16): got bool (2, 9) on cpu", Error);
     ViTConfig config = tiny();
     config.num_heads = 5;
     CHECK_THROWS_WITH_AS(DinoVisionTransformer(config, g),

@@ -1,8 +1,8 @@
 #include "tests/support/compare.h"
 
-#include <sstream>
 #include <cmath>
 #include <cstring>
+#include <sstream>
 
 namespace demi::test {
 namespace {

@@ -1,7 +1,7 @@
 #include "tests/support/gradcheck.h"
 
-#include <sstream>
 #include <cmath>
+#include <sstream>
 
 #include "autograd/grad_mode.h"
 #include "tests/support/compare.h"

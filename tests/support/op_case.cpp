@@ -1,7 +1,7 @@
 #include "tests/support/op_case.h"
 
-#include <sstream>
 #include <doctest/doctest.h>
+#include <sstream>
 
 #include "autograd/grad_mode.h"
 #include "runtime/copy.h"
