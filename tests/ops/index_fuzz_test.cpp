@@ -112,6 +112,7 @@ std::string differences(const Outcome& a, const Outcome& b) {
 
 // Half a step of the dtype at |x|, and the whole step at fp16 where the result goes through it.
 double step_at(double x, DType dtype, bool through_half) {
+    if (!std::isfinite(x)) return std::numeric_limits<double>::infinity();
     const auto step = [&](int digits, int lowest) {
         return std::ldexp(1.0, std::max(x == 0 ? lowest : std::ilogb(x) - digits + 1, lowest));
     };
