@@ -37,7 +37,8 @@ class SelfSupervised {
     void save();
     void step(const data::Batch& batch, Progress& progress, MetricsWriter& metrics);
     void evaluate(Progress& progress, MetricsWriter& metrics);
-    double knn(const DinoVisionTransformer& model, int64_t most);
+    std::pair<Features, Features> features(int64_t most);
+    double knn(int64_t most);
     void report(const StopSignals& stop, const Progress& progress, double probe);
     SnapshotParts parts();
     SnapshotHead head() const;
@@ -138,10 +139,16 @@ void SelfSupervised::resume() {
     knn_pixels_ = state_double(saved.more, "knn_pixels");
 }
 
-double SelfSupervised::knn(const DinoVisionTransformer& model, int64_t most) {
-    const int64_t n = std::min(data_.train_count, most), m = std::min(data_.test_count, most);
-    const Features train = cls_features(model, *data_.opened.train, data_.stats, n, 256, context_, device_);
-    const Features test = cls_features(model, *data_.opened.test, data_.stats, m, 256, context_, device_);
+std::pair<Features, Features> SelfSupervised::features(int64_t most) {
+    const DinoVisionTransformer& model = model_->teacher_backbone();
+    const auto of = [&](const data::DataSet& set, int64_t count) {
+        return cls_features(model, set, data_.stats, std::min(count, most), 256, context_, device_);
+    };
+    return {of(*data_.opened.train, data_.train_count), of(*data_.opened.test, data_.test_count)};
+}
+
+double SelfSupervised::knn(int64_t most) {
+    const auto [train, test] = features(most);
     return knn_accuracy(train, test, kNeighbours)[0];
 }
 
@@ -203,7 +210,7 @@ void SelfSupervised::step(const data::Batch& batch, Progress& progress, MetricsW
 void SelfSupervised::evaluate(Progress& progress, MetricsWriter& metrics) {
     if (!data_.opened.labelled) return;
     progress.pause("testing");
-    knn_ = knn(model_->teacher_backbone(), options_.eval_images);
+    knn_ = knn(options_.eval_images);
     Record line;
     line.add("step", step_).add("knn", knn_);
     metrics.write(line);
@@ -225,7 +232,7 @@ int SelfSupervised::run() {
                       m = std::min(data_.test_count, options_.eval_images);
         knn_pixels_ = knn_accuracy(pixel_features(*data_.opened.train, data_.stats, n),
                                    pixel_features(*data_.opened.test, data_.stats, m), kNeighbours)[0];
-        knn_start_ = knn(model_->teacher_backbone(), options_.eval_images);
+        knn_start_ = knn(options_.eval_images);
         metrics.write(Record().add("step", 0).add("knn", knn_start_).add("knn_pixels", knn_pixels_));
         progress.message("before training: k-NN accuracy " + percent(knn_start_) + ", on raw pixels " +
                          percent(knn_pixels_));
@@ -257,12 +264,9 @@ int SelfSupervised::run() {
         save();
     } else if (data_.opened.labelled) {
         progress.pause("testing");
-        knn_ = knn(model_->teacher_backbone(), INT64_MAX);
+        knn_ = knn(INT64_MAX);
         if (options_.linear_probe) {
-            const Features train = cls_features(model_->teacher_backbone(), *data_.opened.train, data_.stats,
-                                                data_.train_count, 256, context_, device_);
-            const Features test = cls_features(model_->teacher_backbone(), *data_.opened.test, data_.stats,
-                                               data_.test_count, 256, context_, device_);
+            const auto [train, test] = features(INT64_MAX);
             probe = linear_probe_accuracy(train, test);
         }
     }

@@ -96,8 +96,8 @@ std::vector<AttentionPicture> attention_of(const DinoVisionTransformer& model, c
     return all;
 }
 
-std::vector<PcaPicture> pca_pictures(const DinoVisionTransformer& model, const TrainData& data,
-                                     Device device) {
+std::vector<PcaPicture> pca_pictures(const DinoVisionTransformer& model, const data::DataSet& set,
+                                     const data::ChannelStats& stats, Device device) {
     const NoGrad no_grad;
     const int64_t count = std::min<int64_t>(12, set.size());
     const data::Batch b = data::plain_batch(set, stats, 0, count);
