@@ -34,7 +34,7 @@ class SelfSupervised {
     void make_model();
     void plan();
     void resume();
-    void save();
+    void save() { save_snapshot(folder_->file("checkpoint.safetensors"), head(), parts()); }
     void step(const data::Batch& batch, Progress& progress, MetricsWriter& metrics);
     void evaluate(Progress& progress, MetricsWriter& metrics);
     std::pair<Features, Features> features(int64_t most);
@@ -53,7 +53,7 @@ class SelfSupervised {
     ForwardContext context_;
     std::optional<Optimizer> optimizer_;
     GradScaler scaler_{GradScalerOptions{.enabled = false}};
-    CosineSchedule rate_, decay_, momentum_, last_layer_rate_;
+    CosineSchedule rate_, decay_, momentum_;
     LinearSchedule temp_;
     int64_t step_ = 0, taken_ = 0, total_ = 0, per_epoch_ = 0, images_ = 0;
     double knn_ = 0, knn_start_ = 0, knn_pixels_ = 0;
@@ -73,15 +73,13 @@ void SelfSupervised::make_model() {
     const SslConfig config = ssl_config(options_, model_config(options_, set.height(), set.channels()));
     Generator init = generator_.fork(1);
     model_.emplace(config, init);
-    if (!options_.init_from.empty()) {
-        LoadOptions load;
-        load.strict = false;
-        load_state_dict(model_->student_parameters(), SafetensorsFile(options_.init_from), load);
-        copy_parameters(model_->teacher_parameters(), model_->student_parameters());
-    }
     model_->to_device(device_);
     student_ = model_->student_parameters();
     teacher_ = model_->teacher_parameters();
+    if (!options_.init_from.empty()) {
+        load_state_dict(student_, SafetensorsFile(options_.init_from), {.prefix = "", .strict = false});
+        copy_parameters(teacher_, student_);
+    }
     context_ = forward_context(options_, generator_);
     context_.boundary.site = "student";
     context_.training = true;
@@ -97,7 +95,6 @@ void SelfSupervised::plan() {
     if (options_.eval_every == 0) options_.eval_every = std::max<int64_t>(total_ / 10, 1);
     const auto share = [&](double part) { return static_cast<int64_t>(part * static_cast<double>(total_)); };
     rate_ = {options_.lr, std::min(options_.min_lr, options_.lr), total_, share(options_.warmup), 0, 0};
-    last_layer_rate_ = rate_;
     decay_ = {options_.weight_decay, options_.weight_decay_end, total_, 0, 0, 0};
     momentum_ = {options_.teacher_momentum, 1, total_, 0, 0, 0};
     temp_ = {options_.teacher_temp_start, options_.teacher_temp, share(0.3)};
@@ -128,8 +125,6 @@ SnapshotHead SelfSupervised::head() const {
               {"knn_pixels", exact_text(knn_pixels_)}};
     return h;
 }
-
-void SelfSupervised::save() { save_snapshot(folder_->file("checkpoint.safetensors"), head(), parts()); }
 
 void SelfSupervised::resume() {
     const SnapshotHead saved = load_snapshot(folder_->file("checkpoint.safetensors"), head(), parts());
@@ -285,14 +280,9 @@ void SelfSupervised::report(const StopSignals& stop, const Progress& progress, d
     r.status = stop.requested()
                    ? std::string("stopped by ") + stop.name() + " at step " + std::to_string(step_)
                    : "finished";
-    r.tiles = {
-        {"k-NN accuracy", percent(knn_),
-         "untrained " + percent(knn_start_) + ", pixels " + percent(knn_pixels_)},
-        {"time", human_time(progress.seconds()), std::to_string(step_) + " steps"},
-        {"speed", human_count(progress.images_per_second()) + "/s", "pictures in training"},
-        {"peak memory", human_bytes(static_cast<double>(allocator_stats(device_).peak_bytes)), "tensors"}};
-    if (probe >= 0) r.tiles.insert(r.tiles.begin() + 1, {"linear probe", percent(probe), "frozen features"});
-    r.charts = ssl_charts(records, knn_pixels_, knn_start_);
+    r.tiles = ssl_tiles({knn_, knn_start_, knn_pixels_, probe}, progress.seconds(), step_,
+                        progress.images_per_second(), allocator_stats(device_).peak_bytes);
+    r.charts = ssl_charts(records, {knn_, knn_start_, knn_pixels_, probe});
     r.attention = attention_of(model, *data_.opened.test, data_.stats, device_);
     r.pca = pca_pictures(model, *data_.opened.test, data_.stats, device_);
     r.boundary = boundary_rows();
@@ -300,11 +290,8 @@ void SelfSupervised::report(const StopSignals& stop, const Progress& progress, d
     r.environment = environment();
     write_report(folder_->file("report.html"), r);
     if (options_.boundary_report) std::printf("%s", boundary_report().c_str());
-    std::printf("k-NN accuracy %s (untrained %s, raw pixels %s)", percent(knn_).c_str(),
-                percent(knn_start_).c_str(), percent(knn_pixels_).c_str());
-    if (probe >= 0) std::printf(", linear probe %s", percent(probe).c_str());
-    std::printf(", %s, report %s\n", human_time(progress.seconds()).c_str(),
-                folder_->file("report.html").c_str());
+    std::printf("%s, %s, report %s\n", ssl_summary({knn_, knn_start_, knn_pixels_, probe}).c_str(),
+                human_time(progress.seconds()).c_str(), folder_->file("report.html").c_str());
 }
 
 }  // namespace

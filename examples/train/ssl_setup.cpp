@@ -1,5 +1,6 @@
 #include "examples/train/ssl_setup.h"
 
+#include "examples/common/format.h"
 #include "examples/train/common.h"
 
 namespace demi::examples {
@@ -25,11 +26,31 @@ data::MulticropOptions ssl_crops(const TrainOptions& options, int64_t image_size
     return crops;
 }
 
-std::vector<Chart> ssl_charts(const std::vector<Record>& records, double knn_pixels, double knn_untrained) {
+std::string ssl_summary(const SslScores& scores) {
+    std::string text = "k-NN accuracy " + percent(scores.knn) + " (untrained " + percent(scores.untrained) +
+                       ", raw pixels " + percent(scores.pixels) + ")";
+    if (scores.probe >= 0) text += ", linear probe " + percent(scores.probe);
+    return text;
+}
+
+std::vector<Tile> ssl_tiles(const SslScores& scores, double seconds, int64_t steps, double images_per_second,
+                            int64_t peak_bytes) {
+    std::vector<Tile> tiles = {
+        {"k-NN accuracy", percent(scores.knn),
+         "untrained " + percent(scores.untrained) + ", pixels " + percent(scores.pixels)},
+        {"time", human_time(seconds), std::to_string(steps) + " steps"},
+        {"speed", human_count(images_per_second) + "/s", "pictures in training"},
+        {"peak memory", human_bytes(static_cast<double>(peak_bytes)), "tensors"}};
+    if (scores.probe >= 0)
+        tiles.insert(tiles.begin() + 1, {"linear probe", percent(scores.probe), "frozen features"});
+    return tiles;
+}
+
+std::vector<Chart> ssl_charts(const std::vector<Record>& records, const SslScores& scores) {
     const Chart knn{"k-NN accuracy",
                     "step",
                     {series(records, "teacher", "knn")},
-                    {{"raw pixels", knn_pixels}, {"untrained", knn_untrained}},
+                    {{"raw pixels", scores.pixels}, {"untrained", scores.untrained}},
                     true,
                     false};
     const Chart parts{"Parts of the loss",

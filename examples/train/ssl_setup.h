@@ -10,6 +10,13 @@ namespace demi::examples {
 SslConfig ssl_config(const TrainOptions& options, const ViTConfig& backbone);
 // Crops for pictures of this size, cut to whole numbers of patches.
 data::MulticropOptions ssl_crops(const TrainOptions& options, int64_t image_size, bool flip);
-std::vector<Chart> ssl_charts(const std::vector<Record>& records, double knn_pixels, double knn_untrained);
+
+struct SslScores {
+    double knn = 0, untrained = 0, pixels = 0, probe = -1;  // accuracies; probe below 0: not made
+};
+std::string ssl_summary(const SslScores& scores);
+std::vector<Tile> ssl_tiles(const SslScores& scores, double seconds, int64_t steps, double images_per_second,
+                            int64_t peak_bytes);
+std::vector<Chart> ssl_charts(const std::vector<Record>& records, const SslScores& scores);
 
 }  // namespace demi::examples
