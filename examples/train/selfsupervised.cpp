@@ -17,7 +17,6 @@
 #include "models/ssl_meta_arch.h"
 #include "models/state.h"
 #include "runtime/allocator.h"
-#include "runtime/parallel.h"
 
 namespace demi::examples {
 namespace {
