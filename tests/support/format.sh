@@ -15,6 +15,9 @@ fi
 if [ "${1:-}" = --fix ]; then
     "$tool" -i "${files[@]}"
 else
-    "$tool" --dry-run --Werror "${files[@]}" 2>&1 | grep 'error:' | cut -d: -f1 | sort | uniq -c | sed 's/$/   (bash tests\/support\/format.sh --fix)/' >&2
-    exit "${PIPESTATUS[0]}"
+    wrong=$("$tool" --dry-run --Werror "${files[@]}" 2>&1 | grep 'error:' | cut -d: -f1 | sort | uniq -c || true)
+    if [ -n "$wrong" ]; then
+        printf '%s\nbash tests/support/format.sh --fix lays them out\n' "$wrong" >&2
+        exit 1
+    fi
 fi
