@@ -177,7 +177,7 @@ void SelfSupervised::step(const data::Batch& batch, Progress& progress, MetricsW
     state.step = step_;
     state.total = total_;
     state.epoch = (step_ - 1) / per_epoch_ + 1;
-    state.epochs = ceil_div(total_, per_epoch_);
+    state.epochs = (total_ + per_epoch_ - 1) / per_epoch_;
     state.images = images_;
     state.loss = loss;
     state.has_loss = true;
