@@ -9,6 +9,7 @@ int main(int argc, char** argv) {
     options.dim = 96;
     options.depth = 4;
     options.heads = 3;
+    options.batch = 64;
     options.lr = 2e-3;
     options.out = "runs/train_vit";
     try {

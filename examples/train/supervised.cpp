@@ -84,7 +84,7 @@ void Supervised::make_model() {
 void Supervised::plan() {
     options_.batch = std::min(options_.batch, data_.train_count);
     per_epoch_ = data_.train_count / options_.batch;
-    if (options_.epochs == 0 && options_.steps == 0) options_.epochs = options_.data.empty() ? 6 : 20;
+    if (options_.epochs == 0 && options_.steps == 0) options_.epochs = options_.data.empty() ? 4 : 20;
     total_ = options_.steps > 0 ? options_.steps : options_.epochs * per_epoch_;
     epochs_ = ceil_div(total_, per_epoch_);
     rate_ = {options_.lr, std::min(options_.min_lr, options_.lr),
