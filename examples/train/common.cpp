@@ -2,11 +2,13 @@
 
 #include <cmath>
 #include <cstdio>
+#include <utility>
 
 #include "examples/common/environment.h"
 #include "examples/common/format.h"
 #include "examples/train/classifier.h"
 #include "runtime/parallel.h"
+#include "runtime/profile.h"
 
 namespace demi::examples {
 
@@ -94,6 +96,7 @@ StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, StepRates rates,
     check(scaler.skipped_in_a_row() < kSkipLimit, "train", kSkipLimit,
           " steps in a row overflowed; the loss scale is ", scaler.scale(), ", the loss ", loss);
     if (!outcome.skipped) {
+        const ProfileScope scope("optimizer");
         rates.grad_multipliers = std::move(multipliers);
         optimizer.step(rates);
     }
@@ -102,7 +105,7 @@ StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, StepRates rates,
 }
 
 void print_header(const TrainOptions& options, const TrainData& data, const ViTConfig& model,
-                  int64_t parameters, Device device) {
+                  int64_t parameters, Device device, int64_t step) {
     const data::DataSet& set = *data.opened.train;
     std::printf("%s data: %s train and %s test pictures of %lld x %lld, %zu classes\n",
                 data.opened.kind.c_str(), grouped(data.train_count).c_str(), grouped(data.test_count).c_str(),
@@ -111,7 +114,24 @@ void print_header(const TrainOptions& options, const TrainData& data, const ViTC
     std::printf("%s, %s parameters, %s, boundary %s, on %s with %d thread%s\n", describe(model).c_str(),
                 human_count(static_cast<double>(parameters)).c_str(), options.precision.c_str(),
                 options.boundary.c_str(), name(device).c_str(), num_threads(), num_threads() == 1 ? "" : "s");
+    if (options.resume) std::printf("resumed at step %lld\n", static_cast<long long>(step));
     std::fflush(stdout);
+}
+
+StepTrace::StepTrace(std::string path) : path_(std::move(path)) {
+    if (!path_.empty()) start_profile();
+}
+
+StepTrace::~StepTrace() {
+    if (!path_.empty()) stop_profile();
+}
+
+void StepTrace::step_done(Progress& progress, bool last) {
+    if (path_.empty() || (++steps_ < 20 && !last)) return;
+    const std::string path = std::exchange(path_, "");
+    const Profile profile = stop_profile();
+    profile.write_trace(path);
+    progress.message("trace of " + std::to_string(steps_) + " steps: " + path + "\n" + profile.table());
 }
 
 Series series(const std::vector<Record>& records, const std::string& label, const std::string& field,

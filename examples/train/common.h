@@ -41,7 +41,21 @@ StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, StepRates rates,
                       std::vector<size_t> clip_groups, int64_t step, double loss);
 
 void print_header(const TrainOptions& options, const TrainData& data, const ViTConfig& model,
-                  int64_t parameters, Device device);
+                  int64_t parameters, Device device, int64_t step);
+
+// --profile: a Chrome trace of the first steps, and its summary on the terminal. Does nothing without a path.
+class StepTrace {
+  public:
+    explicit StepTrace(std::string path);
+    ~StepTrace();  // gives up what was not written
+    StepTrace(const StepTrace&) = delete;
+    StepTrace& operator=(const StepTrace&) = delete;
+    void step_done(Progress& progress, bool last);  // writes after twenty steps or the last one
+
+  private:
+    std::string path_;
+    int64_t steps_ = 0;
+};
 
 // A series of the report from metrics.jsonl.
 Series series(const std::vector<Record>& records, const std::string& label, const std::string& field,

@@ -172,7 +172,6 @@ void SelfSupervised::step(const data::Batch& batch, Progress& progress, MetricsW
     }
     ++step_;
     images_ += static_cast<int64_t>(batch.indices.size());
-
     ProgressState state;
     state.step = step_;
     state.total = total_;
@@ -215,8 +214,7 @@ void SelfSupervised::evaluate(Progress& progress, MetricsWriter& metrics) {
 int SelfSupervised::run() {
     folder_ = open_run(kProgram, options_, device_);
     if (options_.resume) resume();
-    print_header(options_, data_, model_->config().backbone, parameter_count(student_), device_);
-    if (options_.resume) std::printf("resumed at step %lld\n", static_cast<long long>(step_));
+    print_header(options_, data_, model_->config().backbone, parameter_count(student_), device_, step_);
     const StopSignals stop;
     MetricsWriter metrics = open_metrics(*folder_, options_, step_);
     Progress progress;
@@ -239,9 +237,11 @@ int SelfSupervised::run() {
     data::Loader loader(
         data_.train_count,
         data::multicrop_batches(data_.opened.train, data_.stats, crops_, generator_.fork(3).seed), order);
+    StepTrace trace(options_.profile);
     data::Batch batch;
     while (step_ < total_ && !stop.requested() && loader.next(batch)) {
         step(batch, progress, metrics);
+        trace.step_done(progress, step_ == total_);
         const bool due = step_ % options_.eval_every == 0 || step_ == total_;
         if (due) evaluate(progress, metrics);
         if (due || (options_.save_every > 0 && step_ % options_.save_every == 0)) {

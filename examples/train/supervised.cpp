@@ -12,9 +12,11 @@
 #include "models/checkpoint.h"
 #include "models/ema.h"
 #include "models/schedule.h"
+#include "ops/argmax/argmax.h"
 #include "ops/cross_entropy/cross_entropy.h"
 #include "runtime/allocator.h"
 #include "runtime/parallel.h"
+#include "runtime/profile.h"
 
 namespace demi::examples {
 namespace {
@@ -124,31 +126,26 @@ void Supervised::resume() {
     seen_ = std::stoll(saved.more.at("seen"));
 }
 
-static int64_t count_correct(const Tensor& logits, const Tensor& labels) {
-    const std::vector<float> x = logits.to_vector<float>();
-    const std::vector<int64_t> y = labels.to_vector<int64_t>();
-    const int64_t classes = logits.size(1);
-    int64_t right = 0;
-    for (size_t i = 0; i < y.size(); ++i) {
-        const auto row = x.begin() + static_cast<std::ptrdiff_t>(i) * classes;
-        right += std::max_element(row, row + classes) - row == y[i];
-    }
-    return right;
-}
-
 // One step; false when it was skipped because a gradient overflowed.
 bool Supervised::step(data::Batch& batch, Progress& progress, MetricsWriter& metrics) {
     if (step_ % per_epoch_ == 0) correct_ = seen_ = 0;
     context_.training = true;
-    const Variable logits = model_.forward(batch.images.to(device_), context_);
+    Variable logits;
+    {
+        const ProfileScope scope("forward");
+        logits = model_.forward(batch.images.to(device_), context_);
+    }
     CrossEntropyOptions loss_options;
     loss_options.label_smoothing = options_.label_smoothing;
     const Variable loss = cross_entropy(logits, batch.labels.to(device_), loss_options);
     const double loss_value = loss.item();
-    correct_ += count_correct(logits.value(), batch.labels);
+    correct_ += count_equal(argmax(logits.value()), batch.labels.to(device_));
     seen_ += batch.labels.numel();
     images_ += batch.labels.numel();
-    scaler_.backward(loss);
+    {
+        const ProfileScope scope("backward");
+        scaler_.backward(loss);
+    }
 
     const double rate = rate_.at(step_);
     const StepOutcome outcome = take_step(*optimizer_, scaler_, {rate, options_.weight_decay, -1, {}},
@@ -198,8 +195,7 @@ void Supervised::test_now(Progress& progress, MetricsWriter* metrics) {
 int Supervised::run() {
     folder_ = open_run(kProgram, options_, device_);
     if (options_.resume) resume();
-    print_header(options_, data_, model_.backbone.config(), parameter_count(parameters_), device_);
-    if (options_.resume) std::printf("resumed at step %lld\n", static_cast<long long>(step_));
+    print_header(options_, data_, model_.backbone.config(), parameter_count(parameters_), device_, step_);
     std::fflush(stdout);
 
     const StopSignals stop;
@@ -216,9 +212,11 @@ int Supervised::run() {
     data::Loader loader(
         data_.train_count,
         data::supervised_batches(data_.opened.train, data_.stats, augment, generator_.fork(3).seed), order);
+    StepTrace trace(options_.profile);
     data::Batch batch;
     while (step_ < total_ && !stop.requested() && loader.next(batch)) {
         step(batch, progress, metrics);
+        trace.step_done(progress, step_ == total_);
         const bool epoch_over = step_ % per_epoch_ == 0 || step_ == total_;
         if (epoch_over) test_now(progress, &metrics);
         if (epoch_over || (options_.save_every > 0 && step_ % options_.save_every == 0)) {
