@@ -172,7 +172,7 @@ TEST_CASE("attention: random shapes") {
                    i % 3 == 0   ? DType::f16
                    : i % 3 == 1 ? DType::f32
                                 : DType::bf16,
-                   i < fixed && !seed ? 1 : 80);
+                   i < fixed && !seed ? 1 : 200);
     }
     MESSAGE(std::to_string(i), " random cases");
 }
