@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <filesystem>
 
 #include "models/ema.h"
 #include "tests/support/compare.h"
@@ -56,7 +57,8 @@ TEST_CASE("adamw with groups, clipping and loss scale against a double loop") {
 
 TEST_CASE("an optimizer that was saved and loaded goes on with the same bits") {
     for (OptimizerKind kind : {OptimizerKind::adamw, OptimizerKind::sgd}) {
-        const std::string path = "/tmp/demi_optimizer_" + std::to_string(getpid()) + ".safetensors";
+        const std::string path = std::filesystem::temp_directory_path().string() + "/demi_optimizer_" +
+                                 std::to_string(getpid()) + ".safetensors";
         OptimizerOptions settings;
         settings.kind = kind;
         Variable a = parameter({4, 3}, 1);

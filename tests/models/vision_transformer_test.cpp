@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 #include "autograd/grad_mode.h"
 #include "models/checkpoint.h"
@@ -138,7 +139,8 @@ TEST_CASE("state dict names are DINOv2's, chunked or not, and load into each oth
     CHECK(has("blocks.1.3.attn.qkv.weight"));
     CHECK(has("blocks.0.0.ls1.gamma"));
     CHECK(has("register_tokens"));
-    const std::string path = "/tmp/demi_vit_" + std::to_string(getpid()) + ".safetensors";
+    const std::string path = std::filesystem::temp_directory_path().string() + "/demi_vit_" +
+                             std::to_string(getpid()) + ".safetensors";
     write_safetensors(path, state_dict(names, "module.backbone."));
     load_state_dict(parameters_of(flat), SafetensorsFile(path));
     for (size_t i = 0; i < names.size(); ++i)

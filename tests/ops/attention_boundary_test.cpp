@@ -196,7 +196,7 @@ TEST_CASE("attention boundary: overflow policies") {
         "(0, 1, 0, 2) is 70000, at most 65504 fits; 1 of 12 elements do not (OverflowPolicy::error)",
         Error);
     c.boundary.mode = BoundaryMode::off;
-    CHECK_NOTHROW(run(c));
+    CHECK(run(c).out.to_vector<float>()[2] > 23000);  // 70000 / 3 keys; limited it would be 21835
 }
 
 TEST_CASE("attention boundary: what the ledger says") {

@@ -144,7 +144,7 @@ TEST_CASE("overflow: propagate, saturate, error") {
         "at most 65504 fits; 3 of 8 elements do not (OverflowPolicy::error)",
         Error);
     // rows that are not taken lose nothing
-    CHECK_NOTHROW(index_select_cat({x}, {rows_of({0})}, {.overflow = OverflowPolicy::error}));
+    CHECK(index_select_cat({x}, {rows_of({0})}, {.overflow = OverflowPolicy::error}).numel() == x.size(1));
 
     const Tensor a = Tensor::full({2, 1, 3}, 60000).to(test_device()),
                  b = Tensor::full({1, 1, 3}, 6000).to(test_device());
