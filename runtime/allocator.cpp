@@ -11,7 +11,7 @@
 namespace demi {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(DEMI_GPU_EMULATION)
 constexpr bool kCaches = false;
 #else
 constexpr bool kCaches = true;

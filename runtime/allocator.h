@@ -24,6 +24,6 @@ AllocatorStats allocator_stats(Device device = Device::cpu());
 void reset_peak(Device device = Device::cpu());
 void empty_cache(Device device = Device::cpu());  // gives cached blocks back to the system
 int64_t thread_allocated_bytes();                 // what this thread has asked for so far, on any device
-bool allocator_caches();  // false under AddressSanitizer, which wants to see every free
+bool allocator_caches();  // false under AddressSanitizer and GPU emulation, which want to see every free
 
 }  // namespace demi

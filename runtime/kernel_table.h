@@ -4,14 +4,17 @@
 #include "runtime/check.h"
 #include "runtime/device.h"
 
+// An op whose CUDA kernels are not written yet.
+#define DEMI_KERNEL_TABLES_CPU_ONLY(Kernels, op) \
+    extern const Kernels op##_cpu; \
+    inline constexpr Kernels op##_cuda{};
+
 #ifdef DEMI_CUDA
 #define DEMI_KERNEL_TABLES(Kernels, op) \
     extern const Kernels op##_cpu; \
     extern const Kernels op##_cuda;
 #else
-#define DEMI_KERNEL_TABLES(Kernels, op) \
-    extern const Kernels op##_cpu; \
-    inline constexpr Kernels op##_cuda{};
+#define DEMI_KERNEL_TABLES(Kernels, op) DEMI_KERNEL_TABLES_CPU_ONLY(Kernels, op)
 #endif
 
 namespace demi {

@@ -26,6 +26,6 @@ struct LinearKernels {
     void (*backward)(LinearBackward& call) = nullptr;
 };
 
-DEMI_KERNEL_TABLES(LinearKernels, linear)
+DEMI_KERNEL_TABLES_CPU_ONLY(LinearKernels, linear)
 
 }  // namespace demi

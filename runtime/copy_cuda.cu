@@ -1,0 +1,213 @@
+#include "runtime/copy_cuda.h"
+
+#include "runtime/cuda/convert.h"
+#include "runtime/cuda/gpu.h"
+
+namespace demi::gpu_kernels {
+namespace {
+
+constexpr int kThreads = 256;
+
+// The same element type on both sides, known by its size only.
+template <class Bits> struct MoveKernel {
+    static constexpr int threads = kThreads;
+    Bits* dst;
+    const Bits* src;
+    gpu::Strided<2> walk;
+    DEMI_DEVICE void operator()() const {
+        for (int64_t i = gpu::global_index(); i < walk.count; i += gpu::global_size()) {
+            const auto o = gpu::offsets_of(walk, i);
+            dst[o.at[0]] = src[o.at[1]];
+        }
+    }
+};
+
+template <class To, class From> struct CopyKernel {
+    static constexpr int threads = kThreads;
+    To* dst;
+    const From* src;
+    gpu::Strided<2> walk;
+    DEMI_DEVICE void operator()() const {
+        for (int64_t i = gpu::global_index(); i < walk.count; i += gpu::global_size()) {
+            const auto o = gpu::offsets_of(walk, i);
+            dst[o.at[0]] = gpu::convert<To>(src[o.at[1]]);
+        }
+    }
+};
+
+// Conversions with an integer on one side: rare, so one kernel asks for the types as it goes instead of 48.
+struct MixedCopyKernel {
+    static constexpr int threads = kThreads;
+    gpu::Type to, from;
+    void* dst;
+    const void* src;
+    gpu::Strided<2> walk;
+
+    template <class From> DEMI_DEVICE void put(int64_t at, From x) const {
+        switch (to) {
+        case gpu::Type::f16: return put_as<gpu::f16>(at, x);
+        case gpu::Type::bf16: return put_as<gpu::bf16>(at, x);
+        case gpu::Type::f32: return put_as<float>(at, x);
+        case gpu::Type::f64: return put_as<double>(at, x);
+        case gpu::Type::i32: return put_as<int32_t>(at, x);
+        case gpu::Type::i64: return put_as<int64_t>(at, x);
+        case gpu::Type::u8: return put_as<uint8_t>(at, x);
+        case gpu::Type::b1: return put_as<bool>(at, x);
+        }
+    }
+    template <class To, class From> DEMI_DEVICE void put_as(int64_t at, From x) const {
+        static_cast<To*>(dst)[at] = gpu::convert<To>(x);
+    }
+    template <class T> DEMI_DEVICE auto get(int64_t at) const {
+        return gpu::plain(static_cast<const T*>(src)[at]);
+    }
+
+    DEMI_DEVICE void operator()() const {
+        for (int64_t i = gpu::global_index(); i < walk.count; i += gpu::global_size()) {
+            const auto o = gpu::offsets_of(walk, i);
+            const int64_t at = o.at[1];
+            // Every float fits a double and every integer an int64_t: nothing is rounded on the way.
+            if (from == gpu::Type::f16)
+                put(o.at[0], static_cast<double>(get<gpu::f16>(at)));
+            else if (from == gpu::Type::bf16)
+                put(o.at[0], static_cast<double>(get<gpu::bf16>(at)));
+            else if (from == gpu::Type::f32)
+                put(o.at[0], static_cast<double>(get<float>(at)));
+            else if (from == gpu::Type::f64)
+                put(o.at[0], get<double>(at));
+            else if (from == gpu::Type::i32)
+                put(o.at[0], static_cast<int64_t>(get<int32_t>(at)));
+            else if (from == gpu::Type::i64)
+                put(o.at[0], get<int64_t>(at));
+            else if (from == gpu::Type::u8)
+                put(o.at[0], static_cast<int64_t>(get<uint8_t>(at)));
+            else
+                put(o.at[0], static_cast<int64_t>(get<bool>(at)));
+        }
+    }
+};
+
+// Both sides contiguous and 16-byte aligned, bits as they are.
+struct BytesKernel {
+    static constexpr int threads = kThreads;
+    unsigned char* dst;
+    const unsigned char* src;
+    int64_t bytes;
+    DEMI_DEVICE void operator()() const {
+        const int64_t whole = bytes / 16;
+        for (int64_t i = gpu::global_index(); i < whole; i += gpu::global_size())
+            gpu::store16(dst + 16 * i, gpu::load16(src + 16 * i));
+        const int64_t tail = 16 * whole + gpu::global_index();
+        if (tail < bytes) dst[tail] = src[tail];
+    }
+};
+
+template <class T> struct FillKernel {
+    static constexpr int threads = kThreads;
+    T* dst;
+    double value;
+    gpu::Strided<1> walk;
+    DEMI_DEVICE void operator()() const {
+        const T x = gpu::convert<T>(value);
+        for (int64_t i = gpu::global_index(); i < walk.count; i += gpu::global_size())
+            dst[gpu::offsets_of(walk, i).at[0]] = x;
+    }
+};
+
+template <class To, class From> struct AccumulateKernel {
+    static constexpr int threads = kThreads;
+    To* dst;
+    const From* src;
+    gpu::Strided<2> walk;
+    DEMI_DEVICE void operator()() const {
+        for (int64_t i = gpu::global_index(); i < walk.count; i += gpu::global_size()) {
+            const auto o = gpu::offsets_of(walk, i);
+            dst[o.at[0]] = gpu::convert<To>(gpu::plain(dst[o.at[0]]) + gpu::plain(src[o.at[1]]));
+        }
+    }
+};
+
+template <class T> struct FiniteKernel {
+    static constexpr int threads = kThreads;
+    const T* src;
+    uint32_t* flag;
+    gpu::Strided<1> walk;
+    DEMI_DEVICE void operator()() const {
+        bool bad = false;
+        for (int64_t i = gpu::global_index(); i < walk.count; i += gpu::global_size())
+            bad |= !gpu::is_finite(gpu::plain(src[gpu::offsets_of(walk, i).at[0]]));
+        if (bad) gpu::atomic_max_u32(flag, 1);
+    }
+};
+
+template <class Kernel> void run(const Kernel& kernel, int64_t items, gpu::Stream stream) {
+    gpu::launch(kernel, gpu::blocks_for(items, kThreads), {kThreads}, 0, stream);
+}
+
+template <class Bits> void move(void* dst, const void* src, const gpu::Strided<2>& walk, gpu::Stream stream) {
+    run(MoveKernel<Bits>{static_cast<Bits*>(dst), static_cast<const Bits*>(src), walk}, walk.count, stream);
+}
+
+bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+
+}  // namespace
+
+void copy(gpu::Type to, void* dst, gpu::Type from, const void* src, const gpu::Strided<2>& walk,
+          gpu::Stream stream) {
+    const bool contiguous = walk.rank == 1 && walk.strides[0][0] == 1 && walk.strides[1][0] == 1;
+    if (to == from && contiguous && aligned(dst) && aligned(src)) {
+        const int64_t bytes = walk.count * gpu::size_of(to);
+        run(BytesKernel{static_cast<unsigned char*>(dst), static_cast<const unsigned char*>(src), bytes},
+            (bytes + 15) / 16, stream);
+    } else if (to == from) {
+        const int size = gpu::size_of(to);
+        if (size == 8)
+            move<uint64_t>(dst, src, walk, stream);
+        else if (size == 4)
+            move<uint32_t>(dst, src, walk, stream);
+        else if (size == 2)
+            move<uint16_t>(dst, src, walk, stream);
+        else
+            move<uint8_t>(dst, src, walk, stream);
+    } else if (gpu::is_float(to) && gpu::is_float(from)) {
+        gpu::dispatch_float(to, [&](auto to_tag) {
+            using To = gpu::tag_t<decltype(to_tag)>;
+            gpu::dispatch_float(from, [&](auto from_tag) {
+                using From = gpu::tag_t<decltype(from_tag)>;
+                run(CopyKernel<To, From>{static_cast<To*>(dst), static_cast<const From*>(src), walk},
+                    walk.count, stream);
+            });
+        });
+    } else {
+        run(MixedCopyKernel{to, from, dst, src, walk}, walk.count, stream);
+    }
+}
+
+void fill(gpu::Type type, void* dst, double value, const gpu::Strided<1>& walk, gpu::Stream stream) {
+    gpu::dispatch_all(type, [&](auto tag) {
+        using T = gpu::tag_t<decltype(tag)>;
+        run(FillKernel<T>{static_cast<T*>(dst), value, walk}, walk.count, stream);
+    });
+}
+
+void accumulate(gpu::Type to, void* dst, gpu::Type from, const void* src, const gpu::Strided<2>& walk,
+                gpu::Stream stream) {
+    gpu::dispatch_float(to, [&](auto to_tag) {
+        using To = gpu::tag_t<decltype(to_tag)>;
+        gpu::dispatch_float(from, [&](auto from_tag) {
+            using From = gpu::tag_t<decltype(from_tag)>;
+            run(AccumulateKernel<To, From>{static_cast<To*>(dst), static_cast<const From*>(src), walk},
+                walk.count, stream);
+        });
+    });
+}
+
+void find_not_finite(gpu::Type type, const void* src, const gpu::Strided<1>& walk, uint32_t* flag,
+                     gpu::Stream stream) {
+    gpu::dispatch_float(type, [&](auto tag) {
+        using T = gpu::tag_t<decltype(tag)>;
+        run(FiniteKernel<T>{static_cast<const T*>(src), flag, walk}, walk.count, stream);
+    });
+}
+
+}  // namespace demi::gpu_kernels

@@ -1,0 +1,35 @@
+#pragma once
+// Internal: the order of work on a GPU. Every device has one stream; kernels and copies run on it in the
+// order in which they were asked for, so that memory which a Tensor gives back can be taken by the next at
+// once.
+#include <string>
+
+#include "runtime/cuda/gpu_types.h"
+#include "runtime/device.h"
+
+namespace demi {
+
+std::string cuda_missing_reason();  // why there is no GPU to use, "" where there is one
+
+namespace gpu {
+
+Stream current_stream(Device device);  // makes the device the current one of this thread, too
+
+// A point in a stream's work; for timing.
+class Event {
+  public:
+    explicit Event(Device device);
+    ~Event();
+    Event(const Event&) = delete;
+    Event& operator=(const Event&) = delete;
+    void record();      // now, on the device's stream
+    void wait() const;  // until the device has come to it
+    double milliseconds_since(const Event& begin) const;
+
+  private:
+    Device device_;
+    void* handle_ = nullptr;
+};
+
+}  // namespace gpu
+}  // namespace demi

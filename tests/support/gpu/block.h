@@ -1,0 +1,38 @@
+#pragma once
+// The state of the block that runs now. One launch at a time in the whole process.
+#include <string>
+#include <vector>
+
+#include "tests/support/gpu/gpu_emulation.h"
+
+namespace demi::gpu::emulation {
+
+enum class State : uint8_t { waiting_to_start, ready, at_barrier, in_warp, done };
+
+struct AsyncCopy {
+    void* to;
+    const void* from;
+    bool valid;
+    int group;
+};
+
+struct Thread {
+    Place place;
+    State state = State::waiting_to_start;
+    class Fiber* fiber = nullptr;
+    const char* warp_operation = nullptr;
+    void* operands = nullptr;
+    std::vector<AsyncCopy> copies;
+    int copy_group = 0;
+};
+
+extern Thread* current;  // the thread that runs now
+
+void block_until_resumed();                                // from a thread: lets others run
+[[noreturn]] void misuse(std::string&& text);              // from a thread: ends the launch with an Error
+std::string short_name(std::string_view pretty_function);  // of the kernel
+std::vector<Thread>& threads_of_block();
+const void* shared_begin();
+size_t shared_bytes();
+
+}  // namespace demi::gpu::emulation
