@@ -41,7 +41,7 @@ struct Pool {
 };
 
 constexpr int kMaxDevices = 16;
-thread_local int64_t asked_for = 0;
+thread_local int64_t asked_for = 0, asked_times = 0;
 
 Pool& pool_of(Device device) {
     static Pool* pools =
@@ -80,6 +80,7 @@ void* allocate(Device device, size_t bytes) {
     ++stats.live_blocks;
     stats.live_bytes += static_cast<int64_t>(bytes);
     asked_for += static_cast<int64_t>(bytes);
+    ++asked_times;
     if (stats.live_bytes > stats.peak_bytes) stats.peak_bytes = stats.live_bytes;
     return block;
 }
@@ -118,6 +119,7 @@ void empty_cache(Device device) {
 }
 
 int64_t thread_allocated_bytes() { return asked_for; }
+int64_t thread_allocations() { return asked_times; }
 
 bool allocator_caches() { return kCaches; }
 

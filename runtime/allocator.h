@@ -23,7 +23,9 @@ void release(Device device, void* pointer, size_t bytes) noexcept;
 AllocatorStats allocator_stats(Device device = Device::cpu());
 void reset_peak(Device device = Device::cpu());
 void empty_cache(Device device = Device::cpu());  // gives cached blocks back to the system
-int64_t thread_allocated_bytes();                 // what this thread has asked for so far, on any device
+// What this thread has asked for so far, on any device, and how often.
+int64_t thread_allocated_bytes();
+int64_t thread_allocations();
 bool allocator_caches();  // false under AddressSanitizer and GPU emulation, which want to see every free
 
 }  // namespace demi

@@ -44,7 +44,7 @@ thread_local ThreadNumber this_thread;
 struct ProfileScope::Open {
     std::string name;
     uint64_t run = 0;
-    int64_t start_ns = 0, allocated_before = 0;
+    int64_t start_ns = 0, allocated_before = 0, allocations_before = 0;
 };
 
 void ProfileScope::begin(std::string_view name, std::string_view suffix) {
@@ -58,6 +58,7 @@ void ProfileScope::begin(std::string_view name, std::string_view suffix) {
         if (this_thread.run != r.run) this_thread = {r.run, r.threads++};
     }
     open->allocated_before = thread_allocated_bytes();
+    open->allocations_before = thread_allocations();
     open->start_ns = now_ns();
     open_ = open.release();
 }
@@ -70,7 +71,8 @@ void ProfileScope::end() noexcept {
     if (!profiling() || open->run != r.run) return;
     try {
         r.spans.push_back({std::move(open->name), this_thread.number, open->start_ns - r.zero_ns,
-                           stop - open->start_ns, thread_allocated_bytes() - open->allocated_before});
+                           stop - open->start_ns, thread_allocated_bytes() - open->allocated_before,
+                           thread_allocations() - open->allocations_before});
     } catch (const std::bad_alloc&) {  // a span is lost, the program goes on
     }
 }

@@ -24,7 +24,8 @@ struct ProfileSpan {
     int64_t start_ns = 0;  // since start_profile()
     int64_t duration_ns = 0;
     int64_t allocated_bytes =
-        0;  // asked for by this thread within the span, on any device; inner spans included
+        0;                    // asked for by this thread within the span, on any device; inner spans included
+    int64_t allocations = 0;  // how often
 };
 
 struct Profile {

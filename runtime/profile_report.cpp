@@ -27,7 +27,7 @@ std::string quoted(const std::string& text) {
 }
 
 struct Line {
-    int64_t calls = 0, total_ns = 0, own_ns = 0, longest_ns = 0, bytes = 0;
+    int64_t calls = 0, total_ns = 0, own_ns = 0, longest_ns = 0, bytes = 0, allocations = 0;
 };
 
 // Time within a span but not within a span inside it.
@@ -54,13 +54,13 @@ std::string Profile::trace_json() const {
     std::string out = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[";
     const char* separator = "\n";
     for (const ProfileSpan& span : spans) {
-        char numbers[160];
+        char numbers[192];
         std::snprintf(numbers, sizeof numbers,
                       ",\"ph\":\"X\",\"pid\":1,\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f,\"args\":{\"allocated_"
-                      "bytes\":%lld}}",
+                      "bytes\":%lld,\"allocations\":%lld}}",
                       span.thread, static_cast<double>(span.start_ns) * 1e-3,
                       static_cast<double>(span.duration_ns) * 1e-3,
-                      static_cast<long long>(span.allocated_bytes));
+                      static_cast<long long>(span.allocated_bytes), static_cast<long long>(span.allocations));
         out += separator;
         out += "{\"name\":" + quoted(span.name) + numbers;
         separator = ",\n";
@@ -82,6 +82,7 @@ std::string Profile::table() const {
         line.own_ns += own[i];
         line.longest_ns = std::max(line.longest_ns, spans[i].duration_ns);
         line.bytes += spans[i].allocated_bytes;
+        line.allocations += spans[i].allocations;
         all_ns += own[i];
         width = std::max(width, spans[i].name.size());
     }
@@ -94,16 +95,16 @@ std::string Profile::table() const {
         out += name + std::string(width - name.size(), ' ') + numbers;
     };
     std::string out;
-    std::snprintf(row, sizeof row, "%9s %11s %11s %6s %10s %10s %10s\n", "calls", "total ms", "own ms",
-                  "own %", "mean ms", "longest", "MiB");
+    std::snprintf(row, sizeof row, "%9s %11s %11s %6s %10s %10s %10s %8s\n", "calls", "total ms", "own ms",
+                  "own %", "mean ms", "longest", "MiB", "allocs");
     add(out, "name", row);
     for (const auto& [name, line] : lines) {
-        std::snprintf(row, sizeof row, "%9lld %11.3f %11.3f %6.1f %10.4f %10.3f %10.2f\n",
+        std::snprintf(row, sizeof row, "%9lld %11.3f %11.3f %6.1f %10.4f %10.3f %10.2f %8lld\n",
                       static_cast<long long>(line.calls), ms(line.total_ns), ms(line.own_ns),
                       all_ns > 0 ? 100.0 * static_cast<double>(line.own_ns) / static_cast<double>(all_ns)
                                  : 0.0,
                       ms(line.total_ns) / static_cast<double>(line.calls), ms(line.longest_ns),
-                      static_cast<double>(line.bytes) / (1 << 20));
+                      static_cast<double>(line.bytes) / (1 << 20), static_cast<long long>(line.allocations));
         add(out, name, row);
     }
     return out;

@@ -4,10 +4,12 @@
 
 #include "ops/adamw/adamw_kernels.h"
 #include "ops/common/parameters.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 void adamw(std::span<const AdamwTensor> tensors, const AdamwOptions& o) {
+    const ProfileScope scope("adamw");
     check(o.beta1 >= 0 && o.beta1 < 1 && o.beta2 >= 0 && o.beta2 < 1, "adamw",
           "betas must be in [0, 1): got ", o.beta1, " and ", o.beta2);
     check(o.eps >= 0, "adamw", "eps must not be negative: got ", o.eps);

@@ -2,10 +2,12 @@
 
 #include "ops/common/elementwise.h"
 #include "ops/common/reduce.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable add(const Variable& a, const Variable& b) {
+    const ProfileScope scope("add");
     const DType dtype = result_dtype("add", a, b);
     Tensor y = elementwise("add", ElementFn::add, {a.value(), b.value()}, dtype);
     return record(
@@ -17,6 +19,7 @@ Variable add(const Variable& a, const Variable& b) {
 }
 
 Variable add(const Variable& a, double b) {
+    const ProfileScope scope("add");
     Tensor y = elementwise("add", ElementFn::add_scalar, {float_value("add", a)}, a.dtype(), b);
     return record("add", {a}, y, [](const Tensor& dy, const Needs&) -> Tensors { return {dy}; });
 }

@@ -1,10 +1,12 @@
 #include "ops/cast/cast.h"
 
 #include "autograd/record.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable cast(const Variable& x, DType dtype) {
+    const ProfileScope scope("cast");
     check(x.defined(), "cast", "x must be a defined tensor");
     if (x.dtype() == dtype) return x;
     if (!is_float(dtype)) return x.value().to(dtype);
@@ -13,6 +15,7 @@ Variable cast(const Variable& x, DType dtype) {
 }
 
 Variable to_device(const Variable& x, Device device) {
+    const ProfileScope scope("to_device");
     check(x.defined(), "to_device", "x must be a defined tensor");
     if (x.device() == device) return x;
     return record("to_device", {x}, x.value().to(device),

@@ -1,6 +1,7 @@
 #include "ops/common/elementwise.h"
 
 #include "ops/common/elementwise_kernels.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
@@ -26,6 +27,7 @@ Tensor elementwise(std::string_view op, ElementFn fn, std::initializer_list<Tens
 
 Variable unary(std::string_view op, ElementFn fn, ElementFn grad_fn, const Variable& x, bool save_result,
                double p, double q) {
+    const ProfileScope scope(op);
     Tensor y = elementwise(op, fn, {float_value(op, x)}, x.dtype(), p, q);
     const Saved saved = save_result ? Saved(y) : Saved(x);
     return record(op, {x}, y, [=, name = std::string(op)](const Tensor& dy, const Needs&) -> Tensors {

@@ -3,10 +3,12 @@
 #include "autograd/record.h"
 #include "ops/squeeze/squeeze.h"
 #include "runtime/copy.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable concat(const std::vector<Variable>& xs, int dim) {
+    const ProfileScope scope("concat");
     check(!xs.empty(), "concat", "needs at least one tensor");
     check(xs[0].defined(), "concat", "tensor 0 must be defined");
     dim = normalize_dim(dim, xs[0].rank(), "concat");

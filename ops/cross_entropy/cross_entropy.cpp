@@ -3,6 +3,7 @@
 #include "autograd/record.h"
 #include "ops/common/operand.h"
 #include "ops/cross_entropy/cross_entropy_kernels.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
@@ -31,6 +32,7 @@ void check_labels(const CrossEntropyLabels& found, const Tensor& labels, int64_t
 }  // namespace
 
 Variable cross_entropy(const Variable& logits, const Variable& target, CrossEntropyOptions options) {
+    const ProfileScope scope("cross_entropy");
     check(target.defined() && (target.dtype() == DType::i64 || is_float(target.dtype())), kOp,
           "target must hold labels (i64) or probabilities (float): got ", target.value());
     const bool hard = target.dtype() == DType::i64;

@@ -2,10 +2,12 @@
 
 #include "ops/common/elementwise.h"
 #include "ops/common/reduce.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable div(const Variable& a, const Variable& b) {
+    const ProfileScope scope("div");
     const DType dtype = result_dtype("div", a, b);
     Tensor y = elementwise("div", ElementFn::div, {a.value(), b.value()}, dtype);
     const Saved saved_a = b.requires_grad() ? Saved(a) : Saved();
@@ -22,6 +24,7 @@ Variable div(const Variable& a, const Variable& b) {
 }
 
 Variable div(const Variable& a, double b) {
+    const ProfileScope scope("div");
     Tensor y = elementwise("div", ElementFn::div_scalar, {float_value("div", a)}, a.dtype(), b);
     return record("div", {a}, y, [b](const Tensor& dy, const Needs&) -> Tensors {
         return {elementwise("div", ElementFn::div_scalar, {dy}, dy.dtype(), b)};
@@ -29,6 +32,7 @@ Variable div(const Variable& a, double b) {
 }
 
 Variable div(double a, const Variable& b) {
+    const ProfileScope scope("div");
     Tensor y = elementwise("div", ElementFn::rdiv, {float_value("div", b)}, b.dtype(), a);
     return record("div", {b}, y, [a, saved = Saved(b)](const Tensor& dy, const Needs&) -> Tensors {
         return {elementwise("div", ElementFn::rdiv_grad, {dy, saved}, dy.dtype(), a)};

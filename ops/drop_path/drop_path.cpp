@@ -3,10 +3,12 @@
 #include "autograd/record.h"
 #include "ops/common/operand.h"
 #include "ops/drop_path/drop_path_kernels.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable drop_path(const Variable& input, double p, Generator& generator, bool training) {
+    const ProfileScope scope("drop_path");
     check_float_operand("drop_path", "x", input.value());
     check(input.rank() >= 1, "drop_path", "x must be [samples, ...]: got ", input.value());
     check(p >= 0 && p <= 1, "drop_path", "p must be in [0, 1]: got ", p);

@@ -3,10 +3,12 @@
 #include "autograd/record.h"
 #include "ops/common/operand.h"
 #include "ops/dropout/dropout_kernels.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable dropout(const Variable& input, double p, Generator& generator, bool training) {
+    const ProfileScope scope("dropout");
     check_float_operand("dropout", "x", input.value());
     check(p >= 0 && p <= 1, "dropout", "p must be in [0, 1]: got ", p);
     if (!training || p == 0) return input;

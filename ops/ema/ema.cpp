@@ -4,10 +4,12 @@
 
 #include "ops/common/parameters.h"
 #include "ops/ema/ema_kernels.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 void ema(std::span<const Tensor> dst, std::span<const Tensor> src, double momentum) {
+    const ProfileScope scope("ema");
     check(dst.size() == src.size(), "ema", "needs as many sources as destinations: got ", src.size(), " and ",
           dst.size());
     check(momentum >= 0 && momentum <= 1, "ema", "momentum must be in [0, 1]: got ", momentum);

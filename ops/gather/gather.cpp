@@ -3,6 +3,7 @@
 #include "ops/common/elementwise.h"
 #include "ops/common/index.h"
 #include "ops/gather/gather_kernels.h"
+#include "runtime/profile.h"
 
 namespace demi {
 namespace {
@@ -22,6 +23,7 @@ Tensor back_to(const Tensor& rows, Shape shape, int dim) {
 }  // namespace
 
 Variable gather(const Variable& x, int dim, const Tensor& index) {
+    const ProfileScope scope("gather");
     const Tensor& value = float_value("gather", x);
     dim = normalize_dim(dim, x.rank(), "gather");
     check(index.defined(), "gather", "index must be a defined tensor");

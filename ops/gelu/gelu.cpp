@@ -3,10 +3,12 @@
 #include "autograd/record.h"
 #include "ops/common/operand.h"
 #include "ops/gelu/gelu_kernels.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable gelu(const Variable& input) {
+    const ProfileScope scope("gelu");
     check_float_operand("gelu", "x", input.value());
     const Tensor x = input.value().contiguous();
     Tensor y = Tensor::like(x);

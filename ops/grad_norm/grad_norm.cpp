@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "ops/grad_norm/grad_norm_kernels.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
@@ -28,6 +29,7 @@ std::vector<Tensor> present(std::string_view op, std::span<const Tensor> grads, 
 }  // namespace
 
 double grad_norm(std::span<const Tensor> grads) {
+    const ProfileScope scope("grad_norm");
     const std::vector<Tensor> tensors = present("grad_norm", grads, false);
     if (tensors.empty()) return 0;
     return std::sqrt(DEMI_SELECT(grad_norm, tensors[0].device(), sum_squares)(tensors));
@@ -47,6 +49,7 @@ double clip_grad_norm(std::span<const Tensor> grads, double max_norm) {
 }
 
 void scale_grads(std::span<const Tensor> grads, double factor) {
+    const ProfileScope scope("scale_grads");
     std::vector<Tensor> tensors = present("scale_grads", grads, true);
     if (!tensors.empty()) DEMI_SELECT(grad_norm, tensors[0].device(), scale)(tensors, factor);
 }

@@ -3,10 +3,12 @@
 #include "autograd/record.h"
 #include "ops/common/index.h"
 #include "ops/index_select/index_select_kernels.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable index_select(const Variable& x, int dim, const Tensor& index) {
+    const ProfileScope scope("index_select");
     check(x.defined(), "index_select", "x must be a defined tensor");
     dim = normalize_dim(dim, x.rank(), "index_select");
     check(index.defined() && index.rank() == 1, "index_select", "index must have one dimension: got ", index);

@@ -3,6 +3,7 @@
 #include "autograd/record.h"
 #include "ops/common/row_index.h"
 #include "ops/index_select_cat/index_select_cat_casts.h"
+#include "runtime/profile.h"
 
 namespace demi {
 namespace {
@@ -22,6 +23,7 @@ void check_source(const Variable& source, const Tensor& index, size_t i, Device 
 
 Variable index_select_cat(const std::vector<Variable>& sources, const std::vector<Tensor>& indices,
                           const Boundary& boundary) {
+    const ProfileScope scope("index_select_cat");
     check(!sources.empty() && sources.size() == indices.size(), kOp,
           "needs at least one source, and one index list per source: got ", sources.size(), " sources and ",
           indices.size(), " lists");

@@ -5,6 +5,7 @@
 #include "autograd/record.h"
 #include "ops/common/operand.h"
 #include "ops/interpolate_bicubic/interpolate_bicubic_kernels.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
@@ -41,6 +42,7 @@ Map make_map(std::string_view op, const Variable& x, int64_t outer, int64_t inne
 }
 
 Variable run(std::string_view op, const Variable& x, const Map& map, const Shape& shape) {
+    const ProfileScope scope(op);
     return record(
         op, {x}, apply(x.value(), map, shape),
         [map = Map{map.outer, map.inner, map.h.transposed(), map.w.transposed()},

@@ -3,10 +3,12 @@
 #include "autograd/record.h"
 #include "ops/common/operand.h"
 #include "ops/l2_normalize/l2_normalize_kernels.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable l2_normalize(const Variable& input, double eps) {
+    const ProfileScope scope("l2_normalize");
     check_float_operand("l2_normalize", "x", input.value());
     check(input.rank() >= 1, "l2_normalize", "x must have at least one dimension: got ", input.value());
     // The smallest normal f32 is the least that a division can take.

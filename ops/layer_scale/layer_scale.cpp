@@ -3,6 +3,7 @@
 #include "autograd/record.h"
 #include "ops/common/operand.h"
 #include "ops/layer_scale/layer_scale_kernels.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
@@ -10,6 +11,7 @@ namespace {
 
 // inputs: {x, gamma} or {x, gamma, residual}.
 Variable scale(std::string_view op, const std::vector<Variable>& inputs) {
+    const ProfileScope scope(op);
     const Variable &vx = inputs[0], &vgamma = inputs[1];
     check_float_operand(op, "x", vx.value());
     check(vx.rank() >= 1, op, "x must have at least one dimension: got ", vx.value());

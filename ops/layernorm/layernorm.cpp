@@ -4,6 +4,7 @@
 #include "ops/common/operand.h"
 #include "ops/layernorm/layernorm_kernels.h"
 #include "runtime/copy.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
@@ -70,6 +71,7 @@ Backward backward_of(std::string_view op, const LayernormForward& call, const Te
 }  // namespace
 
 Variable layernorm(const Variable& x, const Variable& weight, const Variable& bias, double eps) {
+    const ProfileScope scope("layernorm");
     LayernormForward call = prepare("layernorm", x, weight, bias, eps);
     if (call.x.numel() > 0) DEMI_SELECT(layernorm, x.device(), forward)(call);
     return record(
@@ -81,6 +83,7 @@ Variable layernorm(const Variable& x, const Variable& weight, const Variable& bi
 
 std::vector<Variable> add_layernorm(const Variable& x, const Variable& residual, const Variable& weight,
                                     const Variable& bias, double eps) {
+    const ProfileScope scope("add_layernorm");
     LayernormForward call = prepare("add_layernorm", x, weight, bias, eps);
     check_same_shape("add_layernorm", "x", x.value(), "residual", residual.value());
     check_same_dtype("add_layernorm", "x", x.value(), "residual", residual.value());

@@ -5,10 +5,12 @@
 #include "ops/gelu/gelu_kernels.h"
 #include "ops/linear/linear_checks.h"
 #include "ops/linear/linear_kernels.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias, Activation activation) {
+    const ProfileScope scope("linear");
     check_float_operand("linear", "x", x.value());
     check(x.rank() >= 1, "linear", "x must have at least one dimension: got ", x.shape());
     const Tensor bias_value = bias.defined() ? bias.value() : Tensor();

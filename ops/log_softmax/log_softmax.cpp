@@ -3,11 +3,13 @@
 #include "autograd/record.h"
 #include "ops/common/operand.h"
 #include "ops/log_softmax/log_softmax_kernels.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 // The kernels work on the last dimension; another one is moved there and back.
 Variable log_softmax(const Variable& input, int dim) {
+    const ProfileScope scope("log_softmax");
     check_float_operand("log_softmax", "x", input.value());
     check(input.rank() >= 1, "log_softmax", "x must have at least one dimension: got ", input.value());
     const int at = normalize_dim(dim, input.rank(), "log_softmax");

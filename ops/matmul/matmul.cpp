@@ -4,6 +4,7 @@
 #include "ops/common/operand.h"
 #include "ops/matmul/matmul_kernels.h"
 #include "runtime/copy.h"
+#include "runtime/profile.h"
 
 namespace demi {
 namespace {
@@ -91,6 +92,7 @@ Operands prepare(const Tensor& a, const Tensor& b, MatmulOptions options) {
 }  // namespace
 
 Variable matmul(const Variable& a, const Variable& b, MatmulOptions options) {
+    const ProfileScope scope("matmul");
     check_float_operand("matmul", "a", a.value());
     check_float_operand("matmul", "b", b.value());
     check_same_device("matmul", "a", a.value(), "b", b.value());

@@ -3,10 +3,12 @@
 #include "ops/common/elementwise.h"
 #include "ops/common/max_rows.h"
 #include "ops/gather/gather_kernels.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable max(const Variable& x, const Dims& dims, bool keepdim) {
+    const ProfileScope scope("max");
     const Tensor& value = float_value("max", x);
     const Shape kept = keep_reduced("max", x.shape(), dims);
     const MaxRows top = max_rows("max", value, dims);

@@ -2,10 +2,12 @@
 
 #include "ops/common/elementwise.h"
 #include "ops/common/reduce.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable maximum(const Variable& a, const Variable& b) {
+    const ProfileScope scope("maximum");
     const DType dtype = result_dtype("maximum", a, b);
     Tensor y = elementwise("maximum", ElementFn::maximum, {a.value(), b.value()}, dtype);
     return record("maximum", {a, b}, y,

@@ -2,10 +2,12 @@
 
 #include "ops/common/elementwise.h"
 #include "ops/common/reduce.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable mean(const Variable& x, const Dims& dims, bool keepdim) {
+    const ProfileScope scope("mean");
     const Tensor& value = float_value("mean", x);
     const Shape kept = keep_reduced("mean", x.shape(), dims);
     int64_t count = 1;

@@ -5,6 +5,7 @@
 #include "autograd/record.h"
 #include "ops/common/operand.h"
 #include "ops/memory_efficient_attention/attention_plan.h"
+#include "runtime/profile.h"
 
 namespace demi {
 namespace {
@@ -130,6 +131,7 @@ struct Context {
 
 AttentionWithLse attention_with_lse(const Variable& q, const Variable& k, const Variable& v,
                                     const AttentionBias& bias, const AttentionOptions& options) {
+    const ProfileScope scope(kOp);
     AttentionPlan plan = make_plan(q.value(), k.value(), v.value(), bias, options);
     const AttentionValues values = run_attention(plan);
     std::vector<Variable> inputs{q, k, v};

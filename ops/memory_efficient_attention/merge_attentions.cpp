@@ -6,6 +6,7 @@
 #include "autograd/record.h"
 #include "ops/common/operand.h"
 #include "runtime/parallel.h"
+#include "runtime/profile.h"
 
 namespace demi {
 namespace {
@@ -117,6 +118,7 @@ void check_parts(const std::vector<AttentionWithLse>& parts) {
 }  // namespace
 
 AttentionWithLse merge_attentions(const std::vector<AttentionWithLse>& parts) {
+    const ProfileScope scope("merge_attentions");
     check_parts(parts);
     std::vector<Variable> inputs;
     Tensors outs, lses;

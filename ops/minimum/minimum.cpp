@@ -2,10 +2,12 @@
 
 #include "ops/common/elementwise.h"
 #include "ops/common/reduce.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable minimum(const Variable& a, const Variable& b) {
+    const ProfileScope scope("minimum");
     const DType dtype = result_dtype("minimum", a, b);
     Tensor y = elementwise("minimum", ElementFn::minimum, {a.value(), b.value()}, dtype);
     return record("minimum", {a, b}, y,

@@ -4,6 +4,7 @@
 #include "ops/common/operand.h"
 #include "ops/linear/linear_checks.h"
 #include "ops/linear/linear_kernels.h"
+#include "runtime/profile.h"
 
 namespace demi {
 namespace {
@@ -26,6 +27,7 @@ Tensor layer(const Tensor& x, const Tensor& weight, const Tensor& bias, bool gel
 
 Variable mlp(const Variable& x, const Variable& w1, const Variable& b1, const Variable& w2,
              const Variable& b2) {
+    const ProfileScope scope("mlp");
     check_float_operand("mlp", "x", x.value());
     check(x.rank() >= 1, "mlp", "x must have at least one dimension: got ", x.shape());
     const Tensor bias1 = value_of(b1), bias2 = value_of(b2);

@@ -2,10 +2,12 @@
 
 #include "ops/common/elementwise.h"
 #include "ops/common/reduce.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable mul(const Variable& a, const Variable& b) {
+    const ProfileScope scope("mul");
     const DType dtype = result_dtype("mul", a, b);
     Tensor y = elementwise("mul", ElementFn::mul, {a.value(), b.value()}, dtype);
     // each gradient needs the other operand
@@ -20,6 +22,7 @@ Variable mul(const Variable& a, const Variable& b) {
 }
 
 Variable mul(const Variable& a, double b) {
+    const ProfileScope scope("mul");
     Tensor y = elementwise("mul", ElementFn::mul_scalar, {float_value("mul", a)}, a.dtype(), b);
     return record("mul", {a}, y, [b](const Tensor& dy, const Needs&) -> Tensors {
         return {elementwise("mul", ElementFn::mul_scalar, {dy}, dy.dtype(), b)};

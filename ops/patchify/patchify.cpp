@@ -2,6 +2,7 @@
 
 #include "autograd/record.h"
 #include "ops/patchify/patchify_kernels.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
@@ -38,6 +39,7 @@ Tensor to_image(const Tensor& patches, const Sizes& s, int64_t patch) {
 }  // namespace
 
 Variable patchify(const Variable& image, int64_t patch) {
+    const ProfileScope scope("patchify");
     check(image.defined() && image.rank() == 4, "patchify", "image must be [B, C, H, W]: got ",
           image.value());
     const Sizes s = sizes("patchify", image.size(0), image.size(1), image.size(2), image.size(3), patch);
@@ -46,6 +48,7 @@ Variable patchify(const Variable& image, int64_t patch) {
 }
 
 Variable unpatchify(const Variable& patches, int64_t channels, int64_t height, int64_t width, int64_t patch) {
+    const ProfileScope scope("unpatchify");
     check(patches.defined() && patches.rank() == 3, "unpatchify", "patches must be [B, N, C p p]: got ",
           patches.value());
     const Sizes s = sizes("unpatchify", patches.size(0), channels, height, width, patch);

@@ -1,10 +1,12 @@
 #include "ops/permute/permute.h"
 
 #include "autograd/record.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable permute(const Variable& x, const Dims& dims) {
+    const ProfileScope scope("permute");
     Tensor y = x.value().permute(dims);
     std::vector<int> back(dims.size());
     for (size_t i = 0; i < dims.size(); ++i)

@@ -3,10 +3,12 @@
 #include "autograd/record.h"
 #include "ops/common/operand.h"
 #include "ops/relu/relu_kernels.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable relu(const Variable& input) {
+    const ProfileScope scope("relu");
     check_float_operand("relu", "x", input.value());
     const Tensor x = input.value().contiguous();
     Tensor y = Tensor::like(x);

@@ -1,10 +1,12 @@
 #include "ops/reshape/reshape.h"
 
 #include "autograd/record.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable reshape(const Variable& x, const Shape& shape) {
+    const ProfileScope scope("reshape");
     check(x.defined(), "reshape", "x must be a defined tensor");
     return record(
         "reshape", {x}, x.value().reshape(shape),

@@ -6,6 +6,7 @@
 #include "ops/common/row_index.h"
 #include "ops/scaled_index_add/scaled_index_add_casts.h"
 #include "runtime/copy.h"
+#include "runtime/profile.h"
 
 namespace demi {
 namespace {
@@ -72,6 +73,7 @@ void check_apart(const Tensor& input, const Tensor& other, const char* name) {
 
 Variable scaled_index_add(const Variable& input, const Tensor& index, const Variable& source,
                           const Variable& scaling, float alpha, const Boundary& boundary) {
+    const ProfileScope scope("scaled_index_add");
     check_operands(input.value(), index, source.value(), scaling.value());
     const ScaledIndexAddCall call = call_of(input.value(), index, alpha, boundary);
     const Tensor rows = in_family(source.value(), input.dtype()),

@@ -2,10 +2,12 @@
 
 #include "autograd/record.h"
 #include "ops/slice/slice_grad.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable select(const Variable& x, int dim, int64_t index) {
+    const ProfileScope scope("select");
     Tensor y = x.value().select(dim, index);
     dim = normalize_dim(dim, x.rank(), "select");
     return record("select", {x}, y, [=, shape = x.shape()](const Tensor& dy, const Needs&) -> Tensors {

@@ -4,10 +4,12 @@
 
 #include "ops/common/parameters.h"
 #include "ops/sgd/sgd_kernels.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 void sgd(std::span<const SgdTensor> tensors, const SgdOptions& o) {
+    const ProfileScope scope("sgd");
     check(o.momentum >= 0, "sgd", "momentum must not be negative: got ", o.momentum);
     check(!o.nesterov || o.momentum > 0, "sgd", "nesterov needs a momentum above 0: got ", o.momentum);
     std::vector<SgdTensor> work;

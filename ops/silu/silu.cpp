@@ -3,10 +3,12 @@
 #include "autograd/record.h"
 #include "ops/common/operand.h"
 #include "ops/silu/silu_kernels.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable silu(const Variable& input) {
+    const ProfileScope scope("silu");
     check_float_operand("silu", "x", input.value());
     const Tensor x = input.value().contiguous();
     Tensor y = Tensor::like(x);

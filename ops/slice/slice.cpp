@@ -3,6 +3,7 @@
 #include "autograd/record.h"
 #include "ops/slice/slice_grad.h"
 #include "runtime/copy.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
@@ -20,6 +21,7 @@ Tensor slice_grad(const Tensor& dy, const Shape& shape, int dim, int64_t begin, 
 }
 
 Variable slice(const Variable& x, int dim, int64_t begin, int64_t end, int64_t step) {
+    const ProfileScope scope("slice");
     Tensor y = x.value().slice(dim, begin, end, step);
     dim = normalize_dim(dim, x.rank(), "slice");
     return record("slice", {x}, y, [=, shape = x.shape()](const Tensor& dy, const Needs&) -> Tensors {

@@ -3,11 +3,13 @@
 #include "autograd/record.h"
 #include "ops/common/operand.h"
 #include "ops/softmax/softmax_kernels.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 // The kernels work on the last dimension; another one is moved there and back.
 Variable softmax(const Variable& input, int dim) {
+    const ProfileScope scope("softmax");
     check_float_operand("softmax", "x", input.value());
     check(input.rank() >= 1, "softmax", "x must have at least one dimension: got ", input.value());
     const int at = normalize_dim(dim, input.rank(), "softmax");

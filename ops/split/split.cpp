@@ -2,10 +2,12 @@
 
 #include "autograd/record.h"
 #include "ops/split/join.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 std::vector<Variable> split(const Variable& x, const std::vector<int64_t>& sizes, int dim) {
+    const ProfileScope scope("split");
     check(x.defined(), "split", "x must be a defined tensor");
     dim = normalize_dim(dim, x.rank(), "split");
     Tensors pieces;
@@ -34,6 +36,7 @@ std::vector<Variable> chunk(const Variable& x, int64_t count, int dim) {
 }
 
 std::vector<Variable> unbind(const Variable& x, int dim) {
+    const ProfileScope scope("unbind");
     check(x.defined(), "unbind", "x must be a defined tensor");
     dim = normalize_dim(dim, x.rank(), "unbind");
     const int64_t count = x.size(dim);

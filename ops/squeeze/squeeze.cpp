@@ -1,10 +1,12 @@
 #include "ops/squeeze/squeeze.h"
 
 #include "autograd/record.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable squeeze(const Variable& x, int dim) {
+    const ProfileScope scope("squeeze");
     Tensor y = x.value().squeeze(dim);
     dim = normalize_dim(dim, x.rank(), "squeeze");
     return record("squeeze", {x}, y,
@@ -12,6 +14,7 @@ Variable squeeze(const Variable& x, int dim) {
 }
 
 Variable unsqueeze(const Variable& x, int dim) {
+    const ProfileScope scope("unsqueeze");
     dim = normalize_dim(dim, x.rank() + 1, "unsqueeze");
     return record("unsqueeze", {x}, x.value().unsqueeze(dim),
                   [dim](const Tensor& dy, const Needs&) -> Tensors { return {dy.squeeze(dim)}; });

@@ -2,10 +2,12 @@
 
 #include "ops/common/elementwise.h"
 #include "ops/common/reduce.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable sum(const Variable& x, const Dims& dims, bool keepdim) {
+    const ProfileScope scope("sum");
     const Tensor& value = float_value("sum", x);
     const Shape kept = keep_reduced("sum", x.shape(), dims);
     Tensor y = sum_to(value, kept, x.dtype());

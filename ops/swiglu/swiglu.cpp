@@ -3,10 +3,12 @@
 #include "autograd/record.h"
 #include "ops/common/operand.h"
 #include "ops/swiglu/swiglu_kernels.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable swiglu(const Variable& input) {
+    const ProfileScope scope("swiglu");
     check_float_operand("swiglu", "x", input.value());
     check(input.rank() >= 1 && input.size(-1) % 2 == 0, "swiglu", "x must have an even last size: got ",
           input.value());

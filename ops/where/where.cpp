@@ -2,10 +2,12 @@
 
 #include "ops/common/elementwise.h"
 #include "ops/common/reduce.h"
+#include "runtime/profile.h"
 
 namespace demi {
 
 Variable where(const Tensor& condition, const Variable& a, const Variable& b) {
+    const ProfileScope scope("where");
     const DType dtype = result_dtype("where", a, b);
     Tensor y = elementwise("where", ElementFn::where, {condition, a.value(), b.value()}, dtype);
     return record("where", {a, b}, y,
@@ -21,6 +23,7 @@ Variable where(const Tensor& condition, const Variable& a, const Variable& b) {
 }
 
 Variable masked_fill(const Variable& x, const Tensor& mask, double value) {
+    const ProfileScope scope("masked_fill");
     const Tensor& in = float_value("masked_fill", x);
     check(mask.defined() && broadcast(mask.shape(), x.shape(), "masked_fill") == x.shape(), "masked_fill",
           "the mask must broadcast to ", x.shape(), ": got ", mask);

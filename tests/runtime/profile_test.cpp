@@ -45,8 +45,10 @@ TEST_CASE("profile: spans nest, with times, memory and threads") {
     CHECK(inner.thread == 0);
     CHECK(other.thread == 1);
     CHECK(inner.allocated_bytes == 4000);
+    CHECK(inner.allocations == 1);
     CHECK(outer.allocated_bytes == 4000);
     CHECK(other.allocated_bytes == 0);
+    CHECK(other.allocations == 0);
     CHECK(inner.duration_ns >= 6'000'000);
     CHECK(outer.duration_ns >= inner.duration_ns + 4'000'000);
     CHECK(inner.start_ns >= outer.start_ns + 4'000'000);
@@ -70,10 +72,10 @@ TEST_CASE("profile: scopes that outlive their run are dropped; a new run starts 
 
 TEST_CASE("profile: the trace is JSON that Chrome reads, the table adds up") {
     Profile profile;
-    profile.spans = {{"step", 0, 0, 10'000'000, 3 << 20},
-                     {"a \"quoted\" \\ op\n", 0, 1'000'000, 4'000'000, 1 << 20},
-                     {"b", 0, 5'000'000, 2'500'000, 2 << 20},
-                     {"b", 1, 2'000'000, 1'000'000, 0}};
+    profile.spans = {{"step", 0, 0, 10'000'000, 3 << 20, 7},
+                     {"a \"quoted\" \\ op\n", 0, 1'000'000, 4'000'000, 1 << 20, 5},
+                     {"b", 0, 5'000'000, 2'500'000, 2 << 20, 2},
+                     {"b", 1, 2'000'000, 1'000'000, 0, 0}};
     const TemporaryFolder folder;
     profile.write_trace(folder / "trace.json");
     const auto trace = nlohmann::json::parse(get_file(folder / "trace.json"));
@@ -85,17 +87,21 @@ TEST_CASE("profile: the trace is JSON that Chrome reads, the table adds up") {
     CHECK(event["ts"] == 1000.0);
     CHECK(event["dur"] == 4000.0);
     CHECK(event["args"]["allocated_bytes"] == 1 << 20);
+    CHECK(event["args"]["allocations"] == 5);
 
     Profile plain;
     for (const ProfileSpan& span : profile.spans) plain.spans.push_back(span);
     plain.spans[1].name = "attention backward";
-    CHECK(plain.table() ==
-          "name                  calls    total ms      own ms  own %    mean ms    longest        MiB\n"
-          "attention backward        1       4.000       4.000   36.4     4.0000      4.000       1.00\n"
-          "b                         2       3.500       3.500   31.8     1.7500      2.500       2.00\n"
-          "step                      1      10.000       3.500   31.8    10.0000     10.000       3.00\n");
+    CHECK(plain.table() == "name                  calls    total ms      own ms  own %    mean ms    longest "
+                           "       MiB   allocs\n"
+                           "attention backward        1       4.000       4.000   36.4     4.0000      4.000 "
+                           "      1.00        5\n"
+                           "b                         2       3.500       3.500   31.8     1.7500      2.500 "
+                           "      2.00        2\n"
+                           "step                      1      10.000       3.500   31.8    10.0000     10.000 "
+                           "      3.00        7\n");
     CHECK(Profile().table() ==
-          "name    calls    total ms      own ms  own %    mean ms    longest        MiB\n");
+          "name    calls    total ms      own ms  own %    mean ms    longest        MiB   allocs\n");
     CHECK(nlohmann::json::parse(Profile().trace_json())["traceEvents"].empty());
 }
 
