@@ -40,7 +40,7 @@ struct TileSize {
 TileSize choose_tiles(const GemmCall& g, bool b_is_shared, int mr, int nr) {
     const bool copies_a = g.a.row != 1;
     const int64_t n = std::max<int64_t>(g.n, 1);
-    const int64_t max_rows = b_is_shared ? 112 : copies_a ? 392 : 196;
+    const int64_t max_rows = b_is_shared ? 112 : copies_a ? 392 : 192;
     const int64_t max_cols = b_is_shared ? 768 : 384;
     const int64_t min_rows = b_is_shared ? 48 : copies_a ? 48 : 96;
     const int64_t min_cols = copies_a ? 96 : 192;

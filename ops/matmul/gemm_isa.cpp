@@ -28,12 +28,13 @@ Scratch layout(const GemmTile& t) {
     const int64_t depth = t.depth < kMaxChunk ? t.depth : kMaxChunk;
     Scratch s;
     // Enough for both layouts of A; the last vector of a row may reach beyond it.
+    const int64_t panels = (t.rows + kPanelRows - 1) / kPanelRows;
     const int64_t by_rows = rows * kMr * kARowStride;
-    const int64_t by_panels = rows * panel_stride(kMaxChunk, kLanes);
+    const int64_t by_panels = panels * panel_stride(kMaxChunk, kLanes);
     s.a = (by_rows > by_panels ? by_rows : by_panels) + 16;
     s.b = t.b_packed == nullptr ? panels_of(t.cols) * panel_stride(depth, kNr) : 0;
     s.c = t.depth > kMaxChunk && !sums_in_c(t) ? rows * kMr * panels_of(t.cols) * kNr : 0;
-    s.sums = t.row_sums != nullptr ? rows * kLanes : 0;
+    s.sums = t.row_sums != nullptr ? panels * kLanes : 0;
     s.a = (s.a + 15) / 16 * 16;
     s.b = (s.b + 15) / 16 * 16;
     s.c = (s.c + 15) / 16 * 16;
@@ -61,8 +62,8 @@ Finish finish_of(const GemmTile& t) {
 // Asks for the lines of a register tile that the epilogue will touch, before the sums are taken.
 template <class T> void prefetch_rows(const T* p, int64_t ld, int rows) {
     for (int i = 0; i < rows; ++i, p += ld) {
-        __builtin_prefetch(p, 1);
-        if (sizeof(T) * kNr > 64) __builtin_prefetch(p + kNr / 2, 1);
+#pragma GCC unroll 4
+        for (int j = 0; j < kNr; j += static_cast<int>(64 / sizeof(T))) __builtin_prefetch(p + j, 1);
         __builtin_prefetch(p + kNr - 1, 1);
     }
 }
@@ -102,7 +103,7 @@ void run_tile(const GemmTile& t) {
         if (depth > 0)
             with_type(t.a_type, t.a, [&](auto* p) {
                 if (a_panels)
-                    pack_a_panels<kMr>(p + k0 * t.a_col, t.a_col, t.rows, depth, a_block,
+                    pack_a_panels<kPanelRows>(p + k0 * t.a_col, t.a_col, t.rows, depth, a_block,
                                        panel_stride(depth, kLanes), t.row_sums ? sums : nullptr);
                 else
                     copy_a_rows(p + k0 * t.a_col, t.a_row, t.a_col, t.rows, depth, a_block, kARowStride);
@@ -119,8 +120,9 @@ void run_tile(const GemmTile& t) {
         // A few rows of A stay in the first-level cache while the panels of B stream by.
         for (int64_t m = 0; m < t.rows; m += kMr) {
             const int rows = static_cast<int>(t.rows - m < kMr ? t.rows - m : kMr);
-            const float* a =
-                a_panels ? a_block + m / kMr * panel_stride(depth, kLanes) : a_block + m * kARowStride;
+            const float* a = a_panels
+                                 ? a_block + m / kPanelRows * panel_stride(depth, kLanes) + m % kPanelRows
+                                 : a_block + m * kARowStride;
             const Micro multiply = a_panels ? micro_for<1, kLanes>(rows) : micro_for<kARowStride, 1>(rows);
             for (int64_t n = 0; n < t.cols; n += kNr) {
                 const int cols = static_cast<int>(t.cols - n < kNr ? t.cols - n : kNr);
@@ -144,7 +146,7 @@ void run_tile(const GemmTile& t) {
         }
     }
     if (t.row_sums == nullptr) return;
-    for (int64_t m = 0; m < t.rows; ++m) t.row_sums[m] = sums[m / kMr * kLanes + m % kMr];
+    for (int64_t m = 0; m < t.rows; ++m) t.row_sums[m] = sums[m / kPanelRows * kLanes + m % kPanelRows];
 }
 
 }  // namespace

@@ -108,7 +108,7 @@ DEMI_INLINE void pack_b_rows(const T* b, int64_t row, int64_t depth, int64_t col
                 for (int j = 0; j < kGroup * kNr; j += static_cast<int>(64 / sizeof(T)))
                     __builtin_prefetch(b + kRowsAhead * row + j);
             }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
             for (int j = 0; j < kGroup * kNr; j += kLanes)
                 store(out + j / kNr * stride + j % kNr, loadu(b + j));
         } else {
@@ -172,32 +172,32 @@ static void copy_a_rows(const T* a, int64_t row, int64_t col, int64_t rows, int 
     }
 }
 
-// A with unit stride along m: panels of kMr rows, out[panel * stride + k * kLanes + i]. sums (or null): adds
+// A with unit stride along m: panels of kRows rows, out[panel * stride + k * kLanes + i]. sums (or null): adds
 // the sum over k of each row, kLanes floats for each panel.
-template <int kMr, class T>
+template <int kRows, class T>
 static void pack_a_panels(const T* a, int64_t col, int64_t rows, int depth, float* out, int64_t stride,
                           float* sums) {
-    static_assert(kMr <= kLanes);
+    static_assert(kRows <= kLanes);
     constexpr int kGroup =
         4;  // panels that are filled together, so that a row of memory is read in long runs
-    const int64_t panels = (rows + kMr - 1) / kMr;
+    const int64_t panels = (rows + kRows - 1) / kRows;
     for (int64_t p0 = 0; p0 < panels; p0 += kGroup) {
         const int count = static_cast<int>(panels - p0 < kGroup ? panels - p0 : kGroup);
-        const T* source = a + p0 * kMr;
-        const int64_t left = rows - p0 * kMr;
+        const T* source = a + p0 * kRows;
+        const int64_t left = rows - p0 * kRows;
         float* target = out + p0 * stride;
         vf sum[kGroup];
 #pragma GCC unroll 4
         for (int p = 0; p < kGroup; ++p) sum[p] = zero();
-        if (count == kGroup && left >= (kGroup - 1) * kMr + kLanes) {
+        if (count == kGroup && left >= (kGroup - 1) * kRows + kLanes) {
             for (int k = 0; k < depth; ++k, source += col) {
                 if (k + kRowsAhead < depth) {
 #pragma GCC unroll 4
-                    for (int p = 0; p < kGroup; ++p) __builtin_prefetch(source + kRowsAhead * col + p * kMr);
+                    for (int p = 0; p < kGroup; ++p) __builtin_prefetch(source + kRowsAhead * col + p * kRows);
                 }
 #pragma GCC unroll 4
                 for (int p = 0; p < kGroup; ++p) {
-                    const vf x = loadu(source + p * kMr);
+                    const vf x = loadu(source + p * kRows);
                     store(target + p * stride + k * kLanes, x);
                     sum[p] = sum[p] + x;
                 }
@@ -207,9 +207,9 @@ static void pack_a_panels(const T* a, int64_t col, int64_t rows, int depth, floa
 #pragma GCC unroll 4
                 for (int p = 0; p < kGroup; ++p) {
                     if (p >= count) continue;
-                    const int64_t n = left - p * kMr;
+                    const int64_t n = left - p * kRows;
                     const vf x =
-                        n >= kLanes ? loadu(source + p * kMr) : load_n(source + p * kMr, static_cast<int>(n));
+                        n >= kLanes ? loadu(source + p * kRows) : load_n(source + p * kRows, static_cast<int>(n));
                     store(target + p * stride + k * kLanes, x);
                     sum[p] = sum[p] + x;
                 }

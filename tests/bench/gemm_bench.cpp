@@ -1,6 +1,6 @@
 // The product on the shapes of a vision transformer's layers, in turns with a loop of multiply-adds that uses
 // only registers: medians of the rates, and the product's share of that peak.
-//   build/tests/bench_gemm [SECONDS for each shape]
+//   build/tests/bench_gemm [SECONDS for each shape] [f32 or f16]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -99,6 +99,7 @@ int main(int argc, char** argv) {
                                  {1576, 384, 1152}, {1576, 384, 1536}, {1576, 1536, 384}, {65, 192, 768}};
     for (const auto& [m, k, n] : shapes)
         for (const DType dtype : {DType::f32, DType::f16}) {
+            if (argc > 2 && name(dtype) != std::string_view(argv[2])) continue;
             measure("y", Kind::forward, m, k, n, dtype, seconds);
             measure("y packed", Kind::packed, m, k, n, dtype, seconds);
             measure("gelu(y)", Kind::gelu, m, k, n, dtype, seconds);
