@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <charconv>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -18,7 +19,11 @@ namespace demi {
 namespace {
 
 constexpr int kMaxThreads = 256;
-constexpr int kSpins = 400;
+// A thread that waits looks again and again for this long before it sleeps: waking one costs more than most jobs.
+constexpr int64_t kSpinNs = 200'000;
+// Whoever was away for longer than this between two looks had to give its processor to somebody else, who needs
+// it more than a waiting thread: it sleeps at once.
+constexpr int64_t kAwayNs = 20'000;
 
 int default_threads() {
     if (const char* text = std::getenv("DEMI_THREADS"); text != nullptr && *text != '\0') {
@@ -46,6 +51,31 @@ inline void pause() {
     __builtin_ia32_pause();
 #endif
 }
+
+int64_t now_ns() {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(
+               std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+}
+
+// The patience of one wait: again() pauses for a moment, and says no when it is time to sleep.
+class Patience {
+  public:
+    bool again() {
+        pause();
+        if (++looks_ % 16 != 0) return true;
+        const int64_t now = now_ns();
+        if (first_ == 0) first_ = last_ = now;
+        const bool stay = now - first_ < kSpinNs && now - last_ < kAwayNs;
+        last_ = now;
+        return stay;
+    }
+    void renew() { *this = Patience(); }
+
+  private:
+    int looks_ = 0;
+    int64_t first_ = 0, last_ = 0;
+};
 
 thread_local bool inside_tile = false;
 
@@ -105,19 +135,16 @@ class Pool {
     }
 
     void wait_until_empty() {
-        for (int spin = 0;; ++spin) {
+        for (Patience patience;;) {
             const uint64_t state = state_.load(std::memory_order_acquire);
             if ((state & kCount) == 0) return;
-            if (spin < kSpins)
-                pause();
-            else
-                state_.wait(state, std::memory_order_acquire);
+            if (!patience.again()) state_.wait(state, std::memory_order_acquire);
         }
     }
 
     void loop(int id) {
         uint64_t done = 0;
-        for (int spin = 0;; ++spin) {
+        for (Patience patience;;) {
             uint64_t state = state_.load(std::memory_order_acquire);
             if ((state & kOpen) != 0 && (state >> kShift) != done) {
                 if (!state_.compare_exchange_weak(state, state + kOne, std::memory_order_acq_rel)) continue;
@@ -125,10 +152,8 @@ class Pool {
                 if (id < limit_) work();
                 const uint64_t before = state_.fetch_sub(kOne, std::memory_order_acq_rel);
                 if ((before & kCount) == kOne) state_.notify_all();
-                spin = 0;
-            } else if (spin < kSpins) {
-                pause();
-            } else {
+                patience.renew();
+            } else if (!patience.again()) {
                 state_.wait(state, std::memory_order_acquire);
             }
         }
