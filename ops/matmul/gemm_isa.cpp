@@ -104,7 +104,7 @@ void run_tile(const GemmTile& t) {
             with_type(t.a_type, t.a, [&](auto* p) {
                 if (a_panels)
                     pack_a_panels<kPanelRows>(p + k0 * t.a_col, t.a_col, t.rows, depth, a_block,
-                                       panel_stride(depth, kLanes), t.row_sums ? sums : nullptr);
+                                              panel_stride(depth, kLanes), t.row_sums ? sums : nullptr);
                 else
                     copy_a_rows(p + k0 * t.a_col, t.a_row, t.a_col, t.rows, depth, a_block, kARowStride);
             });

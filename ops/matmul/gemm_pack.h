@@ -172,8 +172,8 @@ static void copy_a_rows(const T* a, int64_t row, int64_t col, int64_t rows, int 
     }
 }
 
-// A with unit stride along m: panels of kRows rows, out[panel * stride + k * kLanes + i]. sums (or null): adds
-// the sum over k of each row, kLanes floats for each panel.
+// A with unit stride along m: panels of kRows rows, out[panel * stride + k * kLanes + i]. sums (or null):
+// adds the sum over k of each row, kLanes floats for each panel.
 template <int kRows, class T>
 static void pack_a_panels(const T* a, int64_t col, int64_t rows, int depth, float* out, int64_t stride,
                           float* sums) {
@@ -193,7 +193,8 @@ static void pack_a_panels(const T* a, int64_t col, int64_t rows, int depth, floa
             for (int k = 0; k < depth; ++k, source += col) {
                 if (k + kRowsAhead < depth) {
 #pragma GCC unroll 4
-                    for (int p = 0; p < kGroup; ++p) __builtin_prefetch(source + kRowsAhead * col + p * kRows);
+                    for (int p = 0; p < kGroup; ++p)
+                        __builtin_prefetch(source + kRowsAhead * col + p * kRows);
                 }
 #pragma GCC unroll 4
                 for (int p = 0; p < kGroup; ++p) {
@@ -208,8 +209,8 @@ static void pack_a_panels(const T* a, int64_t col, int64_t rows, int depth, floa
                 for (int p = 0; p < kGroup; ++p) {
                     if (p >= count) continue;
                     const int64_t n = left - p * kRows;
-                    const vf x =
-                        n >= kLanes ? loadu(source + p * kRows) : load_n(source + p * kRows, static_cast<int>(n));
+                    const vf x = n >= kLanes ? loadu(source + p * kRows)
+                                             : load_n(source + p * kRows, static_cast<int>(n));
                     store(target + p * stride + k * kLanes, x);
                     sum[p] = sum[p] + x;
                 }
