@@ -5,7 +5,7 @@
 namespace demi {
 
 Error::Error(std::string_view op, std::string_view text)
-    : std::runtime_error("[" + std::string(op) + "] " + std::string(text)), op_(op) {}
+    : std::runtime_error(std::string("[").append(op).append("] ").append(text)), op_(op) {}
 
 void detail::print_text(std::ostream& out, const void* text) { out << static_cast<const char*>(text); }
 

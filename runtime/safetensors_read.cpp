@@ -5,16 +5,15 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <nlohmann/json.hpp>
-#include <set>
 
+#include "runtime/json.h"
 #include "runtime/safetensors.h"
 #include "runtime/safetensors_checksum.h"
 
 namespace demi {
 namespace {
 
-using Json = nlohmann::json;
+using Kind = Json::Kind;
 constexpr int64_t kMaxHeader = 100'000'000;
 
 struct FileDType {
@@ -60,64 +59,48 @@ void read_at(int fd, const std::string& path, int64_t offset, void* data, int64_
     }
 }
 
-// nlohmann keeps the last of two equal keys and recurses without a limit; the callback refuses both.
 Json parse_strict(const std::string& text, const std::string& path) {
-    std::vector<std::set<std::string>> keys;
-    std::string duplicate;
-    bool deep = false;
-    const Json::parser_callback_t watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
-        if (depth > 4) deep = true;
-        if (event == Json::parse_event_t::object_start) keys.emplace_back();
-        if (event == Json::parse_event_t::object_end && !keys.empty()) keys.pop_back();
-        if (event == Json::parse_event_t::key && !keys.empty() &&
-            !keys.back().insert(parsed.get<std::string>()).second && duplicate.empty())
-            duplicate = parsed.get<std::string>();
-        return !deep;
-    };
-    if (text.find('\0') != std::string::npos)  // nlohmann takes it for the end of the text
-        refuse(path, "header is not valid JSON: it holds a NUL byte");
     Json header;
     try {
-        header = Json::parse(text, watch);
-    } catch (const Json::exception& error) {
-        refuse(path, "header is not valid JSON: ", error.what());
+        header = parse_json(text, 4);
+    } catch (const std::runtime_error& error) {
+        refuse(path, "header ", error.what());
     }
-    if (deep) refuse(path, "header is nested too deeply");
-    if (!duplicate.empty()) refuse(path, "header names '", duplicate, "' twice");
-    if (!header.is_object()) refuse(path, "header is not a JSON object");
+    if (!header.is(Kind::object)) refuse(path, "header is not a JSON object");
     return header;
 }
 
 int64_t read_size(const Json& value, const std::string& path, const std::string& name, const char* what) {
-    if (!value.is_number_unsigned() || value.get<uint64_t>() > uint64_t{INT64_MAX})
+    if (!value.is(Kind::natural) || value.natural > uint64_t{INT64_MAX})
         refuse(path, "tensor '", name, "': ", what, " must be an unsigned integer: got ", value.dump());
-    return static_cast<int64_t>(value.get<uint64_t>());
+    return static_cast<int64_t>(value.natural);
 }
 
 SafetensorsFile::Info read_info(const Json& entry, const std::string& path, const std::string& name) {
-    if (!entry.is_object() || entry.size() != 3 || !entry.contains("dtype") || !entry.contains("shape") ||
-        !entry.contains("data_offsets"))
+    const Json *dtype = entry.find("dtype"), *shape = entry.find("shape"),
+               *offsets = entry.find("data_offsets");
+    if (entry.members.size() != 3 || dtype == nullptr || shape == nullptr || offsets == nullptr)
         refuse(path, "tensor '", name, "' must have exactly dtype, shape and data_offsets");
-    const Json &dtype = entry["dtype"], &shape = entry["shape"], &offsets = entry["data_offsets"];
-    if (!dtype.is_string() || find_dtype(dtype.get<std::string>()) == nullptr)
-        refuse(path, "tensor '", name, "' has an unknown dtype: ", dtype.dump());
-    if (!shape.is_array()) refuse(path, "tensor '", name, "': shape must be a list: got ", shape.dump());
-    if (shape.size() > Shape::kMaxRank)
-        refuse(path, "tensor '", name, "' has rank ", shape.size(), ", at most ", Shape::kMaxRank,
+    if (!dtype->is(Kind::text) || find_dtype(dtype->text) == nullptr)
+        refuse(path, "tensor '", name, "' has an unknown dtype: ", dtype->dump());
+    if (!shape->is(Kind::list))
+        refuse(path, "tensor '", name, "': shape must be a list: got ", shape->dump());
+    if (shape->items.size() > Shape::kMaxRank)
+        refuse(path, "tensor '", name, "' has rank ", shape->items.size(), ", at most ", Shape::kMaxRank,
                " is supported");
-    if (!offsets.is_array() || offsets.size() != 2)
-        refuse(path, "tensor '", name, "': data_offsets must be two numbers: got ", offsets.dump());
+    if (!offsets->is(Kind::list) || offsets->items.size() != 2)
+        refuse(path, "tensor '", name, "': data_offsets must be two numbers: got ", offsets->dump());
 
     SafetensorsFile::Info info;
-    info.dtype = dtype.get<std::string>();
+    info.dtype = dtype->text;
     int64_t bits = find_dtype(info.dtype)->bits;
-    for (const Json& size : shape) {
+    for (const Json& size : shape->items) {
         info.shape.push_back(read_size(size, path, name, "a size"));
         if (__builtin_mul_overflow(bits, info.shape.back(), &bits))
             refuse(path, "tensor '", name, "': shape ", info.shape, " overflows");
     }
-    info.begin = read_size(offsets[0], path, name, "an offset");
-    info.end = read_size(offsets[1], path, name, "an offset");
+    info.begin = read_size(offsets->items[0], path, name, "an offset");
+    info.end = read_size(offsets->items[1], path, name, "an offset");
     if (bits % 8 != 0) refuse(path, "tensor '", name, "' does not fill whole bytes");
     if (info.end < info.begin || info.end - info.begin != bits / 8)
         refuse(path, "tensor '", name, "' (", info.dtype, " ", info.shape, ") needs ", bits / 8,
@@ -156,12 +139,13 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path) {
 
 void SafetensorsFile::parse_header(const std::string& text, int64_t data_bytes) {
     const Json header = parse_strict(text, path_);
-    for (const auto& [name, entry] : header.items()) {
+    for (const auto& [name, entry] : header.members) {
         if (name == "__metadata__") {
-            if (!entry.is_object()) refuse(path_, "__metadata__ must map strings to strings");
-            for (const auto& [key, value] : entry.items()) {
-                if (!value.is_string()) refuse(path_, "__metadata__ value of '", key, "' must be a string");
-                (is_checksum_key(key) ? checksums_ : metadata_)[key] = value.get<std::string>();
+            if (!entry.is(Kind::object)) refuse(path_, "__metadata__ must map strings to strings");
+            for (const auto& [key, value] : entry.members) {
+                if (!value.is(Kind::text))
+                    refuse(path_, "__metadata__ value of '", key, "' must be a string");
+                (is_checksum_key(key) ? checksums_ : metadata_)[key] = value.text;
             }
             continue;
         }

@@ -1,8 +1,8 @@
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "runtime/atomic_file.h"
+#include "runtime/json.h"
 #include "runtime/safetensors.h"
 #include "runtime/safetensors_checksum.h"
 
@@ -30,6 +30,10 @@ int rank_of(DType dtype) {
     return static_cast<int>(std::find(std::begin(order), std::end(order), dtype) - std::begin(order));
 }
 
+void quote(std::string& out, const std::string& text, const std::string& path) {
+    if (!append_json(out, text)) fail("safetensors", "'", path, "': names and metadata must be valid UTF-8");
+}
+
 }  // namespace
 
 void write_safetensors(const std::string& path, const NamedTensors& tensors, const Metadata& metadata,
@@ -53,31 +57,31 @@ void write_safetensors(const std::string& path, const NamedTensors& tensors, con
         check(!is_checksum_key(key), "safetensors", "'", path, "': metadata key '", key,
               "' is reserved for checksums");
     if (checksums) all[kHeaderChecksum] = checksum_text(0);
-    nlohmann::ordered_json header;
-    header["__metadata__"] = nlohmann::ordered_json::object();
+    std::string entries;
     int64_t at = 0;
     for (const auto& [name, tensor] : sorted) {
         const int64_t bytes = tensor.numel() * static_cast<int64_t>(size_of(tensor.dtype()));
-        nlohmann::ordered_json entry;
-        entry["dtype"] = file_name(tensor.dtype());
-        entry["shape"] = std::vector<int64_t>(tensor.shape().begin(), tensor.shape().end());
-        entry["data_offsets"] = {at, at + bytes};
-        header[name] = std::move(entry);
+        entries += ',';
+        quote(entries, name, path);
+        entries.append(":{\"dtype\":\"").append(file_name(tensor.dtype())).append("\",\"shape\":[");
+        for (int i = 0; i < tensor.rank(); ++i) {
+            if (i > 0) entries += ',';
+            entries += std::to_string(tensor.size(i));
+        }
+        entries += "],\"data_offsets\":[" + std::to_string(at) + ',' + std::to_string(at + bytes) + "]}";
         at += bytes;
         if (checksums && bytes > 0)
             all[tensor_checksum(name)] = checksum_text(crc32c(tensor.raw(), static_cast<size_t>(bytes)));
     }
-    if (all.empty())
-        header.erase("__metadata__");
-    else
-        header["__metadata__"] = all;
-
-    std::string text = "{}";
-    try {
-        if (!header.empty()) text = header.dump();
-    } catch (const nlohmann::json::exception&) {
-        fail("safetensors", "'", path, "': names and metadata must be valid UTF-8");
+    std::string text = all.empty() ? "" : "\"__metadata__\":{";
+    for (const auto& [key, value] : all) {
+        if (text.back() != '{') text += ',';
+        quote(text, key, path);
+        text += ':';
+        quote(text, value, path);
     }
+    if (!all.empty()) text += '}';
+    text = '{' + (all.empty() && !entries.empty() ? entries.substr(1) : text + entries) + '}';
     text.resize((text.size() + 7) / 8 * 8, ' ');
     if (checksums) {
         const std::string digits = checksum_text(crc32c(text.data(), text.size()));

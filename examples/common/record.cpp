@@ -3,10 +3,11 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
+#include <stdexcept>
 
 #include "examples/common/format.h"
 #include "examples/common/text.h"
+#include "runtime/json.h"
 
 namespace demi::examples {
 
@@ -73,20 +74,23 @@ std::string to_json(const Record& record) {
 }
 
 std::optional<Record> parse_record(std::string_view json) {
-    const auto object = nlohmann::ordered_json::parse(json, nullptr, false);
-    if (!object.is_object()) return std::nullopt;
+    Json object;
+    try {
+        object = parse_json(json, 16);
+    } catch (const std::runtime_error&) {
+        return std::nullopt;
+    }
+    if (!object.is(Json::Kind::object)) return std::nullopt;
     Record record;
-    for (const auto& [key, value] : object.items()) {
-        if (value.is_boolean())
-            record.add(key, value.get<bool>());
-        else if (value.is_number_integer())
-            record.add(key, value.get<int64_t>());
-        else if (value.is_number())
-            record.add(key, value.get<double>());
-        else if (value.is_string())
-            record.add(key, value.get<std::string>());
-        else
-            record.add(key, value.dump());
+    for (const auto& [key, value] : object.members) {
+        switch (value.kind) {
+        case Json::Kind::boolean: record.add(key, value.boolean); break;
+        case Json::Kind::integer: record.add(key, value.integer); break;
+        case Json::Kind::natural: record.add(key, value.natural); break;
+        case Json::Kind::real: record.add(key, value.real); break;
+        case Json::Kind::text: record.add(key, value.text); break;
+        default: record.add(key, value.dump());
+        }
     }
     return record;
 }

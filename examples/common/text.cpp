@@ -3,31 +3,10 @@
 #include <cstdint>
 #include <cstdio>
 
+#include "runtime/utf8.h"
+
 namespace demi::examples {
 namespace {
-
-struct CodePoint {
-    uint32_t value = 0;
-    size_t bytes = 1;
-    bool valid = false;
-};
-
-CodePoint decode(std::string_view text) {
-    const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
-    const uint8_t lead = byte(0);
-    if (lead < 0x80) return {lead, 1, true};
-    const size_t bytes = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-    if (lead < 0xc2 || lead > 0xf4 || text.size() < bytes) return {};
-    uint32_t value = lead & (0x7fu >> bytes);
-    for (size_t i = 1; i < bytes; ++i) {
-        if ((byte(i) & 0xc0) != 0x80) return {};
-        value = value << 6 | (byte(i) & 0x3fu);
-    }
-    const bool overlong = (bytes == 3 && value < 0x800) || (bytes == 4 && value < 0x10000);
-    const bool surrogate = value >= 0xd800 && value < 0xe000;
-    if (overlong || surrogate || value > 0x10ffff) return {};
-    return {value, bytes, true};
-}
 
 bool in_range(uint32_t c, uint32_t first, uint32_t last) { return c >= first && c <= last; }
 
@@ -50,7 +29,7 @@ std::string valid_utf8(std::string_view text) {
     std::string out;
     out.reserve(text.size());
     while (!text.empty()) {
-        const CodePoint c = decode(text);
+        const CodePoint c = decode_utf8(text);
         if (c.valid)
             out += text.substr(0, c.bytes);
         else
@@ -107,7 +86,7 @@ std::string html_escape(std::string_view text) {
 int display_width(std::string_view text) {
     int columns = 0;
     while (!text.empty()) {
-        const CodePoint c = decode(text);
+        const CodePoint c = decode_utf8(text);
         columns += c.valid ? columns_of(c.value) : 1;
         text.remove_prefix(c.bytes);
     }
@@ -117,7 +96,7 @@ int display_width(std::string_view text) {
 std::string_view clip_to_width(std::string_view text, int columns) {
     size_t end = 0;
     while (end < text.size()) {
-        const CodePoint c = decode(text.substr(end));
+        const CodePoint c = decode_utf8(text.substr(end));
         columns -= c.valid ? columns_of(c.value) : 1;
         if (columns < 0) break;
         end += c.bytes;
