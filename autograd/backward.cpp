@@ -2,6 +2,7 @@
 // still and has been handled. No sorting, no recursion, and the same order of additions in every run.
 #include <functional>
 #include <map>
+#include <utility>
 
 #include "autograd/grad_mode.h"
 #include "autograd/node.h"
@@ -12,19 +13,24 @@ namespace demi {
 namespace {
 
 // A gradient under construction. The first contribution is only referred to (it may be shared with another
-// input); the second makes a sum of our own, later ones are added to it in place.
+// input); the second makes a sum of our own, in its own memory where nobody else holds that, and later ones
+// are added to it in place.
 struct Pending {
     Tensor grad;
     bool own = false;
 
-    void add(const Tensor& more) {
+    void add(Tensor more) {
         if (!grad.defined()) {
-            grad = more;
+            grad = std::move(more);
             return;
         }
         if (!own) {
-            grad = grad.clone();
             own = true;
+            if (more.buffer().use_count() == 1 && more.is_contiguous()) {
+                std::swap(grad, more);  // the same bits: a sum of two does not depend on their order
+            } else {
+                grad = grad.clone();
+            }
         }
         accumulate(grad, more);
     }
@@ -116,8 +122,7 @@ void step(Queue& queue, Waiting waiting, bool retain) {
         const Edge& edge = node.inputs[i];
         if (!edge.node || !results[i].defined()) continue;
         check_gradient(node, i, results[i]);
-        slot(queue, edge.node, edge.output).add(results[i]);
-        results[i] = Tensor();
+        slot(queue, edge.node, edge.output).add(std::exchange(results[i], Tensor()));
     }
     if (!retain) {
         node.backward = nullptr;

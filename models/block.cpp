@@ -22,15 +22,16 @@ SelfAttention::SelfAttention(const BlockConfig& config, Generator& generator)
           "embed_dim must be a multiple of num_heads: got ", config.dim, " and ", heads);
 }
 
-Variable SelfAttention::forward(const Variable& x, const AttentionBias& bias,
-                                const ForwardContext& context) const {
+Variable SelfAttention::forward(const Variable& x, const AttentionBias& bias, const ForwardContext& context,
+                                const Variable& residual) const {
     const int64_t batch = x.size(0), length = x.size(1), dim = x.size(2);
     const Variable packed = reshape(qkv.forward(x), {batch, length, 3, heads, dim / heads});
     const std::vector<Variable> parts = unbind(packed, 2);
     AttentionOptions options;
     options.boundary = context.boundary;
     const Variable out = memory_efficient_attention(parts[0], parts[1], parts[2], bias, options);
-    return proj.forward(reshape(out, {batch, length, dim}));
+    const Variable joined = reshape(out, {batch, length, dim});
+    return residual.defined() ? proj.forward_add(residual, joined) : proj.forward(joined);
 }
 
 void SelfAttention::visit(const std::string& prefix, const ParameterVisitor& fn) {
@@ -68,9 +69,13 @@ void Block::visit(const std::string& prefix, const ParameterVisitor& fn) {
 // f(norm(x)), in the compute dtype, before LayerScale.
 Variable Block::residual(const Variable& x, Branch branch, const AttentionBias& bias,
                          const ForwardContext& context) const {
-    const DType compute = compute_dtype(context.precision);
-    if (branch == Branch::attention) return attn.forward(cast(norm1.forward(x), compute), bias, context);
-    const Variable y = cast(norm2.forward(x), compute);
+    return after_norm((branch == Branch::attention ? norm1 : norm2).forward(x), branch, bias, context);
+}
+
+Variable Block::after_norm(const Variable& x, Branch branch, const AttentionBias& bias,
+                           const ForwardContext& context) const {
+    const Variable y = cast(x, compute_dtype(context.precision));
+    if (branch == Branch::attention) return attn.forward(y, bias, context);
     return use_swiglu ? swiglu.forward(y) : mlp.forward(y);
 }
 
@@ -78,6 +83,18 @@ Variable Block::residual(const Variable& x, Branch branch, const AttentionBias& 
 static Variable add_scaled(const Variable& y, const Variable& r, const Variable& gamma) {
     if (!gamma.defined()) return y + r;
     return y.dtype() == r.dtype() ? layer_scale_add(y, r, gamma) : y + cast(r, y.dtype()) * gamma;
+}
+
+// x + gamma * f(norm(x)). Without gamma and in one dtype the branch's last product adds x as it stores.
+Variable Block::add_branch(const Variable& x, Branch branch, const AttentionBias& bias,
+                           const ForwardContext& context) const {
+    const bool attention = branch == Branch::attention;
+    const std::vector<Variable> both = (attention ? norm1 : norm2).forward_branch(x);
+    const Variable& gamma = attention ? gamma1 : gamma2;
+    const bool together = !gamma.defined() && x.dtype() == compute_dtype(context.precision);
+    if (together && attention) return attn.forward(both[1], bias, context, both[0]);
+    if (together && !use_swiglu) return mlp.forward_add(both[0], both[1]);
+    return add_scaled(both[0], after_norm(both[1], branch, bias, context), gamma);
 }
 
 Variable Block::scaled_residual(const Variable& x, Branch branch, const ForwardContext& context) const {
@@ -100,15 +117,15 @@ Variable Block::forward(const Variable& x, const ForwardContext& context) const 
     const bool drop = context.training && drop_path > 0;
     Variable y = x;
     for (Branch branch : {Branch::attention, Branch::ffn}) {
-        if (drop && drop_path > 0.1) {
+        if (!drop) {
+            y = add_branch(y, branch, {}, context);
+        } else if (drop_path > 0.1) {
             y = add_on_subset(y, branch, context);
         } else {
-            Variable r = residual(y, branch, {}, context);
-            if (drop) {
-                check(context.generator != nullptr, "block",
-                      "drop_path in training needs ForwardContext::generator");
-                r = demi::drop_path(r, drop_path, *context.generator);
-            }
+            check(context.generator != nullptr, "block",
+                  "drop_path in training needs ForwardContext::generator");
+            const Variable r =
+                demi::drop_path(residual(y, branch, {}, context), drop_path, *context.generator);
             y = add_scaled(y, r, branch == Branch::attention ? gamma1 : gamma2);
         }
     }
@@ -142,11 +159,9 @@ std::vector<Variable> Block::forward(const std::vector<Variable>& list, const Fo
         return add_on_subsets(add_on_subsets(list, Branch::attention, context), Branch::ffn, context);
     const auto [bias, packed] = get_attn_bias_and_cat(list);
     Variable y = packed;
-    for (Branch branch : {Branch::attention, Branch::ffn}) {
-        const Variable r =
-            residual(y, branch, branch == Branch::attention ? AttentionBias(bias) : AttentionBias(), context);
-        y = add_scaled(y, r, branch == Branch::attention ? gamma1 : gamma2);
-    }
+    for (Branch branch : {Branch::attention, Branch::ffn})
+        y = add_branch(y, branch, branch == Branch::attention ? AttentionBias(bias) : AttentionBias(),
+                       context);
     return bias.split(y);
 }
 

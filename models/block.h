@@ -34,7 +34,9 @@ struct SelfAttention {
     SelfAttention() = default;
     SelfAttention(const BlockConfig& config, Generator& generator);
     // x [B, N, D]; `bias` as memory_efficient_attention takes it.
-    Variable forward(const Variable& x, const AttentionBias& bias, const ForwardContext& context) const;
+    // With a residual (of x's dtype): residual + the result, in one pass.
+    Variable forward(const Variable& x, const AttentionBias& bias, const ForwardContext& context,
+                     const Variable& residual = {}) const;
     // Softmax weights of the first token's query: [B, heads, N], f32, without a graph. For looking at.
     Tensor first_token_weights(const Tensor& x) const;
     void visit(const std::string& prefix, const ParameterVisitor& fn);
@@ -59,6 +61,10 @@ struct Block {
     enum class Branch { attention, ffn };
     Variable residual(const Variable& x, Branch branch, const AttentionBias& bias,
                       const ForwardContext& context) const;
+    Variable after_norm(const Variable& x, Branch branch, const AttentionBias& bias,
+                        const ForwardContext& context) const;
+    Variable add_branch(const Variable& x, Branch branch, const AttentionBias& bias,
+                        const ForwardContext& context) const;
     Variable scaled_residual(const Variable& x, Branch branch, const ForwardContext& context) const;
     Variable add_on_subset(const Variable& x, Branch branch, const ForwardContext& context) const;
     std::vector<Variable> add_on_subsets(const std::vector<Variable>& list, Branch branch,

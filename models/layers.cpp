@@ -19,6 +19,10 @@ Linear::Linear(int64_t in, int64_t out, bool with_bias, Generator& generator, do
 
 Variable Linear::forward(const Variable& x) const { return linear(x, weight, bias); }
 
+Variable Linear::forward_add(const Variable& residual, const Variable& x) const {
+    return linear_add(residual, x, weight, bias);
+}
+
 void Linear::visit(const std::string& prefix, const ParameterVisitor& fn) {
     fn(prefix + "weight", weight);
     if (bias.defined()) fn(prefix + "bias", bias);
@@ -29,6 +33,10 @@ LayerNorm::LayerNorm(int64_t dim, double epsilon)
 
 Variable LayerNorm::forward(const Variable& x) const { return layernorm(x, weight, bias, eps); }
 
+std::vector<Variable> LayerNorm::forward_branch(const Variable& x) const {
+    return layernorm_branch(x, weight, bias, eps);
+}
+
 void LayerNorm::visit(const std::string& prefix, const ParameterVisitor& fn) {
     fn(prefix + "weight", weight);
     fn(prefix + "bias", bias);
@@ -38,6 +46,10 @@ Mlp::Mlp(int64_t dim, int64_t hidden, bool with_bias, Generator& generator)
     : fc1(dim, hidden, with_bias, generator), fc2(hidden, dim, with_bias, generator) {}
 
 Variable Mlp::forward(const Variable& x) const { return mlp(x, fc1.weight, fc1.bias, fc2.weight, fc2.bias); }
+
+Variable Mlp::forward_add(const Variable& residual, const Variable& x) const {
+    return mlp_add(residual, x, fc1.weight, fc1.bias, fc2.weight, fc2.bias);
+}
 
 void Mlp::visit(const std::string& prefix, const ParameterVisitor& fn) {
     fc1.visit(prefix + "fc1.", fn);

@@ -12,6 +12,7 @@ struct Linear {
     Linear() = default;
     Linear(int64_t in, int64_t out, bool with_bias, Generator& generator, double std = 0.02);
     Variable forward(const Variable& x) const;
+    Variable forward_add(const Variable& residual, const Variable& x) const;  // residual + forward(x)
     void visit(const std::string& prefix, const ParameterVisitor& fn);
 };
 
@@ -22,6 +23,7 @@ struct LayerNorm {
     LayerNorm() = default;
     explicit LayerNorm(int64_t dim, double eps = 1e-6);
     Variable forward(const Variable& x) const;
+    std::vector<Variable> forward_branch(const Variable& x) const;  // {x, forward(x)}
     void visit(const std::string& prefix, const ParameterVisitor& fn);
 };
 
@@ -32,6 +34,7 @@ struct Mlp {
     Mlp() = default;
     Mlp(int64_t dim, int64_t hidden, bool with_bias, Generator& generator);
     Variable forward(const Variable& x) const;
+    Variable forward_add(const Variable& residual, const Variable& x) const;  // residual + forward(x)
     void visit(const std::string& prefix, const ParameterVisitor& fn);
 };
 

@@ -81,6 +81,19 @@ Variable layernorm(const Variable& x, const Variable& weight, const Variable& bi
         });
 }
 
+std::vector<Variable> layernorm_branch(const Variable& x, const Variable& weight, const Variable& bias,
+                                       double eps) {
+    const ProfileScope scope("layernorm");
+    LayernormForward call = prepare("layernorm", x, weight, bias, eps);
+    if (call.x.numel() > 0) DEMI_SELECT(layernorm, x.device(), forward)(call);
+    return record("layernorm", {x, weight, bias}, Tensors{x.value(), call.y},
+                  [run = backward_of("layernorm", call, call.x, weight, bias)](
+                      std::span<const Tensor> grads, const Needs& needs) -> Tensors {
+                      if (!grads[1].defined()) return {needs[0] ? grads[0] : Tensor(), Tensor(), Tensor()};
+                      return run(grads[1], grads[0], needs[0], needs[1], needs[2]);
+                  });
+}
+
 std::vector<Variable> add_layernorm(const Variable& x, const Variable& residual, const Variable& weight,
                                     const Variable& bias, double eps) {
     const ProfileScope scope("add_layernorm");

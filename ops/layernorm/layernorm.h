@@ -23,4 +23,9 @@ Variable layernorm(const Variable& x, const Variable& weight = {}, const Variabl
 std::vector<Variable> add_layernorm(const Variable& x, const Variable& residual, const Variable& weight = {},
                                     const Variable& bias = {}, double eps = kLayernormEps);
 
+// A residual stream on its way past a branch: {x, layernorm(x)}. The first is x itself; that it goes through
+// the op lets the gradients of both meet in one kernel.
+std::vector<Variable> layernorm_branch(const Variable& x, const Variable& weight = {},
+                                       const Variable& bias = {}, double eps = kLayernormEps);
+
 }  // namespace demi

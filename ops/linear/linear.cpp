@@ -1,6 +1,7 @@
 #include "ops/linear/linear.h"
 
 #include "autograd/record.h"
+#include "ops/add/add.h"
 #include "ops/common/operand.h"
 #include "ops/gelu/gelu_kernels.h"
 #include "ops/linear/linear_checks.h"
@@ -9,27 +10,33 @@
 
 namespace demi {
 
-Variable linear(const Variable& x, const Variable& weight, const Variable& bias, Activation activation) {
-    const ProfileScope scope("linear");
-    check_float_operand("linear", "x", x.value());
-    check(x.rank() >= 1, "linear", "x must have at least one dimension: got ", x.shape());
-    const Tensor bias_value = bias.defined() ? bias.value() : Tensor();
-    check_layer("linear", "weight", "bias", x.value(), x.shape().back(), weight.value(), bias_value);
+namespace {
 
-    const bool gelu = activation == Activation::gelu;
+Variable affine(std::string_view op, const Variable& x, const Variable& weight, const Variable& bias,
+                bool gelu, const Variable& residual) {
+    const ProfileScope scope(op);
+    check_float_operand(op, "x", x.value());
+    check(x.rank() >= 1, op, "x must have at least one dimension: got ", x.shape());
+    const Tensor bias_value = bias.defined() ? bias.value() : Tensor();
+    check_layer(op, "weight", "bias", x.value(), x.shape().back(), weight.value(), bias_value);
+    const Shape out_shape = with_last(x.shape(), weight.size(0));
+
     std::vector<Variable> inputs{x, weight};
     if (bias.defined()) inputs.push_back(bias);
+    const bool adds = residual.defined();
+    if (adds) inputs.push_back(residual);
     LinearForward call;
     call.x = as_rows(x.value());
     call.weight = weight.value();
     if (bias.defined()) call.bias = bias_value.contiguous();
     call.gelu = gelu;
+    if (adds) call.residual = as_rows(checked_residual(op, x.value(), out_shape, residual.value()));
     call.y = Tensor::empty({call.x.size(0), weight.size(0)}, x.dtype(), x.device());
     if (gelu && needs_grad(inputs)) call.pre = Tensor::like(call.y);
     DEMI_SELECT(linear, x.device(), forward)(call);
 
     auto backward = [rows = Saved(call.x), w = Saved(weight), pre = Saved(call.pre), shape = x.shape(),
-                     bias_shape = bias_value](const Tensor& dy, const Needs& needs) -> Tensors {
+                     bias_shape = bias_value, adds](const Tensor& dy, const Needs& needs) -> Tensors {
         LinearBackward back;
         back.x = rows;
         back.weight = w;
@@ -41,13 +48,27 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
         }
         if (needs[0]) back.dx = Tensor::empty(back.x.shape(), back.x.dtype(), dy.device());
         if (needs[1]) back.dweight = Tensor::like(back.weight);
-        if (needs.size() > 2 && needs[2]) back.dbias = Tensor::like(bias_shape);
+        if (bias_shape.defined() && needs[2]) back.dbias = Tensor::like(bias_shape);
         DEMI_SELECT(linear, dy.device(), backward)(back);
         Tensors grads{needs[0] ? back.dx.view(shape) : Tensor(), back.dweight};
-        if (needs.size() > 2) grads.push_back(back.dbias);
+        if (bias_shape.defined()) grads.push_back(back.dbias);
+        if (adds) grads.push_back(dy);
         return grads;
     };
-    return record("linear", inputs, call.y.view(with_last(x.shape(), weight.size(0))), backward);
+    return record(op, inputs, call.y.view(out_shape), backward);
+}
+
+}  // namespace
+
+Variable linear(const Variable& x, const Variable& weight, const Variable& bias, Activation activation) {
+    return affine("linear", x, weight, bias, activation == Activation::gelu, {});
+}
+
+Variable linear_add(const Variable& residual, const Variable& x, const Variable& weight,
+                    const Variable& bias) {
+    check(residual.defined(), "linear_add", "needs a residual: got an undefined tensor");
+    if (!x.device().is_cpu()) return add(residual, linear(x, weight, bias));
+    return affine("linear_add", x, weight, bias, false, residual);
 }
 
 }  // namespace demi

@@ -14,4 +14,9 @@ enum class Activation { none, gelu };
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias = {},
                 Activation activation = Activation::none);
 
+// y = residual + x weight^T + bias in one pass: residual has y's shape and x's dtype, dresidual = dy. The sum
+// is rounded once.
+Variable linear_add(const Variable& residual, const Variable& x, const Variable& weight,
+                    const Variable& bias = {});
+
 }  // namespace demi

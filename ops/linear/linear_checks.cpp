@@ -22,6 +22,14 @@ void check_layer(std::string_view op, std::string_view weight_name, std::string_
           " must have x's dtype ", x.dtype(), is_half(x.dtype()) ? " or f32" : "", ": got ", bias.dtype());
 }
 
+Tensor checked_residual(std::string_view op, const Tensor& x, const Shape& shape, const Tensor& residual) {
+    check_same_device(op, "x", x, "residual", residual);
+    check_same_dtype(op, "x", x, "residual", residual);
+    check(residual.shape() == shape, op, "the residual must have the result's shape ", shape, ": got ",
+          residual.shape());
+    return residual.contiguous();
+}
+
 Tensor as_rows(const Tensor& x) {
     const int64_t in = x.shape().back();
     if (x.rank() == 2) return x;

@@ -9,6 +9,9 @@ namespace demi {
 void check_layer(std::string_view op, std::string_view weight_name, std::string_view bias_name,
                  const Tensor& x, int64_t in, const Tensor& weight, const Tensor& bias);
 
+// The residual of linear_add and mlp_add, contiguous: it has the result's shape and x's dtype and device.
+Tensor checked_residual(std::string_view op, const Tensor& x, const Shape& shape, const Tensor& residual);
+
 // x [..., in] as [rows, in].
 Tensor as_rows(const Tensor& x);
 // Its shape with another last size.

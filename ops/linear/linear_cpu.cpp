@@ -14,16 +14,30 @@ double gelu_slope(double x) {
     return normal_cdf(x) + x * std::exp(-0.5 * x * x) * std::numbers::inv_sqrtpi / std::numbers::sqrt2;
 }
 
+Tensor gelu_f64(const Tensor& x) {
+    const Tensor from = x.contiguous();
+    Tensor out = Tensor::like(from);
+    const double* in = from.data<double>();
+    double* y = out.mutable_data<double>();
+    for (int64_t i = 0; i < from.numel(); ++i) y[i] = in[i] * normal_cdf(in[i]);
+    return out;
+}
+
 void forward_f64(LinearForward& call) {
     const int64_t m = call.y.size(0), n = call.y.size(1);
     double* y = call.y.mutable_data<double>();
-    gemm_f64(m, n, call.x.size(1), f64_operand(call.x), f64_transposed(call.weight), y, n);
+    const Tensor x = call.gelu_of_x ? gelu_f64(call.x) : call.x;
+    gemm_f64(m, n, call.x.size(1), f64_operand(x), f64_transposed(call.weight), y, n);
     const double* bias = call.bias.defined() ? call.bias.data<double>() : nullptr;
     if (bias != nullptr)
         for (int64_t i = 0; i < m * n; ++i) y[i] += bias[i % n];
     if (call.pre.defined()) copy(call.pre, call.y);
     if (call.gelu)
         for (int64_t i = 0; i < m * n; ++i) y[i] *= normal_cdf(y[i]);
+    if (call.residual.defined()) {
+        const double* residual = call.residual.data<double>();
+        for (int64_t i = 0; i < m * n; ++i) y[i] += residual[i];
+    }
 }
 
 void backward_f64(LinearBackward& call) {
@@ -31,18 +45,27 @@ void backward_f64(LinearBackward& call) {
     if (call.dx.defined()) {
         double* dx = call.dx.mutable_data<double>();
         gemm_f64(m, k, n, f64_operand(call.dy), f64_operand(call.weight), dx, k);
-        if (call.x_pre.defined()) {
-            const double* pre = call.x_pre.data<double>();
+        if (call.x_pre.defined() || call.gelu_of_x) {
+            const double* pre = call.gelu_of_x ? call.x.data<double>() : call.x_pre.data<double>();
             for (int64_t i = 0; i < m * k; ++i) dx[i] *= gelu_slope(pre[i]);
         }
     }
+    const Tensor x = call.gelu_of_x && call.dweight.defined() ? gelu_f64(call.x) : call.x;
     if (call.dweight.defined())
-        gemm_f64(n, k, m, f64_transposed(call.dy), f64_operand(call.x), call.dweight.mutable_data<double>(),
-                 k);
+        gemm_f64(n, k, m, f64_transposed(call.dy), f64_operand(x), call.dweight.mutable_data<double>(), k);
     if (call.dbias.defined()) {
         const double one = 1;
         gemm_f64(1, n, m, {&one, 0, 0}, f64_operand(call.dy), call.dbias.mutable_data<double>(), n);
     }
+}
+
+// x, or gelu of it.
+GemmOperand through_gelu(GemmOperand x, bool gelu) {
+    if (!gelu) return x;
+    x.type = x.type == GemmType::f32   ? GemmType::gelu_of_f32
+             : x.type == GemmType::f16 ? GemmType::gelu_of_f16
+                                       : GemmType::gelu_of_bf16;
+    return x;
 }
 
 void forward(LinearForward& call) {
@@ -53,7 +76,7 @@ void forward(LinearForward& call) {
     g.m = call.y.size(0);
     g.n = call.y.size(1);
     g.k = call.x.size(1);
-    g.a = gemm_operand(call.x, dtype);
+    g.a = through_gelu(gemm_operand(call.x, dtype), call.gelu_of_x);
     g.b = gemm_transposed(call.weight, dtype);
     g.c = call.y.mutable_raw();
     g.c_type = gemm_type(dtype);
@@ -69,6 +92,11 @@ void forward(LinearForward& call) {
         g.pre = call.pre.mutable_raw();
         g.ld_pre = g.n;
     }
+    if (call.residual.defined()) {
+        g.epilogue |= kGemmResidual;
+        g.residual = call.residual.raw();
+        g.ld_residual = g.n;
+    }
     gemm(g);
 }
 
@@ -83,9 +111,10 @@ void input_gradient(LinearBackward& call) {
     g.c = call.dx.mutable_raw();
     g.c_type = gemm_type(dtype);
     g.ldc = g.n;
-    if (call.x_pre.defined()) {
+    if (call.x_pre.defined() || call.gelu_of_x) {
         g.epilogue = kGemmGeluGrad;
-        g.pre = const_cast<void*>(call.x_pre.raw());  // only read with this epilogue
+        // only read with this epilogue
+        g.pre = const_cast<void*>(call.gelu_of_x ? call.x.raw() : call.x_pre.raw());
         g.ld_pre = g.n;
     }
     gemm(g);
@@ -99,7 +128,7 @@ void parameter_gradients(LinearBackward& call) {
     g.n = call.dweight.defined() ? call.x.size(1) : 0;
     g.k = call.dy.size(0);
     g.a = gemm_transposed(call.dy, dtype);
-    g.b = gemm_operand(call.x, dtype);
+    g.b = through_gelu(gemm_operand(call.x, dtype), call.gelu_of_x);
     if (call.dweight.defined()) {
         g.c = call.dweight.mutable_raw();
         g.c_type = gemm_type(call.dweight.dtype());

@@ -10,14 +10,19 @@ namespace demi {
 struct LinearForward {
     Tensor x, weight, bias;  // bias may be undefined
     bool gelu = false;
+    // Of the CPU only, elsewhere never set: y = gelu(x) weight^T ..., and a tensor that is added to the
+    // result.
+    bool gelu_of_x = false;
+    Tensor residual;
     Tensor y;    // x weight^T + bias, through gelu where asked for
     Tensor pre;  // undefined, or gets the value before gelu
 };
 
 // What is undefined is not wanted.
 struct LinearBackward {
-    Tensor x, weight, dy;  // dy: the gradient of x weight^T + bias
-    Tensor x_pre;          // where defined, x = gelu(x_pre), and dx is the gradient of x_pre
+    Tensor x, weight, dy;    // dy: the gradient of x weight^T + bias
+    Tensor x_pre;            // where defined, x = gelu(x_pre), and dx is the gradient of x_pre
+    bool gelu_of_x = false;  // of the CPU only: x is what gelu is taken of, and dx its gradient
     Tensor dx, dweight, dbias;
 };
 

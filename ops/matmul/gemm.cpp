@@ -18,7 +18,15 @@ constexpr int64_t kSmallTile = 1 << 20;  // multiplications in a tile that is no
 
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
-int64_t element_size(GemmType type) { return type == GemmType::f16 || type == GemmType::bf16 ? 2 : 4; }
+int64_t element_size(GemmType type) {
+    switch (type) {
+    case GemmType::f16:
+    case GemmType::bf16:
+    case GemmType::gelu_of_f16:
+    case GemmType::gelu_of_bf16: return 2;
+    default: return 4;
+    }
+}
 
 const void* advance(const void* p, GemmType type, int64_t elements) {
     return p == nullptr ? nullptr : static_cast<const char*>(p) + elements * element_size(type);

@@ -68,15 +68,12 @@ template <class T> void prefetch_rows(const T* p, int64_t ld, int rows) {
     }
 }
 
-void prefetch_tile(const GemmTile& t, int64_t m, int64_t n, int rows) {
-    with_type(t.c_type, t.c, [&](auto* c) {
-        using T = decltype(c);
-        prefetch_rows(c + m * t.ldc + n, t.ldc, rows);
-        if (t.epilogue & kGemmResidual)
-            prefetch_rows(static_cast<T>(t.residual) + m * t.ld_residual + n, t.ld_residual, rows);
-        if (t.epilogue & (kGemmSavePre | kGemmGeluGrad))
-            prefetch_rows(static_cast<T>(t.pre) + m * t.ld_pre + n, t.ld_pre, rows);
-    });
+template <class T> void prefetch_tile(const GemmTile& t, int64_t m, int64_t n, int rows) {
+    prefetch_rows(static_cast<const T*>(t.c) + m * t.ldc + n, t.ldc, rows);
+    if (t.epilogue & kGemmResidual)
+        prefetch_rows(static_cast<const T*>(t.residual) + m * t.ld_residual + n, t.ld_residual, rows);
+    if (t.epilogue & (kGemmSavePre | kGemmGeluGrad))
+        prefetch_rows(static_cast<const T*>(t.pre) + m * t.ld_pre + n, t.ld_pre, rows);
 }
 
 void run_tile(const GemmTile& t) {
@@ -138,7 +135,8 @@ void run_tile(const GemmTile& t) {
                 } else if (!last) {
                     multiply(depth, a, b, chunk > 0 ? block : nullptr, ld_block, block, ld_block);
                 } else {
-                    prefetch_tile(t, m, n, rows);
+                    t.c_type == GemmType::f32 ? prefetch_tile<float>(t, m, n, rows)
+                                              : prefetch_tile<f16_t>(t, m, n, rows);
                     multiply(depth, a, b, chunk > 0 ? block : nullptr, ld_block, tile, kNr);
                     finish(tile, m, n, rows, cols, t);
                 }

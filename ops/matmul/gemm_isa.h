@@ -7,8 +7,8 @@
 namespace demi {
 
 // How an operand is stored. f32_as_f16 and f32_as_bf16 are floats that are rounded to that format while they
-// are packed.
-enum class GemmType { f32, f16, bf16, f32_as_f16, f32_as_bf16 };
+// are packed; gelu_of_... means gelu of what is stored, rounded to the stored format.
+enum class GemmType { f32, f16, bf16, f32_as_f16, f32_as_bf16, gelu_of_f32, gelu_of_f16, gelu_of_bf16 };
 
 // What happens to a sum before it is stored; any combination of bits.
 enum GemmEpilogueBits : int {

@@ -82,10 +82,6 @@ template <int kRow, int kCol> static Micro micro_for(int r) {
     return kTable[r - 1];
 }
 
-DEMI_INLINE vf round_to(vf x, const float*) { return x; }
-DEMI_INLINE vf round_to(vf x, const f16_t*) { return round_f16(x); }
-DEMI_INLINE vf round_to(vf x, const bf16_t*) { return round_bf16(x); }
-
 // Stores sums[rows][kNr] to C at (row, col) of the tile through the epilogue; cols <= kNr.
 template <class T, int kBits>
 static void finish(const float* sums, int64_t row, int64_t col, int rows, int cols, const GemmTile& t) {
@@ -103,7 +99,7 @@ static void finish(const float* sums, int64_t row, int64_t col, int rows, int co
             if (kBits & kGemmBias) x = x + loadu(t.bias + col + j);
             if (kBits & (kGemmGelu | kGemmSavePre)) {
                 // Rounded first: the same result as a product followed by a separate gelu.
-                x = round_to(x, c);
+                x = rounded_like(x, c);
                 if (kBits & kGemmSavePre) full ? storeu(pre + j, x) : store_n(pre + j, x, n);
                 if (kBits & kGemmGelu) x = gelu(x);
             }

@@ -28,6 +28,24 @@ DEMI_INLINE float to_float(f32_as_bf16 x) {
     return to_float(h);
 }
 
+// gelu of a stored value, as if it had been stored itself.
+template <class T> struct gelu_of { T value; };
+
+DEMI_INLINE vf rounded_like(vf x, const float*) { return x; }
+DEMI_INLINE vf rounded_like(vf x, const f16_t*) { return round_f16(x); }
+DEMI_INLINE vf rounded_like(vf x, const bf16_t*) { return round_bf16(x); }
+template <class T> DEMI_INLINE vf loadu(const gelu_of<T>* p) {
+    return rounded_like(gelu(loadu(&p->value)), &p->value);
+}
+template <class T> DEMI_INLINE vf load_n(const gelu_of<T>* p, int n) {
+    return rounded_like(gelu(load_n(&p->value, n)), &p->value);
+}
+template <class T> DEMI_INLINE float to_float(gelu_of<T> x) {
+    float lanes[kLanes];
+    storeu(lanes, load_n(&x, 1));
+    return lanes[0];
+}
+
 // Calls f(pointer of the element type).
 template <class F> DEMI_INLINE void with_type(GemmType type, const void* p, F f) {
     switch (type) {
@@ -36,6 +54,9 @@ template <class F> DEMI_INLINE void with_type(GemmType type, const void* p, F f)
     case GemmType::bf16: return f(static_cast<const bf16_t*>(p));
     case GemmType::f32_as_f16: return f(static_cast<const f32_as_f16*>(p));
     case GemmType::f32_as_bf16: return f(static_cast<const f32_as_bf16*>(p));
+    case GemmType::gelu_of_f32: return f(static_cast<const gelu_of<float>*>(p));
+    case GemmType::gelu_of_f16: return f(static_cast<const gelu_of<f16_t>*>(p));
+    case GemmType::gelu_of_bf16: return f(static_cast<const gelu_of<bf16_t>*>(p));
     }
 }
 
@@ -55,7 +76,7 @@ DEMI_INLINE __m256 load8(const bf16_t* p) {
 DEMI_INLINE __m256 load8(const f32_as_f16* p) {
     return _mm256_cvtph_ps(_mm256_cvtps_ph(_mm256_loadu_ps(&p->value), _MM_FROUND_TO_NEAREST_INT));
 }
-DEMI_INLINE __m256 load8(const f32_as_bf16* p) {
+template <class T> DEMI_INLINE __m256 load8(const T* p) {
     float rounded[kLanes];
     storeu(rounded, load_n(p, 8));
     return _mm256_loadu_ps(rounded);

@@ -67,6 +67,19 @@ TEST_CASE("add_layernorm") {
     });
 }
 
+TEST_CASE("layernorm_branch") {
+    check_op({
+        .op = "layernorm_branch",
+        .shapes = {{{5, 33}, {33}, {33}}, {{300, 128}, {128}, {128}}, {{0, 4}, {4}, {4}}},
+        .fn = [](const Vars& x) { return layernorm_branch(x[0], x[1], x[2], kEps); },
+        .reference = [](const Arrays& x) -> Arrays {
+            return {x[0], normalise(x[0], &x[1], &x[2], kEps)};
+        },
+        .factor = 4,
+        .grad_factor = 20,
+    });
+}
+
 TEST_CASE("layernorm with f32 parameters beside f16") {
     Generator generator{3};
     Tensor x = Tensor::empty({6, 40}, DType::f16), w = Tensor::empty({40}), b = Tensor::empty({40});

@@ -51,6 +51,62 @@ TEST_CASE("linear") {
     }
 }
 
+TEST_CASE("linear_add and mlp_add") {
+    OpCase c{
+        .op = "linear_add",
+        .shapes = {{{2, 4}, {2, 3}, {4, 3}, {4}},
+                   {{0, 4}, {0, 3}, {4, 3}, {4}},
+                   {{2, 3, 33}, {2, 3, 7}, {33, 7}, {33}},
+                   {{40, 17}, {40, 390}, {17, 390}, {17}},
+                   {{400, 40}, {400, 12}, {40, 12}, {40}}},
+        .fn = [](const Vars& x) { return linear_add(x[0], x[1], x[2], x[3]); },
+        .reference = [](const Arrays& x) -> Arrays {
+            Array y = linear_reference(x[1], x[2], &x[3], false);
+            for (size_t i = 0; i < y.data.size(); ++i) y.data[i] += x[0].data[i];
+            return {y};
+        },
+        .range = {-1, 1},
+        .factor = 10,
+        .grad_factor = 20,
+    };
+    check_op(c);
+    // beyond 384 rows the hidden layer is computed again instead of kept
+    c.op = "mlp_add";
+    c.shapes = {{{2, 5}, {2, 3}, {4, 3}, {4}, {5, 4}, {5}},
+                {{391, 6}, {391, 3}, {19, 3}, {19}, {6, 19}, {6}}};
+    c.fn = [](const Vars& x) { return mlp_add(x[0], x[1], x[2], x[3], x[4], x[5]); };
+    c.reference = [](const Arrays& x) -> Arrays {
+        Array y = linear_reference(linear_reference(x[1], x[2], &x[3], true), x[4], &x[5], false);
+        for (size_t i = 0; i < y.data.size(); ++i) y.data[i] += x[0].data[i];
+        return {y};
+    };
+    check_op(c);
+    const Tensor x = Tensor::zeros({2, 3}), w = Tensor::zeros({4, 3});
+    CHECK_THROWS_WITH_AS(linear_add(Tensor::zeros({2, 3}), x, w),
+                         doctest::Contains("the residual must have the result's shape (2, 4): got (2, 3)"),
+                         Error);
+    CHECK_THROWS_WITH_AS(mlp_add({}, x, w, {}, Tensor::zeros({3, 4}), {}),
+                         doctest::Contains("needs a residual"), Error);
+}
+
+TEST_CASE("mlp gives the same bits whether it keeps the hidden layer or not") {
+    Generator rng{5};
+    for (DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+        const int64_t rows = 400;
+        const Tensor x = random_normal(rng, {rows, 20}, dtype), w1 = random_normal(rng, {50, 20}, dtype),
+                     w2 = random_normal(rng, {30, 50}, dtype), dy = random_normal(rng, {rows, 30}, dtype);
+        Variable xv(x, true), w1v(w1, true), w2v(w2, true), x2(x, true), w3(w1, true), w4(w2, true);
+        const Variable y = mlp(xv, w1v, {}, w2v, {}), y2 = linear(linear(x2, w3, {}, Activation::gelu), w4);
+        CHECK(same_bits(y.value(), y2.value()) == "");
+        y.backward(dy);
+        y2.backward(dy);
+        CHECK(same_bits(w2v.grad(), w4.grad()) == "");
+        if (dtype != DType::f32) continue;  // with 16 bits linear's gradient of gelu is rounded once more
+        CHECK(same_bits(xv.grad(), x2.grad()) == "");
+        CHECK(same_bits(w1v.grad(), w3.grad()) == "");
+    }
+}
+
 TEST_CASE("linear with gelu is gelu after linear, bit for bit") {
     Generator rng{3};
     for (DType dtype : {DType::f32, DType::f16, DType::bf16}) {
