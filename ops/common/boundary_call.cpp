@@ -60,7 +60,7 @@ void BoundaryCall::note(std::string_view operand, const CastCounters& counters, 
 }
 
 std::optional<Overflow> find_overflow(const Tensor& tensor, float scale) {
-    const Tensor wide = tensor.contiguous();
+    const Tensor wide = tensor.to(Device::cpu()).contiguous();
     std::optional<Overflow> found;
     dispatch_float(wide.dtype(), "boundary", [&]<class T>() {
         const T* p = wide.data<T>();
@@ -97,10 +97,18 @@ template <class F> void in_pieces(int64_t count, F&& fn) {
     parallel_ranges(count, kGrain, [&](int64_t begin, int64_t end) { fn(begin, end - begin); });
 }
 
+// Through the device's kernel, which counts nothing here.
+Tensor converted(const Tensor& tensor, const Cast& cast, DType dtype) {
+    CastCounters ignored;
+    return cast_tensor(tensor, cast, dtype, ignored);
+}
+
 }  // namespace
 
 Tensor cast_to_half(const Tensor& tensor, const Cast& cast) {
     if (cast.scale == 1 && !cast.saturate) return tensor.to(DType::f16).contiguous();
+    if (!tensor.device().is_cpu())
+        return converted(tensor, {cast.scale, 1, true, cast.saturate, false}, DType::f16);
     const Tensor flat = tensor.to(DType::f32).contiguous();
     Tensor out = Tensor::empty(tensor.shape(), DType::f16, tensor.device());
     const float* x = flat.data<float>();
@@ -118,6 +126,7 @@ Tensor cast_to_half(const Tensor& tensor, const Cast& cast) {
 
 Tensor cast_from_half(const Tensor& tensor, DType dtype, float undo) {
     if (undo == 1) return tensor.to(dtype);
+    if (!tensor.device().is_cpu()) return converted(tensor, {1, undo, false, false, false}, dtype);
     Tensor wide = tensor.to(DType::f32).clone();
     float* x = wide.mutable_data<float>();
     in_pieces(wide.numel(), [&](int64_t begin, int64_t count) {
@@ -129,7 +138,7 @@ Tensor cast_from_half(const Tensor& tensor, DType dtype, float undo) {
 CastCounters count_cast(const Tensor& tensor, const Cast& cast) {
     CastCounters counters;
     if (!cast.count || !cast.round) return counters;
-    const Tensor flat = tensor.to(DType::f32).contiguous();
+    const Tensor flat = tensor.to(Device::cpu()).to(DType::f32).contiguous();
     const float* x = flat.data<float>();
     for (int64_t i = 0; i < flat.numel(); ++i) {
         const float scaled = x[i] * cast.scale;

@@ -12,6 +12,6 @@ struct BoundaryKernels {
     // The largest finite |x|, of any float dtype and strides; 0 where there is none.
     double (*amax)(const Tensor& src) = nullptr;
 };
-DEMI_KERNEL_TABLES_CPU_ONLY(BoundaryKernels, boundary)
+DEMI_KERNEL_TABLES(BoundaryKernels, boundary)
 
 }  // namespace demi

@@ -19,6 +19,6 @@ struct IndexSelectCatKernels {
                      std::vector<Tensor>& grads, const Cast& entry, const Cast& exit, CastCounters& entered,
                      CastCounters& left) = nullptr;
 };
-DEMI_KERNEL_TABLES_CPU_ONLY(IndexSelectCatKernels, index_select_cat)
+DEMI_KERNEL_TABLES(IndexSelectCatKernels, index_select_cat)
 
 }  // namespace demi

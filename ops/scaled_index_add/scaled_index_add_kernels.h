@@ -29,6 +29,6 @@ struct ScaledIndexAddKernels {
     // undefined: the gradient of scaling with dy_cast's scale still on it.
     void (*backward)(ScaledIndexAddBackward& call, Tensor& grad_source, Tensor& sums) = nullptr;
 };
-DEMI_KERNEL_TABLES_CPU_ONLY(ScaledIndexAddKernels, scaled_index_add)
+DEMI_KERNEL_TABLES(ScaledIndexAddKernels, scaled_index_add)
 
 }  // namespace demi

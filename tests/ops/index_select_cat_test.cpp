@@ -44,7 +44,7 @@ void check_lists(std::vector<Shape> shapes, const Lists& lists, Boundary boundar
         .fn =
             [=](const Vars& x) {
                 std::vector<Tensor> indices;
-                for (const auto& list : lists) indices.push_back(rows_of(list));
+                for (const auto& list : lists) indices.push_back(rows_of(list).to(x[0].device()));
                 return index_select_cat(x, indices, boundary);
             },
         .reference = [=](const Arrays& x) { return reference(x, lists); },
@@ -93,8 +93,11 @@ TEST_CASE("index_select_cat does right where the originals do not") {
     const Boundary strict{};
     SUBCASE("full permutation, and a single row") {
         const Tensor x = numbers({4, 8}, 3, DType::f16);
-        CHECK(same_bits(index_select_cat({x}, {Tensor::arange(4)}).value().view({4, 8}), x) == "");
-        CHECK(same_bits(index_select_cat({x.slice(0, 0, 1)}, {Tensor::arange(1)}).value().view({1, 8}),
+        CHECK(same_bits(index_select_cat({x}, {Tensor::arange(4).to(test_device())}).value().view({4, 8}),
+                        x) == "");
+        CHECK(same_bits(index_select_cat({x.slice(0, 0, 1)}, {Tensor::arange(1).to(test_device())})
+                            .value()
+                            .view({1, 8}),
                         x.slice(0, 0, 1)) == "");
     }
     SUBCASE("columns that are no multiple of 256: ViT-S has 257 * 384") {

@@ -33,8 +33,8 @@ void check_rows(const Shape& input, const std::vector<int64_t>& rows, float alph
         .shapes = {shapes},
         .fn =
             [=](const Vars& x) {
-                return scaled_index_add(x[0], rows_of(rows), x[1], scaled ? x[2] : Variable(), alpha,
-                                        in_mode(mode));
+                return scaled_index_add(x[0], rows_of(rows).to(x[0].device()), x[1],
+                                        scaled ? x[2] : Variable(), alpha, in_mode(mode));
             },
         .reference = [=](const Arrays& x) { return reference(x, rows, alpha); },
         .dtypes = std::move(dtypes),

@@ -7,4 +7,13 @@ namespace demi::test {
 // device the whole program reports itself as skipped before any case starts.
 Device test_device();
 
+// A GPU that runs on the host: some hundred times slower, so that tests choose small sizes.
+inline bool emulated() {
+#ifdef DEMI_GPU_EMULATION
+    return test_device().is_cuda();
+#else
+    return false;
+#endif
+}
+
 }  // namespace demi::test

@@ -1,0 +1,85 @@
+#include "ops/common/boundary_cuda.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "ops/common/boundary_kernels.h"
+#include "ops/common/cast_sums.h"
+#include "runtime/cuda/stream.h"
+#include "runtime/strided.h"
+
+namespace demi {
+
+using gpu_kernels::CastSums;
+
+namespace {
+
+constexpr int64_t kWords = sizeof(CastSums) / sizeof(int64_t);
+
+void cast(const Tensor& src, const Cast& cast, Tensor& dst, CastCounters& counters) {
+    DeviceCounters lost(1, counts(cast), src.device());
+    gpu_kernels::launch_cast(src.raw(), storage_of(src.dtype()), strided_of(src), src.numel(), cast,
+                             dst.mutable_raw(), storage_of(dst.dtype()), lost[0],
+                             gpu::current_stream(src.device()));
+    lost.add_to(0, counters);
+}
+
+gpu::Type type_of(DType dtype) {
+    switch (dtype) {
+    case DType::f64: return gpu::Type::f64;
+    case DType::f16: return gpu::Type::f16;
+    case DType::bf16: return gpu::Type::bf16;
+    case DType::f32: return gpu::Type::f32;
+    default: fail("boundary", "needs a floating-point tensor: got ", dtype);
+    }
+}
+
+double amax(const Tensor& src) {
+    const int64_t count = src.numel();
+    if (count == 0) return 0;
+    Tensor highest = Tensor::empty({gpu_kernels::amax_blocks(count)}, DType::f64, src.device());
+    gpu_kernels::launch_amax(src.raw(), type_of(src.dtype()), strided_of(src), count,
+                             highest.mutable_data<double>(), gpu::current_stream(src.device()));
+    double all = 0;
+    for (const double x : highest.to_vector<double>()) all = std::max(all, x);
+    return all;
+}
+
+}  // namespace
+
+DeviceCounters::DeviceCounters(int sets, bool counting, Device device) {
+    if (counting) sums_ = Tensor::zeros({sets, kWords}, DType::i64, device);
+}
+
+CastSums* DeviceCounters::operator[](int set) {
+    return sums_.defined() ? reinterpret_cast<CastSums*>(sums_.mutable_data<int64_t>()) + set : nullptr;
+}
+
+void DeviceCounters::add_to(int set, CastCounters& counters) {
+    if (!sums_.defined()) return;
+    if (!here_.defined()) here_ = sums_.to(Device::cpu());
+    const int64_t* sums = here_.data<int64_t>() + set * kWords;
+    CastCounters more;
+    more.elements = sums[0];
+    more.to_inf = sums[1];
+    more.nan = sums[2];
+    more.to_zero = sums[3];
+    more.subnormal = sums[4];
+    more.amax = static_cast<double>(std::bit_cast<float>(static_cast<uint32_t>(sums[5])));
+    merge(counters, more);
+}
+
+gpu_kernels::Strided strided_of(const Tensor& tensor) {
+    const StridedWalk<1> walk(tensor.shape(), {&tensor.strides()});
+    gpu_kernels::Strided s{};
+    s.rank = walk.rank;
+    for (int d = 0; d < walk.rank; ++d) {
+        s.sizes[d] = walk.sizes[static_cast<size_t>(d)];
+        s.strides[d] = walk.stride(0, d);
+    }
+    return s;
+}
+
+const BoundaryKernels boundary_cuda{cast, amax};
+
+}  // namespace demi
