@@ -1,7 +1,11 @@
 #include "examples/train/options.h"
 
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
+
+#include "examples/train/usage.h"
 
 namespace demi::examples {
 
@@ -206,15 +210,27 @@ int parse_options(int argc, char** argv, const std::string& description, TrainOp
     add_numbers(app, options);
     add_run(app, options);
     if (options.self_supervised) add_self_supervised(app, options);
+    const auto refuse = [&](const std::string& text) {
+        std::fprintf(stderr, "%s: %s (see --help)\n", argv[0], text.c_str());
+        return 2;
+    };
     try {
         app.parse(argc, argv);
     } catch (const CLI::CallForHelp& help) {
         return app.exit(help);
+    } catch (const CLI::ExtrasError&) {
+        std::vector<std::string> names;
+        for (const CLI::Option* option : app.get_options()) names.push_back("--" + option->get_single_name());
+        return refuse(unknown_arguments(app.remaining(), names));
     } catch (const CLI::ParseError& error) {
-        std::fprintf(stderr, "%s: %s (see --help)\n",
-                     app.get_name().empty() ? argv[0] : app.get_name().c_str(), error.what());
-        return 2;
+        return refuse(plain_range(error.what()));
     }
+    for (const CLI::Option* option :
+         app.get_options())  // every comparison with NaN is false: no range refuses it
+        if (option->get_type_name().find("FLOAT") != std::string::npos)
+            for (const std::string& text : option->results())
+                if (std::isnan(std::strtod(text.c_str(), nullptr)))
+                    return refuse("--" + option->get_single_name() + ": Value " + text + " is not a number");
     return -1;
 }
 

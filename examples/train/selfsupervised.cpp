@@ -266,7 +266,7 @@ int SelfSupervised::run() {
     }
     progress.finish();
     report(stop, progress, probe);
-    return !stop.requested() && options_.expect_accuracy >= 0 && knn_ < options_.expect_accuracy ? 1 : 0;
+    return stop.requested() ? 0 : expectation_status(options_, knn_);
 }
 
 void SelfSupervised::report(const StopSignals& stop, const Progress& progress, double probe) {

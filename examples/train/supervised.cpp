@@ -234,9 +234,7 @@ int Supervised::run() {
     if (!tested_ || stop.requested()) test_now(progress, nullptr);
     progress.finish();
     report(stop, progress);
-    return stop.requested()                                                                ? 0
-           : options_.expect_accuracy >= 0 && tested_->accuracy < options_.expect_accuracy ? 1
-                                                                                           : 0;
+    return stop.requested() ? 0 : expectation_status(options_, tested_->accuracy);
 }
 
 void Supervised::report(const StopSignals& stop, const Progress& progress) {
