@@ -58,7 +58,6 @@ class Supervised {
     int64_t correct_ = 0, seen_ = 0, images_ = 0;
     std::optional<TestResult> tested_;
     int64_t tested_at_ = -1;
-    double best_ = 0;
     std::unique_ptr<RunFolder> folder_;
 };
 
@@ -183,7 +182,6 @@ void Supervised::test_now(Progress& progress, MetricsWriter* metrics) {
     tested_ =
         test(model, *data_.opened.test, data_.stats, data_.test_count, options_.batch, context_, device_);
     tested_at_ = step_;
-    best_ = std::max(best_, tested_->accuracy);
     Record line;
     line.add("step", step_).add("epoch", (step_ + per_epoch_ - 1) / per_epoch_);
     line.add("test_loss", tested_->loss).add("test_accuracy", tested_->accuracy);
