@@ -208,7 +208,11 @@ OpenedData open_dataset(const std::string& path, const OpenOptions& options) {
             return convert(preload(DrawnDataSet(count, split, options.seed, size), "drawn"), options,
                            "drawn");
         };
-        return {"drawn", draw(options.drawn_train, Split::train), draw(options.drawn_test, Split::test), true,
+        return {"drawn",
+                draw(options.drawn_train, Split::train),
+                draw(options.drawn_test, Split::test),
+                true,
+                true,
                 true};
     }
     std::error_code error;

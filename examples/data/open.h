@@ -23,6 +23,7 @@ struct OpenedData {
     DataSetPtr test;       // null where nothing could be set apart (one flat folder of one picture)
     bool flip = true;      // whether a mirrored picture keeps its class (not so for digits)
     bool labelled = true;  // false for a flat folder of pictures
+    bool turn = false;     // whether a picture turned by 90 degrees keeps its class
     std::vector<std::string> skipped = {};  // subfolders that hold no picture of a known kind
 };
 
