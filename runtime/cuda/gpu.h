@@ -22,7 +22,7 @@
 //   layouts half_to_float float_to_half bf16_to_float float_to_bf16   the bits of runtime/half.h
 //   pack_f16(low, high) pack_bf16(low, high)           two rounded at once; NaN payloads are not kept
 //   exp exp2 log sqrt rsqrt tanh erf sin cos pow fma   float and double, the accurate ones
-//   atomic_add(uint32_t* or uint64_t*) atomic_max_u32  integers only
+//   atomic_add(uint32_t* or uint64_t*) -> before, atomic_max_u32  integers only
 //   philox(seed, offset, index)                        random_word of runtime/random.h
 #include "runtime/cuda/gpu_bits.h"
 #include "runtime/cuda/gpu_types.h"

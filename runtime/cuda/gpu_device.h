@@ -68,9 +68,9 @@ template <int N> DEMI_DEVICE void cp_async_wait() {
 #endif
 }
 
-DEMI_DEVICE void atomic_add(uint32_t* p, uint32_t v) { atomicAdd(p, v); }
-DEMI_DEVICE void atomic_add(uint64_t* p, uint64_t v) {
-    atomicAdd(reinterpret_cast<unsigned long long*>(p), static_cast<unsigned long long>(v));
+DEMI_DEVICE uint32_t atomic_add(uint32_t* p, uint32_t v) { return atomicAdd(p, v); }
+DEMI_DEVICE uint64_t atomic_add(uint64_t* p, uint64_t v) {
+    return atomicAdd(reinterpret_cast<unsigned long long*>(p), static_cast<unsigned long long>(v));
 }
 DEMI_DEVICE void atomic_max_u32(uint32_t* p, uint32_t v) { atomicMax(p, v); }
 
