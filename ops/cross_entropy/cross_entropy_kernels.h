@@ -33,6 +33,6 @@ struct CrossEntropyKernels {
     void (*total)(const Tensor& losses, double scale,
                   Tensor& out) = nullptr;  // out = scale * sum, added in f64
 };
-DEMI_KERNEL_TABLES_CPU_ONLY(CrossEntropyKernels, cross_entropy)
+DEMI_KERNEL_TABLES(CrossEntropyKernels, cross_entropy)
 
 }  // namespace demi

@@ -4,6 +4,6 @@
 
 namespace demi {
 
-DEMI_KERNEL_TABLES_CPU_ONLY(ActivationKernels, gelu)
+DEMI_KERNEL_TABLES(ActivationKernels, gelu)
 
 }  // namespace demi

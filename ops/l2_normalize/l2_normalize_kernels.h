@@ -10,6 +10,6 @@ struct L2NormalizeKernels {
     void (*backward)(const Tensor& x, const Tensor& norms, double eps, const Tensor& dy,
                      Tensor& dx) = nullptr;
 };
-DEMI_KERNEL_TABLES_CPU_ONLY(L2NormalizeKernels, l2_normalize)
+DEMI_KERNEL_TABLES(L2NormalizeKernels, l2_normalize)
 
 }  // namespace demi

@@ -11,6 +11,6 @@ struct LayerScaleKernels {
     void (*backward)(const Tensor& x, const Tensor& gamma, const Tensor& dy, Tensor& dx,
                      Tensor& dgamma) = nullptr;
 };
-DEMI_KERNEL_TABLES_CPU_ONLY(LayerScaleKernels, layer_scale)
+DEMI_KERNEL_TABLES(LayerScaleKernels, layer_scale)
 
 }  // namespace demi

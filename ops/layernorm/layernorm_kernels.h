@@ -21,6 +21,6 @@ struct LayernormKernels {
     void (*forward)(LayernormForward& call) = nullptr;
     void (*backward)(LayernormBackward& call) = nullptr;
 };
-DEMI_KERNEL_TABLES_CPU_ONLY(LayernormKernels, layernorm)
+DEMI_KERNEL_TABLES(LayernormKernels, layernorm)
 
 }  // namespace demi

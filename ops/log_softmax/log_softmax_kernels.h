@@ -4,6 +4,6 @@
 
 namespace demi {
 
-DEMI_KERNEL_TABLES_CPU_ONLY(SoftmaxKernels, log_softmax)
+DEMI_KERNEL_TABLES(SoftmaxKernels, log_softmax)
 
 }  // namespace demi

@@ -4,6 +4,6 @@
 
 namespace demi {
 
-DEMI_KERNEL_TABLES_CPU_ONLY(ActivationKernels, relu)
+DEMI_KERNEL_TABLES(ActivationKernels, relu)
 
 }  // namespace demi

@@ -4,6 +4,6 @@
 
 namespace demi {
 
-DEMI_KERNEL_TABLES_CPU_ONLY(SoftmaxKernels, softmax)
+DEMI_KERNEL_TABLES(SoftmaxKernels, softmax)
 
 }  // namespace demi

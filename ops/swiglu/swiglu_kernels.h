@@ -9,6 +9,6 @@ struct SwigluKernels {
     void (*forward)(const Tensor& x, Tensor& y) = nullptr;
     void (*backward)(const Tensor& x, const Tensor& dy, Tensor& dx) = nullptr;
 };
-DEMI_KERNEL_TABLES_CPU_ONLY(SwigluKernels, swiglu)
+DEMI_KERNEL_TABLES(SwigluKernels, swiglu)
 
 }  // namespace demi

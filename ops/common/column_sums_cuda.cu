@@ -1,0 +1,77 @@
+#include "ops/common/column_sums.cuh"
+
+namespace demi::gpu_kernels {
+namespace {
+
+// A block adds 32 columns: eight warps take every eighth partial row each.
+template <class C> struct SumPartialsKernel {
+    static constexpr int threads = 256, kWarps = 8;
+    SumPartials p;
+
+    DEMI_DEVICE void operator()() const {
+        const int64_t columns = p.out1 != nullptr ? 2 * p.width : p.width;
+        const int64_t column = static_cast<int64_t>(gpu::block_idx().x) * 32 + gpu::lane();
+        const C* partial = static_cast<const C*>(p.partial);
+        C sum = 0;
+        if (column < columns) {
+            for (int64_t b = gpu::warp(); b < p.blocks; b += kWarps) sum += partial[b * columns + column];
+        }
+        C* scratch = gpu::shared<C>();
+        scratch[gpu::warp() * 32 + gpu::lane()] = sum;
+        gpu::sync_threads();
+        if (gpu::warp() != 0 || column >= columns) return;
+        for (int w = 1; w < kWarps; ++w) sum += scratch[w * 32 + gpu::lane()];
+        (column < p.width ? static_cast<C*>(p.out0)[column] : static_cast<C*>(p.out1)[column - p.width]) =
+            sum;
+    }
+};
+
+template <class T, class Plan> struct ColumnSumsKernel {
+    typedef gpu::compute_t<T> C;
+    static constexpr int threads = Plan::kBlock;
+    ColumnSumsCall p;
+    int64_t per;
+    bool aligned;
+
+    DEMI_DEVICE void operator()() const {
+        const int64_t block = gpu::block_idx().x, begin = block * per;
+        const int64_t end = begin + per < p.rows ? begin + per : p.rows;
+        ColumnSums<T, Plan> sums(static_cast<C*>(p.partial) + block * p.width, p.width);
+        for (int64_t r = begin + Plan::place(); r < end; r += Plan::kRows) {
+            const T* row = static_cast<const T*>(p.x) + r * p.width;
+            Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
+                const Values<T> x = read_values(row + at, count, aligned);
+                DEMI_UNROLL
+                for (int i = 0; i < kPack<T>; ++i)
+                    if (i < count) sums.add(k, at, i, x.v[i]);
+            });
+        }
+        sums.finish(p.width, gpu::shared<C>());
+    }
+};
+
+}  // namespace
+
+void sum_partials(gpu::Type type, const SumPartials& call, gpu::Stream stream) {
+    const int64_t columns = call.out1 != nullptr ? 2 * call.width : call.width;
+    const gpu::Dim3 grid{static_cast<unsigned>((columns + 31) / 32)};
+    if (type == gpu::Type::f64)
+        gpu::launch(SumPartialsKernel<double>{call}, grid, {256}, 256 * sizeof(double), stream);
+    else
+        gpu::launch(SumPartialsKernel<float>{call}, grid, {256}, 256 * sizeof(float), stream);
+}
+
+void column_sums(gpu::Type type, const ColumnSumsCall& call, gpu::Stream stream) {
+    const RowBlocks blocks = row_blocks(call.rows);
+    with_rows(type, call.width, [&](auto tag, auto plan) {
+        typedef gpu::tag_t<decltype(tag)> T;
+        typedef decltype(plan) Plan;
+        const bool aligned = call.width % kPack<T> == 0 && all_aligned(call.x);
+        gpu::launch(ColumnSumsKernel<T, Plan>{call, blocks.per, aligned},
+                    {static_cast<unsigned>(blocks.count)}, {Plan::kBlock},
+                    ColumnSums<T, Plan>::shared_bytes(call.width), stream);
+    });
+    sum_partials(type, {call.partial, call.out, nullptr, blocks.count, call.width}, stream);
+}
+
+}  // namespace demi::gpu_kernels

@@ -1,0 +1,118 @@
+#pragma once
+// Device code: elements moved sixteen bytes at a time and computed on in compute_t<T>.
+#include "runtime/cuda/gpu.h"
+
+namespace demi::gpu_kernels {
+
+using gpu::Bytes16;
+
+template <class T> constexpr int kPack = static_cast<int>(16 / sizeof(T));  // elements in sixteen bytes
+template <class T> struct Values { gpu::compute_t<T> v[kPack<T>]; };
+
+// ---- bits of a Bytes16 <-> elements; `i` is a constant once loops are unrolled -------------------------
+template <class T> struct PackBits;
+template <> struct PackBits<float> {
+    static DEMI_DEVICE float get(const Bytes16& b, int i) { return gpu::bit_cast<float>(b.w[i]); }
+    static DEMI_DEVICE void set(Bytes16& b, int i, float v) { b.w[i] = gpu::bit_cast<uint32_t>(v); }
+    static DEMI_DEVICE void copy(Bytes16& b, int i, const float* p) { set(b, i, *p); }
+    static DEMI_DEVICE void copy_out(float* p, const Bytes16& b, int i) { *p = get(b, i); }
+};
+template <> struct PackBits<double> {
+    static DEMI_DEVICE double get(const Bytes16& b, int i) {
+        return gpu::bit_cast<double>(static_cast<uint64_t>(b.w[2 * i]) | static_cast<uint64_t>(b.w[2 * i + 1])
+                                                                             << 32);
+    }
+    static DEMI_DEVICE void set(Bytes16& b, int i, double v) {
+        const uint64_t bits = gpu::bit_cast<uint64_t>(v);
+        b.w[2 * i] = static_cast<uint32_t>(bits);
+        b.w[2 * i + 1] = static_cast<uint32_t>(bits >> 32);
+    }
+    static DEMI_DEVICE void copy(Bytes16& b, int i, const double* p) { set(b, i, *p); }
+    static DEMI_DEVICE void copy_out(double* p, const Bytes16& b, int i) { *p = get(b, i); }
+};
+template <class H> struct PackBits16 {
+    static DEMI_DEVICE uint16_t half(const Bytes16& b, int i) {
+        return static_cast<uint16_t>(i % 2 == 0 ? b.w[i / 2] & 0xffffu : b.w[i / 2] >> 16);
+    }
+    static DEMI_DEVICE void set_half(Bytes16& b, int i, uint16_t bits) {
+        const uint32_t word = b.w[i / 2], wide = bits;
+        b.w[i / 2] = i % 2 == 0 ? (word & 0xffff0000u) | wide : (word & 0xffffu) | wide << 16;
+    }
+    static DEMI_DEVICE void copy(Bytes16& b, int i, const H* p) { set_half(b, i, p->bits); }
+    static DEMI_DEVICE void copy_out(H* p, const Bytes16& b, int i) { p->bits = half(b, i); }
+};
+template <> struct PackBits<gpu::f16> : PackBits16<gpu::f16> {
+    static DEMI_DEVICE float get(const Bytes16& b, int i) { return gpu::half_to_float(half(b, i)); }
+    static DEMI_DEVICE void set(Bytes16& b, int i, float v) { set_half(b, i, gpu::float_to_half(v)); }
+};
+template <> struct PackBits<gpu::bf16> : PackBits16<gpu::bf16> {
+    static DEMI_DEVICE float get(const Bytes16& b, int i) { return gpu::bf16_to_float(half(b, i)); }
+    static DEMI_DEVICE void set(Bytes16& b, int i, float v) { set_half(b, i, gpu::float_to_bf16(v)); }
+};
+
+// `count` elements from p, zeros behind them. aligned: p is, and all kPack<T> elements are there.
+template <class T> DEMI_DEVICE Bytes16 read_pack(const T* p, int count, bool aligned) {
+    if (aligned) return gpu::load16(p);
+    Bytes16 b{{0, 0, 0, 0}};
+    DEMI_UNROLL
+    for (int i = 0; i < kPack<T>; ++i)
+        if (i < count) PackBits<T>::copy(b, i, p + i);
+    return b;
+}
+template <class T> DEMI_DEVICE void write_pack(T* p, const Bytes16& b, int count, bool aligned) {
+    if (aligned) return gpu::store16(p, b);
+    DEMI_UNROLL
+    for (int i = 0; i < kPack<T>; ++i)
+        if (i < count) PackBits<T>::copy_out(p + i, b, i);
+}
+
+template <class T> DEMI_DEVICE Values<T> unpack(const Bytes16& b) {
+    Values<T> x;
+    DEMI_UNROLL
+    for (int i = 0; i < kPack<T>; ++i) x.v[i] = PackBits<T>::get(b, i);
+    return x;
+}
+template <class T> DEMI_DEVICE Bytes16 pack(const Values<T>& x) {
+    Bytes16 b{{0, 0, 0, 0}};
+    DEMI_UNROLL
+    for (int i = 0; i < kPack<T>; ++i) PackBits<T>::set(b, i, x.v[i]);
+    return b;
+}
+
+template <class T> DEMI_DEVICE Values<T> read_values(const T* p, int count, bool aligned) {
+    return unpack<T>(read_pack(p, count, aligned));
+}
+template <class T> DEMI_DEVICE void write_values(T* p, const Values<T>& x, int count, bool aligned) {
+    write_pack(p, pack<T>(x), count, aligned);
+}
+
+// As many values as a pack of T has, from memory in compute_t<T>: parameters beside 16-bit data.
+template <class T> DEMI_DEVICE Values<T> read_beside(const gpu::compute_t<T>* p, int count, bool aligned) {
+    typedef gpu::compute_t<T> C;
+    Values<T> x;
+    DEMI_UNROLL
+    for (int k = 0; k < kPack<T> / kPack<C>; ++k) {
+        const int left = count - k * kPack<C>;
+        const Values<C> part = read_values(p + k * kPack<C>, left, aligned);
+        DEMI_UNROLL
+        for (int i = 0; i < kPack<C>; ++i) x.v[k * kPack<C> + i] = part.v[i];
+    }
+    return x;
+}
+
+// Packs of a flat array: fn(first element, count, aligned) for the packs of this thread.
+template <class T, class F> DEMI_DEVICE void for_flat_packs(int64_t count, bool aligned, F&& fn) {
+    const int64_t packs = (count + kPack<T> - 1) / kPack<T>;
+    for (int64_t p = gpu::global_index(); p < packs; p += gpu::global_size()) {
+        const int64_t at = p * kPack<T>;
+        const int64_t left = count - at;
+        fn(at, left < kPack<T> ? static_cast<int>(left) : kPack<T>, aligned && left >= kPack<T>);
+    }
+}
+
+// True where every pointer starts a 16-byte line.
+template <class... P> inline bool all_aligned(P... pointers) {
+    return ((reinterpret_cast<uintptr_t>(pointers) % 16 == 0) && ...);
+}
+
+}  // namespace demi::gpu_kernels

@@ -1,0 +1,137 @@
+#pragma once
+// Device code: rows of contiguous [rows, width] tensors. A warp takes a row, or a whole block where rows are
+// long. A thread's elements, and with them the order of every sum, depend on the width only.
+#include "ops/common/pack.cuh"
+
+namespace demi::gpu_kernels {
+
+// kThreads: 32 (a warp takes a row, four to a block), else a block of that many. kCached: a thread keeps its
+// elements, at most kElements of them, in registers.
+template <int kThreads_, bool kCached_> struct RowPlan {
+    static constexpr int kThreads = kThreads_, kElements = 32;
+    static constexpr bool kCached = kCached_;
+    static constexpr int kRows = kThreads == 32 ? 4 : 1;  // rows that a block works on at a time
+    static constexpr int kBlock = kThreads * kRows;
+    template <class T> static constexpr int kPacks = kCached ? kElements / kPack<T> : 1;
+
+    static DEMI_DEVICE int rank() {
+        return kThreads == 32 ? gpu::lane() : static_cast<int>(gpu::thread_idx().x);
+    }
+    static DEMI_DEVICE int place() { return kRows == 1 ? 0 : gpu::warp(); }  // which of the block's rows
+    static DEMI_DEVICE int64_t first_row() {
+        return static_cast<int64_t>(gpu::block_idx().x) * kRows + place();
+    }
+    static DEMI_DEVICE int64_t row_step() { return static_cast<int64_t>(gpu::grid_dim().x) * kRows; }
+
+    // Over the threads of a row; the same value in each. All of them call it.
+    template <class C> static DEMI_DEVICE C sum(C v) {
+        v = gpu::warp_sum(v);
+        if (kThreads == 32) return v;
+        C* scratch = gpu::shared<C>();
+        gpu::sync_threads();
+        if (gpu::lane() == 0) scratch[gpu::warp()] = v;
+        gpu::sync_threads();
+        C total = scratch[0];
+        for (int w = 1; w < kThreads / 32; ++w) total += scratch[w];
+        return total;
+    }
+    template <class C> static DEMI_DEVICE C max(C v) {
+        v = gpu::warp_max(v);
+        if (kThreads == 32) return v;
+        C* scratch = gpu::shared<C>();
+        gpu::sync_threads();
+        if (gpu::lane() == 0) scratch[gpu::warp()] = v;
+        gpu::sync_threads();
+        C top = scratch[0];
+        for (int w = 1; w < kThreads / 32; ++w) top = scratch[w] > top ? scratch[w] : top;
+        return top;
+    }
+    template <class C> static constexpr size_t shared_bytes() {
+        return kThreads == 32 ? 0 : kThreads / 32 * sizeof(C);
+    }
+
+    // fn(k, first element, count) for this thread's packs of a row; k is a constant where kCached.
+    template <class T, class F> static DEMI_DEVICE void each_pack(int64_t width, F&& fn) {
+        constexpr int64_t kStep = static_cast<int64_t>(kThreads) * kPack<T>;
+        if constexpr (kCached) {
+            DEMI_UNROLL
+            for (int k = 0; k < kPacks<T>; ++k) {
+                const int64_t at = k * kStep + rank() * kPack<T>;
+                if (at < width) fn(k, at, static_cast<int>(width - at < kPack<T> ? width - at : kPack<T>));
+            }
+        } else {
+            for (int64_t at = static_cast<int64_t>(rank()) * kPack<T>; at < width; at += kStep)
+                fn(0, at, static_cast<int>(width - at < kPack<T> ? width - at : kPack<T>));
+        }
+    }
+};
+
+// One row as its threads see it: in registers where the plan caches, else read again and again.
+template <class T, class Plan> struct Row {
+    const T* start;
+    bool aligned;  // the row's start is, and its width is whole packs
+    Bytes16 kept[Plan::template kPacks<T>];
+
+    DEMI_DEVICE Row(const T* start_, int64_t width, bool aligned_) : start(start_), aligned(aligned_) {
+        if constexpr (Plan::kCached)
+            Plan::template each_pack<T>(width, [&](int k, int64_t at, int count) {
+                kept[k] = read_pack(start + at, count, aligned);
+            });
+    }
+    // x = a + b, rounded to T and written.
+    DEMI_DEVICE Row(const T* a, const T* b, T* x, int64_t width, bool aligned_)
+        : start(x), aligned(aligned_) {
+        Plan::template each_pack<T>(width, [&](int k, int64_t at, int count) {
+            Values<T> v = read_values(a + at, count, aligned);
+            const Values<T> w = read_values(b + at, count, aligned);
+            DEMI_UNROLL
+            for (int i = 0; i < kPack<T>; ++i) v.v[i] += w.v[i];
+            const Bytes16 rounded = pack(v);
+            write_pack(x + at, rounded, count, aligned);
+            if (Plan::kCached) kept[k] = rounded;
+        });
+    }
+    DEMI_DEVICE Values<T> values(int k, int64_t at, int count) const {
+        return unpack<T>(Plan::kCached ? kept[k] : read_pack(start + at, count, aligned));
+    }
+    // fn(value) for every element of this thread.
+    template <class F> DEMI_DEVICE void each(int64_t width, F&& fn) const {
+        Plan::template each_pack<T>(width, [&](int k, int64_t at, int count) {
+            const Values<T> x = values(k, at, count);
+            DEMI_UNROLL
+            for (int i = 0; i < kPack<T>; ++i)
+                if (i < count) fn(x.v[i]);
+        });
+    }
+};
+
+// ---- host side: fn(plan) with the plan for this width; fn(tag, plan) for type and width ----------------
+constexpr int64_t kRowBlocks = 1 << 20;
+
+template <class F> void with_row_plan(int64_t width, F&& fn) {
+    if (width <= 32 * 32)
+        fn(RowPlan<32, true>{});
+    else if (width <= 256 * 32)
+        fn(RowPlan<256, true>{});
+    else
+        fn(RowPlan<1024, false>{});
+}
+
+// f64 is for checks: one plan serves every width.
+template <class F> void with_rows(gpu::Type type, int64_t width, F&& fn) {
+    gpu::dispatch_float(type, [&](auto tag) {
+        typedef gpu::tag_t<decltype(tag)> T;
+        if constexpr (sizeof(T) == 8)
+            fn(tag, RowPlan<256, false>{});
+        else
+            with_row_plan(width, [&](auto plan) { fn(tag, plan); });
+    });
+}
+
+template <class Plan, class Kernel>
+void launch_rows(const Kernel& kernel, Plan, int64_t rows, size_t shared_bytes, gpu::Stream stream) {
+    gpu::launch(kernel, gpu::blocks_for(rows, Plan::kRows, kRowBlocks), {static_cast<unsigned>(Plan::kBlock)},
+                shared_bytes, stream);
+}
+
+}  // namespace demi::gpu_kernels

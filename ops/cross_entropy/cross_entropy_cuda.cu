@@ -1,0 +1,210 @@
+#include "ops/cross_entropy/cross_entropy_cuda.h"
+
+#include "ops/common/row_plan.cuh"
+
+namespace demi::gpu_kernels {
+namespace {
+
+// A label outside of the row gives NaN instead of a read outside of it; the op has refused such labels
+// before, where it could look at them.
+DEMI_DEVICE bool is_class(int64_t label, int64_t width) { return label >= 0 && label < width; }
+
+template <class T, class Plan> struct Forward {
+    typedef gpu::compute_t<T> C;
+    static constexpr int threads = Plan::kBlock;
+    CrossEntropyForwardCall p;
+    bool aligned;
+
+    DEMI_DEVICE void write(int64_t r, C loss, C top, C log_sum) const {
+        if (Plan::rank() != 0) return;
+        static_cast<C*>(p.losses)[r] = loss;
+        static_cast<C*>(p.row_max)[r] = top;
+        static_cast<C*>(p.log_sum)[r] = log_sum;
+    }
+    DEMI_DEVICE void operator()() const {
+        const CrossEntropyRows& in = p.in;
+        const C smoothing = static_cast<C>(in.smoothing);
+        const C share = static_cast<C>(in.smoothing / static_cast<double>(in.width));
+        for (int64_t r = Plan::first_row(); r < in.rows; r += Plan::row_step()) {
+            const int64_t label = in.labels != nullptr ? in.labels[r] : -1;
+            if (in.labels != nullptr && in.ignores && label == in.ignored) {
+                write(r, 0, 0, 0);
+                continue;
+            }
+            const T* start = static_cast<const T*>(in.logits) + r * in.width;
+            const Row<T, Plan> x(start, in.width, aligned);
+            C top = -gpu::infinity();
+            x.each(in.width, [&](C v) { top = v > top ? v : top; });
+            top = Plan::max(top);
+            C sum = 0, distance = 0;
+            x.each(in.width, [&](C v) {
+                sum += gpu::exp(v - top);
+                distance += top - v;
+            });
+            sum = Plan::sum(sum);
+            const C log_sum = gpu::log(sum);
+            C weight = 1, away;  // sum of the target, and of the target times the distance from the maximum
+            if (in.labels != nullptr) {
+                away = is_class(label, in.width) ? top - static_cast<C>(gpu::load(start + label)) : C(NAN);
+            } else {
+                weight = away = 0;
+                const C* target = static_cast<const C*>(in.target) + r * in.width;
+                Plan::template each_pack<T>(in.width, [&](int k, int64_t at, int count) {
+                    const Values<T> v = x.values(k, at, count);
+                    const Values<T> t = read_beside<T>(target + at, count, aligned);
+                    DEMI_UNROLL
+                    for (int i = 0; i < kPack<T>; ++i) {
+                        if (i >= count || t.v[i] == 0) continue;
+                        weight += t.v[i];
+                        away += t.v[i] * (top - v.v[i]);
+                    }
+                });
+                weight = Plan::sum(weight);
+                away = Plan::sum(away);
+            }
+            C loss = (1 - smoothing) * away + ((1 - smoothing) * weight + smoothing) * log_sum;
+            if (in.smoothing != 0) loss += share * Plan::sum(distance);
+            write(r, loss, top, log_sum);
+        }
+    }
+};
+
+template <class T, class Plan> struct Backward {
+    typedef gpu::compute_t<T> C;
+    static constexpr int threads = Plan::kBlock;
+    CrossEntropyBackwardCall p;
+    bool aligned;
+
+    DEMI_DEVICE void operator()() const {
+        const CrossEntropyRows& in = p.in;
+        for (int64_t r = Plan::first_row(); r < in.rows; r += Plan::row_step()) {
+            const int64_t label = in.labels != nullptr ? in.labels[r] : -1;
+            if (in.labels != nullptr && in.ignores && label == in.ignored)
+                zero(r);
+            else
+                row(r, label);
+        }
+    }
+    DEMI_DEVICE void zero(int64_t r) const {
+        if (p.dlogits == nullptr) return;
+        T* dx = static_cast<T*>(p.dlogits) + r * p.in.width;
+        Plan::template each_pack<T>(p.in.width, [&](int, int64_t at, int count) {
+            write_pack(dx + at, Bytes16{{0, 0, 0, 0}}, count, aligned);
+        });
+    }
+    DEMI_DEVICE void row(int64_t r, int64_t label) const {
+        const CrossEntropyRows& in = p.in;
+        const C smoothing = static_cast<C>(in.smoothing);
+        const C share = static_cast<C>(in.smoothing / static_cast<double>(in.width));
+        const C top = static_cast<const C*>(p.row_max)[r], log_sum = static_cast<const C*>(p.log_sum)[r];
+        const C g = static_cast<const C*>(p.dloss)[p.one_dloss ? 0 : r] * static_cast<C>(p.scale);
+        const C hit = g * (1 - smoothing), constant = g * share;
+        const C* target = in.labels != nullptr ? nullptr : static_cast<const C*>(in.target) + r * in.width;
+        C total = 1;
+        if (target != nullptr) {
+            double sum = 0;
+            Plan::template each_pack<T>(in.width, [&](int, int64_t at, int count) {
+                const Values<T> t = read_beside<T>(target + at, count, aligned);
+                DEMI_UNROLL
+                for (int i = 0; i < kPack<T>; ++i)
+                    if (i < count) sum += static_cast<double>(t.v[i]);
+            });
+            total = (1 - smoothing) * static_cast<C>(Plan::sum(sum)) + smoothing;
+        }
+        const C prob = g * total;
+        const T* x = static_cast<const T*>(in.logits) + r * in.width;
+        T* dx = p.dlogits != nullptr ? static_cast<T*>(p.dlogits) + r * in.width : nullptr;
+        C* dt = p.dtarget != nullptr ? static_cast<C*>(p.dtarget) + r * in.width : nullptr;
+        Plan::template each_pack<T>(in.width, [&](int, int64_t at, int count) {
+            const Values<T> v = read_values(x + at, count, aligned);
+            if (dt != nullptr) {
+                DEMI_UNROLL
+                for (int i = 0; i < kPack<T>; ++i)
+                    if (i < count) dt[at + i] = hit * ((top - v.v[i]) + log_sum);
+            }
+            if (dx == nullptr) return;
+            Values<T> d, t;
+            if (target != nullptr) t = read_beside<T>(target + at, count, aligned);
+            DEMI_UNROLL
+            for (int i = 0; i < kPack<T>; ++i) {
+                d.v[i] = prob * gpu::exp((v.v[i] - top) - log_sum) - constant;
+                if (target != nullptr)
+                    d.v[i] = gpu::fma(-hit, t.v[i], d.v[i]);
+                else if (at + i == label)
+                    d.v[i] -= hit;
+            }
+            write_values(dx + at, d, count, aligned);
+        });
+    }
+};
+
+// One block; a thread looks at every 1024th label.
+struct InspectKernel {
+    static constexpr int threads = 1024;
+    InspectLabels p;
+
+    DEMI_DEVICE void operator()() const {
+        constexpr int64_t kNone = INT64_MAX;
+        int64_t first = kNone, kept = 0;
+        for (int64_t i = gpu::thread_idx().x; i < p.count; i += threads) {
+            if (p.ignores && p.labels[i] == p.ignored) continue;
+            ++kept;
+            if (!is_class(p.labels[i], p.classes) && first == kNone) first = i;
+        }
+        kept = gpu::block_sum(kept, gpu::shared<int64_t>());
+        first = -RowPlan<threads, false>::max(-first);
+        if (gpu::thread_idx().x != 0) return;
+        p.found[0] = first == kNone ? -1 : first;
+        p.found[1] = kept;
+    }
+};
+
+template <class C> struct TotalKernel {
+    static constexpr int threads = 1024;
+    TotalCall p;
+
+    DEMI_DEVICE void operator()() const {
+        const C* losses = static_cast<const C*>(p.losses);
+        double sum = 0;
+        for (int64_t i = gpu::thread_idx().x; i < p.count; i += threads)
+            sum += static_cast<double>(losses[i]);
+        sum = gpu::block_sum(sum, gpu::shared<double>());
+        if (gpu::thread_idx().x == 0) *static_cast<C*>(p.out) = static_cast<C>(sum * p.scale);
+    }
+};
+
+}  // namespace
+
+void cross_entropy_forward(gpu::Type type, const CrossEntropyForwardCall& call, gpu::Stream stream) {
+    with_rows(type, call.in.width, [&](auto tag, auto plan) {
+        typedef gpu::tag_t<decltype(tag)> T;
+        typedef decltype(plan) Plan;
+        const bool aligned = call.in.width % kPack<T> == 0 && all_aligned(call.in.logits, call.in.target);
+        launch_rows(Forward<T, Plan>{call, aligned}, plan, call.in.rows,
+                    Plan::template shared_bytes<gpu::compute_t<T>>(), stream);
+    });
+}
+
+void cross_entropy_backward(gpu::Type type, const CrossEntropyBackwardCall& call, gpu::Stream stream) {
+    with_rows(type, call.in.width, [&](auto tag, auto plan) {
+        typedef gpu::tag_t<decltype(tag)> T;
+        typedef RowPlan<decltype(plan)::kThreads, false> Plan;  // nothing is read twice
+        const bool aligned =
+            call.in.width % kPack<T> == 0 && all_aligned(call.in.logits, call.in.target, call.dlogits);
+        launch_rows(Backward<T, Plan>{call, aligned}, Plan{}, call.in.rows,
+                    Plan::template shared_bytes<double>(), stream);
+    });
+}
+
+void inspect_labels(const InspectLabels& call, gpu::Stream stream) {
+    gpu::launch(InspectKernel{call}, {1}, {InspectKernel::threads}, 32 * sizeof(int64_t), stream);
+}
+
+void cross_entropy_total(gpu::Type type, const TotalCall& call, gpu::Stream stream) {
+    if (type == gpu::Type::f64)
+        gpu::launch(TotalKernel<double>{call}, {1}, {1024}, 32 * sizeof(double), stream);
+    else
+        gpu::launch(TotalKernel<float>{call}, {1}, {1024}, 32 * sizeof(double), stream);
+}
+
+}  // namespace demi::gpu_kernels

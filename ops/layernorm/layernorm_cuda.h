@@ -1,0 +1,24 @@
+#pragma once
+// The launches behind layernorm; null pointers as undefined tensors in layernorm_kernels.h. At least one
+// element.
+#include "runtime/cuda/gpu_types.h"
+
+namespace demi::gpu_kernels {
+
+struct LayernormForwardCall {
+    const void *x, *residual, *weight, *bias;
+    void *sum, *y, *mean, *rstd;
+    int64_t rows, width;
+    double eps;
+};
+void layernorm_forward(gpu::Type type, const LayernormForwardCall& call, gpu::Stream stream);
+
+struct LayernormBackwardCall {
+    const void *x, *weight, *mean, *rstd, *dy, *dsum;
+    void *dx, *dweight, *dbias;
+    void* partial;  // for dweight and dbias: row_blocks(rows).count * 2 * width values in their dtype
+    int64_t rows, width;
+};
+void layernorm_backward(gpu::Type type, const LayernormBackwardCall& call, gpu::Stream stream);
+
+}  // namespace demi::gpu_kernels
