@@ -14,6 +14,6 @@ AdamwFactors adamw_factors(const AdamwTensor& tensor, const AdamwOptions& option
 struct AdamwKernels {
     void (*step)(std::span<AdamwTensor> tensors, const AdamwOptions& options) = nullptr;
 };
-DEMI_KERNEL_TABLES_CPU_ONLY(AdamwKernels, adamw)
+DEMI_KERNEL_TABLES(AdamwKernels, adamw)
 
 }  // namespace demi

@@ -8,6 +8,6 @@ namespace demi {
 struct DropPathKernels {
     void (*apply)(const Tensor& x, DropoutDraw draw, Tensor& y) = nullptr;  // forward on x, backward on dy
 };
-DEMI_KERNEL_TABLES_CPU_ONLY(DropPathKernels, drop_path)
+DEMI_KERNEL_TABLES(DropPathKernels, drop_path)
 
 }  // namespace demi

@@ -18,6 +18,6 @@ DropoutDraw dropout_draw(Generator::Draw draw, double p);
 struct DropoutKernels {
     void (*apply)(const Tensor& x, DropoutDraw draw, Tensor& y) = nullptr;  // forward on x, backward on dy
 };
-DEMI_KERNEL_TABLES_CPU_ONLY(DropoutKernels, dropout)
+DEMI_KERNEL_TABLES(DropoutKernels, dropout)
 
 }  // namespace demi

@@ -8,6 +8,6 @@ namespace demi {
 struct EmaKernels {
     void (*update)(std::span<Tensor> dst, std::span<const Tensor> src, double momentum) = nullptr;
 };
-DEMI_KERNEL_TABLES_CPU_ONLY(EmaKernels, ema)
+DEMI_KERNEL_TABLES(EmaKernels, ema)
 
 }  // namespace demi

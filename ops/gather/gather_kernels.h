@@ -9,6 +9,6 @@ struct GatherKernels {
     void (*forward)(Tensor& y, const Tensor& x, const Tensor& index) = nullptr;
     void (*backward)(Tensor& dx, const Tensor& dy, const Tensor& index) = nullptr;  // writes all of dx
 };
-DEMI_KERNEL_TABLES_CPU_ONLY(GatherKernels, gather)
+DEMI_KERNEL_TABLES(GatherKernels, gather)
 
 }  // namespace demi

@@ -12,6 +12,6 @@ struct GradNormKernels {
     void (*scale)(std::span<Tensor> tensors, double factor) = nullptr;
     bool (*finite)(std::span<const Tensor> tensors) = nullptr;
 };
-DEMI_KERNEL_TABLES_CPU_ONLY(GradNormKernels, grad_norm)
+DEMI_KERNEL_TABLES(GradNormKernels, grad_norm)
 
 }  // namespace demi

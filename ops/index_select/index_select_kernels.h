@@ -9,6 +9,6 @@ struct IndexSelectKernels {
     void (*forward)(Tensor& y, const Tensor& x, const Tensor& index) = nullptr;     // any dtype
     void (*backward)(Tensor& dx, const Tensor& dy, const Tensor& index) = nullptr;  // writes all of dx
 };
-DEMI_KERNEL_TABLES_CPU_ONLY(IndexSelectKernels, index_select)
+DEMI_KERNEL_TABLES(IndexSelectKernels, index_select)
 
 }  // namespace demi

@@ -10,6 +10,6 @@ namespace demi {
 struct InterpolateBicubicKernels {
     void (*apply)(const Tensor& x, const Taps& taps, Tensor& y) = nullptr;
 };
-DEMI_KERNEL_TABLES_CPU_ONLY(InterpolateBicubicKernels, interpolate_bicubic)
+DEMI_KERNEL_TABLES(InterpolateBicubicKernels, interpolate_bicubic)
 
 }  // namespace demi

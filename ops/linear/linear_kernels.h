@@ -31,6 +31,6 @@ struct LinearKernels {
     void (*backward)(LinearBackward& call) = nullptr;
 };
 
-DEMI_KERNEL_TABLES_CPU_ONLY(LinearKernels, linear)
+DEMI_KERNEL_TABLES(LinearKernels, linear)
 
 }  // namespace demi

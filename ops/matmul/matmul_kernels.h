@@ -11,6 +11,6 @@ struct MatmulKernels {
     void (*product)(const Tensor& a, const Tensor& b, Tensor& out) = nullptr;
 };
 
-DEMI_KERNEL_TABLES_CPU_ONLY(MatmulKernels, matmul)
+DEMI_KERNEL_TABLES(MatmulKernels, matmul)
 
 }  // namespace demi

@@ -10,6 +10,6 @@ struct PatchifyKernels {
     void (*forward)(const Tensor& image, int64_t patch, Tensor& patches) = nullptr;
     void (*backward)(const Tensor& patches, int64_t patch, Tensor& image) = nullptr;
 };
-DEMI_KERNEL_TABLES_CPU_ONLY(PatchifyKernels, patchify)
+DEMI_KERNEL_TABLES(PatchifyKernels, patchify)
 
 }  // namespace demi

@@ -9,6 +9,6 @@ namespace demi {
 struct SgdKernels {
     void (*step)(std::span<SgdTensor> tensors, const SgdOptions& options) = nullptr;
 };
-DEMI_KERNEL_TABLES_CPU_ONLY(SgdKernels, sgd)
+DEMI_KERNEL_TABLES(SgdKernels, sgd)
 
 }  // namespace demi

@@ -1,0 +1,20 @@
+#include "ops/dropout/dropout_cuda.h"
+
+#include "ops/common/gpu_tensor.h"
+#include "ops/dropout/dropout_kernels.h"
+
+namespace demi {
+namespace {
+
+void apply(const Tensor& x, DropoutDraw draw, Tensor& y) {
+    gpu_kernels::drop(
+        gpu_type(x),
+        {x.raw(), y.mutable_raw(), x.numel(), 1, draw.seed, draw.offset, draw.threshold, draw.scale},
+        gpu_stream(x));
+}
+
+}  // namespace
+
+const DropoutKernels dropout_cuda{.apply = apply};
+
+}  // namespace demi

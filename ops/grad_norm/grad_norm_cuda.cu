@@ -1,0 +1,122 @@
+#include "ops/grad_norm/grad_norm_cuda.h"
+
+#include "ops/common/tensor_list.cuh"
+
+namespace demi::gpu_kernels {
+namespace {
+
+// Each block has its own chunk.
+struct SquaresKernel {
+    static constexpr int threads = kListThreads;
+    TensorList list;
+    double* partial;
+
+    DEMI_DEVICE void operator()() const {
+        for (int64_t c = gpu::block_idx().x; c < list.count; c += gpu::grid_dim().x) {
+            double sum = 0;
+            for_chunk_quads(list, c, [&](const ListEntry& e, int64_t at, int count, bool whole) {
+                if (e.type[0] == gpu::Type::f64) {
+                    for (int64_t i = at; i < at + count; ++i) {
+                        const double v = static_cast<const double*>(e.data[0])[i];
+                        sum += v * v;
+                    }
+                    return;
+                }
+                const Quad q = load_quad(e.type[0], e.data[0], at, count, whole);
+                DEMI_UNROLL
+                for (int i = 0; i < 4; ++i) sum += static_cast<double>(q.v[i]) * static_cast<double>(q.v[i]);
+            });
+            sum = gpu::block_sum(sum, gpu::shared<double>());
+            if (gpu::thread_idx().x == 0) partial[c] = sum;
+        }
+    }
+};
+
+struct FinishKernel {
+    static constexpr int threads = 1024;
+    const double* partial;
+    int64_t count;
+    bool squares;  // the sum is all that is asked for
+    NormLimit limit;
+    double* result;
+
+    DEMI_DEVICE void operator()() const {
+        double sum = 0;
+        for (int64_t i = gpu::thread_idx().x; i < count; i += threads) sum += partial[i];
+        sum = gpu::block_sum(sum, gpu::shared<double>());
+        if (gpu::thread_idx().x != 0) return;
+        if (squares) {
+            result[0] = sum;
+            return;
+        }
+        const double norm = gpu::sqrt(sum) * limit.multiplier, clip = limit.limit / (norm + 1e-6);
+        result[0] = norm;
+        result[1] = !gpu::is_finite(norm) ? NAN : limit.multiplier * (limit.limit > 0 && clip < 1 ? clip : 1);
+    }
+};
+
+struct ScaleKernel {
+    static constexpr int threads = kListThreads;
+    TensorList list;
+    double factor;
+
+    DEMI_DEVICE void operator()() const {
+        for_quads(list, [&](const ListEntry& e, int64_t at, int count, bool whole) {
+            if (e.type[0] == gpu::Type::f64) {
+                for (int64_t i = at; i < at + count; ++i) static_cast<double*>(e.data[0])[i] *= factor;
+                return;
+            }
+            Quad q = load_quad(e.type[0], e.data[0], at, count, whole);
+            DEMI_UNROLL
+            for (int i = 0; i < 4; ++i) q.v[i] *= static_cast<float>(factor);
+            store_quad(e.type[0], e.data[0], at, q, count, whole);
+        });
+    }
+};
+
+struct FiniteKernel {
+    static constexpr int threads = kListThreads;
+    TensorList list;
+    uint32_t* bad;
+
+    DEMI_DEVICE void operator()() const {
+        bool good = true;
+        for_quads(list, [&](const ListEntry& e, int64_t at, int count, bool whole) {
+            if (e.type[0] == gpu::Type::f64) {
+                for (int64_t i = at; i < at + count; ++i)
+                    good = good && gpu::is_finite(static_cast<const double*>(e.data[0])[i]);
+                return;
+            }
+            const Quad q = load_quad(e.type[0], e.data[0], at, count, whole);
+            DEMI_UNROLL
+            for (int i = 0; i < 4; ++i) good = good && gpu::is_finite(q.v[i]);
+        });
+        if (!good) gpu::atomic_max_u32(bad, 1);
+    }
+};
+
+void finish(const TensorList& list, double* partial, bool squares, NormLimit limit, double* result,
+            gpu::Stream stream) {
+    gpu::launch(SquaresKernel{list, partial}, gpu::blocks_for(list.count, 1), {kListThreads},
+                32 * sizeof(double), stream);
+    gpu::launch(FinishKernel{partial, list.count, squares, limit, result}, {1}, {FinishKernel::threads},
+                32 * sizeof(double), stream);
+}
+
+}  // namespace
+
+void sum_squares(const TensorList& list, double* partial, double* result, gpu::Stream stream) {
+    finish(list, partial, true, {}, result, stream);
+}
+void norm_and_factor(const TensorList& list, double* partial, NormLimit limit, double* result,
+                     gpu::Stream stream) {
+    finish(list, partial, false, limit, result, stream);
+}
+void scale_tensors(const TensorList& list, double factor, gpu::Stream stream) {
+    launch_list(ScaleKernel{list, factor}, list, stream);
+}
+void find_not_finite(const TensorList& list, uint32_t* bad, gpu::Stream stream) {
+    launch_list(FiniteKernel{list, bad}, list, stream);
+}
+
+}  // namespace demi::gpu_kernels

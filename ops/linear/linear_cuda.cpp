@@ -1,0 +1,84 @@
+#include "ops/linear/linear_cuda.h"
+
+#include "ops/common/activation_cuda.h"
+#include "ops/common/column_sums_cuda.h"
+#include "ops/common/gpu_tensor.h"
+#include "ops/linear/linear_kernels.h"
+#include "ops/matmul/blas_tensor.h"
+#include "runtime/copy.h"
+
+namespace demi {
+namespace {
+
+using gpu_kernels::ActivationFn;
+
+Tensor compute_tensor(const Tensor& like) {
+    return Tensor::empty(like.shape(), like.dtype() == DType::f64 ? DType::f64 : DType::f32, like.device());
+}
+
+// out = x weight^T + bias, rounded once.
+void affine(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& out) {
+    const Tensor right = weight.to(x.dtype()).transpose(0, 1);
+    if (!bias.defined()) {
+        blas_product(x, right, out);
+        return;
+    }
+    const Tensor add = bias.to(x.dtype());
+    if (blas_product(x, right, out, {.bias = add, .row_sums = {}})) return;
+    Tensor sum = is_half(out.dtype()) ? compute_tensor(out) : out;
+    blas_product(x, right, sum);
+    gpu_kernels::add_bias(gpu_type(out), {sum.raw(), add.raw(), out.mutable_raw(), out.size(0), out.size(1)},
+                          gpu_stream(out));
+}
+
+void forward(LinearForward& call) {
+    if (call.y.numel() == 0) return;
+    Tensor& product = call.gelu && call.pre.defined() ? call.pre : call.y;
+    affine(call.x, call.weight, call.bias, product);
+    // cublasLt's own GELU is the approximation by tanh.
+    if (call.gelu)
+        gpu_kernels::activation_forward(ActivationFn::gelu, gpu_type(call.y),
+                                        {product.raw(), nullptr, call.y.mutable_raw(), call.y.numel()},
+                                        gpu_stream(call.y));
+}
+
+void input_gradient(LinearBackward& call) {
+    blas_product(call.dy, call.weight.to(call.dy.dtype()), call.dx);
+    if (!call.x_pre.defined()) return;
+    void* dx = call.dx.mutable_raw();
+    gpu_kernels::activation_backward(ActivationFn::gelu, gpu_type(call.dx),
+                                     {call.x_pre.raw(), dx, dx, call.dx.numel()}, gpu_stream(call.dx));
+}
+
+void bias_gradient(const Tensor& dy, Tensor& dbias) {
+    if (dy.numel() == 0) return fill(dbias, 0);
+    Tensor sums = is_half(dbias.dtype()) ? compute_tensor(dbias) : dbias;
+    const int64_t rows = dy.size(0), width = dy.size(1);
+    Tensor partial = Tensor::empty({gpu_kernels::row_blocks(rows).count, width}, sums.dtype(), dy.device());
+    gpu_kernels::column_sums(gpu_type(dy), {dy.raw(), sums.mutable_raw(), partial.mutable_raw(), rows, width},
+                             gpu_stream(dy));
+    if (is_half(dbias.dtype())) copy(dbias, sums);
+}
+
+void parameter_gradients(LinearBackward& call) {
+    bool together = false;
+    if (call.dweight.defined() && call.dweight.numel() > 0) {
+        const Tensor left = call.dy.transpose(0, 1);
+        together = call.dbias.defined() && call.dbias.dtype() == call.dweight.dtype() &&
+                   blas_product(left, call.x, call.dweight, {.bias = {}, .row_sums = call.dbias});
+        if (!together) blas_product(left, call.x, call.dweight);
+    }
+    if (call.dbias.defined() && !together) bias_gradient(call.dy, call.dbias);
+}
+
+void backward(LinearBackward& call) {
+    if (call.dx.defined() && call.dx.numel() > 0) input_gradient(call);
+    parameter_gradients(call);
+}
+
+}  // namespace
+
+extern const LinearKernels linear_cuda;
+const LinearKernels linear_cuda{forward, backward};
+
+}  // namespace demi
