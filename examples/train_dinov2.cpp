@@ -12,11 +12,11 @@ int main(int argc, char** argv) {
     options.depth = 4;
     options.heads = 3;
     options.batch = 64;
-    options.lr = 1e-3;
+    options.lr = -1;  // by the data set
     options.weight_decay = 0.04;
     options.clip_grad = 3;
-    options.drop_path = 0.1;
-    options.layer_scale = 0.1;
+    options.drop_path = 0;
+    options.layer_scale = 0;
     options.out = "runs/train_dinov2";
     try {
         const int status = demi::examples::parse_options(

@@ -6,9 +6,11 @@
 #include "models/mask_generator.h"
 #include "ops/concat/concat.h"
 #include "ops/index_select/index_select.h"
+#include "ops/log/log.h"
 #include "ops/operators.h"
 #include "ops/reshape/reshape.h"
 #include "ops/slice/slice.h"
+#include "ops/sum/sum.h"
 
 namespace demi {
 
@@ -99,6 +101,12 @@ SSLMetaArch::Targets SSLMetaArch::targets(const SslBatch& batch, const Tensor& p
     return targets;
 }
 
+static double mean_entropy(const Tensor& p) {
+    const NoGrad no_grad;
+    const Variable q(p);
+    return -(sum(q * log(q + 1e-30)).item()) / static_cast<double>(p.size(0));
+}
+
 SslLosses SSLMetaArch::losses(const SslBatch& batch, double teacher_temp, const ForwardContext& context) {
     const Tensor& global = batch.global_crops;
     check(global.defined() && global.rank() == 4 && global.size(0) >= 2 && global.size(0) % 2 == 0, "ssl",
@@ -125,6 +133,7 @@ SslLosses SSLMetaArch::losses(const SslBatch& batch, double teacher_temp, const 
     const int64_t local_views = has_local ? batch.local_crops.size(0) / images : 0;
     const double terms = 2 + static_cast<double>(std::max<int64_t>(local_views * 2, 1));
     SslLosses result;
+    result.target_entropy = mean_entropy(target.cls);
     result.total = dino_loss({student_.dino_head.forward(global_cls, context.precision)}, {target.cls},
                              config_.student_temp) *
                    (2 / terms);

@@ -28,6 +28,7 @@ struct SslBatch {
 struct SslLosses {
     Variable total;
     double dino_local = 0, dino_global = 0, koleo = 0, ibot = 0;  // as they enter the total, before weights
+    double target_entropy = 0;  // mean entropy of the class-token targets: ln K when they say nothing
 };
 
 class SSLMetaArch {

@@ -127,7 +127,8 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path) {
     uint64_t length = 0;
     for (int i = 7; i >= 0; --i) length = length << 8 | length_bytes[i];
     if (length > kMaxHeader)
-        refuse(path, "header length ", length, " is over the limit of ", kMaxHeader, " bytes");
+        refuse(path, "header length ", length, " is over the limit of ", kMaxHeader,
+               " bytes (not a safetensors file?)");
     if (8 + static_cast<int64_t>(length) > size)
         refuse(path, "header of ", length, " bytes does not fit a file of ", size, " bytes");
     std::string text(length, '\0');

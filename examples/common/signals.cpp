@@ -24,6 +24,8 @@ void on_signal(int signal) {
         [[maybe_unused]] const ssize_t n = ::write(STDERR_FILENO, "\n", 1);
         ::_exit(128 + signal);
     }
+    constexpr char kText[] = "\nstopping: the run is saved first (once more to quit at once)\n";
+    [[maybe_unused]] const ssize_t n = ::write(STDERR_FILENO, kText, sizeof kText - 1);
     errno = saved;
 }
 

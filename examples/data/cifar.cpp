@@ -21,7 +21,8 @@ DataSetPtr read_cifar(const std::vector<std::filesystem::path>& files, std::vect
     for (const auto& file : files) {
         const std::vector<uint8_t> bytes = read_file(file);
         const auto size = static_cast<int64_t>(bytes.size());
-        check(size > 0 && size % kRecord == 0, "data", file.string(), ": CIFAR-10 needs records of ", kRecord,
+        check(size > 0, "data", file.string(), ": the file is empty");
+        check(size % kRecord == 0, "data", file.string(), ": CIFAR-10 needs records of ", kRecord,
               " bytes, the file has ", size, " bytes (", size % kRecord, " too many): truncated?");
         const size_t first = content.labels.size();
         const auto count = static_cast<size_t>(size / kRecord);

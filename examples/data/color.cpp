@@ -113,6 +113,24 @@ void flip_horizontal(Planes& p) {
         std::reverse(p.values.begin() + row * p.width, p.values.begin() + (row + 1) * p.width);
 }
 
+void quarter_turn(Planes& p) {
+    const int64_t n = p.width;
+    for (int64_t c = 0; c < p.channels; ++c)
+        for (int64_t y = 0; y < n / 2; ++y)
+            for (int64_t x = 0; x < (n + 1) / 2; ++x) {
+                float* v = p.plane(c);
+                float& a = v[y * n + x];
+                float& b = v[x * n + n - 1 - y];
+                float& d = v[(n - 1 - y) * n + n - 1 - x];
+                float& e = v[(n - 1 - x) * n + y];
+                const float first = a;
+                a = b;
+                b = d;
+                d = e;
+                e = first;
+            }
+}
+
 void color_jitter(Planes& p, const Jitter& strength, KeyedRng& rng) {
     std::array<int, 4> order = {0, 1, 2, 3};
     for (size_t i = 3; i > 0; --i)

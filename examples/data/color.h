@@ -20,6 +20,8 @@ struct Jitter {
     bool any() const { return brightness > 0 || contrast > 0 || saturation > 0 || hue > 0; }
 };
 
+void quarter_turn(Planes& planes);  // counter-clockwise; square planes
+
 // Factors from [max(0, 1 - s), 1 + s], hue from [-hue, hue], the four steps in random order.
 void color_jitter(Planes& p, const Jitter& strength, KeyedRng& rng);
 

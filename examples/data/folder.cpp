@@ -70,7 +70,10 @@ FolderListing list_folder(const fs::path& folder) {
             seen.insert(fs::canonical(folder, error));
             std::vector<fs::path> pictures;
             collect(entry, seen, 0, pictures);
-            if (pictures.empty()) continue;
+            if (pictures.empty()) {
+                listing.skipped.push_back(entry.filename().string());
+                continue;
+            }
             for (fs::path& picture : pictures)
                 listing.files.push_back({std::move(picture), static_cast<int64_t>(listing.classes.size())});
             listing.classes.push_back(entry.filename().string());

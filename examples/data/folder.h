@@ -20,6 +20,7 @@ struct FolderListing {
         classes;                    // sorted subfolder names that hold pictures; one name for a flat folder
     std::vector<FolderFile> files;  // sorted by class and path
     bool flat = false;              // pictures in the folder itself, without classes
+    std::vector<std::string> skipped = {};  // subfolders without any
 };
 
 // Looks for .png, .jpg and .jpeg files (any case) below the folder. Finding none is not an error here.

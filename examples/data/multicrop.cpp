@@ -31,8 +31,9 @@ void check_options(const MulticropOptions& options) {
               "crop scales must satisfy 0 < low <= high <= 1, got ", scale[0], " and ", scale[1]);
     check(options.ratio[0] > 0 && options.ratio[0] <= options.ratio[1], "data",
           "crop aspects must satisfy 0 < low <= high, got ", options.ratio[0], " and ", options.ratio[1]);
-    for (const float p : {options.jitter_chance, options.gray_chance, options.blur_chance[0],
-                          options.blur_chance[1], options.blur_chance[2], options.solarize_chance})
+    for (const float p :
+         {options.jitter_chance, options.gray_chance, options.blur_chance[0], options.blur_chance[1],
+          options.blur_chance[2], options.solarize_chance, options.invert_chance})
         check(p >= 0 && p <= 1, "data", "a chance must be in [0, 1], got ", p);
 }
 
@@ -66,11 +67,14 @@ void make_view(const Image& image, int64_t view, const MulticropOptions& options
                                options.ratio, rng);
     Planes planes = resample(image, box, size, size, Filter::bicubic);
     if (options.flip && rng.chance(0.5f)) flip_horizontal(planes);
+    if (options.turn)
+        for (int64_t turns = rng.below(4); turns > 0; --turns) quarter_turn(planes);
     if (options.jitter.any() && rng.chance(options.jitter_chance)) color_jitter(planes, options.jitter, rng);
     if (rng.chance(options.gray_chance)) to_gray(planes);
     if (rng.chance(options.blur_chance[std::min<int64_t>(view, 2)]))
         gaussian_blur(planes, rng.uniform(options.blur_sigma[0], options.blur_sigma[1]));
     if (view == 1 && rng.chance(options.solarize_chance)) solarize(planes, options.solarize_threshold);
+    if (options.invert_chance > 0 && rng.chance(options.invert_chance)) solarize(planes, 0);
     normalize(planes, stats, out);
 }
 

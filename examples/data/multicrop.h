@@ -17,12 +17,14 @@ struct MulticropOptions {
     float local_scale[2] = {0.05f, 0.32f};
     float ratio[2] = {0.75f, 4.0f / 3};  // width over height
     bool flip = true;
+    bool turn = false;  // by a random number of quarter turns
     Jitter jitter{0.4f, 0.4f, 0.2f, 0.1f};
     float jitter_chance = 0.8f;
     float gray_chance = 0.2f;
     float blur_chance[3] = {1.0f, 0.1f, 0.5f};  // first global, second global, local (the published intent)
     float blur_sigma[2] = {0.1f, 2.0f};         // in pixels
     float solarize_chance = 0.2f;               // second global crop only
+    float invert_chance = 0;                    // of every view: the photographic negative
     float solarize_threshold = 128.0f / 255;
 
     // For pictures of 32 pixels or so: global crops of the full size, local ones of half, blur in proportion,

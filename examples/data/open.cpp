@@ -142,6 +142,7 @@ OpenedData open_images(const fs::path& folder, const std::vector<fs::path>& entr
           "(IDX), or class folders with .png or .jpg files; ",
           train.empty() ? contents(entries) : "no pictures in it");
     const bool labelled = !listing.flat;
+    const std::vector<std::string> skipped = listing.skipped;
     OpenedData opened{"images", nullptr, nullptr, true, labelled};
     if (!train.empty() && !test.empty()) {
         FolderListing held = list_folder(test);
@@ -154,6 +155,7 @@ OpenedData open_images(const fs::path& folder, const std::vector<fs::path>& entr
                            options, true);
         opened.labelled = labelled;
     }
+    opened.skipped = skipped;
     return opened;
 }
 
@@ -206,7 +208,11 @@ OpenedData open_dataset(const std::string& path, const OpenOptions& options) {
             return convert(preload(DrawnDataSet(count, split, options.seed, size), "drawn"), options,
                            "drawn");
         };
-        return {"drawn", draw(options.drawn_train, Split::train), draw(options.drawn_test, Split::test), true,
+        return {"drawn",
+                draw(options.drawn_train, Split::train),
+                draw(options.drawn_test, Split::test),
+                true,
+                true,
                 true};
     }
     std::error_code error;

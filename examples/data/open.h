@@ -2,6 +2,7 @@
 // From what a user names to data sets: open_dataset finds out which kind a file or folder is.
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "examples/data/dataset.h"
 
@@ -22,6 +23,8 @@ struct OpenedData {
     DataSetPtr test;       // null where nothing could be set apart (one flat folder of one picture)
     bool flip = true;      // whether a mirrored picture keeps its class (not so for digits)
     bool labelled = true;  // false for a flat folder of pictures
+    bool turn = false;     // whether a picture turned by 90 degrees keeps its class
+    std::vector<std::string> skipped = {};  // subfolders that hold no picture of a known kind
 };
 
 // "" or "drawn": the drawn data set. Otherwise a folder with CIFAR-10 .bin files, with IDX files (plain or

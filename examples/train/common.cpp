@@ -6,7 +6,9 @@
 
 #include "examples/common/environment.h"
 #include "examples/common/format.h"
+#include "examples/common/text.h"
 #include "examples/train/classifier.h"
+#include "runtime/atomic_file.h"
 #include "runtime/parallel.h"
 #include "runtime/profile.h"
 
@@ -26,6 +28,9 @@ TrainData open_data(const TrainOptions& options, bool unlabelled) {
     d.opened = data::open_dataset(options.data, open);
     check(unlabelled || d.opened.labelled, "data", "'", options.data,
           "' holds pictures without classes, this training needs labels");
+    check(unlabelled || d.opened.train->classes().size() > 1, "data", "'", options.data,
+          "' holds only the class '", d.opened.train->classes().front(),
+          "', this training needs two or more");
     check(d.opened.test != nullptr, "data", "'", options.data, "' leaves no pictures to test on");
     check(d.opened.train->height() == d.opened.train->width(), "data", "needs square pictures: got ",
           d.opened.train->height(), " x ", d.opened.train->width());
@@ -107,10 +112,12 @@ StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, StepRates rates,
 void print_header(const TrainOptions& options, const TrainData& data, const ViTConfig& model,
                   int64_t parameters, Device device, int64_t step) {
     const data::DataSet& set = *data.opened.train;
-    std::printf("%s data: %s train and %s test pictures of %lld x %lld, %zu classes\n",
+    std::printf("%s data: %s train and %s test pictures of %lld x %lld, %zu class%s\n",
                 data.opened.kind.c_str(), grouped(data.train_count).c_str(), grouped(data.test_count).c_str(),
                 static_cast<long long>(set.height()), static_cast<long long>(set.width()),
-                set.classes().size());
+                set.classes().size(), set.classes().size() == 1 ? "" : "es");
+    for (const std::string& name : data.opened.skipped)
+        std::printf("skipped: no .png or .jpg file in folder '%s'\n", valid_utf8(name).c_str());
     std::printf("%s, %s parameters, %s, boundary %s, on %s with %d thread%s\n", describe(model).c_str(),
                 human_count(static_cast<double>(parameters)).c_str(), options.precision.c_str(),
                 options.boundary.c_str(), name(device).c_str(), num_threads(), num_threads() == 1 ? "" : "s");
@@ -118,8 +125,18 @@ void print_header(const TrainOptions& options, const TrainData& data, const ViTC
     std::fflush(stdout);
 }
 
+int expectation_status(const TrainOptions& options, double accuracy) {
+    if (options.expect_accuracy < 0 || accuracy >= options.expect_accuracy) return 0;
+    std::fflush(stdout);
+    std::fprintf(stderr, "accuracy %s is below the expected %s\n", percent(accuracy).c_str(),
+                 percent(options.expect_accuracy).c_str());
+    return 1;
+}
+
 StepTrace::StepTrace(std::string path) : path_(std::move(path)) {
-    if (!path_.empty()) start_profile();
+    if (path_.empty()) return;
+    const AtomicFile probe(path_);  // better refused now than after the steps
+    start_profile();
 }
 
 StepTrace::~StepTrace() {

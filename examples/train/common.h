@@ -40,6 +40,9 @@ struct StepOutcome {
 StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, StepRates rates, double clip,
                       std::vector<size_t> clip_groups, int64_t step, double loss);
 
+// 0, or 1 with a line on stderr when --expect-accuracy asks for more than was reached.
+int expectation_status(const TrainOptions& options, double accuracy);
+
 void print_header(const TrainOptions& options, const TrainData& data, const ViTConfig& model,
                   int64_t parameters, Device device, int64_t step);
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "autograd/grad_mode.h"
+#include "examples/data/resample.h"
 #include "ops/l2_normalize/l2_normalize.h"
 #include "ops/matmul/matmul.h"
 #include "runtime/copy.h"
@@ -35,16 +36,17 @@ Features cls_features(const DinoVisionTransformer& model, const data::DataSet& s
 }
 
 Features pixel_features(const data::DataSet& set, const data::ChannelStats& stats, int64_t count) {
+    constexpr int64_t kMostSide = 32;
     Features f = labelled(set, count);
-    const int64_t size = set.channels() * set.height() * set.width();
+    const int64_t height = std::min(set.height(), kMostSide), width = std::min(set.width(), kMostSide);
+    const int64_t size = set.channels() * height * width;
     f.rows = Tensor::empty({count, size});
     float* out = f.rows.mutable_data<float>();
-    for (int64_t begin = 0; begin < count; begin += 256) {
-        const data::Batch b = data::plain_batch(set, stats, begin, std::min(begin + 256, count));
-        std::copy_n(b.images.data<float>(), b.images.numel(), out + begin * size);
-    }
     parallel_for(count, [&](int64_t i) {
         float* row = out + i * size;
+        data::Image image = set.sample(i).image;
+        if (image.height != height || image.width != width) image = data::resize(image, height, width);
+        data::normalize(image, stats, row);
         double sum = 0;
         for (int64_t j = 0; j < size; ++j) sum += static_cast<double>(row[j]);
         const auto mean = static_cast<float>(sum / static_cast<double>(size));

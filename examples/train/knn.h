@@ -17,8 +17,8 @@ struct Features {
 Features cls_features(const DinoVisionTransformer& model, const data::DataSet& set,
                       const data::ChannelStats& stats, int64_t count, int64_t batch,
                       const ForwardContext& context, Device device);
-// The pictures themselves, normalised per channel and centred per picture: what any learned feature has to
-// beat.
+// The pictures themselves, normalised per channel and centred per picture, larger ones shrunk to 32 pixels
+// a side: what any learned feature has to beat.
 Features pixel_features(const data::DataSet& set, const data::ChannelStats& stats, int64_t count);
 
 // DINO's k-NN: cosine similarity, the k nearest vote with weight exp(similarity / temperature). Accuracy per

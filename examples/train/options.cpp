@@ -1,7 +1,13 @@
 #include "examples/train/options.h"
 
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
+
+#include "examples/train/usage.h"
+
+#include "examples/train/ssl_options.h"
 
 namespace demi::examples {
 
@@ -162,39 +168,6 @@ void add_run(CLI::App& app, TrainOptions& o) {
         ->group(group);
 }
 
-void add_self_supervised(CLI::App& app, TrainOptions& o) {
-    const char* group = "Self-supervised";
-    const auto number = [&](const char* flag, auto& value, auto low, auto high, const char* text) {
-        app.add_option(flag, value, text)->check(CLI::Range(low, high))->capture_default_str()->group(group);
-    };
-    number("--local-crops", o.local_crops, int64_t{0}, int64_t{32},
-           "Small crops per picture, beside the two large ones");
-    number("--prototypes", o.prototypes, int64_t{2}, int64_t{1000000}, "Outputs of the DINO head");
-    number("--head-hidden", o.head_hidden, int64_t{1}, int64_t{65536}, "Hidden width of the head");
-    number("--bottleneck", o.bottleneck, int64_t{1}, int64_t{65536},
-           "Width before the last layer of the head");
-    app.add_option("--centering", o.centering, "Teacher targets: sinkhorn_knopp or centering")
-        ->check(CLI::IsMember({"sinkhorn_knopp", "centering"}))
-        ->capture_default_str()
-        ->group(group);
-    number("--teacher-temp", o.teacher_temp, 0.001, 1.0, "Teacher temperature after its warm-up");
-    number("--teacher-temp-start", o.teacher_temp_start, 0.001, 1.0, "Teacher temperature at the start");
-    number("--teacher-momentum", o.teacher_momentum, 0.0, 1.0,
-           "Average of the teacher at the start; rises to 1");
-    number("--weight-decay-end", o.weight_decay_end, 0.0, 10.0, "Weight decay at the end of its cosine");
-    number("--koleo-weight", o.koleo_weight, 0.0, 10.0, "Weight of the KoLeo loss");
-    number("--ibot-weight", o.ibot_weight, 0.0, 10.0, "Weight of the masked-patch loss");
-    number("--freeze-last-layer", o.freeze_last_layer, 0.0, 1.0,
-           "Share of the steps in which the last layer is frozen");
-    number("--eval-every", o.eval_every, int64_t{0}, INT64_MAX,
-           "Steps between k-NN evaluations; 0: ten in a run");
-    number("--eval-images", o.eval_images, int64_t{10}, INT64_MAX,
-           "Most training pictures in an evaluation during the run");
-    app.add_flag("--linear-probe,!--no-linear-probe", o.linear_probe,
-                 "Train a linear classifier on the features at the end")
-        ->group(group);
-}
-
 }  // namespace
 
 int parse_options(int argc, char** argv, const std::string& description, TrainOptions& options) {
@@ -205,16 +178,28 @@ int parse_options(int argc, char** argv, const std::string& description, TrainOp
     add_training(app, options);
     add_numbers(app, options);
     add_run(app, options);
-    if (options.self_supervised) add_self_supervised(app, options);
+    if (options.self_supervised) add_self_supervised(app, options), add_recipe(app, options);
+    const auto refuse = [&](const std::string& text) {
+        std::fprintf(stderr, "%s: %s (see --help)\n", argv[0], text.c_str());
+        return 2;
+    };
     try {
         app.parse(argc, argv);
     } catch (const CLI::CallForHelp& help) {
         return app.exit(help);
+    } catch (const CLI::ExtrasError&) {
+        std::vector<std::string> names;
+        for (const CLI::Option* option : app.get_options()) names.push_back("--" + option->get_single_name());
+        return refuse(unknown_arguments(app.remaining(), names));
     } catch (const CLI::ParseError& error) {
-        std::fprintf(stderr, "%s: %s (see --help)\n",
-                     app.get_name().empty() ? argv[0] : app.get_name().c_str(), error.what());
-        return 2;
+        return refuse(plain_range(error.what()));
     }
+    for (const CLI::Option* option :
+         app.get_options())  // every comparison with NaN is false: no range refuses it
+        if (option->get_type_name().find("FLOAT") != std::string::npos)
+            for (const std::string& text : option->results())
+                if (std::isnan(std::strtod(text.c_str(), nullptr)))
+                    return refuse("--" + option->get_single_name() + ": Value " + text + " is not a number");
     return -1;
 }
 
@@ -257,22 +242,7 @@ Record TrainOptions::record() const {
                                                        {"log_every", log_every},
                                                        {"save_every", save_every}})
         r.add(f.name, f.value);
-    if (!self_supervised) return r;
-    for (const Field& f : std::initializer_list<Field>{{"local_crops", local_crops},
-                                                       {"prototypes", prototypes},
-                                                       {"head_hidden", head_hidden},
-                                                       {"bottleneck", bottleneck},
-                                                       {"centering", centering},
-                                                       {"teacher_temp", teacher_temp},
-                                                       {"teacher_temp_start", teacher_temp_start},
-                                                       {"teacher_momentum", teacher_momentum},
-                                                       {"weight_decay_end", weight_decay_end},
-                                                       {"koleo_weight", koleo_weight},
-                                                       {"ibot_weight", ibot_weight},
-                                                       {"freeze_last_layer", freeze_last_layer},
-                                                       {"eval_every", eval_every},
-                                                       {"eval_images", eval_images}})
-        r.add(f.name, f.value);
+    if (self_supervised) add_self_supervised_record(r, *this);
     return r;
 }
 

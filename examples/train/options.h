@@ -39,12 +39,16 @@ struct TrainOptions {
 
     // self-supervised training only (flags are there when `self_supervised` is set before parsing)
     bool self_supervised = false;
-    int64_t local_crops = 4, prototypes = 512, head_hidden = 256, bottleneck = 64;
+    int64_t local_crops = 4, prototypes = 128, head_hidden = 256, bottleneck = 64;
     std::string centering = "sinkhorn_knopp";
-    double teacher_temp = 0.07, teacher_temp_start = 0.04, teacher_momentum = 0.99;
-    double weight_decay_end = 0.2, koleo_weight = 0.1, ibot_weight = 1, freeze_last_layer = 0.05;
+    // Negative numbers, and sizes of 0: by the data set (ssl_recipe.h).
+    double teacher_temp = -1, teacher_temp_start = -1, teacher_momentum = -1;
+    double weight_decay_end = 0.2, koleo_weight = 0.1, ibot_weight = 0, freeze_last_layer = 0.05;
     int64_t eval_every = 0, eval_images = 5000;
-    bool linear_probe = true;
+    int64_t global_size = 0, local_size = 0;
+    double global_share = -1, local_share = -1, local_share_end = -1;
+    double color = -1, hue = -1, gray = -1, blur = 0.5, solarize = 0.2, invert = -1;
+    bool linear_probe = true, ibot_head = false;
 
     Record record() const;  // effective values, for config.json
     static std::vector<std::string> may_change_on_resume();

@@ -7,8 +7,9 @@
 #include "examples/common/format.h"
 #include "examples/train/classifier.h"
 #include "examples/train/common.h"
-#include "examples/train/knn.h"
 #include "examples/train/snapshot.h"
+#include "examples/train/ssl_evaluation.h"
+#include "examples/train/ssl_recipe.h"
 #include "examples/train/ssl_setup.h"
 #include "examples/train/testing.h"
 #include "models/checkpoint.h"
@@ -22,7 +23,6 @@ namespace demi::examples {
 namespace {
 
 constexpr const char* kProgram = "train_dinov2";
-const std::vector<int64_t> kNeighbours = {10, 20, 100};
 
 class SelfSupervised {
   public:
@@ -36,9 +36,7 @@ class SelfSupervised {
     void save() { save_snapshot(folder_->file("checkpoint.safetensors"), head(), parts()); }
     void step(const data::Batch& batch, Progress& progress, MetricsWriter& metrics);
     void evaluate(Progress& progress, MetricsWriter& metrics);
-    std::pair<Features, Features> features(int64_t most);
-    double knn(int64_t most);
-    void report(const StopSignals& stop, const Progress& progress, double probe);
+    void report(const StopSignals& stop, const Progress& progress);
     SnapshotParts parts();
     SnapshotHead head() const;
 
@@ -55,15 +53,17 @@ class SelfSupervised {
     CosineSchedule rate_, decay_, momentum_;
     LinearSchedule temp_;
     int64_t step_ = 0, taken_ = 0, total_ = 0, per_epoch_ = 0, images_ = 0;
-    double knn_ = 0, knn_start_ = 0, knn_pixels_ = 0;
+    SslEvaluation scores_;
     std::unique_ptr<RunFolder> folder_;
 };
 
 SelfSupervised::SelfSupervised(TrainOptions options) : options_(std::move(options)) {
     device_ = open_device(options_);
     data_ = open_data(options_, true);
+    apply_recipe(options_, data_.opened);
     make_model();
     plan();
+    scores_ = SslEvaluation(data_, context_, device_, options_.eval_images);
 }
 
 void SelfSupervised::make_model() {
@@ -83,13 +83,12 @@ void SelfSupervised::make_model() {
     context_.boundary.site = "student";
     context_.training = true;
     scaler_ = GradScaler(GradScalerOptions{.enabled = context_.precision == Precision::f16});
-    crops_ = ssl_crops(options_, set.height(), data_.opened.flip);
+    crops_ = ssl_crops(options_, set.height(), data_.opened);
 }
 
 void SelfSupervised::plan() {
     options_.batch = std::min(options_.batch, data_.train_count);
     per_epoch_ = data_.train_count / options_.batch;
-    if (options_.epochs == 0 && options_.steps == 0) options_.epochs = 10;
     total_ = options_.steps > 0 ? options_.steps : options_.epochs * per_epoch_;
     if (options_.eval_every == 0) options_.eval_every = std::max<int64_t>(total_ / 10, 1);
     const auto share = [&](double part) { return static_cast<int64_t>(part * static_cast<double>(total_)); };
@@ -119,9 +118,8 @@ SnapshotHead SelfSupervised::head() const {
     h.program = kProgram;
     h.step = step_;
     h.fingerprint = static_cast<int64_t>(data_.opened.train->fingerprint() >> 1);
-    h.more = {{"taken", std::to_string(taken_)},
-              {"knn_start", exact_text(knn_start_)},
-              {"knn_pixels", exact_text(knn_pixels_)}};
+    h.more = {{"taken", std::to_string(taken_)}};
+    scores_.save(h.more);
     return h;
 }
 
@@ -129,21 +127,7 @@ void SelfSupervised::resume() {
     const SnapshotHead saved = load_snapshot(folder_->file("checkpoint.safetensors"), head(), parts());
     step_ = saved.step;
     taken_ = state_int(saved.more, "taken");
-    knn_start_ = state_double(saved.more, "knn_start");
-    knn_pixels_ = state_double(saved.more, "knn_pixels");
-}
-
-std::pair<Features, Features> SelfSupervised::features(int64_t most) {
-    const DinoVisionTransformer& model = model_->teacher_backbone();
-    const auto of = [&](const data::DataSet& set, int64_t count) {
-        return cls_features(model, set, data_.stats, std::min(count, most), 256, context_, device_);
-    };
-    return {of(*data_.opened.train, data_.train_count), of(*data_.opened.test, data_.test_count)};
-}
-
-double SelfSupervised::knn(int64_t most) {
-    const auto [train, test] = features(most);
-    return knn_accuracy(train, test, kNeighbours)[0];
+    scores_.load(saved.more);
 }
 
 void SelfSupervised::step(const data::Batch& batch, Progress& progress, MetricsWriter& metrics) {
@@ -190,6 +174,7 @@ void SelfSupervised::step(const data::Batch& batch, Progress& progress, MetricsW
             .add("dino_global", losses.dino_global);
         line.add("koleo", losses.koleo)
             .add("ibot", losses.ibot)
+            .add("target_entropy", losses.target_entropy)
             .add("lr", rate)
             .add("weight_decay", decay_.at(at));
         line.add("teacher_temp", temp)
@@ -203,12 +188,9 @@ void SelfSupervised::step(const data::Batch& batch, Progress& progress, MetricsW
 void SelfSupervised::evaluate(Progress& progress, MetricsWriter& metrics) {
     if (!data_.opened.labelled) return;
     progress.pause("testing");
-    knn_ = knn(options_.eval_images);
-    Record line;
-    line.add("step", step_).add("knn", knn_);
-    metrics.write(line);
-    progress.message("step " + std::to_string(step_) + ": k-NN accuracy " + percent(knn_) + " (untrained " +
-                     percent(knn_start_) + ", raw pixels " + percent(knn_pixels_) + ")");
+    const SslScores& now = scores_.during(model_->teacher_backbone());
+    metrics.write(Record().add("step", step_).add("knn", now.knn));
+    progress.message("step " + std::to_string(step_) + ": " + ssl_summary(now));
 }
 
 int SelfSupervised::run() {
@@ -220,14 +202,10 @@ int SelfSupervised::run() {
     Progress progress;
     if (!options_.resume && data_.opened.labelled) {
         progress.pause("testing");
-        const int64_t n = std::min(data_.train_count, options_.eval_images),
-                      m = std::min(data_.test_count, options_.eval_images);
-        knn_pixels_ = knn_accuracy(pixel_features(*data_.opened.train, data_.stats, n),
-                                   pixel_features(*data_.opened.test, data_.stats, m), kNeighbours)[0];
-        knn_start_ = knn(options_.eval_images);
-        metrics.write(Record().add("step", 0).add("knn", knn_start_).add("knn_pixels", knn_pixels_));
-        progress.message("before training: k-NN accuracy " + percent(knn_start_) + ", on raw pixels " +
-                         percent(knn_pixels_));
+        scores_.before(model_->teacher_backbone());
+        const SslScores& start = scores_.quick();
+        metrics.write(Record().add("step", 0).add("knn", start.untrained).add("knn_pixels", start.pixels));
+        progress.message("before training: " + ssl_summary(start));
     }
     data::LoaderOptions order;
     order.batch = options_.batch;
@@ -250,7 +228,6 @@ int SelfSupervised::run() {
             save();
         }
     }
-    double probe = -1;
     if (stop.requested()) {
         progress.message(std::string("stopped by ") + stop.name() + ", saving at step " +
                          std::to_string(step_));
@@ -258,30 +235,28 @@ int SelfSupervised::run() {
         save();
     } else if (data_.opened.labelled) {
         progress.pause("testing");
-        knn_ = knn(INT64_MAX);
-        if (options_.linear_probe) {
-            const auto [train, test] = features(INT64_MAX);
-            probe = linear_probe_accuracy(train, test);
-        }
+        scores_.after(model_->teacher_backbone(), options_.linear_probe);
     }
     progress.finish();
-    report(stop, progress, probe);
-    return !stop.requested() && options_.expect_accuracy >= 0 && knn_ < options_.expect_accuracy ? 1 : 0;
+    report(stop, progress);
+    return stop.requested() ? 0 : expectation_status(options_, scores_.full().knn);
 }
 
-void SelfSupervised::report(const StopSignals& stop, const Progress& progress, double probe) {
+void SelfSupervised::report(const StopSignals& stop, const Progress& progress) {
     write_safetensors(folder_->file("teacher.safetensors"), state_dict(teacher_), {{"program", kProgram}});
     const std::vector<Record> records = read_metrics(folder_->file("metrics.jsonl"));
     const DinoVisionTransformer& model = model_->teacher_backbone();
+    const SslScores& scores = stop.requested() ? scores_.quick() : scores_.full();
     Report r;
     r.title = "DINOv2 on " + (options_.data.empty() ? std::string("drawn figures") : options_.data);
     r.subtitle = describe(model.config()) + ", " + options_.precision + ", boundary " + options_.boundary;
     r.status = stop.requested()
                    ? std::string("stopped by ") + stop.name() + " at step " + std::to_string(step_)
                    : "finished";
-    r.tiles = ssl_tiles({knn_, knn_start_, knn_pixels_, probe}, progress.seconds(), step_,
-                        progress.images_per_second(), allocator_stats(device_).peak_bytes);
-    r.charts = ssl_charts(records, {knn_, knn_start_, knn_pixels_, probe});
+    r.tiles = ssl_tiles(scores, progress.seconds(), step_, progress.images_per_second(),
+                        allocator_stats(device_).peak_bytes);
+    r.charts = ssl_charts(records, scores_.quick(), options_.prototypes);
+    if (options_.local_crops > 0) r.notes = ssl_notes(records, options_.prototypes);
     r.attention = attention_of(model, *data_.opened.test, data_.stats, device_);
     r.pca = pca_pictures(model, *data_.opened.test, data_.stats, device_);
     r.boundary = boundary_rows();
@@ -289,8 +264,8 @@ void SelfSupervised::report(const StopSignals& stop, const Progress& progress, d
     r.environment = environment();
     write_report(folder_->file("report.html"), r);
     if (options_.boundary_report) std::printf("%s", boundary_report().c_str());
-    std::printf("%s, %s, report %s\n", ssl_summary({knn_, knn_start_, knn_pixels_, probe}).c_str(),
-                human_time(progress.seconds()).c_str(), folder_->file("report.html").c_str());
+    std::printf("%s, %s, report %s\n", ssl_summary(scores).c_str(), human_time(progress.seconds()).c_str(),
+                folder_->file("report.html").c_str());
 }
 
 }  // namespace

@@ -38,7 +38,8 @@ SnapshotHead load_snapshot(const std::string& path, const SnapshotHead& expected
                            const SnapshotParts& parts) {
     const SafetensorsFile file(path);
     const auto program = file.metadata().find("program");
-    check(program != file.metadata().end(), "resume", "'", path, "' is not a training checkpoint");
+    check(program != file.metadata().end() && file.metadata().contains("step"), "resume", "'", path,
+          "' is not a training checkpoint");
     check(program->second == expected.program, "resume", "'", path, "' was written by ", program->second,
           ", not ", expected.program);
     SnapshotHead head = expected;

@@ -1,5 +1,7 @@
 #include "examples/train/ssl_setup.h"
 
+#include <cmath>
+
 #include "examples/common/format.h"
 #include "examples/train/common.h"
 
@@ -10,6 +12,7 @@ SslConfig ssl_config(const TrainOptions& options, const ViTConfig& backbone) {
     config.backbone = backbone;
     config.backbone.drop_path_uniform = true;
     config.head = {backbone.embed_dim, options.prototypes, options.head_hidden, options.bottleneck, 3};
+    config.separate_ibot_head = options.ibot_head;
     config.centering = options.centering;
     config.koleo_weight = options.koleo_weight;
     config.ibot_weight = options.ibot_weight;
@@ -17,9 +20,25 @@ SslConfig ssl_config(const TrainOptions& options, const ViTConfig& backbone) {
     return config;
 }
 
-data::MulticropOptions ssl_crops(const TrainOptions& options, int64_t image_size, bool flip) {
-    data::MulticropOptions crops = data::MulticropOptions::small(image_size, flip);
+data::MulticropOptions ssl_crops(const TrainOptions& options, int64_t image_size,
+                                 const data::OpenedData& data) {
+    data::MulticropOptions crops = data::MulticropOptions::small(image_size, data.flip);
+    crops.turn = data.turn;
     crops.local_crops = options.local_crops;
+    crops.global_size = options.global_size;
+    crops.local_size = options.local_size;
+    crops.global_scale[0] = static_cast<float>(options.global_share);
+    crops.local_scale[0] = static_cast<float>(options.local_share);
+    crops.local_scale[1] = static_cast<float>(options.local_share_end);
+    const auto strength = static_cast<float>(options.color);
+    crops.jitter = {0.4f * strength, 0.4f * strength, 0.2f * strength, static_cast<float>(options.hue)};
+    crops.gray_chance = static_cast<float>(options.gray);
+    const auto blur = static_cast<float>(options.blur);
+    crops.blur_chance[0] = blur;
+    crops.blur_chance[1] = 0.2f * blur;
+    crops.blur_chance[2] = blur;
+    crops.solarize_chance = static_cast<float>(options.solarize);
+    crops.invert_chance = static_cast<float>(options.invert);
     const int64_t patch = options.patch;
     crops.global_size = std::max(crops.global_size / patch, int64_t{1}) * patch;
     crops.local_size = std::max(crops.local_size / patch, int64_t{1}) * patch;
@@ -46,7 +65,8 @@ std::vector<Tile> ssl_tiles(const SslScores& scores, double seconds, int64_t ste
     return tiles;
 }
 
-std::vector<Chart> ssl_charts(const std::vector<Record>& records, const SslScores& scores) {
+std::vector<Chart> ssl_charts(const std::vector<Record>& records, const SslScores& scores,
+                              int64_t prototypes) {
     const Chart knn{"k-NN accuracy",
                     "step",
                     {series(records, "teacher", "knn")},
@@ -65,8 +85,24 @@ std::vector<Chart> ssl_charts(const std::vector<Record>& records, const SslScore
     return {knn,
             {"Loss", "step", {series(records, "total", "loss", true)}, {}, false, false},
             parts,
+            {"Entropy of the teacher's targets",
+             "step",
+             {series(records, "class tokens", "target_entropy", true)},
+             {{"ln K: they say nothing", std::log(static_cast<double>(prototypes))}},
+             false,
+             false},
             {"Learning rate", "step", {series(records, "rate", "lr")}, {}, false, false},
             {"Gradient norm", "step", {series(records, "norm", "grad_norm", true)}, {}, false, true}};
+}
+
+std::vector<std::string> ssl_notes(const std::vector<Record>& records, int64_t prototypes) {
+    const double uniform = std::log(static_cast<double>(prototypes));
+    double last = 0;
+    for (const Record& r : records)
+        if (r.find("dino_global")) last = r.number("dino_global") + r.number("dino_local");
+    if (last < 0.995 * uniform) return {};
+    return {"The DINO loss ended at ln K: the teacher's targets are uniform and teach nothing. A lower "
+            "--teacher-temp, a lower --teacher-momentum, more steps or a larger --koleo-weight help."};
 }
 
 }  // namespace demi::examples

@@ -2,21 +2,23 @@
 // What train_dinov2 makes of its options, and the curves of its report.
 #include "examples/common/report.h"
 #include "examples/data/multicrop.h"
-#include "examples/train/options.h"
+#include "examples/data/open.h"
+#include "examples/train/ssl_evaluation.h"
 #include "models/ssl_meta_arch.h"
 
 namespace demi::examples {
 
 SslConfig ssl_config(const TrainOptions& options, const ViTConfig& backbone);
 // Crops for pictures of this size, cut to whole numbers of patches.
-data::MulticropOptions ssl_crops(const TrainOptions& options, int64_t image_size, bool flip);
+data::MulticropOptions ssl_crops(const TrainOptions& options, int64_t image_size,
+                                 const data::OpenedData& data);
 
-struct SslScores {
-    double knn = 0, untrained = 0, pixels = 0, probe = -1;  // accuracies; probe below 0: not made
-};
 std::string ssl_summary(const SslScores& scores);
 std::vector<Tile> ssl_tiles(const SslScores& scores, double seconds, int64_t steps, double images_per_second,
                             int64_t peak_bytes);
-std::vector<Chart> ssl_charts(const std::vector<Record>& records, const SslScores& scores);
+std::vector<Chart> ssl_charts(const std::vector<Record>& records, const SslScores& scores,
+                              int64_t prototypes);
+// Warnings for the report: a loss that never left ln K.
+std::vector<std::string> ssl_notes(const std::vector<Record>& records, int64_t prototypes);
 
 }  // namespace demi::examples

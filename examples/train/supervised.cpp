@@ -57,7 +57,7 @@ class Supervised {
     int64_t step_ = 0, total_ = 0, per_epoch_ = 0, epochs_ = 0;
     int64_t correct_ = 0, seen_ = 0, images_ = 0;
     std::optional<TestResult> tested_;
-    double best_ = 0;
+    int64_t tested_at_ = -1;
     std::unique_ptr<RunFolder> folder_;
 };
 
@@ -181,7 +181,7 @@ void Supervised::test_now(Progress& progress, MetricsWriter* metrics) {
     const Classifier& model = options_.ema > 0 ? average_ : model_;
     tested_ =
         test(model, *data_.opened.test, data_.stats, data_.test_count, options_.batch, context_, device_);
-    best_ = std::max(best_, tested_->accuracy);
+    tested_at_ = step_;
     Record line;
     line.add("step", step_).add("epoch", (step_ + per_epoch_ - 1) / per_epoch_);
     line.add("test_loss", tested_->loss).add("test_accuracy", tested_->accuracy);
@@ -231,12 +231,10 @@ int Supervised::run() {
         metrics.sync();
         save();
     }
-    if (!tested_ || stop.requested()) test_now(progress, nullptr);
+    if (!tested_ || tested_at_ != step_) test_now(progress, nullptr);
     progress.finish();
     report(stop, progress);
-    return stop.requested()                                                                ? 0
-           : options_.expect_accuracy >= 0 && tested_->accuracy < options_.expect_accuracy ? 1
-                                                                                           : 0;
+    return stop.requested() ? 0 : expectation_status(options_, tested_->accuracy);
 }
 
 void Supervised::report(const StopSignals& stop, const Progress& progress) {

@@ -11,8 +11,8 @@ DEMI_ISA_TABLE(GemmIsa, gemm_isa)
 
 namespace {
 
-// B is packed once, before, when there are more rows of C than this and they are not the longer side of the
-// problem; otherwise every tile packs its own part of it.
+// B is packed once, before, when there are more rows of C than this, unless A is a transpose with more
+// columns than rows (the gradient of a weight); otherwise every tile packs its own part of it.
 constexpr int64_t kLocalRows = 384;
 constexpr int64_t kSmallTile = 1 << 20;  // multiplications in a tile that is not worth splitting
 
@@ -43,15 +43,20 @@ struct TileSize {
     int64_t rows, cols;
 };
 
+bool is_gelu(GemmType type) {
+    return type == GemmType::gelu_of_f32 || type == GemmType::gelu_of_f16 || type == GemmType::gelu_of_bf16;
+}
+
 // From shapes only: the same tiles for any number of threads. A tile that packs costs (rows + cols) * depth
-// for rows * cols * depth of work, so those are large and near square, unless A is only copied.
+// for rows * cols * depth of work, so those are large and near square, unless A is only copied. What goes
+// through gelu is best loaded once.
 TileSize choose_tiles(const GemmCall& g, bool b_is_shared, int mr, int nr) {
     const bool copies_a = g.a.row != 1;
     const int64_t n = std::max<int64_t>(g.n, 1);
-    const int64_t max_rows = b_is_shared ? 112 : copies_a ? 392 : 192;
+    const int64_t max_rows = b_is_shared ? 112 : copies_a ? 392 : is_gelu(g.b.type) ? 512 : 192;
     const int64_t max_cols = b_is_shared ? 768 : 384;
     const int64_t min_rows = b_is_shared ? 48 : copies_a ? 48 : 96;
-    const int64_t min_cols = copies_a ? 96 : 192;
+    const int64_t min_cols = is_gelu(g.a.type) ? n : copies_a ? 96 : 192;
     const int64_t wanted = b_is_shared ? 16 : copies_a ? 8 : 4;
     int64_t down = ceil_div(g.m, max_rows), across = ceil_div(n, max_cols);
     while (down * across * g.batch < wanted && g.m * n * g.k > kSmallTile * down * across) {
@@ -99,7 +104,7 @@ void gemm(const GemmCall& call) {
     static thread_local Workspace shared_b, bias_memory;
 
     const bool b_is_shared =
-        g.packed != nullptr || (g.m > kLocalRows && g.m >= g.k &&
+        g.packed != nullptr || (g.m > kLocalRows && (g.m >= g.k || g.a.row != 1) &&
                                 (g.batch == 1 || (g.b.batch == 0 && g.b.batch_offsets == nullptr)));
     const TileSize size = choose_tiles(g, b_is_shared, isa.mr, isa.nr);
     const float* packed = nullptr;

@@ -54,7 +54,7 @@ template <class F> void for_each_place(const AttentionProblem& p, F&& fn) {
 // fn(begin, end, next): the job that this thread is likely to run afterwards may be known.
 template <class F> void run_jobs(std::vector<Job>& jobs, F&& fn) {
     std::stable_sort(jobs.begin(), jobs.end(), [](const Job& a, const Job& b) { return a.cost > b.cost; });
-    constexpr int64_t kWorthATask = int64_t{1} << 22;
+    constexpr int64_t kWorthATask = int64_t{1} << 19;
     std::vector<size_t> starts;
     int64_t cost = kWorthATask;
     for (size_t i = 0; i < jobs.size(); ++i) {

@@ -57,6 +57,21 @@ TEST_CASE("resampling keeps constants, sizes and means") {
     CHECK_THROWS(resize(image, 0, 4));
 }
 
+TEST_CASE("a quarter turn brings the right edge to the top; four of them change nothing") {
+    for (const int64_t n : {1, 4, 5}) {
+        Planes p(2, n, n);
+        for (size_t i = 0; i < p.values.size(); ++i) p.values[i] = static_cast<float>(i);
+        const Planes before = p;
+        quarter_turn(p);
+        for (int64_t c = 0; c < 2; ++c)
+            for (int64_t y = 0; y < n; ++y)
+                for (int64_t x = 0; x < n; ++x)
+                    CHECK(p.plane(c)[y * n + x] == before.plane(c)[x * n + n - 1 - y]);
+        for (int turn = 1; turn < 4; ++turn) quarter_turn(p);
+        CHECK(p.values == before.values);
+    }
+}
+
 TEST_CASE("colour changes") {
     Planes p = one_color(0.8f, 0.4f, 0.2f);
     adjust_hue(p, 1.0f);

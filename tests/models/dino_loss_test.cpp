@@ -224,6 +224,8 @@ TEST_CASE("small batches: one image, no local crops, no mask") {
     const SslLosses losses = model.losses(batch, 0.04, context);
     CHECK(std::isfinite(losses.total.item()));
     CHECK(losses.koleo == 0);
+    CHECK(losses.target_entropy >= 0);
+    CHECK(losses.target_entropy <= std::log(64.0) + 1e-5);
     losses.total.backward();
     batch.global_crops = random({3, 3, 16, 16}, 1);
     CHECK_THROWS_AS(model.losses(batch, 0.04, context), Error);

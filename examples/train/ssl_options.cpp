@@ -1,0 +1,92 @@
+#include "examples/train/ssl_options.h"
+
+#include <CLI/CLI.hpp>
+
+namespace demi::examples {
+
+void add_self_supervised(CLI::App& app, TrainOptions& o) {
+    const char* group = "Self-supervised";
+    const auto number = [&](const char* flag, auto& value, auto low, auto high, const char* text) {
+        app.add_option(flag, value, text)->check(CLI::Range(low, high))->capture_default_str()->group(group);
+    };
+    number("--local-crops", o.local_crops, int64_t{0}, int64_t{32},
+           "Small crops per picture, beside the two large ones");
+    number("--prototypes", o.prototypes, int64_t{2}, int64_t{1000000}, "Outputs of the DINO head");
+    number("--head-hidden", o.head_hidden, int64_t{1}, int64_t{65536}, "Hidden width of the head");
+    number("--bottleneck", o.bottleneck, int64_t{1}, int64_t{65536},
+           "Width before the last layer of the head");
+    app.add_option("--centering", o.centering, "Teacher targets: sinkhorn_knopp or centering")
+        ->check(CLI::IsMember({"sinkhorn_knopp", "centering"}))
+        ->capture_default_str()
+        ->group(group);
+    number("--weight-decay-end", o.weight_decay_end, 0.0, 10.0, "Weight decay at the end of its cosine");
+    number("--koleo-weight", o.koleo_weight, 0.0, 10.0, "Weight of the KoLeo loss");
+    number("--ibot-weight", o.ibot_weight, 0.0, 10.0,
+           "Weight of the masked-patch loss (DINOv2: 1; hurts networks this small)");
+    app.add_flag("--ibot-head", o.ibot_head, "A head of its own for the masked patches")->group(group);
+    number("--freeze-last-layer", o.freeze_last_layer, 0.0, 1.0,
+           "Share of the steps in which the last layer is frozen");
+    number("--blur", o.blur, 0.0, 1.0, "Chance of a blurred crop (a fifth of it in the second large one)");
+    number("--solarize", o.solarize, 0.0, 1.0, "Chance of solarising the second large crop");
+    number("--eval-every", o.eval_every, int64_t{0}, INT64_MAX,
+           "Steps between k-NN evaluations; 0: ten in a run");
+    number("--eval-images", o.eval_images, int64_t{10}, INT64_MAX,
+           "Most training and most test pictures in an evaluation during the run");
+    app.add_flag("--linear-probe,!--no-linear-probe", o.linear_probe,
+                 "Train a linear classifier on the features at the end")
+        ->group(group);
+}
+
+void add_recipe(CLI::App& app, TrainOptions& o) {
+    const char* group = "Self-supervised, default by the data set (see config.json)";
+    const auto number = [&](const char* flag, auto& value, auto low, auto high, const char* text) {
+        app.add_option(flag, value, text)->check(CLI::Range(low, high))->group(group);
+    };
+    number("--global-size", o.global_size, int64_t{1}, int64_t{2048}, "Side of the large crops");
+    number("--local-size", o.local_size, int64_t{1}, int64_t{2048}, "Side of the small crops");
+    number("--global-share", o.global_share, 0.01, 1.0, "Least share of the area in a large crop");
+    number("--local-share", o.local_share, 0.01, 1.0, "Least share of the area in a small crop");
+    number("--local-share-end", o.local_share_end, 0.01, 1.0, "Largest share of the area in a small crop");
+    number("--color", o.color, 0.0, 2.5,
+           "Strength of the jitter of brightness, contrast and saturation; 1 is DINOv2's");
+    number("--hue", o.hue, 0.0, 0.5, "Largest turn of the hue, in turns");
+    number("--gray", o.gray, 0.0, 1.0, "Chance of a crop without colour");
+    number("--invert", o.invert, 0.0, 1.0, "Chance of a negative of a crop");
+    number("--teacher-temp", o.teacher_temp, 0.001, 1.0, "Teacher temperature after its warm-up");
+    number("--teacher-temp-start", o.teacher_temp_start, 0.001, 1.0, "Teacher temperature at the start");
+    number("--teacher-momentum", o.teacher_momentum, 0.0, 1.0,
+           "Average of the teacher at the start; rises to 1");
+}
+
+void add_self_supervised_record(Record& r, const TrainOptions& o) {
+    for (const auto& [name, value] :
+         std::initializer_list<std::pair<const char*, Value>>{{"local_crops", o.local_crops},
+                                                              {"prototypes", o.prototypes},
+                                                              {"head_hidden", o.head_hidden},
+                                                              {"bottleneck", o.bottleneck},
+                                                              {"centering", o.centering},
+                                                              {"teacher_temp", o.teacher_temp},
+                                                              {"teacher_temp_start", o.teacher_temp_start},
+                                                              {"teacher_momentum", o.teacher_momentum},
+                                                              {"weight_decay_end", o.weight_decay_end},
+                                                              {"koleo_weight", o.koleo_weight},
+                                                              {"ibot_weight", o.ibot_weight},
+                                                              {"ibot_head", o.ibot_head},
+                                                              {"freeze_last_layer", o.freeze_last_layer},
+                                                              {"eval_every", o.eval_every},
+                                                              {"eval_images", o.eval_images},
+                                                              {"global_size", o.global_size},
+                                                              {"local_size", o.local_size},
+                                                              {"global_share", o.global_share},
+                                                              {"local_share", o.local_share},
+                                                              {"local_share_end", o.local_share_end},
+                                                              {"color", o.color},
+                                                              {"hue", o.hue},
+                                                              {"gray", o.gray},
+                                                              {"blur", o.blur},
+                                                              {"solarize", o.solarize},
+                                                              {"invert", o.invert}})
+        r.add(name, value);
+}
+
+}  // namespace demi::examples

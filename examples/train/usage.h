@@ -1,0 +1,15 @@
+#pragma once
+// What a wrong command line is answered with.
+#include <string>
+#include <vector>
+
+namespace demi::examples {
+
+// "unknown argument '--epohcs' (did you mean --epochs?)". `rest` is what no flag took, `names` the flags with
+// their dashes.
+std::string unknown_arguments(const std::vector<std::string>& rest, const std::vector<std::string>& names);
+
+// CLI11's "not in range 1 to 9223372036854775807" and "0.000000 to 100.000000" as a person would say them.
+std::string plain_range(std::string text);
+
+}  // namespace demi::examples

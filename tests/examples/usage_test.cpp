@@ -1,0 +1,27 @@
+#include "examples/train/usage.h"
+
+#include <doctest/doctest.h>
+
+using namespace demi::examples;
+
+TEST_CASE("usage: an unknown flag is named, with the nearest that there is") {
+    const std::vector<std::string> names = {"--epochs", "--steps", "--batch", "--lr", "--label-smoothing"};
+    CHECK(unknown_arguments({"3", "--epohcs"}, names) ==
+          "unknown argument '--epohcs', did you mean --epochs?");
+    CHECK(unknown_arguments({"--label-smoothin=0.1"}, names) ==
+          "unknown argument '--label-smoothin', did you mean --label-smoothing?");
+    CHECK(unknown_arguments({"--colour"}, names) == "unknown argument '--colour'");
+    CHECK(unknown_arguments({"extra"}, names) == "unknown argument 'extra'");
+    CHECK(unknown_arguments({}, names) == "unknown arguments");
+}
+
+TEST_CASE("usage: a range is printed as a person would") {
+    CHECK(plain_range("--lr: Value -1 not in range 0.000000 to 100.000000") ==
+          "--lr: Value -1 not in range 0 to 100");
+    CHECK(plain_range("--ema: Value 1.5 not in range 0.000000 to 0.999990") ==
+          "--ema: Value 1.5 not in range 0 to 0.99999");
+    CHECK(plain_range("--steps: Value 0 not in range 1 to 9223372036854775807") ==
+          "--steps: Value 0 is not a whole number of at least 1");
+    CHECK(plain_range("--batch: Value 0 not in range 1 to 65536") ==
+          "--batch: Value 0 not in range 1 to 65536");
+}
