@@ -13,6 +13,7 @@ namespace demi {
 
 #ifdef DEMI_CUDA
 extern const DeviceApi cuda_device_api;
+std::string cuda_missing_reason();
 #endif
 
 namespace {
@@ -53,6 +54,15 @@ bool built_with_cuda() {
 int device_count(DeviceType type) {
     if (type == DeviceType::cuda && !built_with_cuda()) return 0;
     return device_api({type, 0}).count();
+}
+
+std::string why_no_cuda() {
+#ifdef DEMI_CUDA
+    const std::string reason = cuda_missing_reason();
+    return reason.empty() ? "" : "[cuda] " + reason;
+#else
+    return "[cuda] this build has no CUDA (configure with -Dcuda=enabled)";
+#endif
 }
 
 void synchronize(Device device) { device_api(device).synchronize(device); }

@@ -29,6 +29,7 @@ std::ostream& operator<<(std::ostream& out, Device device);
 
 bool built_with_cuda();
 int device_count(DeviceType type);  // 0 GPUs where there is no driver; never throws
+std::string why_no_cuda();          // "[cuda] this machine has no driver", ...; "" where a GPU can be used
 void synchronize(Device device);    // waits for the device's queued work; nothing to do on the CPU
 
 }  // namespace demi

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "examples/common/device.h"
 #include "examples/common/environment.h"
 #include "examples/common/format.h"
 #include "examples/common/text.h"
@@ -16,9 +17,7 @@ namespace demi::examples {
 
 Device open_device(const TrainOptions& options) {
     if (options.threads > 0) set_num_threads(static_cast<int>(options.threads));
-    const Device device = Device::parse(options.device);
-    check(device_count(device.type) > device.index, "device", "there is no ", device, " on this machine");
-    return device;
+    return usable_device(options.device);
 }
 
 TrainData open_data(const TrainOptions& options, bool unlabelled) {

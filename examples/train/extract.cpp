@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "autograd/grad_mode.h"
+#include "examples/common/device.h"
 #include "examples/data/batches.h"
 #include "examples/data/open.h"
 #include "models/checkpoint.h"
@@ -93,7 +94,7 @@ void extract_features(const ExtractOptions& options) {
     const bool npy = options.out.ends_with(".npy");
     check(npy || options.out.ends_with(".safetensors"), "extract",
           "--out must end in .safetensors or .npy: got '", options.out, "'");
-    const Device device = Device::parse(options.device);
+    const Device device = usable_device(options.device);
     const SafetensorsFile file(options.checkpoint);
     std::string prefix;
     const ViTConfig config = config_of_checkpoint(file, options.heads, prefix);

@@ -13,6 +13,6 @@ namespace demi {
 struct ElementwiseKernels {
     void (*apply)(ElementFn fn, Tensor& out, std::span<const Tensor> operands, double p, double q) = nullptr;
 };
-DEMI_KERNEL_TABLES_CPU_ONLY(ElementwiseKernels, elementwise)
+DEMI_KERNEL_TABLES(ElementwiseKernels, elementwise)
 
 }  // namespace demi

@@ -14,6 +14,6 @@ struct ReduceKernels {
     // NaN counts as the largest.
     void (*max)(Tensor& values, Tensor& indices, const Tensor& x) = nullptr;
 };
-DEMI_KERNEL_TABLES_CPU_ONLY(ReduceKernels, reduce)
+DEMI_KERNEL_TABLES(ReduceKernels, reduce)
 
 }  // namespace demi

@@ -24,5 +24,15 @@ TEST_CASE("devices: names and parse errors; no CUDA here is said so") {
         CHECK(Device::parse("auto") == Device::cpu());
         CHECK(has(error_of([] { Tensor::empty({1}, DType::f32, Device::cuda()); }),
                   "this build has no CUDA (configure with -Dcuda=enabled): got cuda:0"));
+        CHECK(has(why_no_cuda(), "this build has no CUDA"));
+    } else if (device_count(DeviceType::cuda) == 0) {
+        CHECK(Device::parse("auto") == Device::cpu());
+        CHECK(has(why_no_cuda(), "[cuda] "));
+        CHECK(error_of([] { Tensor::empty({1}, DType::f32, Device::cuda()); }) == why_no_cuda());
+    } else {
+        CHECK(Device::parse("auto") == Device::cuda());
+        CHECK(why_no_cuda().empty());
+        CHECK(Tensor::full({2}, 3, DType::f32, Device::cuda()).to(Device::cpu()).to_vector<int>() ==
+              std::vector<int>{3, 3});
     }
 }

@@ -1,6 +1,8 @@
 #include "tests/support/op_case.h"
 
 #include <doctest/doctest.h>
+
+#include <cstdlib>
 #include <sstream>
 
 #include "autograd/grad_mode.h"
@@ -156,15 +158,30 @@ void check_threads(const OpCase& c, const std::vector<Tensor>& inputs, const Res
     set_num_threads(before);
 }
 
+// Two runs on the device must agree bit for bit; an emulated GPU takes its threads in the opposite order for
+// the second.
+void check_device(const OpCase& c, DType dtype, const std::vector<Tensor>& inputs, const Result& on_cpu) {
+    INFO("on ", name(test_device()), " against the CPU");
+    const std::vector<Tensor> here = cast_all(inputs, dtype, test_device());
+    setenv("DEMI_GPU_EMULATION_ORDER", "ascending", 1);
+    const Result first = run_op(c, here);
+    setenv("DEMI_GPU_EMULATION_ORDER", "descending", 1);
+    const Result second = run_op(c, here);
+    unsetenv("DEMI_GPU_EMULATION_ORDER");
+    for (const Tensor& y : first.values) CHECK(y.device() == test_device());
+    for (const Tensor& g : first.grads) CHECK(g.device() == test_device());
+    check_close(c, dtype, first, on_cpu);
+    check_same_bits(second, first);
+    check_strides(c, dtype, here, first);
+}
+
 void check_one(const OpCase& c, DType dtype, const std::vector<Tensor>& inputs) {
     const Result result = run_op(c, inputs);
+    if (!test_device().is_cpu()) return check_device(c, dtype, inputs, result);
     check_value(c, dtype, inputs, result);
     check_gradients(c, dtype, inputs, result);
     check_strides(c, dtype, inputs, result);
     if (dtype == c.dtypes.front()) check_threads(c, inputs, result);
-    if (test_device().is_cpu()) return;
-    INFO("on ", name(test_device()), " against the CPU");
-    check_close(c, dtype, run_op(c, cast_all(inputs, dtype, test_device())), result);
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ namespace demi::gpu::emulation {
 namespace {
 
 constexpr size_t kArenaBytes = size_t{64} << 30, kAlignment = 256, kGapBytes = 256;
-constexpr size_t kQuarantineBytes = size_t{64} << 20;  // how much freed memory is kept back from reuse
+constexpr size_t kQuarantineBytes = size_t{8} << 20;  // how much freed memory is kept back from reuse
 
 struct Arena {
     std::recursive_mutex mutex;
@@ -31,6 +31,7 @@ struct Arena {
     size_t used = 0;  // everything above was never handed out
     size_t freed_bytes = 0;
     int depth = 0;
+    int key = -1;
     std::map<void*, size_t> blocks;             // live
     std::map<size_t, std::deque<void*>> freed;  // by size, the oldest first
 
@@ -39,10 +40,19 @@ struct Arena {
             mmap(nullptr, kArenaBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         check(memory != MAP_FAILED, "gpu emulation", "no address space for the device");
         begin = static_cast<char*>(memory);
+        key = pkey_alloc(0, PKEY_DISABLE_ACCESS);
+        if (key >= 0 && pkey_mprotect(begin, kArenaBytes, PROT_READ | PROT_WRITE, key) != 0) key = -1;
     }
-    void protect(int rights) {
+    // Memory protection keys cost next to nothing; where the processor has none, page rights change with
+    // every launch.
+    void open(bool yes) {
+        if (key >= 0) {
+            pkey_set(key, yes ? 0 : PKEY_DISABLE_ACCESS);
+            return;
+        }
         const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-        if (used > 0) mprotect(begin, (used + page - 1) / page * page, rights);
+        if (used > 0)
+            mprotect(begin, (used + page - 1) / page * page, yes ? PROT_READ | PROT_WRITE : PROT_NONE);
     }
 };
 
@@ -55,11 +65,11 @@ Arena& arena() {
 
 DeviceAccess::DeviceAccess() {
     arena().mutex.lock();
-    if (arena().depth++ == 0) arena().protect(PROT_READ | PROT_WRITE);
+    if (arena().depth++ == 0) arena().open(true);
 }
 
 DeviceAccess::~DeviceAccess() {
-    if (--arena().depth == 0) arena().protect(PROT_NONE);
+    if (--arena().depth == 0) arena().open(false);
     arena().mutex.unlock();
 }
 
@@ -77,7 +87,7 @@ void* arena_allocate(size_t bytes) {
         if (room < bytes || a.used + room > kArenaBytes) return nullptr;
         block = a.begin + a.used;
         a.used += room;
-        a.protect(PROT_READ | PROT_WRITE);
+        a.open(true);
         ASAN_POISON_MEMORY_REGION(block, room);
     }
     ASAN_UNPOISON_MEMORY_REGION(block, bytes);

@@ -24,6 +24,7 @@ struct Launch {
     std::vector<Thread> threads;
     std::unique_ptr<char, decltype(&std::free)> shared{nullptr, std::free};
     size_t shared_bytes = 0;
+    size_t warp_first = 0, warp_count = 0, warp_next = 0;  // the warp that runs now
     bool descending = false;
     std::string error;
 };
@@ -37,13 +38,33 @@ std::string text_of(Dim3 d) {
     return "(" + std::to_string(d.x) + ", " + std::to_string(d.y) + ", " + std::to_string(d.z) + ")";
 }
 
-// What every fiber does: run the thread that it was given, and wait for the next.
+// The next thread of the warp, in the order of this launch, that has not begun.
+Thread* next_to_start() {
+    Launch& l = *running;
+    while (l.warp_next < l.warp_count) {
+        const size_t i = l.warp_next++;
+        Thread& t = l.threads[l.warp_first + (l.descending ? l.warp_count - 1 - i : i)];
+        if (t.state == State::waiting_to_start) return &t;
+    }
+    return nullptr;
+}
+
+// What every fiber does: run the thread that it was given, then others that have not begun, and wait for the
+// next.
 void fiber_main() {
     for (;;) {
         running->body(running->kernel);
         Thread* finished = current;
         finished->state = State::done;
-        finished->fiber->leave();
+        Fiber* own = finished->fiber;
+        if (Thread* next = next_to_start()) {
+            finished->fiber = nullptr;
+            next->fiber = own;
+            next->state = State::ready;
+            current = next;
+        } else {
+            own->leave();
+        }
     }
 }
 
@@ -59,11 +80,11 @@ void resume(Thread& thread) {
     current = &thread;
     thread.state = State::ready;
     thread.fiber->enter();
-    current = nullptr;
-    if (thread.state == State::done) {
-        idle_fibers.push_back(thread.fiber);
-        thread.fiber = nullptr;
+    if (current->state == State::done) {  // perhaps another thread by now
+        idle_fibers.push_back(current->fiber);
+        current->fiber = nullptr;
     }
+    current = nullptr;
 }
 
 bool runnable(const Thread& t) { return t.state == State::waiting_to_start || t.state == State::ready; }
@@ -76,6 +97,9 @@ template <class F> void in_order(size_t count, bool descending, F&& fn) {
 // Runs one warp until none of its threads can go on.
 bool run_warp(Launch& launch, size_t first) {
     const size_t count = std::min<size_t>(32, launch.threads.size() - first);
+    launch.warp_first = first;
+    launch.warp_count = count;
+    launch.warp_next = 0;
     bool any = false;
     for (bool progress = true; progress && launch.error.empty();) {
         progress = false;
@@ -143,7 +167,8 @@ bool next_descends() {
     if (name == "descending") return true;
     check(name.empty() || name == "turns", "gpu emulation",
           "DEMI_GPU_EMULATION_ORDER takes ascending, descending or turns: got '", name, "'");
-    return launches++ % 2 == 1;
+    return __builtin_parityll(
+        launches++);  // never the same pattern twice in a row, however many launches an op has
 }
 
 }  // namespace
