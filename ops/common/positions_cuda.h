@@ -17,7 +17,7 @@ struct PositionsCall {
     int64_t* unordered;  // count
 };
 constexpr int64_t kScanBlock = 2048;
-inline int64_t scan_blocks(int64_t bins) { return (bins + kScanBlock - 1) / kScanBlock; }
+DEMI_HOST_DEVICE int64_t scan_blocks(int64_t bins) { return (bins + kScanBlock - 1) / kScanBlock; }
 void find_positions(const PositionsCall& call, gpu::Stream stream);
 
 // dx[a][r] = sum of dy[a][i] over the positions i of bin r, in order and rounded once; x [a, s, width], y [a,
