@@ -1,8 +1,9 @@
 // memory_efficient_attention, forward and backward, at the shapes of vision transformers: the casts fused and
-// explicit, and no casts. Prints medians of interleaved rounds (processor time; DEMI_THREADS=1 for latencies)
-// and the highest memory.
+// explicit, and no casts. Prints medians of interleaved rounds (processor time with DEMI_THREADS=1, else wall
+// clock) and the highest memory.
 //   build/tests/bench_attention [ROUNDS] [SHAPE]     with tests/bench/attention_torch.py: beside PyTorch
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -40,8 +41,13 @@ const Path kPaths[] = {
     {"f16", DType::f16, {}},
 };
 
-// Processor time in milliseconds: the machine may be shared.
-double now() { return static_cast<double>(std::clock()) * 1e3 / CLOCKS_PER_SEC; }
+// Milliseconds: processor time of one thread, because the machine may be shared; with more threads the
+// clock's.
+double now() {
+    if (num_threads() == 1) return static_cast<double>(std::clock()) * 1e3 / CLOCKS_PER_SEC;
+    const auto time = std::chrono::steady_clock::now().time_since_epoch();
+    return std::chrono::duration<double, std::milli>(time).count();
+}
 
 struct Samples {
     std::vector<double> forward, backward;

@@ -2,8 +2,8 @@
 
     python3 tests/bench/attention_torch.py build/tests/bench_attention [--threads N] [--turns N]
 
-Each turn runs demi's benchmark for one shape in a process of its own, then PyTorch here; medians over turns of processor time, in ms
-(the machine may be shared; with one thread, the default, that is latency).
+Each turn runs demi's benchmark for one shape in a process of its own, then PyTorch here; medians over turns, in ms: of processor
+time with one thread, the default (the machine may be shared), else of the wall clock.
 """
 import argparse
 import os
@@ -28,7 +28,7 @@ def composite(q, k, v):
     return ((q * SIZE**-0.5) @ k.transpose(-2, -1)).softmax(-1) @ v
 
 
-def peer_times(name, rounds=5):
+def peer_times(name, clock, rounds=5):
     tokens, batch, heads = SHAPES[name]
     qkv = torch.randn(batch, tokens, 3, heads, SIZE, requires_grad=True)
     grad = torch.randn(batch, tokens, heads, SIZE)
@@ -37,12 +37,12 @@ def peer_times(name, rounds=5):
         forward, backward = [], []
         for _ in range(rounds + 1):
             qkv.grad = None
-            start = time.process_time()
+            start = clock()
             q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
             out = attend(q, k, v).transpose(1, 2)
-            middle = time.process_time()
+            middle = clock()
             out.backward(grad)
-            end = time.process_time()
+            end = clock()
             forward.append((middle - start) * 1e3)
             backward.append((end - middle) * 1e3)
         times[label] = (statistics.median(forward[1:]), statistics.median(backward[1:]))
@@ -61,14 +61,15 @@ def main():
     parser.add_argument("program")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--shape", choices=SHAPES, action="append", help="only these")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     print(f"torch {torch.__version__}, {arguments.threads} threads, medians of {arguments.turns} turns")
     print(f"{'shape':14} {'path':22} {'fwd ms':>8} {'bwd ms':>8}   fwd: x composite, x sdpa   bwd: x composite, x sdpa")
-    for name in SHAPES:
+    for name in arguments.shape or SHAPES:
         samples = {}
         for _ in range(arguments.turns):
-            for times in (own_times(arguments.program, name, arguments.threads), peer_times(name)):
+            for times in (own_times(arguments.program, name, arguments.threads), peer_times(name, time.process_time if arguments.threads == 1 else time.perf_counter)):
                 for path, pair in times.items():
                     samples.setdefault(path, []).append(pair)
         median = {path: tuple(statistics.median(x) for x in zip(*pairs)) for path, pairs in samples.items()}
