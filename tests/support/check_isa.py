@@ -2,10 +2,15 @@
 
 - no AVX instruction outside the objects of a higher instruction set, so that the library starts on any processor;
 - no weak symbol inside those, because the linker could take such a copy for everyone;
-- the innermost loops of the product kernels keep their sums in registers (no vector goes to or comes from the stack).
+- the innermost loops of the product and attention kernels keep their sums in registers (no vector goes to or comes
+  from the stack);
+- no object is compiled with -march=native or tuned for Zen, where GCC 12's scheduling costs a product a third;
+- no source of an operator waits for other threads in the middle of its work (barriers, latches, condition variables).
 usage: check_isa.py BUILD_FOLDER
 """
 import glob
+import json
+import os
 import re
 import subprocess
 import sys
@@ -60,9 +65,32 @@ def spilling_loops(name):
     return len(hot), [body[0].strip() for body in hot if any(STACK.search(line) for line in body)]
 
 
+def bad_flags(build):
+    """(number of compile commands, those that are tuned for the building machine or for Zen)"""
+    with open(f"{build}/compile_commands.json") as file:
+        commands = json.load(file)
+    wrong = re.compile(r"-m(?:arch|tune)=(?:native|znver\d|bdver\d)")
+    return len(commands), sorted({command["file"] for command in commands if wrong.search(command["command"])})
+
+
+WAITS = re.compile(r"std::(barrier|latch|condition_variable|counting_semaphore|binary_semaphore)|pthread_barrier|#pragma omp")
+
+
+def waiting_sources(root):
+    sources = [name for end in ("h", "cpp") for name in glob.glob(f"{root}/ops/**/*.{end}", recursive=True)]
+    return len(sources), [name for name in sources if WAITS.search(open(name).read())]
+
+
 def main():
     build = sys.argv[1]
     results = []
+    count, bad = bad_flags(build)
+    results += [(f"{build}/compile_commands.json", f"tunes for one machine: {name}") for name in bad]
+    print(f"{count} compile commands")
+    count, bad = waiting_sources(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
+    results += [(name, "waits for other threads inside an operator") for name in bad]
+    results += [] if count else [(build, "no operator sources found")]
+    print(f"{count} sources of operators")
     low = [o for o in glob.glob(f"{build}/libdemi_*.a.p/*.o") if "_isa_v" not in o.split("/")[-2]]
     for name in sorted(low):
         bad = avx_functions(name)
@@ -72,10 +100,11 @@ def main():
             bad = weak_symbols(name)
             results.append((name, "holds weak symbols: " + "; ".join(bad[:4]) if bad else ""))
     for name in objects(build, "isa_v3") + objects(build, "isa_v4"):
-        if "gemm" in name.split("/")[-1]:
+        if "gemm" in name.split("/")[-1] or "attention_tiles" in name:
             count, bad = spilling_loops(name)
             print(f"{name[len(build):]}: {count} inner loops of a product")
-            results.append((name, "spills in the loops at " + "; ".join(bad[:4]) if bad else ""))
+            text = "spills in the loops at " + "; ".join(bad[:4]) if bad else "" if count >= 4 else "has no product's loops"
+            results.append((name, text))
     failed = [(name, text) for name, text in results if text]
     for name, text in failed:
         print(f"{name[len(build):]}: {text}", file=sys.stderr)
