@@ -41,6 +41,6 @@ struct MemoryEfficientAttentionKernels {
                      AttentionBackwardCounters*);
 };
 
-DEMI_KERNEL_TABLES_CPU_ONLY(MemoryEfficientAttentionKernels, memory_efficient_attention)
+DEMI_KERNEL_TABLES(MemoryEfficientAttentionKernels, memory_efficient_attention)
 
 }  // namespace demi

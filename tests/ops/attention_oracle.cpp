@@ -3,6 +3,8 @@
 #include <cmath>
 #include <limits>
 
+#include "tests/support/device.h"
+
 namespace demi::test {
 namespace {
 
@@ -113,7 +115,7 @@ Tensor normal_tensor(const Shape& shape, uint64_t seed, DType dtype, double std)
     const Tensor x = Tensor::empty(shape);
     Generator generator{seed};
     normal(x, generator, 0, std);
-    return x.to(dtype);
+    return x.to(dtype).to(test_device());
 }
 
 Packed packed_qkv(int64_t batch, int64_t tokens, int64_t heads, int64_t size, uint64_t seed, DType dtype) {

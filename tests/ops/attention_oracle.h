@@ -28,7 +28,7 @@ AttentionOracle attention_oracle(const OracleCase& c);
 // `got` has a NaN.
 double relative_l2(const Tensor& got, const Tensor& want);
 
-// Normal values, the same for the same seed, rounded to `dtype`.
+// Normal values, the same for the same seed, rounded to `dtype`, on the device under test.
 Tensor normal_tensor(const Shape& shape, uint64_t seed, DType dtype = DType::f32, double std = 1);
 
 // q, k, v as slices of one packed [B, M, 3, H, K].

@@ -1,0 +1,248 @@
+// The keys' and values' gradients on tensor cores, one block for a tile of keys, which goes through the
+// queries that see it in their order. Scores stand transposed here: a row is a key, a column a query.
+#include "ops/memory_efficient_attention/attention_backward_cuda.h"
+
+namespace demi::gpu_kernels {
+namespace {
+
+template <int kSize> constexpr int kQueryTile = kSize <= 128 ? 32 : 16;
+
+// kWhich: 0 both gradients, 1 the keys', 2 the values'. Both do not fit into the registers at the largest
+// size.
+template <int kSize, bool kBf16, int kWhich> struct MatrixBackwardKvKernel {
+    static constexpr int threads = 256;
+    static constexpr int kQueries = kQueryTile<kSize>, kStride = kSize + 8;
+    static constexpr bool kForKeys = kWhich != 2, kForValues = kWhich != 1;
+    AttentionMatrixJob m;
+
+    // Shared memory: counters, a flag, keys, values, two stages of queries, of gradients and of what is known
+    // of them.
+    static constexpr int kHeader = kCountScratch / 2 + 8;  // 16-bit elements
+    DEMI_DEVICE uint16_t* keys() const { return gpu::shared<uint16_t>() + kHeader; }
+    DEMI_DEVICE uint16_t* values() const { return keys() + m.keys.rows * kStride; }
+    DEMI_DEVICE uint16_t* queries(int stage) const {
+        return keys() + (2 * m.keys.rows + stage * kQueries) * kStride;
+    }
+    DEMI_DEVICE uint16_t* grad_out(int stage) const { return queries(2 + stage); }
+    DEMI_DEVICE float* shifts(int stage) const {
+        return reinterpret_cast<float*>(queries(4)) + stage * kQueries;
+    }
+    DEMI_DEVICE float* dots(int stage) const { return shifts(2 + stage); }
+    DEMI_DEVICE int* found() const {
+        return reinterpret_cast<int*>(gpu::shared<uint16_t>() + kCountScratch / 2);
+    }
+
+    DEMI_DEVICE void operator()() const {
+        const AttentionProblem& p = m.job.p;
+        const AttentionBackward& b = m.job.b;
+        const Place at = place_of<true>(m, gpu::block_idx().x);
+        const AttentionSegment& segment = *at.segment;
+        if (at.rows == 0) return;
+        const int capacity = m.keys.rows, row = gpu::warp() * 16;
+        const int64_t token = segment.k_begin + at.first;
+        if (gpu::thread_idx().x == 0) *found() = 0;
+        load_tile<kSize, kBf16>(keys(), capacity, p.k, row_offset(p.k, at.batch, at.head, token), at.rows,
+                                p.head_size, m.wide_k);
+        load_tile<kSize, kBf16>(values(), capacity, p.v, row_offset(p.v, at.batch, at.head, token), at.rows,
+                                p.value_size, m.wide_v);
+        const Span first = span_of(queries_of_key(segment, at.first)),
+                   last = span_of(queries_of_key(segment, at.first + at.rows - 1));
+        const int begin = first.begin / kQueries * kQueries, end = last.end,
+                  all = static_cast<int>(queries_in(segment));
+        if (begin < end) load_queries(at, begin, 0);
+        gpu::cp_async_commit();
+        if (begin >= end) gpu::cp_async_wait<0>();
+
+        Span seen[2];
+        for (int half = 0; half < 2; ++half)
+            seen[half] = span_of(queries_of_key(segment, at.first + row + gpu::lane() / 4 + 8 * half));
+        float for_keys[kForKeys ? kSize / 8 : 1][4], for_values[kForValues ? kSize / 8 : 1][4];
+        scale_all_zero(for_keys);
+        scale_all_zero(for_values);
+        LeftRows<kSize> left, left_values;
+        WarpScale scale;
+        int stage = 0;
+        for (int tile = begin; tile < end; tile += kQueries, stage ^= 1) {
+            if (tile + kQueries < end) {
+                load_queries(at, tile + kQueries, stage ^ 1);
+                gpu::cp_async_commit();
+                gpu::cp_async_wait<1>();
+            } else {
+                gpu::cp_async_wait<0>();
+            }
+            gpu::sync_threads();
+            if (tile == begin) {
+                left.load(keys(), row, p.head_size);
+                left_values.load(values(), row, p.value_size);
+            }
+            const int here = smaller(kQueries, all - tile), whole = round_up_16(here);
+            float weights[kQueries / 8][4], grads[kQueries / 8][4];
+            if (row < at.rows) step(at, tile, whole, stage, left, left_values, seen, weights, grads);
+            // A query that saw nothing has an infinite shift.
+            const bool blind = gpu::ballot(shifts(stage)[gpu::lane() % kQueries] == gpu::infinity()) != 0;
+            if (blind || last.begin > tile || first.end < tile + here) {
+                gpu::sync_threads();  // the scores needed all as it is
+                take_out_not_finite<kSize, kBf16>(queries(stage), here, p.head_size, found());
+                take_out_not_finite<kSize, kBf16>(grad_out(stage), here, p.value_size, found());
+                gpu::sync_threads();
+            }
+            if (row < at.rows) {
+                if constexpr (kForValues)
+                    multiply_add_rows<kSize, kQueries, kBf16>(for_values, weights, grad_out(stage), whole,
+                                                              static_cast<int>(p.value_size));
+                if constexpr (kForKeys) {
+                    fit<kBf16>(grads, whole, scale, for_keys);
+                    multiply_add_rows<kSize, kQueries, kBf16>(for_keys, grads, queries(stage), whole,
+                                                              static_cast<int>(p.head_size));
+                }
+            }
+            gpu::sync_threads();
+        }
+        if (row < at.rows && begin < end && *found() != 0) put_back(at, seen, for_keys, for_values);
+        const float unshift = power_of_two(-kWeightShift<kBf16>);
+        if constexpr (kForKeys)
+            if (b.grad_k.data != nullptr)
+                store(b.grad_k, at, row, p.head_size, for_keys, scale.out_of() * unshift * p.scale,
+                      m.job.sums.grad_k);
+        if constexpr (kForValues)
+            if (b.grad_v.data != nullptr)
+                store(b.grad_v, at, row, p.value_size, for_values,
+                      unshift * (has_dropout(m.job) ? kept_factor(m.job) : 1.f), m.job.sums.grad_v);
+    }
+
+    template <int kCount> static DEMI_DEVICE void scale_all_zero(float (&x)[kCount][4]) {
+        DEMI_UNROLL
+        for (int n = 0; n < kCount; ++n) {
+            DEMI_UNROLL
+            for (int e = 0; e < 4; ++e) x[n][e] = 0;
+        }
+    }
+
+    template <int kCount>
+    DEMI_DEVICE void store(const AttentionResult& out, const Place& at, int row, int64_t size,
+                           const float (&acc)[kCount][4], float factor, CastSums* sums) const {
+        LaneCount lost;
+        store_rows<kSize>(out, row_offset(out, at.batch, at.head, at.segment->k_begin + at.first), row,
+                          at.rows, size, acc, factor, factor, lost);
+        if (sums != nullptr) add_counts(lost, gpu::shared<uint32_t>(), sums);
+    }
+
+    DEMI_DEVICE void load_queries(const Place& at, int tile, int stage) const {
+        const AttentionProblem& p = m.job.p;
+        const AttentionBackward& b = m.job.b;
+        const int64_t token = at.segment->q_begin + tile;
+        const int rows = static_cast<int>(least(kQueries, queries_in(*at.segment) - tile));
+        load_tile<kSize, kBf16>(queries(stage), kQueries, p.q, row_offset(p.q, at.batch, at.head, token),
+                                rows, p.head_size, m.wide_q);
+        load_tile<kSize, kBf16>(grad_out(stage), kQueries, b.grad_out,
+                                row_offset(b.grad_out, at.batch, at.head, token), rows, p.value_size,
+                                m.wide_grad_out);
+        const int t = static_cast<int>(gpu::thread_idx().x);
+        if (t >= kQueries) return;
+        const bool real = t < rows;
+        const int64_t index = query_index(m.job, at.batch, at.head, token + (real ? t : 0));
+        const float lse = p.lse[index];
+        const bool blind = is_minus_infinity(lse);
+        shifts(stage)[t] = !real   ? 0.f
+                           : blind ? gpu::infinity()
+                                   : static_cast<float>(static_cast<double>(lse) * kLog2E);
+        dots(stage)[t] = real && !blind ? m.job.dot[index] : 0.f;
+    }
+
+    // Weights, with dropout, and the gradients of the scores of one tile.
+    DEMI_DEVICE void step(const Place& at, int tile, int whole, int stage, const LeftRows<kSize>& left,
+                          const LeftRows<kSize>& left_values, const Span (&seen)[2],
+                          float (&weights)[kQueries / 8][4], float (&grads)[kQueries / 8][4]) const {
+        const AttentionProblem& p = m.job.p;
+        multiply_transposed<kSize, kQueries, kBf16>(weights, left, queries(stage), whole,
+                                                    static_cast<int>(p.head_size));
+        if constexpr (kForKeys)
+            multiply_transposed<kSize, kQueries, kBf16>(grads, left_values, grad_out(stage), whole,
+                                                        static_cast<int>(p.value_size));
+        const float scale = p.scale * static_cast<float>(kLog2E), kept = kept_factor(m.job);
+        DEMI_UNROLL
+        for (int n = 0; n < kQueries / 8; ++n) {
+            if (8 * n >= whole) break;
+            DEMI_UNROLL
+            for (int e = 0; e < 2; ++e) {
+                const int column = 8 * n + 2 * (gpu::lane() % 4) + e;
+                const float shift = shifts(stage)[column] - kWeightShift<kBf16>, dot = dots(stage)[column];
+                const bool blind = shift == gpu::infinity();
+                const int query = tile + column;
+                const int64_t token = at.segment->q_begin + query;
+                DEMI_UNROLL
+                for (int half = 0; half < 2; ++half) {
+                    float& weight = weights[n][2 * half + e];
+                    float& grad = grads[n][2 * half + e];
+                    const int64_t key =
+                        at.segment->k_begin + at.first + gpu::warp() * 16 + gpu::lane() / 4 + 8 * half;
+                    const bool sees = !blind && query >= seen[half].begin && query < seen[half].end;
+                    weight *= scale;
+                    if (p.bias.data != nullptr && sees && key < at.segment->k_end)
+                        weight += bias_at<float>(m.job, bias_offset(m.job, at.batch, at.head, token), key);
+                    weight = sees ? gpu::exp2(weight - shift) : 0.f;
+                    bool keep = true;
+                    if (has_dropout(m.job))
+                        keep = is_kept(m.job, query_index(m.job, at.batch, at.head, token), key);
+                    if constexpr (kForKeys) {
+                        if (has_dropout(m.job)) grad *= keep ? kept : 0.f;
+                        grad = sees ? weight * (grad - dot) : 0.f;
+                    }
+                    if (!keep) weight = 0;
+                }
+            }
+        }
+    }
+
+    template <int kK, int kV>
+    DEMI_DEVICE void put_back(const Place& at, const Span (&seen)[2], float (&for_keys)[kK][4],
+                              float (&for_values)[kV][4]) const {
+        const AttentionProblem& p = m.job.p;
+        const AttentionOperand& g = m.job.b.grad_out;
+        const int64_t token = at.segment->q_begin;
+        // What a blind query holds reaches nobody.
+        const float* lse = p.lse + query_index(m.job, at.batch, at.head, token);
+        for (int half = 0; half < 2; ++half)
+            for (int query = seen[half].begin; query < seen[half].end; ++query) {
+                if (is_minus_infinity(lse[query])) continue;
+                Span one[2] = {{0, 0}, {0, 0}};
+                one[half] = {query, query + 1};
+                if constexpr (kForKeys)
+                    add_not_finite<kSize>(for_keys, p.q, row_offset(p.q, at.batch, at.head, token),
+                                          p.head_size, one);
+                if constexpr (kForValues)
+                    add_not_finite<kSize>(for_values, g, row_offset(g, at.batch, at.head, token),
+                                          p.value_size, one);
+            }
+    }
+};
+
+template <int kSize, int kWhich>
+void launch(const AttentionMatrixJob& m, gpu::Dim3 grid, gpu::Stream stream) {
+    const size_t bytes = matrix_backward_kv_shared(kSize, m.keys.rows);
+    const gpu::Dim3 block{static_cast<unsigned>(m.keys.rows * 2)};
+    if (m.bf16)
+        gpu::launch(MatrixBackwardKvKernel<kSize, true, kWhich>{m}, grid, block, bytes, stream);
+    else
+        gpu::launch(MatrixBackwardKvKernel<kSize, false, kWhich>{m}, grid, block, bytes, stream);
+}
+
+}  // namespace
+
+size_t matrix_backward_kv_shared(int64_t size, int rows) {
+    const int64_t padded = size <= 64 ? 64 : size <= 128 ? 128 : 256;
+    const int64_t queries = padded <= 128 ? kQueryTile<128> : kQueryTile<256>;
+    return kCountScratch + 16 + static_cast<size_t>((2 * rows + 4 * queries) * (padded + 8)) * 2 +
+           static_cast<size_t>(4 * queries) * sizeof(float);
+}
+
+void launch_matrix_backward_kv(const AttentionMatrixJob& m, gpu::Stream stream) {
+    const int64_t size = most(m.job.p.head_size, m.job.p.value_size);
+    const gpu::Dim3 grid{static_cast<unsigned>(m.job.p.batch * m.job.p.heads * m.keys.count)};
+    if (size <= 64) return launch<64, 0>(m, grid, stream);
+    if (size <= 128) return launch<128, 0>(m, grid, stream);
+    if (m.job.b.grad_k.data != nullptr) launch<256, 1>(m, grid, stream);
+    if (m.job.b.grad_v.data != nullptr) launch<256, 2>(m, grid, stream);
+}
+
+}  // namespace demi::gpu_kernels

@@ -1,0 +1,103 @@
+#pragma once
+// Internal, for .cu files: where rows of attention are, what they see, and their dropout. Shared by both
+// families of kernels. Tokens count from the start of the tensors, queries and keys of a segment from the
+// segment's start.
+#include "ops/common/boundary_lane_cuda.h"
+#include "ops/memory_efficient_attention/attention_cuda.h"
+
+namespace demi::gpu_kernels {
+
+constexpr double kLog2E = 1.4426950408889634, kLn2 = 0.6931471805599453;
+
+DEMI_HOST_DEVICE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+DEMI_HOST_DEVICE int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+DEMI_HOST_DEVICE int64_t within(int64_t x, int64_t low, int64_t high) { return least(most(x, low), high); }
+
+struct Range {
+    int64_t begin, end;
+};
+
+DEMI_DEVICE const AttentionSegment& segment_at(const AttentionJob& job, int64_t s) {
+    return job.p.segment_count == 1 ? job.only : job.p.segments[s];
+}
+// The segment that a query, or a key, lies in.
+template <bool kKeys> DEMI_DEVICE const AttentionSegment& segment_of(const AttentionJob& job, int64_t token) {
+    int64_t low = 0, high = job.p.segment_count - 1;
+    while (low < high) {
+        const int64_t middle = (low + high) / 2;
+        const AttentionSegment& s = job.p.segments[middle];
+        if ((kKeys ? s.k_end : s.q_end) > token)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return segment_at(job, low);
+}
+
+DEMI_DEVICE int64_t queries_in(const AttentionSegment& s) { return s.q_end - s.q_begin; }
+DEMI_DEVICE int64_t keys_in(const AttentionSegment& s) { return s.k_end - s.k_begin; }
+DEMI_DEVICE Range keys_of_query(const AttentionSegment& s, int64_t query) {
+    const int64_t begin = within(query + s.low, 0, keys_in(s));
+    return {begin, within(query + s.high, begin, keys_in(s))};
+}
+DEMI_DEVICE Range queries_of_key(const AttentionSegment& s, int64_t key) {
+    const int64_t begin = within(key - s.high + 1, 0, queries_in(s));
+    return {begin, within(key - s.low + 1, begin, queries_in(s))};
+}
+
+template <class Operand>
+DEMI_DEVICE int64_t row_offset(const Operand& x, int64_t batch, int64_t head, int64_t token) {
+    return batch * x.batch + head * x.head + token * x.token;
+}
+
+// An element as it enters, in the type of the arithmetic.
+template <class C> DEMI_DEVICE C element(const void* data, int64_t at, Storage storage, const Cast& cast) {
+    if constexpr (sizeof(C) == sizeof(double))
+        return static_cast<const double*>(data)[at];
+    else
+        return cast.round || cast.scale != 1 || cast.undo != 1 ? cross(load_one(data, at, storage), cast)
+                                                               : load_one(data, at, storage);
+}
+template <class C> DEMI_DEVICE C element(const AttentionOperand& x, int64_t at) {
+    return element<C>(x.data, at, x.storage, x.cast);
+}
+
+template <class C> DEMI_DEVICE void put(const AttentionResult& x, int64_t at, C value, LaneCount& lost) {
+    if constexpr (sizeof(C) == sizeof(double))
+        static_cast<double*>(x.data)[at] = value;
+    else
+        store_one(x.data, at, x.storage, cross(value, x.cast, lost));
+}
+
+DEMI_DEVICE int64_t bias_offset(const AttentionJob& job, int64_t batch, int64_t head, int64_t query_token) {
+    return batch * job.p.bias.batch + head * job.p.bias.head + query_token * job.p.bias.query;
+}
+// The bias of one score, in powers of two.
+template <class C> DEMI_DEVICE C bias_at(const AttentionJob& job, int64_t row, int64_t key_token) {
+    return element<C>(job.p.bias.data, row + key_token, job.p.bias.storage, job.p.bias.cast) *
+           static_cast<C>(kLog2E);
+}
+
+// Row of log-sum-exp, dot and dropout's words.
+DEMI_DEVICE int64_t query_index(const AttentionJob& job, int64_t batch, int64_t head, int64_t query_token) {
+    return (batch * job.p.heads + head) * job.p.queries + query_token;
+}
+
+DEMI_DEVICE bool has_dropout(const AttentionJob& job) { return job.p.dropout.probability > 0; }
+DEMI_DEVICE float kept_factor(const AttentionJob& job) {
+    const double p = job.p.dropout.probability;
+    return p < 1 ? static_cast<float>(1 / (1 - p)) : 0.f;
+}
+DEMI_DEVICE bool keeps(const AttentionDropout& d, uint32_t word) {
+    return gpu::to_uniform(word) >= static_cast<float>(d.probability);
+}
+// Whether the weight of a query (its index as above) and a key token is kept.
+DEMI_DEVICE bool is_kept(const AttentionJob& job, int64_t index, int64_t key_token) {
+    const AttentionDropout& d = job.p.dropout;
+    return keeps(d, gpu::philox(d.seed, d.offset, static_cast<uint64_t>(index * job.p.keys + key_token)));
+}
+
+DEMI_DEVICE bool is_minus_infinity(float x) { return x == -gpu::infinity(); }
+DEMI_DEVICE bool is_minus_infinity(double x) { return x == -static_cast<double>(gpu::infinity()); }
+
+}  // namespace demi::gpu_kernels

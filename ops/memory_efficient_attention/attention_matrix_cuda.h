@@ -1,0 +1,188 @@
+#pragma once
+// Internal, for .cu files: the building blocks of attention on tensor cores. A block of threads works on 16
+// rows per warp; operands lie in shared memory as in attention_fragments_cuda.h, zero beyond the real size
+// and the real rows.
+#include "ops/memory_efficient_attention/attention_fragments_cuda.h"
+
+namespace demi::gpu_kernels {
+
+// One tile of one segment, batch and head.
+struct Place {
+    const AttentionSegment* segment;
+    int64_t batch, head;
+    int first;            // its first row, in the segment
+    int rows;             // real ones
+    int64_t tile, tiles;  // of the segment
+};
+
+template <bool kKeys> DEMI_DEVICE Place place_of(const AttentionMatrixJob& m, int64_t block) {
+    const AttentionTiles& tiles = kKeys ? m.keys : m.queries;
+    const int64_t pair = block / tiles.count, tile = block % tiles.count;
+    int64_t s = 0;
+    if (tiles.first_tile != nullptr) {
+        int64_t high = m.job.p.segment_count - 1;
+        while (s < high) {
+            const int64_t middle = (s + high + 1) / 2;
+            if (tiles.first_tile[middle] <= tile)
+                s = middle;
+            else
+                high = middle - 1;
+        }
+    }
+    const int64_t begin = tiles.first_tile != nullptr ? tiles.first_tile[s] : 0;
+    const int64_t end = tiles.first_tile != nullptr ? tiles.first_tile[s + 1] : tiles.count;
+    Place at;
+    at.segment = &segment_at(m.job, s);
+    at.batch = pair / m.job.p.heads;
+    at.head = pair % m.job.p.heads;
+    at.tile = tile - begin;
+    at.tiles = end - begin;
+    at.first = static_cast<int>(at.tile * tiles.rows);
+    const int64_t all = kKeys ? keys_in(*at.segment) : queries_in(*at.segment);
+    at.rows = static_cast<int>(within(all - at.first, 0, tiles.rows));
+    return at;
+}
+
+// A range within a segment; segments are shorter than 2^31 here.
+struct Span {
+    int begin, end;
+};
+DEMI_DEVICE Span span_of(Range r) { return {static_cast<int>(r.begin), static_cast<int>(r.end)}; }
+DEMI_DEVICE int smaller(int a, int b) { return a < b ? a : b; }
+
+// Rows of an operand to shared memory, as they enter the kernel. What needs no cast is on its way when this
+// returns: see cp_async_wait.
+template <int kSize, bool kBf16>
+DEMI_DEVICE void load_tile(uint16_t* tile, int capacity, const AttentionOperand& x, int64_t first, int rows,
+                           int64_t size, bool wide) {
+    constexpr int kStride = kSize + 8;
+    const int eights = round_up_16(size) / 8;
+    const bool as_is = x.storage == (kBf16 ? Storage::bf16 : Storage::f16) && !x.cast.round;
+    const int threads = static_cast<int>(gpu::block_dim().x);
+    for (int u = static_cast<int>(gpu::thread_idx().x); u < capacity * eights; u += threads) {
+        const int row = u / eights, column = (u - row * eights) * 8;
+        uint16_t* to = tile + row * kStride + column;
+        const int64_t at = first + row * x.token + column;
+        const bool real = row < rows && column < size;
+        if (wide && as_is) {
+            gpu::cp_async16(to, static_cast<const uint16_t*>(x.data) + (real ? at : first), real);
+            continue;
+        }
+        float v[8];
+        if (real && wide) {
+            load_eight(v, x.data, at, x.storage);
+        } else {
+            DEMI_UNROLL
+            for (int j = 0; j < 8; ++j)
+                v[j] = real && column + j < size ? load_one(x.data, at + j, x.storage) : 0.f;
+        }
+        gpu::Bytes16 packed;
+        DEMI_UNROLL
+        for (int j = 0; j < 8; ++j)
+            if (!as_is) v[j] = cross(v[j], x.cast);
+        DEMI_UNROLL
+        for (int j = 0; j < 4; ++j) packed.w[j] = pack<kBf16>(v[2 * j], v[2 * j + 1]);
+        gpu::store16(to, packed);
+    }
+}
+
+// Counts the cast of some rows.
+DEMI_DEVICE void count_rows(const AttentionOperand& x, int64_t first, int64_t rows, int64_t size, bool wide,
+                            LaneCount& lost) {
+    const int64_t units = wide ? size / 8 : size, threads = gpu::block_dim().x;
+    for (int64_t u = gpu::thread_idx().x; u < rows * units; u += threads) {
+        const int64_t row = u / units, at = first + row * x.token + (u - row * units) * (wide ? 8 : 1);
+        if (!wide) {
+            lost.add(load_one(x.data, at, x.storage) * x.cast.scale);
+            continue;
+        }
+        float v[8];
+        load_eight(v, x.data, at, x.storage);
+        DEMI_UNROLL
+        for (int j = 0; j < 8; ++j) lost.add(v[j] * x.cast.scale);
+    }
+}
+
+// Zeros in place of what is not finite: in a tile that somebody must not see, 0 * infinity would be NaN. Says
+// so in *found; add_not_finite puts back what was taken.
+template <int kSize, bool kBf16>
+DEMI_DEVICE void take_out_not_finite(uint16_t* tile, int rows, int64_t size, int* found) {
+    constexpr uint32_t kExponent = kBf16 ? 0x7f80u : 0x7c00u;
+    const int eights = round_up_16(size) / 8, threads = static_cast<int>(gpu::block_dim().x);
+    for (int u = static_cast<int>(gpu::thread_idx().x); u < rows * eights; u += threads) {
+        const int row = u / eights;
+        uint16_t* at = tile + row * (kSize + 8) + (u - row * eights) * 8;
+        gpu::Bytes16 v = gpu::load16(at);
+        bool changed = false;
+        DEMI_UNROLL
+        for (int j = 0; j < 4; ++j) {
+            if ((v.w[j] & kExponent) == kExponent) v.w[j] &= 0xffff0000u, changed = true;
+            if ((v.w[j] >> 16 & kExponent) == kExponent) v.w[j] &= 0xffffu, changed = true;
+        }
+        if (!changed) continue;
+        gpu::store16(at, v);
+        *found = 1;
+    }
+}
+
+// acc's two rows get what is not finite in the rows [begin, end) of an operand that they see.
+template <int kSize>
+DEMI_DEVICE void add_not_finite(float (&acc)[kSize / 8][4], const AttentionOperand& x, int64_t first,
+                                int64_t size, const Span (&seen)[2]) {
+    for (int half = 0; half < 2; ++half)
+        for (int row = seen[half].begin; row < seen[half].end; ++row) {
+            DEMI_UNROLL
+            for (int n = 0; n < kSize / 8; ++n) {
+                DEMI_UNROLL
+                for (int e = 0; e < 2; ++e) {
+                    const int64_t column = 8 * n + 2 * (gpu::lane() % 4) + e;
+                    if (column >= size) continue;
+                    const float v = element<float>(x, first + row * x.token + column);
+                    if (gpu::is_finite(v)) continue;
+                    if (half == 0)
+                        acc[n][e] += v;
+                    else
+                        acc[n][2 + e] += v;
+                }
+            }
+        }
+}
+
+// Which of one row's pair of neighbouring weights are kept.
+struct KeptPair {
+    bool first, second;
+};
+DEMI_DEVICE KeptPair kept_pair(const AttentionDropout& d, uint64_t word) {
+    const gpu::Words4 one = gpu::philox_block(d.seed, d.offset + word / 4);
+    const unsigned at = static_cast<unsigned>(word % 4);
+    const uint32_t first = at == 0 ? one.w[0] : at == 1 ? one.w[1] : at == 2 ? one.w[2] : one.w[3];
+    const uint32_t second = at == 0   ? one.w[1]
+                            : at == 1 ? one.w[2]
+                            : at == 2 ? one.w[3]
+                                      : gpu::philox(d.seed, d.offset, word + 1);
+    return {keeps(d, first), keeps(d, second)};
+}
+
+// The result's rows of this lane, times `factor`, through `out`'s cast.
+template <int kSize>
+DEMI_DEVICE void store_rows(const AttentionResult& out, int64_t first, int row, int rows, int64_t size,
+                            const float (&acc)[kSize / 8][4], float factor, float other_factor,
+                            LaneCount& lost) {
+    DEMI_UNROLL
+    for (int half = 0; half < 2; ++half) {
+        const int at = row + gpu::lane() / 4 + 8 * half;
+        if (at >= rows) continue;
+        const float times = half == 0 ? factor : other_factor;
+        DEMI_UNROLL
+        for (int n = 0; n < kSize / 8; ++n) {
+            DEMI_UNROLL
+            for (int e = 0; e < 2; ++e) {
+                const int column = 8 * n + 2 * (gpu::lane() % 4) + e;
+                if (column < size)
+                    put(out, first + at * out.token + column, acc[n][2 * half + e] * times, lost);
+            }
+        }
+    }
+}
+
+}  // namespace demi::gpu_kernels
