@@ -51,14 +51,14 @@ DEMI_DEVICE void mma_m16n8k16_f16(float (&d)[4], const uint32_t (&a)[4], const u
 #endif
 }
 
-DEMI_DEVICE void mma_m16n8k16_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-#if __CUDA_ARCH__ >= 800
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
-                 "{%0,%1,%2,%3};"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-#else
-    // Turing has no bf16: the lanes hand each other their fragments. Correct, and slow.
+#if __CUDA_ARCH__ < 800
+// Turing has no bf16: the lanes hand each other their fragments. Correct, and slow; one copy, not one for
+// each product.
+template <int = 0>
+__device__ __noinline__ float4 mma_bf16_by_shuffles(float4 sum, uint4 left_rows, uint2 right_columns) {
+    float d[4] = {sum.x, sum.y, sum.z, sum.w};
+    const uint32_t a[4] = {left_rows.x, left_rows.y, left_rows.z, left_rows.w};
+    const uint32_t b[2] = {right_columns.x, right_columns.y};
     const int g = lane() / 4, t = lane() % 4;
     for (int part = 0; part < 2; ++part) {
         for (int s = 0; s < 4; ++s) {
@@ -76,6 +76,23 @@ DEMI_DEVICE void mma_m16n8k16_bf16(float (&d)[4], const uint32_t (&a)[4], const 
             }
         }
     }
+    return make_float4(d[0], d[1], d[2], d[3]);
+}
+#endif
+
+DEMI_DEVICE void mma_m16n8k16_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+                 "{%0,%1,%2,%3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+    const float4 sum = mma_bf16_by_shuffles<>(make_float4(d[0], d[1], d[2], d[3]),
+                                              make_uint4(a[0], a[1], a[2], a[3]), make_uint2(b[0], b[1]));
+    d[0] = sum.x;
+    d[1] = sum.y;
+    d[2] = sum.z;
+    d[3] = sum.w;
 #endif
 }
 
