@@ -32,6 +32,9 @@ void Optimizer::step(const StepRates& rates) {
     check(scales.empty() || scales.size() == parameters_.size(), "optimizer",
           "needs no gradient multipliers or one per parameter: got ", scales.size(), " for ",
           parameters_.size());
+    const GradFactors& factors = rates.factors;
+    check(!factors.values.defined() || factors.group_of.size() == parameters_.size(), "optimizer",
+          "needs the group of each parameter: got ", factors.group_of.size(), " for ", parameters_.size());
     ++steps_;
     std::vector<AdamwTensor> adamw_tensors;
     std::vector<SgdTensor> sgd_tensors;
@@ -41,10 +44,13 @@ void Optimizer::step(const StepRates& rates) {
         const double lr =
             (o.is_last_layer && rates.last_layer_lr >= 0 ? rates.last_layer_lr : rates.lr) * o.lr_multiplier;
         const double decay = rates.weight_decay * o.wd_multiplier;
+        Tensor factor;
+        if (factors.values.defined())
+            factor = factors.values.select(0, 1).select(0, static_cast<int64_t>(factors.group_of[i]));
         if (settings_.kind == OptimizerKind::adamw)
-            adamw_tensors.push_back({p.value(), p.grad(), first_[i], second_[i], lr, decay, steps_});
+            adamw_tensors.push_back({p.value(), p.grad(), first_[i], second_[i], lr, decay, steps_, factor});
         else
-            sgd_tensors.push_back({p.value(), p.grad(), first_[i], lr, decay});
+            sgd_tensors.push_back({p.value(), p.grad(), first_[i], lr, decay, factor});
         // one call for neighbours whose gradients have the same multiplier
         const double scale = scales.empty() ? 1 : scales[i];
         if (i + 1 < parameters_.size() && (scales.empty() || scales[i + 1] == scale)) continue;
@@ -86,6 +92,25 @@ void Optimizer::load(const SafetensorsFile& file) {
     }
     for (const auto& [to, from] : copies) copy(to, from);
     steps_ = steps;
+}
+
+GradFactors gradient_factors(const NamedParameters& parameters, const std::vector<size_t>& group_sizes,
+                             double multiplier, double limit) {
+    std::vector<std::vector<Tensor>> groups;
+    GradFactors result;
+    auto at = parameters.begin();
+    for (size_t size : group_sizes) {
+        groups.emplace_back();
+        for (size_t i = 0; i < size; ++i, ++at) {
+            check(at != parameters.end(), "gradient_factors", "groups hold more than the ", parameters.size(),
+                  " parameters");
+            groups.back().push_back(at->second.grad());
+            result.group_of.push_back(groups.size() - 1);
+        }
+    }
+    check(!parameters.empty(), "gradient_factors", "there are no parameters");
+    result.values = grad_factors(groups, multiplier, limit, parameters[0].second.device());
+    return result;
 }
 
 GradNorm gradient_norm(const NamedParameters& parameters, double multiplier, double limit) {

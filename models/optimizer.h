@@ -14,12 +14,23 @@ struct OptimizerOptions {
     bool nesterov = false;
 };
 
+// Norms and factors of the gradients on their device, where nobody has waited for them.
+struct GradFactors {
+    Tensor values;                 // undefined, or what ops/grad_norm's grad_factors() gave
+    std::vector<size_t> group_of;  // per parameter
+};
+// The factors of groups of so many consecutive parameters each: gradients times `multiplier`, clipped to
+// `limit` (0: no limit).
+GradFactors gradient_factors(const NamedParameters& parameters, const std::vector<size_t>& group_sizes,
+                             double multiplier, double limit);
+
 struct StepRates {
     double lr = 0;
     double weight_decay = 0;
     double last_layer_lr = -1;  // for parameters marked is_last_layer; below 0: lr
     std::vector<double>
         grad_multipliers;  // per parameter: 1 / loss scale, times the clipping factor; empty: 1
+    GradFactors factors{};
 };
 
 class Optimizer {
@@ -27,7 +38,9 @@ class Optimizer {
     Optimizer(NamedParameters parameters, std::vector<ParameterOptions> options,
               OptimizerOptions settings = {});
 
+    // Where rates.factors are not finite, nothing changes: the caller sees it later, and calls take_back().
     void step(const StepRates& rates);
+    void take_back() { --steps_; }  // the last step was none
     void zero_grad();
     int64_t steps() const { return steps_; }
     const NamedParameters& parameters() const { return parameters_; }

@@ -80,31 +80,27 @@ StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, StepRates rates,
     const NamedParameters& all = optimizer.parameters();
     if (clip_groups.empty()) clip_groups.push_back(all.size());
     StepOutcome outcome;
-    const double inverse = scaler.inverse();
-    std::vector<double> multipliers;
+    const GradFactors factors = gradient_factors(all, clip_groups, scaler.inverse(), clip);
+    {
+        const ProfileScope scope("optimizer");
+        rates.factors = factors;
+        optimizer.step(rates);
+    }
+    optimizer.zero_grad();
+    // The step is on its way, or has decided on the device to change nothing: only now does anybody wait for
+    // it.
     double squares = 0;
-    size_t begin = 0;
-    for (size_t size : clip_groups) {
-        const auto first = all.begin() + static_cast<std::ptrdiff_t>(begin);
-        const GradNorm norm =
-            gradient_norm({first, first + static_cast<std::ptrdiff_t>(size)}, inverse, clip);
-        outcome.finite = outcome.finite && norm.finite;
-        squares += norm.norm * norm.norm;
-        multipliers.insert(multipliers.end(), size, inverse * norm.clip_factor);
-        begin += size;
+    for (double norm : factors.values.select(0, 0).to_vector<double>()) {
+        outcome.finite = outcome.finite && std::isfinite(norm);
+        squares += norm * norm;
     }
     outcome.norm = std::sqrt(squares);
+    if (!outcome.finite) optimizer.take_back();
     outcome.skipped = scaler.update(!outcome.finite);
     check(outcome.finite || scaler.enabled(), "train", "the gradient is not finite at step ", step, " (loss ",
           loss, "); set DEMI_DETECT_ANOMALY=1 to see which operation makes the first NaN or infinity");
     check(scaler.skipped_in_a_row() < kSkipLimit, "train", kSkipLimit,
           " steps in a row overflowed; the loss scale is ", scaler.scale(), ", the loss ", loss);
-    if (!outcome.skipped) {
-        const ProfileScope scope("optimizer");
-        rates.grad_multipliers = std::move(multipliers);
-        optimizer.step(rates);
-    }
-    optimizer.zero_grad();
     return outcome;
 }
 

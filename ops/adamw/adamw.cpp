@@ -19,6 +19,7 @@ void adamw(std::span<const AdamwTensor> tensors, const AdamwOptions& o) {
         check_parameter("adamw", i, t.param);
         if (!t.grad.defined()) continue;
         check_beside("adamw", i, "gradient", t.param, t.grad);
+        check_factor("adamw", i, t.param, t.factor);
         check_state("adamw", i, "exp_avg", t.param, t.exp_avg);
         check_state("adamw", i, "exp_avg_sq", t.param, t.exp_avg_sq);
         check(t.step >= 1, "adamw", "step of parameter ", i, " must be at least 1: got ", t.step);

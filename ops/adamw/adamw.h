@@ -16,6 +16,9 @@ struct AdamwTensor {
     Tensor param, grad, exp_avg, exp_avg_sq;
     double lr = 1e-3, weight_decay = 0;
     int64_t step = 1;  // of this tensor, counted from 1
+    // f64 [1] on the same device, or undefined: multiplies grad_scale. The tensor is left alone where it is
+    // not finite. Nobody waits for it: ops/grad_norm makes it on the device.
+    Tensor factor{};
 };
 
 struct AdamwOptions {

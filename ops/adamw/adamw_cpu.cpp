@@ -3,6 +3,7 @@
 #include "ops/adamw/adamw_isa.h"
 #include "ops/adamw/adamw_kernels.h"
 #include "ops/common/isa_index.h"
+#include "ops/common/parameters.h"
 #include "ops/common/rows.h"
 #include "ops/common/tensor_chunks.h"
 #include "runtime/isa.h"
@@ -11,6 +12,7 @@ namespace demi {
 
 DEMI_ISA_TABLE(AdamwIsa, adamw_isa)
 
+// The factor belongs to the device; there the kernel reads it.
 AdamwFactors adamw_factors(const AdamwTensor& t, const AdamwOptions& o) {
     const double step = static_cast<double>(t.step);
     return {1 - t.lr * t.weight_decay,
@@ -52,9 +54,10 @@ void step(std::span<AdamwTensor> tensors, const AdamwOptions& options) {
     std::vector<Work> works;
     TensorChunks chunks;
     for (AdamwTensor& t : tensors) {
-        const AdamwFactors f = adamw_factors(t, options);
+        AdamwFactors f = adamw_factors(t, options);
+        f.grad_scale *= factor_value(t.factor);
         works.push_back({{t.param, 1}, {t.grad, 1}, {t.exp_avg, 1}, {t.exp_avg_sq, 1}, f, narrow(f)});
-        chunks.add(works.size() - 1, t.param.numel());
+        if (std::isfinite(f.grad_scale)) chunks.add(works.size() - 1, t.param.numel());
     }
     chunks.run([&](size_t, const TensorChunk& c) {
         const Work& w = works[c.tensor];

@@ -32,7 +32,7 @@ template <class C> struct Launcher {
         if (group == groups) call.groups[groups++] = n;
         tensors.add(
             {t.param.mutable_raw(), t.grad.raw(), t.exp_avg.mutable_raw(), t.exp_avg_sq.mutable_raw()},
-            t.param, t.grad, group);
+            t.param, t.grad, group, t.factor);
     }
     void launch(Device device) {
         if (tensors.empty()) return;

@@ -19,17 +19,15 @@ struct AdamwKernel {
     AdamwCall<float> p;
 
     DEMI_DEVICE void operator()() const {
-        if (p.factor != nullptr && !gpu::is_finite(*p.factor)) return;
-        const float factor = p.factor != nullptr ? static_cast<float>(*p.factor) : 1.f;
-        for_quads(p.list, [&](const ListEntry& e, int64_t at, int count, bool whole) {
+        for_quads(p.list, [&](const Entry& e, int64_t at, int count, bool whole) {
             const AdamwNumbers<float>& n = p.groups[e.group];
+            const float scale = static_cast<float>(static_cast<double>(n.grad_scale) * e.scale);
             Quad param = load_quad(e.type[0], e.data[0], at, count, whole);
             const Quad grad = load_quad(e.type[1], e.data[1], at, count, whole);
             Quad m = load_quad(gpu::Type::f32, e.data[2], at, count, whole);
             Quad v = load_quad(gpu::Type::f32, e.data[3], at, count, whole);
             DEMI_UNROLL
-            for (int i = 0; i < 4; ++i)
-                update(n, n.grad_scale * factor, grad.v[i], param.v[i], m.v[i], v.v[i]);
+            for (int i = 0; i < 4; ++i) update(n, scale, grad.v[i], param.v[i], m.v[i], v.v[i]);
             store_quad(gpu::Type::f32, e.data[2], at, m, count, whole);
             store_quad(gpu::Type::f32, e.data[3], at, v, count, whole);
             store_quad(e.type[0], e.data[0], at, param, count, whole);
@@ -42,12 +40,10 @@ struct AdamwKernel64 {
     AdamwCall<double> p;
 
     DEMI_DEVICE void operator()() const {
-        if (p.factor != nullptr && !gpu::is_finite(*p.factor)) return;
-        const double factor = p.factor != nullptr ? *p.factor : 1;
-        for_quads(p.list, [&](const ListEntry& e, int64_t at, int count, bool) {
+        for_quads(p.list, [&](const Entry& e, int64_t at, int count, bool) {
             const AdamwNumbers<double>& n = p.groups[e.group];
             for (int64_t i = at; i < at + count; ++i)
-                update(n, n.grad_scale * factor, static_cast<const double*>(e.data[1])[i],
+                update(n, n.grad_scale * e.scale, static_cast<const double*>(e.data[1])[i],
                        static_cast<double*>(e.data[0])[i], static_cast<double*>(e.data[2])[i],
                        static_cast<double*>(e.data[3])[i]);
         });

@@ -11,9 +11,6 @@ template <class C> struct AdamwNumbers {
 template <class C> struct AdamwCall {
     static constexpr int kGroups = static_cast<int>(3584 / sizeof(AdamwNumbers<C>));
     TensorList list;
-    // Where not null: the gradient's scale is grad_scale times this, and nothing is changed where it is not
-    // finite.
-    const double* factor;
     AdamwNumbers<C> groups[kGroups];
 };
 void adamw_step(const AdamwCall<float>& call, gpu::Stream stream);

@@ -25,4 +25,12 @@ void check_state(std::string_view op, size_t index, std::string_view name, const
           state);
 }
 
+void check_factor(std::string_view op, size_t index, const Tensor& param, const Tensor& factor) {
+    check(!factor.defined() ||
+              (factor.dtype() == DType::f64 && factor.numel() == 1 && factor.device() == param.device()),
+          op, "factor ", index, " must be f64 with one element on ", param.device(), ": got ", factor);
+}
+
+double factor_value(const Tensor& factor) { return factor.defined() ? *factor.data<double>() : 1; }
+
 }  // namespace demi

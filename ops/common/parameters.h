@@ -13,4 +13,10 @@ void check_beside(std::string_view op, size_t index, std::string_view name, cons
 void check_state(std::string_view op, size_t index, std::string_view name, const Tensor& param,
                  const Tensor& state);
 
+// What a gradient is multiplied with where that is decided on the device: undefined, or f64 [1] beside the
+// parameter.
+void check_factor(std::string_view op, size_t index, const Tensor& param, const Tensor& factor);
+// On the CPU: the factor's value, 1 for an undefined one.
+double factor_value(const Tensor& factor);
+
 }  // namespace demi

@@ -67,11 +67,18 @@ DEMI_DEVICE void store_quad(gpu::Type type, void* p, int64_t at, const Quad& q, 
 
 constexpr int kListThreads = 256;
 
+struct Entry : ListEntry {
+    double scale;  // the factor's value, or 1
+};
+
 // fn(entry, first element, count, whole) for this thread's quads of one chunk, or of all of this block's
-// chunks.
+// chunks; nothing for an entry whose factor is not finite.
 template <class F> DEMI_DEVICE void for_chunk_quads(const TensorList& list, int64_t number, F&& fn) {
     const ListChunk chunk = list.chunks[number];
-    const ListEntry& entry = list.entries[chunk.entry];
+    Entry entry;
+    static_cast<ListEntry&>(entry) = list.entries[chunk.entry];
+    entry.scale = entry.factor != nullptr ? *entry.factor : 1;
+    if (!gpu::is_finite(entry.scale)) return;
     const int64_t begin = chunk.number * kListChunk;
     const int64_t end = begin + kListChunk < entry.count ? begin + kListChunk : entry.count;
     for (int64_t at = begin + 4 * static_cast<int64_t>(gpu::thread_idx().x); at < end; at += 4 * kListThreads)

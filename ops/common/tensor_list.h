@@ -12,9 +12,9 @@ namespace demi {
 class TensorListBuilder {
   public:
     // Memory of one size that the kernel sees as data[0], data[1], ...; first and second give the types of
-    // these two (second may be undefined).
+    // these two (second may be undefined). factor: undefined, or f64 [1].
     void add(std::initializer_list<const void*> data, const Tensor& first, const Tensor& second,
-             int32_t group = 0);
+             int32_t group = 0, const Tensor& factor = Tensor());
     bool empty() const { return entries_.empty(); }
     int64_t chunks() const { return static_cast<int64_t>(chunks_.size()); }
 

@@ -7,7 +7,7 @@ namespace demi {
 using gpu_kernels::kListChunk;
 
 void TensorListBuilder::add(std::initializer_list<const void*> data, const Tensor& first,
-                            const Tensor& second, int32_t group) {
+                            const Tensor& second, int32_t group, const Tensor& factor) {
     gpu_kernels::ListEntry entry;
     std::memset(&entry, 0, sizeof entry);  // padding too: tables are compared byte by byte
     uintptr_t all = 0;
@@ -21,6 +21,7 @@ void TensorListBuilder::add(std::initializer_list<const void*> data, const Tenso
     entry.type[1] = second.defined() ? gpu_type(second) : entry.type[0];
     entry.aligned = all % 16 == 0;
     entry.group = group;
+    entry.factor = factor.defined() ? factor.data<double>() : nullptr;
     for (int64_t c = 0; c * kListChunk < entry.count; ++c)
         chunks_.push_back({static_cast<int32_t>(entries_.size()), static_cast<int32_t>(c)});
     entries_.push_back(entry);

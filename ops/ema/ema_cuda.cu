@@ -12,7 +12,7 @@ struct EmaKernel {
 
     DEMI_DEVICE void operator()() const {
         const float keep = static_cast<float>(momentum), take = static_cast<float>(1 - momentum);
-        for_quads(list, [&](const ListEntry& e, int64_t at, int count, bool whole) {
+        for_quads(list, [&](const Entry& e, int64_t at, int count, bool whole) {
             if (e.type[0] == gpu::Type::f64) {
                 double* to = static_cast<double*>(e.data[0]);
                 const double* from = static_cast<const double*>(e.data[1]);

@@ -48,6 +48,23 @@ double clip_grad_norm(std::span<const Tensor> grads, double max_norm) {
     return norm;
 }
 
+Tensor grad_factors(std::span<const std::vector<Tensor>> groups, double multiplier, double max_norm,
+                    Device device) {
+    constexpr size_t kMost = 64;
+    check(!groups.empty() && groups.size() <= kMost, "grad_factors", "needs 1 to ", kMost, " groups: got ",
+          groups.size());
+    check(max_norm >= 0, "grad_factors", "max_norm must not be negative: got ", max_norm);
+    std::vector<std::vector<Tensor>> work;
+    for (const std::vector<Tensor>& group : groups) {
+        work.push_back(present("grad_factors", group, false));
+        check(work.back().empty() || work.back()[0].device() == device, "grad_factors",
+              "gradients must be on ", device, ": got ", work.back().empty() ? Tensor() : work.back()[0]);
+    }
+    Tensor result = Tensor::empty({2, static_cast<int64_t>(groups.size())}, DType::f64, device);
+    DEMI_SELECT(grad_norm, device, factors)(work, multiplier, max_norm, result);
+    return result;
+}
+
 void scale_grads(std::span<const Tensor> grads, double factor) {
     const ProfileScope scope("scale_grads");
     std::vector<Tensor> tensors = present("scale_grads", grads, true);

@@ -1,6 +1,7 @@
 #pragma once
 // The global length of many gradients, and clipping by it.
 #include <span>
+#include <vector>
 
 #include "runtime/tensor.h"
 
@@ -18,6 +19,13 @@ double clip_factor(double norm, double max_norm);
 // is not finite is returned and nothing is scaled: the caller decides (std::isfinite). Scaled tensors must be
 // contiguous.
 double clip_grad_norm(std::span<const Tensor> grads, double max_norm);
+
+// The same for several groups of gradients, without waiting for the device: f64 [2, groups] on `device`. Row
+// 0: the norms, times multiplier. Row 1: what the gradients are to be multiplied with (adamw's and sgd's
+// `factor`), multiplier * clip_factor(norm, max_norm), or multiplier where max_norm is 0; NaN for all groups
+// where any norm is not finite, so that no group takes a step. At most 64 groups.
+Tensor grad_factors(std::span<const std::vector<Tensor>> groups, double multiplier, double max_norm,
+                    Device device);
 
 // grads *= factor, in place, rounded once. Contiguous.
 void scale_grads(std::span<const Tensor> grads, double factor);

@@ -4,6 +4,7 @@
 #include "ops/common/isa_index.h"
 #include "ops/common/rows.h"
 #include "ops/common/tensor_chunks.h"
+#include "ops/grad_norm/grad_norm.h"
 #include "ops/grad_norm/grad_norm_isa.h"
 #include "ops/grad_norm/grad_norm_kernels.h"
 #include "runtime/isa.h"
@@ -53,6 +54,18 @@ void scale(std::span<Tensor> tensors, double factor) {
     });
 }
 
+void factors(std::span<const std::vector<Tensor>> groups, double multiplier, double max_norm,
+             Tensor& result) {
+    double *norms = result.mutable_data<double>(), *out = norms + groups.size();
+    bool good = true;
+    for (size_t g = 0; g < groups.size(); ++g) {
+        norms[g] = std::sqrt(sum_squares(groups[g])) * multiplier;
+        out[g] = multiplier * (max_norm > 0 ? clip_factor(norms[g], max_norm) : 1);
+        good = good && std::isfinite(norms[g]);
+    }
+    if (!good) std::fill(out, out + groups.size(), std::nan(""));
+}
+
 bool finite(std::span<const Tensor> tensors) {
     std::atomic<bool> good{true};
     chunks_of(tensors).run([&](size_t, const TensorChunk& c) {
@@ -73,6 +86,7 @@ bool finite(std::span<const Tensor> tensors) {
 
 }  // namespace
 
-const GradNormKernels grad_norm_cpu{.sum_squares = sum_squares, .scale = scale, .finite = finite};
+const GradNormKernels grad_norm_cpu{
+    .sum_squares = sum_squares, .scale = scale, .factors = factors, .finite = finite};
 
 }  // namespace demi

@@ -23,6 +23,24 @@ double sum_squares(std::span<const Tensor> tensors) {
     return result.item();
 }
 
+void factors(std::span<const std::vector<Tensor>> groups, double multiplier, double max_norm,
+             Tensor& result) {
+    const Device device = result.device();
+    gpu_kernels::NormGroups shape{};
+    shape.multiplier = multiplier;
+    shape.limit = max_norm;
+    shape.groups = static_cast<int64_t>(groups.size());
+    TensorListBuilder builder;
+    for (size_t g = 0; g < groups.size(); ++g) {
+        for (const Tensor& t : groups[g]) builder.add({t.raw()}, t, Tensor());
+        shape.ends[g] = builder.chunks();
+    }
+    const auto sent = builder.send(device);
+    Tensor partial = Tensor::empty({builder.chunks()}, DType::f64, device);
+    gpu_kernels::norms_and_factors(sent.list, static_cast<double*>(gpu_out(partial)), shape,
+                                   result.mutable_data<double>(), gpu::current_stream(device));
+}
+
 void scale(std::span<Tensor> tensors, double factor) {
     const Device device = tensors[0].device();
     TensorListBuilder builder;
@@ -42,6 +60,7 @@ bool finite(std::span<const Tensor> tensors) {
 
 }  // namespace
 
-const GradNormKernels grad_norm_cuda{.sum_squares = sum_squares, .scale = scale, .finite = finite};
+const GradNormKernels grad_norm_cuda{
+    .sum_squares = sum_squares, .scale = scale, .factors = factors, .finite = finite};
 
 }  // namespace demi

@@ -14,7 +14,7 @@ struct SquaresKernel {
     DEMI_DEVICE void operator()() const {
         for (int64_t c = gpu::block_idx().x; c < list.count; c += gpu::grid_dim().x) {
             double sum = 0;
-            for_chunk_quads(list, c, [&](const ListEntry& e, int64_t at, int count, bool whole) {
+            for_chunk_quads(list, c, [&](const Entry& e, int64_t at, int count, bool whole) {
                 if (e.type[0] == gpu::Type::f64) {
                     for (int64_t i = at; i < at + count; ++i) {
                         const double v = static_cast<const double*>(e.data[0])[i];
@@ -32,26 +32,42 @@ struct SquaresKernel {
     }
 };
 
-struct FinishKernel {
+DEMI_DEVICE double sum_of_partials(const double* partial, int64_t begin, int64_t end) {
+    double sum = 0;
+    for (int64_t i = begin + gpu::thread_idx().x; i < end; i += gpu::block_dim().x) sum += partial[i];
+    return gpu::block_sum(sum, gpu::shared<double>());
+}
+
+struct SumKernel {
     static constexpr int threads = 1024;
     const double* partial;
     int64_t count;
-    bool squares;  // the sum is all that is asked for
-    NormLimit limit;
     double* result;
 
     DEMI_DEVICE void operator()() const {
-        double sum = 0;
-        for (int64_t i = gpu::thread_idx().x; i < count; i += threads) sum += partial[i];
-        sum = gpu::block_sum(sum, gpu::shared<double>());
-        if (gpu::thread_idx().x != 0) return;
-        if (squares) {
-            result[0] = sum;
-            return;
+        const double sum = sum_of_partials(partial, 0, count);
+        if (gpu::thread_idx().x == 0) result[0] = sum;
+    }
+};
+
+struct FactorsKernel {
+    static constexpr int threads = 1024;
+    const double* partial;
+    NormGroups p;
+    double* result;
+
+    DEMI_DEVICE void operator()() const {
+        bool good = true;
+        for (int64_t g = 0; g < p.groups; ++g) {
+            const double sum = sum_of_partials(partial, g == 0 ? 0 : p.ends[g - 1], p.ends[g]);
+            const double norm = gpu::sqrt(sum) * p.multiplier, clip = p.limit / (norm + 1e-6);
+            good = good && gpu::is_finite(norm);
+            if (gpu::thread_idx().x != 0) continue;
+            result[g] = norm;
+            result[p.groups + g] = p.multiplier * (p.limit > 0 && clip < 1 ? clip : 1);
         }
-        const double norm = gpu::sqrt(sum) * limit.multiplier, clip = limit.limit / (norm + 1e-6);
-        result[0] = norm;
-        result[1] = !gpu::is_finite(norm) ? NAN : limit.multiplier * (limit.limit > 0 && clip < 1 ? clip : 1);
+        if (gpu::thread_idx().x != 0 || good) return;
+        for (int64_t g = 0; g < p.groups; ++g) result[p.groups + g] = NAN;
     }
 };
 
@@ -61,7 +77,7 @@ struct ScaleKernel {
     double factor;
 
     DEMI_DEVICE void operator()() const {
-        for_quads(list, [&](const ListEntry& e, int64_t at, int count, bool whole) {
+        for_quads(list, [&](const Entry& e, int64_t at, int count, bool whole) {
             if (e.type[0] == gpu::Type::f64) {
                 for (int64_t i = at; i < at + count; ++i) static_cast<double*>(e.data[0])[i] *= factor;
                 return;
@@ -81,7 +97,7 @@ struct FiniteKernel {
 
     DEMI_DEVICE void operator()() const {
         bool good = true;
-        for_quads(list, [&](const ListEntry& e, int64_t at, int count, bool whole) {
+        for_quads(list, [&](const Entry& e, int64_t at, int count, bool whole) {
             if (e.type[0] == gpu::Type::f64) {
                 for (int64_t i = at; i < at + count; ++i)
                     good = good && gpu::is_finite(static_cast<const double*>(e.data[0])[i]);
@@ -95,22 +111,23 @@ struct FiniteKernel {
     }
 };
 
-void finish(const TensorList& list, double* partial, bool squares, NormLimit limit, double* result,
-            gpu::Stream stream) {
+void sum_chunks(const TensorList& list, double* partial, gpu::Stream stream) {
     gpu::launch(SquaresKernel{list, partial}, gpu::blocks_for(list.count, 1), {kListThreads},
-                32 * sizeof(double), stream);
-    gpu::launch(FinishKernel{partial, list.count, squares, limit, result}, {1}, {FinishKernel::threads},
                 32 * sizeof(double), stream);
 }
 
 }  // namespace
 
 void sum_squares(const TensorList& list, double* partial, double* result, gpu::Stream stream) {
-    finish(list, partial, true, {}, result, stream);
+    sum_chunks(list, partial, stream);
+    gpu::launch(SumKernel{partial, list.count, result}, {1}, {SumKernel::threads}, 32 * sizeof(double),
+                stream);
 }
-void norm_and_factor(const TensorList& list, double* partial, NormLimit limit, double* result,
-                     gpu::Stream stream) {
-    finish(list, partial, false, limit, result, stream);
+void norms_and_factors(const TensorList& list, double* partial, const NormGroups& groups, double* result,
+                       gpu::Stream stream) {
+    sum_chunks(list, partial, stream);
+    gpu::launch(FactorsKernel{partial, groups, result}, {1}, {FactorsKernel::threads}, 32 * sizeof(double),
+                stream);
 }
 void scale_tensors(const TensorList& list, double factor, gpu::Stream stream) {
     launch_list(ScaleKernel{list, factor}, list, stream);

@@ -7,13 +7,17 @@ namespace demi::gpu_kernels {
 // partial: one value for each chunk, in any case f64. result[0] = the sum of the squares, added in a fixed
 // order.
 void sum_squares(const TensorList& list, double* partial, double* result, gpu::Stream stream);
-// The same; then result[0] = norm = sqrt(sum) * multiplier and result[1] = multiplier * min(1, limit / (norm
-// + 1e-6)), without the second factor where limit is 0; NaN where the norm is not finite.
-struct NormLimit {
+// For groups of chunks that follow one another, group g ending before chunk ends[g]: result[g] = norm =
+// sqrt(sum) * multiplier and result[groups + g] = multiplier * min(1, limit / (norm + 1e-6)), without the
+// second factor where limit is 0; all of these NaN where any norm is not finite.
+struct NormGroups {
+    static constexpr int kMost = 64;
     double multiplier, limit;
+    int64_t groups;
+    int64_t ends[kMost];
 };
-void norm_and_factor(const TensorList& list, double* partial, NormLimit limit, double* result,
-                     gpu::Stream stream);
+void norms_and_factors(const TensorList& list, double* partial, const NormGroups& groups, double* result,
+                       gpu::Stream stream);
 void scale_tensors(const TensorList& list, double factor, gpu::Stream stream);
 // *bad becomes 1 where anything is infinite or NaN; it was 0.
 void find_not_finite(const TensorList& list, uint32_t* bad, gpu::Stream stream);

@@ -18,6 +18,7 @@ void sgd(std::span<const SgdTensor> tensors, const SgdOptions& o) {
         check_parameter("sgd", i, t.param);
         if (!t.grad.defined()) continue;
         check_beside("sgd", i, "gradient", t.param, t.grad);
+        check_factor("sgd", i, t.param, t.factor);
         if (o.momentum > 0) check_state("sgd", i, "momentum", t.param, t.momentum);
         check(work.empty() || work[0].param.device() == t.param.device(), "sgd",
               "parameters must be on one device: got ", t.param, " at ", i);

@@ -27,7 +27,8 @@ template <class C> struct Launcher {
             group = 0;
         }
         if (group == groups) call.groups[groups++] = {lr, decay};
-        tensors.add({t.param.mutable_raw(), t.grad.raw(), gpu_out(t.momentum)}, t.param, t.grad, group);
+        tensors.add({t.param.mutable_raw(), t.grad.raw(), gpu_out(t.momentum)}, t.param, t.grad, group,
+                    t.factor);
     }
     void launch(Device device) {
         if (tensors.empty()) return;

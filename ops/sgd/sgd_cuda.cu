@@ -21,9 +21,8 @@ struct SgdKernel {
     SgdCall<float> p;
 
     DEMI_DEVICE void operator()() const {
-        if (p.factor != nullptr && !gpu::is_finite(*p.factor)) return;
-        const float scale = p.grad_scale * (p.factor != nullptr ? static_cast<float>(*p.factor) : 1.f);
-        for_quads(p.list, [&](const ListEntry& e, int64_t at, int count, bool whole) {
+        for_quads(p.list, [&](const Entry& e, int64_t at, int count, bool whole) {
+            const float scale = static_cast<float>(static_cast<double>(p.grad_scale) * e.scale);
             Quad param = load_quad(e.type[0], e.data[0], at, count, whole), buffer{{0, 0, 0, 0}};
             const Quad grad = load_quad(e.type[1], e.data[1], at, count, whole);
             const bool kept = e.data[2] != nullptr;
@@ -42,11 +41,9 @@ struct SgdKernel64 {
     SgdCall<double> p;
 
     DEMI_DEVICE void operator()() const {
-        if (p.factor != nullptr && !gpu::is_finite(*p.factor)) return;
-        const double scale = p.grad_scale * (p.factor != nullptr ? *p.factor : 1);
-        for_quads(p.list, [&](const ListEntry& e, int64_t at, int count, bool) {
+        for_quads(p.list, [&](const Entry& e, int64_t at, int count, bool) {
             for (int64_t i = at; i < at + count; ++i)
-                update(p, p.groups[e.group], scale, static_cast<const double*>(e.data[1])[i],
+                update(p, p.groups[e.group], p.grad_scale * e.scale, static_cast<const double*>(e.data[1])[i],
                        static_cast<double*>(e.data[0])[i],
                        e.data[2] != nullptr ? static_cast<double*>(e.data[2]) + i : nullptr);
         });

@@ -9,7 +9,6 @@ template <class C> struct SgdNumbers { C lr, weight_decay; };
 template <class C> struct SgdCall {
     static constexpr int kGroups = static_cast<int>(3584 / sizeof(SgdNumbers<C>));
     TensorList list;
-    const double* factor;  // as in adamw_cuda.h
     C momentum, grad_scale;
     C nesterov, unused;  // 1 or 0; no holes anywhere: the emulator's compiler clears them together with their
                          // neighbours

@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# Everything that asks for a GPU, in under eight minutes and without a network:
+#   bash tests/gpu/run.sh [--out DIR] [--include DIR]... [--golden DIR] [--jobs N]
+# builds (in build-gpu/), runs the suite with the device on cuda, the conformance cases, the kernel tests under
+# compute-sanitizer (memcheck, racecheck, initcheck), one training three times, which must agree bit for bit, and the
+# benchmarks beside PyTorch. All output goes to DIR (gpu-report); the table comes last, on the terminal too.
+# Needs nvcc, g++, Meson, ninja, Python with PyTorch. --include: folders with the headers of Eigen (Eigen/Core),
+# doctest (doctest/doctest.h) and nlohmann-json (nlohmann/json.hpp) where the system has none. --golden: the folder
+# of conformance cases, else $DEMI_SHARED/golden. Exit status 0 when nothing failed.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+out=gpu-report
+golden=${DEMI_SHARED:+$DEMI_SHARED/golden}
+jobs=$(nproc)
+includes=()
+while [ $# -gt 0 ]; do
+    case $1 in
+    --out) out=$2 ;;
+    --include) includes+=("$2") ;;
+    --golden) golden=$2 ;;
+    --jobs) jobs=$2 ;;
+    *)
+        sed -n '2,10s/^# \{0,1\}//p' "$0"
+        exit 2
+        ;;
+    esac
+    shift 2
+done
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+build=build-gpu
+: >"$out/summary.txt"
+failures=0
+started=$SECONDS
+
+note() { printf '%-44s %s\n' "$1" "$2" | tee -a "$out/summary.txt"; }
+
+# step NAME LOG COMMAND...: one line in the summary; the log is a file.
+step() {
+    local name=$1 log=$out/$2 begin=$SECONDS status=0
+    shift 2
+    "$@" >"$log" 2>&1 || status=$?
+    if [ "$status" = 0 ]; then
+        note "$name" "ok, $((SECONDS - begin)) s"
+    else
+        note "$name" "FAILED ($status), see $log"
+        tail -n 15 "$log"
+        failures=$((failures + 1))
+    fi
+    return "$status"
+}
+
+compile() {
+    local folder
+    for folder in "${includes[@]+"${includes[@]}"}"; do
+        CPLUS_INCLUDE_PATH=$(cd "$folder" && pwd)${CPLUS_INCLUDE_PATH:+:$CPLUS_INCLUDE_PATH}
+    done
+    export CPLUS_INCLUDE_PATH
+    if [ ! -f "$build/build.ninja" ]; then
+        meson setup "$build" -Dcuda=enabled -Dgpu_arch=native -Dexamples=disabled || return 1
+    fi
+    ninja -C "$build" -j "$jobs" tests/test_runtime tests/test_ops tests/test_models tests/conformance tests/gpu_bench
+}
+
+suite() {
+    local status=0 layer
+    for layer in runtime ops models; do
+        echo "== test_$layer"
+        DEMI_TEST_DEVICE=cuda "$build/tests/test_$layer" --no-intro=true || status=1
+    done
+    return "$status"
+}
+
+sanitizer() {
+    command -v compute-sanitizer >/dev/null || PATH=$PATH:/usr/local/cuda/bin
+    DEMI_TEST_DEVICE=cuda DEMI_TEST_QUICK=1 timeout 150 compute-sanitizer --tool "$1" --error-exitcode 9 \
+        "${@:2}" "$build/tests/test_ops" --source-file="$kernel_tests" --no-intro=true
+}
+kernel_tests='*row_kernels_test.cpp,*optimizer_kernels_test.cpp,*/index_test.cpp,*index_select_cat_test.cpp,*scaled_index_add_test.cpp'
+
+three_trainings() {
+    local i
+    for i in 1 2 3; do "$build/tests/gpu_bench" train 30 >"$out/training-$i.txt" || return 1; done
+    cat "$out/training-1.txt"
+    cmp "$out/training-1.txt" "$out/training-2.txt" && cmp "$out/training-1.txt" "$out/training-3.txt"
+}
+
+if command -v nvidia-smi >/dev/null; then nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | tee "$out/gpu.txt"; fi
+step 'build' build.log compile || exit 1
+step 'suite on cuda' suite.log suite
+if [ -n "$golden" ] && [ -d "$golden" ]; then
+    step 'conformance on cuda' conformance.log "$build/tests/conformance" "$golden" --device cuda
+    tail -n 1 "$out/conformance.log" | tee -a "$out/summary.txt"
+else
+    note 'conformance on cuda' 'SKIP: no cases (--golden DIR or DEMI_SHARED)'
+fi
+step 'memcheck' memcheck.log sanitizer memcheck --leak-check no
+step 'racecheck' racecheck.log sanitizer racecheck
+step 'initcheck' initcheck.log sanitizer initcheck
+step 'three trainings, the same bits' training.log three_trainings
+step 'benchmarks' bench.log "$build/tests/gpu_bench" bench "$out/bench.jsonl"
+if python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
+    step 'benchmarks of PyTorch' torch.log python3 tests/gpu/torch_bench.py "$out/torch.jsonl"
+else
+    note 'benchmarks of PyTorch' 'SKIP: no PyTorch with CUDA'
+fi
+note 'all' "$((SECONDS - started)) s, $failures failed"
+python3 tests/gpu/table.py "$out/bench.jsonl" "$out/torch.jsonl" | tee "$out/table.md"
+[ "$failures" = 0 ]
