@@ -33,7 +33,8 @@ Variable DINOHead::forward(const Variable& x, Precision precision) const {
 }
 
 void DINOHead::visit(const std::string& prefix, const ParameterVisitor& fn) {
-    for (size_t i = 0; i < mlp.size(); ++i) mlp[i].visit(prefix + "mlp." + std::to_string(2 * i) + ".", fn);
+    for (size_t i = 0; i < mlp.size(); ++i)  // a single layer stands for the whole list
+        mlp[i].visit(prefix + (mlp.size() == 1 ? "mlp." : "mlp." + std::to_string(2 * i) + "."), fn);
     fn(prefix + "last_layer.weight_g", weight_g);
     fn(prefix + "last_layer.weight_v", weight_v);
 }

@@ -4,11 +4,14 @@
 
 #include "autograd/grad_mode.h"
 #include "ops/cast/cast.h"
+#include "ops/clamp/clamp.h"
 #include "ops/cross_entropy/cross_entropy.h"
+#include "ops/exp/exp.h"
 #include "ops/index_select/index_select.h"
 #include "ops/l2_normalize/l2_normalize.h"
 #include "ops/log/log.h"
 #include "ops/matmul/matmul.h"
+#include "ops/max/max.h"
 #include "ops/mean/mean.h"
 #include "ops/operators.h"
 #include "ops/reshape/reshape.h"
@@ -43,39 +46,18 @@ Tensor sinkhorn_knopp(const Tensor& teacher, double temp, int iterations) {
     const int64_t rows = teacher.size(0), prototypes = teacher.size(1);
     if (rows == 0) return Tensor::zeros(teacher.shape());
     const NoGrad no_grad;
-    // Every column of Q = exp(t / temp)^T is one row of t. Taking out a row's maximum scales its column,
-    // which the normalisation of columns undoes; the first normalisation is over prototypes, so start with
-    // columns once.
-    Tensor q = softmax(Variable(teacher.to(DType::f32)) * (1 / temp)).value();
-    std::vector<double> logz(static_cast<size_t>(rows));
-    {
-        // The first pass over prototypes sees the rows with their true weights exp(max) * Z, up to one common
-        // factor.
-        const Tensor t = teacher.to(Device::cpu()).to(DType::f32).contiguous();
-        const float* x = t.data<float>();
-        double top = -INFINITY;
-        for (int64_t r = 0; r < rows; ++r) {
-            double high = -INFINITY, z = 0;
-            for (int64_t k = 0; k < prototypes; ++k)
-                high = std::max(high, double(x[r * prototypes + k]) / temp);
-            for (int64_t k = 0; k < prototypes; ++k)
-                z += std::exp(double(x[r * prototypes + k]) / temp - high);
-            logz[static_cast<size_t>(r)] = high + std::log(z);
-            top = std::max(top, logz[static_cast<size_t>(r)]);
-        }
-        for (double& value : logz) value -= top;
-    }
-    std::vector<float> weights(static_cast<size_t>(rows));
-    for (size_t r = 0; r < weights.size(); ++r)
-        weights[r] = static_cast<float>(std::max(std::exp(logz[r]), 1e-30));  // never a row of zeros
-    Variable scaled = Variable(q) * Variable(Tensor::from(weights, {rows, 1}, teacher.device()));
+    // In f64, for exp(t / temp) spans hundreds of powers of e. Taking out a prototype's maximum changes
+    // nothing, for the first step divides by the prototype's sum; the lower bound keeps a row that is far
+    // below all others from becoming zeros.
+    const Variable logits = Variable(teacher.to(DType::f64)) * (1 / temp);
+    Variable scaled = clamp(exp(logits - max(logits, {0}, true)), 1e-250);
     for (int i = 0; i < iterations; ++i) {
         const Variable over_rows = sum(scaled, {0}, true);  // every prototype: the same weight
         scaled = scaled / (over_rows * static_cast<double>(prototypes));
         const Variable over_prototypes = sum(scaled, {1}, true);  // every row: the same weight
         scaled = scaled / (over_prototypes * static_cast<double>(rows));
     }
-    return (scaled * static_cast<double>(rows)).value();
+    return (scaled * static_cast<double>(rows)).value().to(DType::f32);
 }
 
 void update_center(Tensor center, const Tensor& teacher, double momentum) {

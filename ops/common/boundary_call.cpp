@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <sstream>
+#include <vector>
 
 #include "ops/common/boundary_kernels.h"
 #include "runtime/parallel.h"
@@ -91,10 +92,11 @@ Tensor cast_tensor(const Tensor& tensor, const Cast& cast, DType dtype, CastCoun
 
 namespace {
 
+constexpr int64_t kPiece = 65536;
+
 // Pieces of a contiguous tensor, in parallel: fn(first, count).
 template <class F> void in_pieces(int64_t count, F&& fn) {
-    constexpr int64_t kGrain = 65536;
-    parallel_ranges(count, kGrain, [&](int64_t begin, int64_t end) { fn(begin, end - begin); });
+    parallel_ranges(count, kPiece, [&](int64_t begin, int64_t end) { fn(begin, end - begin); });
 }
 
 // Through the device's kernel, which counts nothing here.
@@ -109,19 +111,19 @@ Tensor cast_to_half(const Tensor& tensor, const Cast& cast) {
     if (cast.scale == 1 && !cast.saturate) return tensor.to(DType::f16).contiguous();
     if (!tensor.device().is_cpu())
         return converted(tensor, {cast.scale, 1, true, cast.saturate, false}, DType::f16);
-    const Tensor flat = tensor.to(DType::f32).contiguous();
-    Tensor out = Tensor::empty(tensor.shape(), DType::f16, tensor.device());
-    const float* x = flat.data<float>();
-    Half* y = out.mutable_data<Half>();
-    in_pieces(out.numel(), [&](int64_t begin, int64_t count) {
+    Tensor wide = tensor.to(DType::f32).clone();
+    float* x = wide.mutable_data<float>();
+    in_pieces(wide.numel(), [&](int64_t begin, int64_t count) {
         for (int64_t i = begin; i < begin + count; ++i) {
             float scaled = x[i] * cast.scale;
-            if (cast.saturate && scaled > 65504.0f) scaled = 65504.0f;
-            if (cast.saturate && scaled < -65504.0f) scaled = -65504.0f;
-            y[i] = Half(scaled);
+            if (cast.saturate) {  // NaN stays NaN
+                scaled = scaled > 65504.0f ? 65504.0f : scaled;
+                scaled = scaled < -65504.0f ? -65504.0f : scaled;
+            }
+            x[i] = scaled;
         }
     });
-    return out;
+    return wide.to(DType::f16);
 }
 
 Tensor cast_from_half(const Tensor& tensor, DType dtype, float undo) {
@@ -136,22 +138,35 @@ Tensor cast_from_half(const Tensor& tensor, DType dtype, float undo) {
 }
 
 CastCounters count_cast(const Tensor& tensor, const Cast& cast) {
-    CastCounters counters;
-    if (!cast.count || !cast.round) return counters;
+    CastCounters all;
+    if (!cast.count || !cast.round) return all;
     const Tensor flat = tensor.to(Device::cpu()).to(DType::f32).contiguous();
     const float* x = flat.data<float>();
-    for (int64_t i = 0; i < flat.numel(); ++i) {
-        const float scaled = x[i] * cast.scale;
-        const float size = std::fabs(scaled);
-        const float rounded = std::fabs(static_cast<float>(Half(scaled)));
-        ++counters.elements;
-        counters.nan += size != size;
-        counters.to_inf += size >= 65520.0f;
-        counters.to_zero += rounded == 0 && size != 0;
-        counters.subnormal += rounded != 0 && rounded < 0x1p-14f;
-        if (size == size) counters.amax = std::max(counters.amax, static_cast<double>(size));
+    std::vector<CastCounters> parts(static_cast<size_t>((flat.numel() + kPiece - 1) / kPiece));
+    in_pieces(flat.numel(), [&](int64_t begin, int64_t count) {
+        // Where rounding to nearest even ends at 0, and where it leaves the subnormal numbers.
+        constexpr float kZero = 0x1p-25f, kNormal = 0x1p-14f - 0x1p-25f;
+        int32_t nan = 0, to_inf = 0, to_zero = 0, subnormal = 0;
+        float most = 0;
+        for (int64_t i = begin; i < begin + count; ++i) {
+            const float size = std::fabs(x[i] * cast.scale);
+            nan += size != size;
+            to_inf += size >= 65520.0f;
+            to_zero += size != 0 && size <= kZero;
+            subnormal += size > kZero && size < kNormal;
+            most = size > most ? size : most;
+        }
+        parts[static_cast<size_t>(begin / kPiece)] = {count, to_inf, nan, to_zero, subnormal, most};
+    });
+    for (const CastCounters& part : parts) {
+        all.elements += part.elements;
+        all.to_inf += part.to_inf;
+        all.nan += part.nan;
+        all.to_zero += part.to_zero;
+        all.subnormal += part.subnormal;
+        all.amax = std::max(all.amax, part.amax);
     }
-    return counters;
+    return all;
 }
 
 }  // namespace demi

@@ -40,6 +40,10 @@ static void run_one(const std::string& path, Device device, Counts& counts) {
         std::printf("%s %s %s %.3g %.3g%s%s\n", verdict.passed ? "PASS" : "FAIL", name.c_str(),
                     verdict.worst.c_str(), verdict.max_abs, verdict.max_rel,
                     verdict.problem.empty() ? "" : " ", verdict.problem.c_str());
+    } catch (const nlohmann::json::exception& error) {
+        std::printf("FAIL %s [conformance] 'params' or 'tol' of '%s': %s\n", name.c_str(), path.c_str(),
+                    error.what());
+        ++counts.failed;
     } catch (const std::exception& error) {
         std::printf("FAIL %s %s\n", name.c_str(), error.what());
         ++counts.failed;

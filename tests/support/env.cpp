@@ -10,6 +10,11 @@ bool quick() {
     return value && *value && *value != '0';
 }
 
+double fuzz_seconds() {
+    const char* text = std::getenv("DEMI_FUZZ_SECONDS");
+    return text != nullptr ? std::atof(text) : quick() ? 1 : 40;
+}
+
 std::string shared_path(const std::string& inside) {
     const char* root = std::getenv("DEMI_SHARED");
     if (!root || !*root) return "";
