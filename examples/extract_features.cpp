@@ -25,9 +25,11 @@ int main(int argc, char** argv) {
         ->check(CLI::Range(1, 64))
         ->capture_default_str();
     app.add_flag("--patch-mean", options.patch_mean, "Append the mean of the patch tokens");
-    app.add_option("--split", options.split, "train or test")
-        ->check(CLI::IsMember({"train", "test"}))
-        ->capture_default_str();
+    app.add_option(
+           "--split", options.split,
+           "train or test (default: the test part where the data has one of its own, else every picture, "
+           "in the order of class and file names)")
+        ->check(CLI::IsMember({"train", "test"}));
     app.add_option("--batch", options.batch, "Pictures at a time")
         ->check(CLI::Range(1, 4096))
         ->capture_default_str();

@@ -20,7 +20,7 @@ static bool is_number(std::string_view text) {
 
 // "module.backbone.blocks.1.7.attn.qkv.weight" -> "blocks.7.attn.qkv.weight"
 static std::string plain_name(std::string name) {
-    for (const char* lead : {"module.", "backbone."})
+    for (const char* lead : {"teacher.", "module.", "backbone."})
         if (name.starts_with(lead)) name.erase(0, std::string_view(lead).size());
     const size_t at = name.find("blocks.");
     if (at == std::string::npos || (at > 0 && name[at - 1] != '.')) return name;

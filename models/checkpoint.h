@@ -15,8 +15,8 @@ struct LoadReport {
 };
 
 // Copies values from the file into the parameters (converted to their dtype). Names of DINOv2 checkpoints are
-// understood with or without "module.", "backbone." and block chunks. Everything is checked before anything
-// is changed; an Error names file, tensor and both shapes.
+// understood with or without "teacher.", "module.", "backbone." and block chunks. Everything is checked
+// before anything is changed; an Error names file, tensor and both shapes.
 LoadReport load_state_dict(const NamedParameters& parameters, const SafetensorsFile& file,
                            const LoadOptions& options = {});
 

@@ -7,7 +7,9 @@
 #include "autograd/grad_mode.h"
 #include "examples/common/device.h"
 #include "examples/data/batches.h"
+#include "examples/data/folder.h"
 #include "examples/data/open.h"
+#include "examples/train/model_file.h"
 #include "models/checkpoint.h"
 #include "models/state.h"
 #include "ops/concat/concat.h"
@@ -70,9 +72,9 @@ ViTConfig config_of_checkpoint(const SafetensorsFile& file, int64_t heads, std::
         c.interpolate_antialias = true;
         c.interpolate_offset = 0;
     }
-    c.num_heads = heads > 0                            ? heads
-                  : file.metadata().count("num_heads") ? state_int(file.metadata(), "num_heads")
-                                                       : std::max<int64_t>(c.embed_dim / 64, 1);
+    c.num_heads = std::max<int64_t>(c.embed_dim / 64, 1);  // so in DINOv2's four sizes
+    read_model_metadata(file.metadata(), c);
+    if (heads > 0) c.num_heads = heads;
     check(c.embed_dim % c.num_heads == 0, "checkpoint", "width ", c.embed_dim, " is no multiple of ",
           c.num_heads, " heads; say --heads");
     return c;
@@ -87,6 +89,21 @@ static Tensor features_of(const DinoVisionTransformer& model, const Tensor& imag
     for (const auto& layer : found) parts.push_back(layer.cls_token);
     if (options.patch_mean) parts.push_back(mean(found.back().patches, {1}));
     return concat(parts, 1).value().to(Device::cpu());
+}
+
+// As in training, where the checkpoint says it; DINOv2's own networks have seen ImageNet's colours.
+static data::ChannelStats stats_for(const SafetensorsFile& file, const data::DataSet& pictures) {
+    if (const auto stats = stats_of(file.metadata())) return *stats;
+    if (pictures.channels() != 3) return data::channel_stats(pictures);
+    return {{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}};
+}
+
+// One line per picture, in the order of the features.
+static std::string file_list(const std::string& folder) {
+    std::string text;
+    for (const data::FolderFile& file : data::list_folder(folder).files)
+        text += file.path.lexically_relative(folder).string() + "\n";
+    return text;
 }
 
 void extract_features(const ExtractOptions& options) {
@@ -111,9 +128,10 @@ void extract_features(const ExtractOptions& options) {
     data::OpenOptions open;
     open.image_size = options.image_size > 0 ? options.image_size : config.img_size;
     open.channels = config.in_chans;
+    if (options.split.empty()) open.test_fraction = 0;  // no part is set apart
     const data::OpenedData opened = data::open_dataset(options.data, open);
     const data::DataSetPtr set = options.split == "train" || !opened.test ? opened.train : opened.test;
-    const data::ChannelStats stats = data::channel_stats(*opened.train);
+    const data::ChannelStats stats = stats_for(file, *opened.train);
     ForwardContext context;
     context.precision = parse_precision(options.precision);
     Tensor rows;
@@ -129,7 +147,10 @@ void extract_features(const ExtractOptions& options) {
     if (npy) {
         write_npy(options.out, rows);
     } else {
-        Metadata metadata{{"checkpoint", options.checkpoint}, {"split", options.split}};
+        Metadata metadata{{"checkpoint", options.checkpoint},
+                          {"split", options.split.empty() ? "all" : options.split}};
+        if (opened.kind == "images" && set == opened.train && !opened.test)
+            metadata["files"] = file_list(options.data);
         for (size_t i = 0; i < set->classes().size(); ++i)
             metadata["class." + std::to_string(i)] = set->classes()[i];
         write_safetensors(options.out, {{"features", rows}, {"labels", Tensor::from(labels, {set->size()})}},

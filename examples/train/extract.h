@@ -7,7 +7,7 @@
 namespace demi::examples {
 
 struct ExtractOptions {
-    std::string checkpoint, data, out, split = "test", precision = "f32", device = "auto";
+    std::string checkpoint, data, out, split, precision = "f32", device = "auto";
     int64_t heads = 0, image_size = 0, layers = 1, batch = 64;
     bool patch_mean = false;
 };

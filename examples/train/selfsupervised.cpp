@@ -7,6 +7,7 @@
 #include "examples/common/format.h"
 #include "examples/train/classifier.h"
 #include "examples/train/common.h"
+#include "examples/train/model_file.h"
 #include "examples/train/snapshot.h"
 #include "examples/train/ssl_evaluation.h"
 #include "examples/train/ssl_recipe.h"
@@ -76,7 +77,7 @@ void SelfSupervised::make_model() {
     student_ = model_->student_parameters();
     teacher_ = model_->teacher_parameters();
     if (!options_.init_from.empty()) {
-        load_state_dict(student_, SafetensorsFile(options_.init_from), {.prefix = "", .strict = false});
+        init_parameters(student_, options_.init_from);
         copy_parameters(teacher_, student_);
     }
     context_ = forward_context(options_, generator_);
@@ -118,7 +119,8 @@ SnapshotHead SelfSupervised::head() const {
     h.program = kProgram;
     h.step = step_;
     h.fingerprint = static_cast<int64_t>(data_.opened.train->fingerprint() >> 1);
-    h.more = {{"taken", std::to_string(taken_)}};
+    h.more = model_metadata(kProgram, model_->config().backbone, data_.stats);
+    h.more["taken"] = std::to_string(taken_);
     scores_.save(h.more);
     return h;
 }
@@ -243,7 +245,8 @@ int SelfSupervised::run() {
 }
 
 void SelfSupervised::report(const StopSignals& stop, const Progress& progress) {
-    write_safetensors(folder_->file("teacher.safetensors"), state_dict(teacher_), {{"program", kProgram}});
+    write_safetensors(folder_->file("teacher.safetensors"), state_dict(teacher_),
+                      model_metadata(kProgram, model_->config().backbone, data_.stats));
     const std::vector<Record> records = read_metrics(folder_->file("metrics.jsonl"));
     const DinoVisionTransformer& model = model_->teacher_backbone();
     const SslScores& scores = stop.requested() ? scores_.quick() : scores_.full();

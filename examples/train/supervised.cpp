@@ -7,6 +7,7 @@
 #include "examples/common/environment.h"
 #include "examples/common/format.h"
 #include "examples/train/common.h"
+#include "examples/train/model_file.h"
 #include "examples/train/snapshot.h"
 #include "examples/train/testing.h"
 #include "models/checkpoint.h"
@@ -68,9 +69,7 @@ void Supervised::make_model() {
     const auto classes = static_cast<int64_t>(data_.opened.train->classes().size());
     Generator init = generator_.fork(1);
     model_ = Classifier(config, classes, init);
-    if (!options_.init_from.empty())
-        load_state_dict(parameters_of(model_), SafetensorsFile(options_.init_from),
-                        {.prefix = "", .strict = false});
+    if (!options_.init_from.empty()) init_parameters(parameters_of(model_), options_.init_from);
     to_device(model_, device_);
     parameters_ = parameters_of(model_);
     if (options_.ema > 0) {
@@ -113,7 +112,9 @@ SnapshotHead Supervised::head() const {
     h.program = kProgram;
     h.step = step_;
     h.fingerprint = static_cast<int64_t>(data_.opened.train->fingerprint() >> 1);
-    h.more = {{"correct", std::to_string(correct_)}, {"seen", std::to_string(seen_)}};
+    h.more = model_metadata(kProgram, model_.backbone.config(), data_.stats);
+    h.more["correct"] = std::to_string(correct_);
+    h.more["seen"] = std::to_string(seen_);
     return h;
 }
 
@@ -241,7 +242,7 @@ void Supervised::report(const StopSignals& stop, const Progress& progress) {
     const Classifier& model = options_.ema > 0 ? average_ : model_;
     write_safetensors(folder_->file("model.safetensors"),
                       state_dict(options_.ema > 0 ? average_parameters_ : parameters_),
-                      {{"program", kProgram}});
+                      model_metadata(kProgram, model.backbone.config(), data_.stats));
     const std::vector<Record> records = read_metrics(folder_->file("metrics.jsonl"));
     Report r;
     r.title =

@@ -1,0 +1,55 @@
+#include "examples/train/model_file.h"
+
+#include <cstdio>
+
+#include "models/checkpoint.h"
+#include "models/state.h"
+
+namespace demi::examples {
+
+static const char* const kChannels[] = {"0", "1", "2"};
+
+Metadata model_metadata(const std::string& program, const ViTConfig& config,
+                        const data::ChannelStats& stats) {
+    Metadata m{{"program", program},
+               {"num_heads", std::to_string(config.num_heads)},
+               {"interpolate_offset", exact_text(config.interpolate_offset)},
+               {"interpolate_antialias", config.interpolate_antialias ? "1" : "0"}};
+    for (size_t c = 0; c < 3; ++c) {
+        m[std::string("mean.") + kChannels[c]] = exact_text(static_cast<double>(stats.mean[c]));
+        m[std::string("std.") + kChannels[c]] = exact_text(static_cast<double>(stats.std[c]));
+    }
+    return m;
+}
+
+void read_model_metadata(const Metadata& m, ViTConfig& config) {
+    if (m.contains("num_heads")) config.num_heads = state_int(m, "num_heads");
+    if (m.contains("interpolate_offset")) config.interpolate_offset = state_double(m, "interpolate_offset");
+    if (m.contains("interpolate_antialias"))
+        config.interpolate_antialias = state_int(m, "interpolate_antialias") != 0;
+}
+
+std::optional<data::ChannelStats> stats_of(const Metadata& m) {
+    if (!m.contains("mean.0")) return {};
+    data::ChannelStats stats;
+    for (size_t c = 0; c < 3; ++c) {
+        stats.mean[c] = static_cast<float>(state_double(m, std::string("mean.") + kChannels[c]));
+        stats.std[c] = static_cast<float>(state_double(m, std::string("std.") + kChannels[c]));
+        check(stats.std[c] > 0, "checkpoint", "std.", c, " must be positive: got ", stats.std[c]);
+    }
+    return stats;
+}
+
+void init_parameters(const NamedParameters& parameters, const std::string& path) {
+    const SafetensorsFile file(path);
+    const LoadReport report = load_state_dict(parameters, file, {.prefix = "", .strict = false});
+    const size_t loaded = parameters.size() - report.missing.size();
+    check(loaded > 0, "init-from", "'", path, "' has no tensor with a name of this model, such as '",
+          parameters.front().first, "'");
+    std::printf("%s: %zu of %zu parameters loaded", path.c_str(), loaded, parameters.size());
+    if (!report.missing.empty()) std::printf(", not there: %s", report.missing.front().c_str());
+    if (report.missing.size() > 1) std::printf(" and %zu more", report.missing.size() - 1);
+    std::printf("\n");
+}
+
+}  // namespace demi::examples
