@@ -25,6 +25,7 @@ Features cls_features(const DinoVisionTransformer& model, const data::DataSet& s
     const NoGrad no_grad;
     ForwardContext quiet = context;
     quiet.training = false;
+    if (!quiet.boundary.site.empty()) quiet.boundary.site = "evaluation";
     Features f = labelled(set, count);
     f.rows = Tensor::empty({count, model.config().embed_dim});
     for (int64_t begin = 0; begin < count; begin += batch) {

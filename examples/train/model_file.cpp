@@ -40,15 +40,31 @@ std::optional<data::ChannelStats> stats_of(const Metadata& m) {
     return stats;
 }
 
+static bool of_head(const std::string& name) { return name.find("head.") != std::string::npos; }
+
+// Heads are made for one task: the file's may have other sizes than ours, and are then of no use.
+static bool heads_fit(const NamedParameters& parameters, const SafetensorsFile& file) {
+    for (const auto& [name, parameter] : parameters)
+        for (const std::string& other : file.names())
+            if (of_head(name) && (other == name || other == "teacher." + name || other == "module." + name) &&
+                file.info(other).shape != parameter.shape())
+                return false;
+    return true;
+}
+
 void init_parameters(const NamedParameters& parameters, const std::string& path) {
     const SafetensorsFile file(path);
-    const LoadReport report = load_state_dict(parameters, file, {.prefix = "", .strict = false});
-    const size_t loaded = parameters.size() - report.missing.size();
+    NamedParameters wanted = parameters;
+    const bool fit = heads_fit(parameters, file);
+    if (!fit) std::erase_if(wanted, [](const auto& entry) { return of_head(entry.first); });
+    const LoadReport report = load_state_dict(wanted, file, {.prefix = "", .strict = false});
+    const size_t loaded = wanted.size() - report.missing.size();
     check(loaded > 0, "init-from", "'", path, "' has no tensor with a name of this model, such as '",
           parameters.front().first, "'");
     std::printf("%s: %zu of %zu parameters loaded", path.c_str(), loaded, parameters.size());
     if (!report.missing.empty()) std::printf(", not there: %s", report.missing.front().c_str());
     if (report.missing.size() > 1) std::printf(" and %zu more", report.missing.size() - 1);
+    if (!fit) std::printf(", its head has other sizes and was left out");
     std::printf("\n");
 }
 

@@ -260,9 +260,9 @@ void SelfSupervised::report(const StopSignals& stop, const Progress& progress) {
                         allocator_stats(device_).peak_bytes);
     r.charts = ssl_charts(records, scores_.quick(), options_.prototypes);
     if (options_.local_crops > 0) r.notes = ssl_notes(records, options_.prototypes);
+    r.boundary = boundary_rows();  // before the report's own pictures go through
     r.attention = attention_of(model, *data_.opened.test, data_.stats, device_);
     r.pca = pca_pictures(model, *data_.opened.test, data_.stats, device_);
-    r.boundary = boundary_rows();
     r.config = options_.record();
     r.environment = environment();
     write_report(folder_->file("report.html"), r);

@@ -24,7 +24,10 @@ SslEvaluation::SslEvaluation(const TrainData& data, const ForwardContext& contex
                              int64_t most)
     : data_(&data), context_(&context), device_(device), most_(most),
       train_(std::min(data.train_count, kMostTrain)),
-      test_(data.opened.test ? std::min(data.test_count, kMostTest) : 0) {}
+      test_(data.opened.test ? std::min(data.test_count, kMostTest) : 0) {
+    quick_.neighbours = std::min(train_, most_);
+    full_.neighbours = train_;
+}
 
 std::pair<Features, Features> SslEvaluation::features(const DinoVisionTransformer& model,
                                                       int64_t most) const {

@@ -10,6 +10,7 @@ namespace demi::examples {
 
 struct SslScores {
     double knn = 0, untrained = 0, pixels = 0, probe = -1;  // accuracies; probe below 0: not made
+    int64_t neighbours = 0;                                 // pictures to find the nearest among
 };
 
 class SslEvaluation {

@@ -46,20 +46,21 @@ data::MulticropOptions ssl_crops(const TrainOptions& options, int64_t image_size
 }
 
 std::string ssl_summary(const SslScores& scores) {
-    std::string text = "k-NN accuracy " + percent(scores.knn) + " (untrained " + percent(scores.untrained) +
-                       ", raw pixels " + percent(scores.pixels) + ")";
+    std::string text = "k-NN accuracy " + percent(scores.knn) + " among " + grouped(scores.neighbours) +
+                       " (untrained " + percent(scores.untrained) + ", raw pixels " + percent(scores.pixels) +
+                       ")";
     if (scores.probe >= 0) text += ", linear probe " + percent(scores.probe);
     return text;
 }
 
 std::vector<Tile> ssl_tiles(const SslScores& scores, double seconds, int64_t steps, double images_per_second,
                             int64_t peak_bytes) {
-    std::vector<Tile> tiles = {
-        {"k-NN accuracy", percent(scores.knn),
-         "untrained " + percent(scores.untrained) + ", pixels " + percent(scores.pixels)},
-        {"time", human_time(seconds), std::to_string(steps) + " steps"},
-        {"speed", human_count(images_per_second) + "/s", "pictures in training"},
-        {"peak memory", human_bytes(static_cast<double>(peak_bytes)), "tensors"}};
+    std::vector<Tile> tiles = {{"k-NN accuracy", percent(scores.knn),
+                                "among " + grouped(scores.neighbours) + "; untrained " +
+                                    percent(scores.untrained) + ", pixels " + percent(scores.pixels)},
+                               {"time", human_time(seconds), std::to_string(steps) + " steps"},
+                               {"speed", human_count(images_per_second) + "/s", "pictures in training"},
+                               {"peak memory", human_bytes(static_cast<double>(peak_bytes)), "tensors"}};
     if (scores.probe >= 0)
         tiles.insert(tiles.begin() + 1, {"linear probe", percent(scores.probe), "frozen features"});
     return tiles;
@@ -67,7 +68,7 @@ std::vector<Tile> ssl_tiles(const SslScores& scores, double seconds, int64_t ste
 
 std::vector<Chart> ssl_charts(const std::vector<Record>& records, const SslScores& scores,
                               int64_t prototypes) {
-    const Chart knn{"k-NN accuracy",
+    const Chart knn{"k-NN accuracy among " + grouped(scores.neighbours) + " pictures",
                     "step",
                     {series(records, "teacher", "knn")},
                     {{"raw pixels", scores.pixels}, {"untrained", scores.untrained}},
