@@ -44,7 +44,7 @@ Tensor sinkhorn_knopp(const Tensor& teacher, double temp, int iterations) {
     check(temp > 0 && iterations >= 1, "sinkhorn_knopp", "temp and iterations must be positive: got ", temp,
           " and ", iterations);
     const int64_t rows = teacher.size(0), prototypes = teacher.size(1);
-    if (rows == 0) return Tensor::zeros(teacher.shape());
+    if (rows == 0) return Tensor::zeros(teacher.shape(), DType::f32, teacher.device());
     const NoGrad no_grad;
     // In f64, for exp(t / temp) spans hundreds of powers of e. Taking out a prototype's maximum changes
     // nothing, for the first step divides by the prototype's sum; the lower bound keeps a row that is far

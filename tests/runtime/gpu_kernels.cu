@@ -19,7 +19,7 @@ DEMI_DEVICE void add_tile(float* d, const float (&own)[4]) {
 
 struct MmaKernel {
     static constexpr int threads = 32;
-    bool is_bf16;
+    bool is_bf16, wrong_layout;
     const uint16_t *a, *b;
     float* d;
     DEMI_DEVICE void operator()() const {
@@ -32,8 +32,11 @@ struct MmaKernel {
         };
         const uint32_t af[4] = {at(g, 2 * t), at(g + 8, 2 * t), at(g, 2 * t + 8), at(g + 8, 2 * t + 8)};
         const uint32_t bf[2] = {bt(2 * t, g), bt(2 * t + 8, g)};
+        const uint32_t swapped[4] = {af[0], af[2], af[1], af[3]};
         float own[4] = {0, 0, 0, 0};
-        if (is_bf16)
+        if (wrong_layout)
+            gpu::mma_m16n8k16_f16(own, swapped, bf);
+        else if (is_bf16)
             gpu::mma_m16n8k16_bf16(own, af, bf);
         else
             gpu::mma_m16n8k16_f16(own, af, bf);
@@ -204,8 +207,9 @@ struct AtomicKernel {
 
 }  // namespace
 
-void mma(bool is_bf16, const uint16_t* a, const uint16_t* b, float* d, gpu::Stream stream) {
-    gpu::launch(MmaKernel{is_bf16, a, b, d}, {1}, {32}, 0, stream);
+void mma(bool is_bf16, bool wrong_layout, const uint16_t* a, const uint16_t* b, float* d,
+         gpu::Stream stream) {
+    gpu::launch(MmaKernel{is_bf16, wrong_layout, a, b, d}, {1}, {32}, 0, stream);
 }
 void mma_ldmatrix(const uint16_t* a, const uint16_t* b, bool b_is_transposed, float* d, gpu::Stream stream) {
     gpu::launch(LdmatrixKernel{a, b, b_is_transposed, d}, {1}, {32}, 768, stream);

@@ -6,8 +6,9 @@
 
 namespace demi::test_kernels {
 
-// One warp: d [16, 8] f32 += a [16, 16] * b [16, 8] of f16 or bf16 bits, fragments filled by hand.
-void mma(bool is_bf16, const uint16_t* a, const uint16_t* b, float* d, gpu::Stream stream);
+// One warp: d [16, 8] f32 += a [16, 16] * b [16, 8] of f16 or bf16 bits, fragments filled by hand; two of
+// them exchanged where `wrong_layout`.
+void mma(bool is_bf16, bool wrong_layout, const uint16_t* a, const uint16_t* b, float* d, gpu::Stream stream);
 // The same through ldmatrix: a row-major; b row-major (needs trans) or column-major.
 void mma_ldmatrix(const uint16_t* a, const uint16_t* b, bool b_is_transposed, float* d, gpu::Stream stream);
 // out [32 * 5]: shfl, shfl_xor, shfl_down, ballot, warp_sum of x [32].

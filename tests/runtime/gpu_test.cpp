@@ -53,8 +53,13 @@ TEST_CASE("gpu: mma fragments multiply two matrices") {
         const Tensor a = drawn({16, 16}, 1, dtype), b = drawn({16, 8}, 2, dtype);
         Tensor d = Tensor::zeros({16, 8}, DType::f32, kGpu);
         const Tensor ga = a.to(kGpu), gb = b.to(kGpu);
-        kernels::mma(dtype == DType::bf16, as<uint16_t>(ga), as<uint16_t>(gb), out<float>(d), stream());
+        kernels::mma(dtype == DType::bf16, false, as<uint16_t>(ga), as<uint16_t>(gb), out<float>(d),
+                     stream());
         CHECK(compare(d, product(a, b), {1e-5, 1e-5}) == "");
+        if (dtype != DType::f16) continue;
+        fill(d, 0);
+        kernels::mma(false, true, as<uint16_t>(ga), as<uint16_t>(gb), out<float>(d), stream());
+        CHECK(compare(d, product(a, b), {1e-5, 1e-5}) != "");  // a wrong layout shows
     }
 }
 

@@ -7,7 +7,7 @@
 
 #include "runtime/check.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(DEMI_EMULATION_ASAN)
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -17,16 +17,16 @@ namespace {
 
 constexpr size_t kStackBytes = 256 * 1024, kGuardBytes = 64 * 1024;
 
-// The address sanitizer has to be told of every switch.
+// The address sanitizer has to be told of every switch. (This file itself is compiled without it, for speed.)
 void announce(void** save, const void* stack, size_t bytes) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(DEMI_EMULATION_ASAN)
     __sanitizer_start_switch_fiber(save, stack, bytes);
 #else
     (void)save, (void)stack, (void)bytes;
 #endif
 }
 void arrive(void* saved, const void** old_stack, size_t* old_bytes) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(DEMI_EMULATION_ASAN)
     __sanitizer_finish_switch_fiber(saved, old_stack, old_bytes);
 #else
     (void)saved, (void)old_stack, (void)old_bytes;
