@@ -2,7 +2,7 @@
 // Internal, for .cu files: what both kernels of attention's backward pass share. Gradients of scores may be
 // of any size, fp16 holds 40 binary digits: a warp scales them by a power of two that follows their largest,
 // and its sums with it. Weights are at most 1 and carry 2^kWeightShift, so that small ones keep their digits.
-#include "ops/memory_efficient_attention/attention_matrix_cuda.h"
+#include "ops/memory_efficient_attention/attention_store_cuda.h"
 
 namespace demi::gpu_kernels {
 

@@ -98,16 +98,18 @@ template <int kSize, bool kBf16, int kWhich> struct MatrixBackwardKvKernel {
             }
             gpu::sync_threads();
         }
-        if (row < at.rows && begin < end && *found() != 0) put_back(at, seen, for_keys, for_values);
+        gpu::sync_threads();
+        const bool put_back = begin < end && *found() != 0;
         const float unshift = power_of_two(-kWeightShift<kBf16>);
         if constexpr (kForKeys)
             if (b.grad_k.data != nullptr)
                 store(b.grad_k, at, row, p.head_size, for_keys, scale.out_of() * unshift * p.scale,
-                      m.job.sums.grad_k);
+                      put_back ? &p.q : nullptr, m.wide_grad_k, m.job.sums.grad_k);
         if constexpr (kForValues)
             if (b.grad_v.data != nullptr)
                 store(b.grad_v, at, row, p.value_size, for_values,
-                      unshift * (has_dropout(m.job) ? kept_factor(m.job) : 1.f), m.job.sums.grad_v);
+                      unshift * (has_dropout(m.job) ? kept_factor(m.job) : 1.f),
+                      put_back ? &b.grad_out : nullptr, m.wide_grad_v, m.job.sums.grad_v);
     }
 
     template <int kCount> static DEMI_DEVICE void scale_all_zero(float (&x)[kCount][4]) {
@@ -118,12 +120,27 @@ template <int kSize, bool kBf16, int kWhich> struct MatrixBackwardKvKernel {
         }
     }
 
+    // `taken_from`: the operand whose values that are not finite the sums lack, or null.
     template <int kCount>
     DEMI_DEVICE void store(const AttentionResult& out, const Place& at, int row, int64_t size,
-                           const float (&acc)[kCount][4], float factor, CastSums* sums) const {
+                           const float (&acc)[kCount][4], float factor, const AttentionOperand* taken_from,
+                           bool wide, CastSums* sums) const {
         LaneCount lost;
-        store_rows<kSize>(out, row_offset(out, at.batch, at.head, at.segment->k_begin + at.first), row,
-                          at.rows, size, acc, factor, factor, lost);
+        const int rows = smaller(16, at.rows - row);
+        if (rows > 0) {
+            const AttentionSegment& segment = *at.segment;
+            const int64_t token = segment.k_begin + at.first + row;
+            const RowsOut<kSize> leaving(keys());
+            leaving.take(acc, factor, factor);
+            // What a blind query holds reaches nobody.
+            const float* lse = m.job.p.lse + query_index(m.job, at.batch, at.head, segment.q_begin);
+            if (taken_from != nullptr)
+                leaving.add_not_finite(
+                    *taken_from, row_offset(*taken_from, at.batch, at.head, segment.q_begin), size, rows,
+                    factor, [&](int r) { return span_of(queries_of_key(segment, at.first + row + r)); },
+                    [&](int query) { return is_minus_infinity(lse[query]); });
+            leaving.store(out, row_offset(out, at.batch, at.head, token), rows, size, wide, lost);
+        }
         if (sums != nullptr) add_counts(lost, gpu::shared<uint32_t>(), sums);
     }
 
@@ -179,11 +196,11 @@ template <int kSize, bool kBf16, int kWhich> struct MatrixBackwardKvKernel {
                     const bool sees = !blind && query >= seen[half].begin && query < seen[half].end;
                     weight *= scale;
                     if (p.bias.data != nullptr && sees && key < at.segment->k_end)
-                        weight += bias_at<float>(m.job, bias_offset(m.job, at.batch, at.head, token), key);
+                        weight += bias_score(m.job, bias_offset(m.job, at.batch, at.head, token), key);
                     weight = sees ? gpu::exp2(weight - shift) : 0.f;
                     bool keep = true;
                     if (has_dropout(m.job))
-                        keep = is_kept(m.job, query_index(m.job, at.batch, at.head, token), key);
+                        keep = weight_is_kept(m.job, query_index(m.job, at.batch, at.head, token), key);
                     if constexpr (kForKeys) {
                         if (has_dropout(m.job)) grad *= keep ? kept : 0.f;
                         grad = sees ? weight * (grad - dot) : 0.f;
@@ -192,28 +209,6 @@ template <int kSize, bool kBf16, int kWhich> struct MatrixBackwardKvKernel {
                 }
             }
         }
-    }
-
-    template <int kK, int kV>
-    DEMI_DEVICE void put_back(const Place& at, const Span (&seen)[2], float (&for_keys)[kK][4],
-                              float (&for_values)[kV][4]) const {
-        const AttentionProblem& p = m.job.p;
-        const AttentionOperand& g = m.job.b.grad_out;
-        const int64_t token = at.segment->q_begin;
-        // What a blind query holds reaches nobody.
-        const float* lse = p.lse + query_index(m.job, at.batch, at.head, token);
-        for (int half = 0; half < 2; ++half)
-            for (int query = seen[half].begin; query < seen[half].end; ++query) {
-                if (is_minus_infinity(lse[query])) continue;
-                Span one[2] = {{0, 0}, {0, 0}};
-                one[half] = {query, query + 1};
-                if constexpr (kForKeys)
-                    add_not_finite<kSize>(for_keys, p.q, row_offset(p.q, at.batch, at.head, token),
-                                          p.head_size, one);
-                if constexpr (kForValues)
-                    add_not_finite<kSize>(for_values, g, row_offset(g, at.batch, at.head, token),
-                                          p.value_size, one);
-            }
     }
 };
 

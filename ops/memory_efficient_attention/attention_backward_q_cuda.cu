@@ -96,17 +96,22 @@ template <int kSize, bool kBf16> struct MatrixBackwardQKernel {
             }
             gpu::sync_threads();
         }
-        if (row < at.rows) {
-            if (*found() != 0)
-                add_not_finite<kSize>(acc, p.k, row_offset(p.k, at.batch, at.head, segment.k_begin),
-                                      p.head_size, state.seen);
-            store_dots(at, row, state);
-        }
+        if (row < at.rows) store_dots(at, row, state);
         if (b.grad_q.data == nullptr) return;
+        gpu::sync_threads();
         LaneCount lost;
-        const float factor = scale.out_of() * p.scale;
-        store_rows<kSize>(b.grad_q, row_offset(b.grad_q, at.batch, at.head, token), row, at.rows, p.head_size,
-                          acc, factor, factor, lost);
+        const int rows = smaller(16, at.rows - row);
+        if (rows > 0) {
+            const float factor = scale.out_of() * p.scale;
+            const RowsOut<kSize> leaving(queries());
+            leaving.take(acc, factor, factor);
+            if (*found() != 0)
+                leaving.add_not_finite(
+                    p.k, row_offset(p.k, at.batch, at.head, segment.k_begin), p.head_size, rows, factor,
+                    [&](int r) { return seen_by_row(m.job, at, row + r); }, [](int) { return false; });
+            leaving.store(b.grad_q, row_offset(b.grad_q, at.batch, at.head, token + row), rows, p.head_size,
+                          m.wide_grad_q, lost);
+        }
         if (m.job.sums.grad_q != nullptr) add_counts(lost, gpu::shared<uint32_t>(), m.job.sums.grad_q);
     }
 
@@ -202,8 +207,7 @@ template <int kSize, bool kBf16> struct MatrixBackwardQKernel {
                     const bool sees = column + e >= seen.begin && column + e < seen.end;
                     weight *= scale;
                     if (p.bias.data != nullptr && sees)
-                        weight +=
-                            bias_at<float>(m.job, bias_offset(m.job, at.batch, at.head, token), key + e);
+                        weight += bias_score(m.job, bias_offset(m.job, at.batch, at.head, token), key + e);
                     weight = sees ? gpu::exp2(weight - state.shift[half]) : 0.f;
                     if (has_dropout(m.job)) grad *= (e == 0 ? pair.first : pair.second) ? kept : 0.f;
                     if (!sees) grad = 0;

@@ -53,7 +53,7 @@ struct AttentionMatrixJob {
     AttentionTiles queries, keys;
     bool bf16;
     // Whether eight elements of an operand can be loaded at once (aligned, whole eights).
-    bool wide_q, wide_k, wide_v, wide_grad_out;
+    bool wide_q, wide_k, wide_v, wide_out, wide_grad_out, wide_grad_q, wide_grad_k, wide_grad_v;
 };
 // Bytes of shared memory for `rows` rows in a tile.
 size_t matrix_forward_shared(int64_t size, int rows);

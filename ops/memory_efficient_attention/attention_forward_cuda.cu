@@ -1,6 +1,8 @@
 // Attention forward on tensor cores: a block takes a tile of queries through the keys that it sees, the next
 // keys on their way while these are multiplied.
-#include "ops/memory_efficient_attention/attention_matrix_cuda.h"
+#include <algorithm>
+
+#include "ops/memory_efficient_attention/attention_store_cuda.h"
 
 namespace demi::gpu_kernels {
 namespace {
@@ -82,10 +84,8 @@ template <int kSize, bool kBf16> struct MatrixForwardKernel {
             if (row < at.rows) step(at, tile, here, stage, left, state, acc);
             gpu::sync_threads();
         }
-        if (begin < end && *found() != 0 && row < at.rows)
-            add_not_finite<kSize>(acc, p.v, row_offset(p.v, at.batch, at.head, segment.k_begin), p.value_size,
-                                  state.seen);
-        finish(at, row, state, acc);
+        gpu::sync_threads();
+        finish(at, row, begin < end && *found() != 0, state, acc);
     }
 
     DEMI_DEVICE void load_keys(const Place& at, int tile, int stage) const {
@@ -153,7 +153,7 @@ template <int kSize, bool kBf16> struct MatrixForwardKernel {
                     float& x = s[n][2 * half + e];
                     x *= scale;
                     const bool sees = column >= seen.begin && column < seen.end;
-                    if (biased && sees) x += bias_at<float>(m.job, bias, at.segment->k_begin + tile + column);
+                    if (biased && sees) x += bias_score(m.job, bias, at.segment->k_begin + tile + column);
                     x = sees ? x : -gpu::infinity();
                     top = x > top ? x : top;  // NaN never is
                 }
@@ -196,7 +196,7 @@ template <int kSize, bool kBf16> struct MatrixForwardKernel {
         return at.first + gpu::warp() * 16 + gpu::lane() / 4 + 8 * half;
     }
 
-    DEMI_DEVICE void finish(const Place& at, int row, const RowState& state,
+    DEMI_DEVICE void finish(const Place& at, int row, bool put_back, const RowState& state,
                             const float (&acc)[kSize / 8][4]) const {
         const AttentionProblem& p = m.job.p;
         float factor[2];
@@ -212,9 +212,19 @@ template <int kSize, bool kBf16> struct MatrixForwardKernel {
                                               gpu::log(static_cast<double>(sum)));
         }
         LaneCount lost;
-        const AttentionResult& out = m.job.f.out;
-        store_rows<kSize>(out, row_offset(out, at.batch, at.head, at.segment->q_begin + at.first), row,
-                          at.rows, p.value_size, acc, factor[0], factor[1], lost);
+        const int rows = smaller(16, at.rows - row);
+        if (rows > 0) {
+            const AttentionResult& out = m.job.f.out;
+            const int64_t token = at.segment->q_begin + at.first + row;
+            const RowsOut<kSize> leaving(queries());
+            leaving.take(acc, factor[0], factor[1]);
+            if (put_back)
+                leaving.add_not_finite(
+                    p.v, row_offset(p.v, at.batch, at.head, at.segment->k_begin), p.value_size, rows, 1,
+                    [&](int r) { return seen_by_row(m.job, at, row + r); }, [](int) { return false; });
+            leaving.store(out, row_offset(out, at.batch, at.head, token), rows, p.value_size, m.wide_out,
+                          lost);
+        }
         if (m.job.sums.out != nullptr) add_counts(lost, gpu::shared<uint32_t>(), m.job.sums.out);
     }
 };
@@ -233,7 +243,8 @@ template <int kSize> void launch(const AttentionMatrixJob& m, gpu::Dim3 grid, gp
 size_t matrix_forward_shared(int64_t size, int rows) {
     const int64_t padded = size <= 64 ? 64 : size <= 128 ? 128 : 256;
     const int64_t keys = padded == 64 ? kKeyTile<64> : padded == 128 ? kKeyTile<128> : kKeyTile<256>;
-    return kCountScratch + 16 + static_cast<size_t>((rows + 4 * keys) * (padded + 8)) * 2;
+    return kCountScratch + 16 +
+           static_cast<size_t>(std::max<int64_t>(rows + 4 * keys, 2 * rows) * (padded + 8)) * 2;
 }
 
 void launch_matrix_forward(const AttentionMatrixJob& m, gpu::Stream stream) {

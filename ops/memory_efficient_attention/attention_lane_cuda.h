@@ -5,6 +5,16 @@
 #include "ops/common/boundary_lane_cuda.h"
 #include "ops/memory_efficient_attention/attention_cuda.h"
 
+// DEMI_CALLED: a device function that stays one, for what is rarely needed in unrolled loops (a template, so
+// that nobody minds where it is not used). DEMI_ROLLED: before a loop that shall not be unrolled.
+#if defined(__CUDACC__)
+#define DEMI_CALLED template <int kOnce = 0> __device__ __noinline__
+#define DEMI_ROLLED _Pragma("unroll 1")
+#else
+#define DEMI_CALLED template <int kOnce = 0> inline
+#define DEMI_ROLLED
+#endif
+
 namespace demi::gpu_kernels {
 
 constexpr double kLog2E = 1.4426950408889634, kLn2 = 0.6931471805599453;

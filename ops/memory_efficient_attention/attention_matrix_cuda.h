@@ -50,6 +50,13 @@ struct Span {
 DEMI_DEVICE Span span_of(Range r) { return {static_cast<int>(r.begin), static_cast<int>(r.end)}; }
 DEMI_DEVICE int smaller(int a, int b) { return a < b ? a : b; }
 
+// The keys that a row of the place saw with any weight at all, forward.
+DEMI_DEVICE Span seen_by_row(const AttentionJob& job, const Place& at, int row) {
+    const int64_t query = at.first + row, token = at.segment->q_begin + query;
+    if (is_minus_infinity(job.p.lse[query_index(job, at.batch, at.head, token)])) return {0, 0};
+    return span_of(keys_of_query(*at.segment, query));
+}
+
 // Rows of an operand to shared memory, as they enter the kernel. What needs no cast is on its way when this
 // returns: see cp_async_wait.
 template <int kSize, bool kBf16>
@@ -104,7 +111,7 @@ DEMI_DEVICE void count_rows(const AttentionOperand& x, int64_t first, int64_t ro
 }
 
 // Zeros in place of what is not finite: in a tile that somebody must not see, 0 * infinity would be NaN. Says
-// so in *found; add_not_finite puts back what was taken.
+// so in *found; RowsOut::add_not_finite puts back what was taken.
 template <int kSize, bool kBf16>
 DEMI_DEVICE void take_out_not_finite(uint16_t* tile, int rows, int64_t size, int* found) {
     constexpr uint32_t kExponent = kBf16 ? 0x7f80u : 0x7c00u;
@@ -125,34 +132,20 @@ DEMI_DEVICE void take_out_not_finite(uint16_t* tile, int rows, int64_t size, int
     }
 }
 
-// acc's two rows get what is not finite in the rows [begin, end) of an operand that they see.
-template <int kSize>
-DEMI_DEVICE void add_not_finite(float (&acc)[kSize / 8][4], const AttentionOperand& x, int64_t first,
-                                int64_t size, const Span (&seen)[2]) {
-    for (int half = 0; half < 2; ++half)
-        for (int row = seen[half].begin; row < seen[half].end; ++row) {
-            DEMI_UNROLL
-            for (int n = 0; n < kSize / 8; ++n) {
-                DEMI_UNROLL
-                for (int e = 0; e < 2; ++e) {
-                    const int64_t column = 8 * n + 2 * (gpu::lane() % 4) + e;
-                    if (column >= size) continue;
-                    const float v = element<float>(x, first + row * x.token + column);
-                    if (gpu::is_finite(v)) continue;
-                    if (half == 0)
-                        acc[n][e] += v;
-                    else
-                        acc[n][2 + e] += v;
-                }
-            }
-        }
+// The bias of one score, and whether one weight is kept: as bias_at and is_kept, called where code is
+// unrolled.
+DEMI_CALLED float bias_score(const AttentionJob& job, int64_t row, int64_t key_token) {
+    return bias_at<float>(job, row, key_token);
+}
+DEMI_CALLED bool weight_is_kept(const AttentionJob& job, int64_t index, int64_t key_token) {
+    return is_kept(job, index, key_token);
 }
 
 // Which of one row's pair of neighbouring weights are kept.
 struct KeptPair {
     bool first, second;
 };
-DEMI_DEVICE KeptPair kept_pair(const AttentionDropout& d, uint64_t word) {
+DEMI_CALLED KeptPair kept_pair(const AttentionDropout& d, uint64_t word) {
     const gpu::Words4 one = gpu::philox_block(d.seed, d.offset + word / 4);
     const unsigned at = static_cast<unsigned>(word % 4);
     const uint32_t first = at == 0 ? one.w[0] : at == 1 ? one.w[1] : at == 2 ? one.w[2] : one.w[3];
@@ -161,28 +154,6 @@ DEMI_DEVICE KeptPair kept_pair(const AttentionDropout& d, uint64_t word) {
                             : at == 2 ? one.w[3]
                                       : gpu::philox(d.seed, d.offset, word + 1);
     return {keeps(d, first), keeps(d, second)};
-}
-
-// The result's rows of this lane, times `factor`, through `out`'s cast.
-template <int kSize>
-DEMI_DEVICE void store_rows(const AttentionResult& out, int64_t first, int row, int rows, int64_t size,
-                            const float (&acc)[kSize / 8][4], float factor, float other_factor,
-                            LaneCount& lost) {
-    DEMI_UNROLL
-    for (int half = 0; half < 2; ++half) {
-        const int at = row + gpu::lane() / 4 + 8 * half;
-        if (at >= rows) continue;
-        const float times = half == 0 ? factor : other_factor;
-        DEMI_UNROLL
-        for (int n = 0; n < kSize / 8; ++n) {
-            DEMI_UNROLL
-            for (int e = 0; e < 2; ++e) {
-                const int column = 8 * n + 2 * (gpu::lane() % 4) + e;
-                if (column < size)
-                    put(out, first + at * out.token + column, acc[n][2 * half + e] * times, lost);
-            }
-        }
-    }
 }
 
 }  // namespace demi::gpu_kernels

@@ -192,9 +192,10 @@ void forward(const AttentionArguments& args, Tensor out, Tensor lse, AttentionFo
         count_bias(call, sums[3]);
     }
     if (call.fits_matrix()) {
-        gpu_kernels::launch_matrix_forward(
-            call.matrix(gpu_kernels::matrix_forward_shared, gpu_kernels::matrix_forward_shared),
-            call.stream());
+        AttentionMatrixJob m =
+            call.matrix(gpu_kernels::matrix_forward_shared, gpu_kernels::matrix_forward_shared);
+        m.wide_out = is_wide(out);
+        gpu_kernels::launch_matrix_forward(m, call.stream());
     } else {
         call.upload_segments();
         if (counting) {
@@ -254,6 +255,9 @@ void backward(const AttentionArguments& args, const AttentionIncoming& in, const
         AttentionMatrixJob m =
             call.matrix(gpu_kernels::matrix_backward_q_shared, gpu_kernels::matrix_backward_kv_shared);
         m.wide_grad_out = is_wide(in.grad_out);
+        m.wide_grad_q = grads.q.defined() && is_wide(grads.q);
+        m.wide_grad_k = grads.k.defined() && is_wide(grads.k);
+        m.wide_grad_v = grads.v.defined() && is_wide(grads.v);
         gpu_kernels::launch_matrix_backward_q(m, stream);
         if (b.grad_k.data != nullptr || b.grad_v.data != nullptr)
             gpu_kernels::launch_matrix_backward_kv(m, stream);
