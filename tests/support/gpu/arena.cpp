@@ -119,7 +119,9 @@ void check_parameters(const char* name, const void* parameters, size_t bytes) {
     for (size_t at = 0; at + sizeof(uintptr_t) <= bytes; at += sizeof(uintptr_t)) {
         uintptr_t word = 0;
         std::memcpy(&word, static_cast<const char*>(parameters) + at, sizeof word);
-        if (word < uintptr_t{1} << 40 || word >> 47 != 0 || in_arena(reinterpret_cast<void*>(word))) continue;
+        // Heap, stack and code lie above; below are numbers such as a mask without bounds, and a sanitizer's
+        // shadow.
+        if (word < uintptr_t{1} << 45 || word >> 47 != 0 || in_arena(reinterpret_cast<void*>(word))) continue;
         unsigned char resident = 0;  // no address at all looks like a number: then mincore refuses it
         if (mincore(reinterpret_cast<void*>(word / page * page), page, &resident) == 0)
             fail("gpu emulation", short_name(name), ": byte ", at,
