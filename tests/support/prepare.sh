@@ -1,5 +1,5 @@
 # Sourced by examples/run.sh and tests/run.sh: installs what is missing, configures build/ and compiles.
-# DEMI_BUILD_OPTIONS holds further Meson options, for example "-Dcuda=disabled".
+# DEMI_BUILD_OPTIONS holds further Meson options, for example "-Dcuda=enabled".
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 build=$top/build
@@ -101,9 +101,15 @@ compile() {
     say "compiled in $((SECONDS - start)) s"
 }
 
+# CUDA kernels take minutes to compile: not where nothing can run them, unless they were asked for.
+gpu_options() {
+    case " ${DEMI_BUILD_OPTIONS:-} " in *' -Dcuda='*) return ;; esac
+    [ -e /dev/nvidiactl ] || [ -e /dev/dxg ] || [ -e /dev/nvhost-ctrl ] || echo -Dcuda=disabled
+}
+
 prepare() {
     install_missing
-    # shellcheck disable=SC2086
-    configure -Dexamples=enabled ${DEMI_BUILD_OPTIONS:-}
+    # shellcheck disable=SC2046,SC2086
+    configure -Dexamples=enabled $(gpu_options) ${DEMI_BUILD_OPTIONS:-}
     compile "$@"
 }
