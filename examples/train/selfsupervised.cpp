@@ -199,6 +199,7 @@ int SelfSupervised::run() {
     folder_ = open_run(kProgram, options_, device_);
     if (options_.resume) resume();
     print_header(options_, data_, model_->config().backbone, parameter_count(student_), device_, step_);
+    std::printf("%s\n", describe(crops_).c_str());
     const StopSignals stop;
     MetricsWriter metrics = open_metrics(*folder_, options_, step_);
     Progress progress;

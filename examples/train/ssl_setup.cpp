@@ -45,6 +45,15 @@ data::MulticropOptions ssl_crops(const TrainOptions& options, int64_t image_size
     return crops;
 }
 
+std::string describe(const data::MulticropOptions& crops) {
+    const auto part = [](int64_t count, int64_t size) {
+        return std::to_string(count) + " of " + std::to_string(size) + " x " + std::to_string(size);
+    };
+    std::string text = "crops per picture, in whole patches: " + part(2, crops.global_size);
+    if (crops.local_crops > 0) text += ", " + part(crops.local_crops, crops.local_size);
+    return text;
+}
+
 std::string ssl_summary(const SslScores& scores) {
     std::string text = "k-NN accuracy " + percent(scores.knn) + " among " + grouped(scores.neighbours) +
                        " (untrained " + percent(scores.untrained) + ", raw pixels " + percent(scores.pixels) +

@@ -13,6 +13,7 @@ SslConfig ssl_config(const TrainOptions& options, const ViTConfig& backbone);
 data::MulticropOptions ssl_crops(const TrainOptions& options, int64_t image_size,
                                  const data::OpenedData& data);
 
+std::string describe(const data::MulticropOptions& crops);
 std::string ssl_summary(const SslScores& scores);
 std::vector<Tile> ssl_tiles(const SslScores& scores, double seconds, int64_t steps, double images_per_second,
                             int64_t peak_bytes);
