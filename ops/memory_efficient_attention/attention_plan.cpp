@@ -98,7 +98,9 @@ struct Bounds {
 };
 Bounds gradient_bounds(const AttentionPlan& plan, double grad_out, const Tensor& grad_lse) {
     const double kept = plan.dropout < 1 ? 1 / (1 - plan.dropout) : 0;
-    const auto queries = static_cast<double>(plan.q.size(1));
+    int64_t longest = 0;  // a key is seen by one segment's queries at most
+    for (const AttentionSegment& s : plan.segments) longest = std::max(longest, s.q_end - s.q_begin);
+    const auto queries = static_cast<double>(longest);
     const double row = 2 * static_cast<double>(plan.v.size(3)) * grad_out * finite_amax(plan.v) * kept +
                        (grad_lse.defined() ? finite_amax(grad_lse) : 0);
     Bounds b;

@@ -157,6 +157,21 @@ TEST_CASE("attention boundary: accuracy of each mode") {
     }
 }
 
+TEST_CASE("attention boundary: a packed batch is scaled like the batch") {
+    const int64_t batch = 96, length = 7;
+    const auto packed = [&](const Tensor& x) { return x.reshape({1, batch * length, 2, 16}); };
+    Call c;
+    for (uint64_t i = 0; i < 3; ++i) c.inputs.push_back(normal_tensor({batch, length, 2, 16}, 20 + i));
+    c.grad_out = normal_tensor({batch, length, 2, 16}, 23);
+    c.boundary.grad_scale = GradScale::automatic();
+    const Results apart = run(c);
+    for (Tensor& x : c.inputs) x = packed(x);
+    c.grad_out = packed(c.grad_out);
+    c.mask = BlockDiagonalMask::from_seqlens(std::vector<int64_t>(batch, length));
+    const Results together = run(c);
+    for (size_t i = 0; i < 3; ++i) CHECK(same_bits(together.grads[i], packed(apart.grads[i])) == "");
+}
+
 TEST_CASE("attention boundary: gradient scaling keeps small gradients") {
     const Packed p = packed_qkv(1, 80, 2, 64, 3);
     const Tensor g = normal_tensor({1, 80, 2, 64}, 4);
