@@ -15,7 +15,7 @@ Tensor checkered(const Shape& shape) {
 }
 
 Variable choose(const Variable& a, const Variable& b) {
-    return where(checkered(broadcast(a.shape(), b.shape(), "test")), a, b);
+    return where(checkered(broadcast(a.shape(), b.shape(), "test")).to(a.device()), a, b);
 }
 
 }  // namespace
@@ -39,16 +39,18 @@ TEST_CASE("where") {
 }
 
 TEST_CASE("masked_fill") {
-    check_op({.op = "masked_fill",
-              .shapes = {{{}}, {{1}}, {{0, 3}}, {{3, 5, 7}}, {{130, 257}}},
-              .fn = [](const Vars& x) { return masked_fill(x[0], checkered(x[0].shape()), -2.5); },
-              .reference = [](const Arrays& x) -> Arrays {
-                  Array y = x[0];
-                  const Array bits(checkered(y.shape));
-                  for (int64_t i = 0; i < y.numel(); ++i)
-                      if (bits[i] != 0) y[i] = -2.5;
-                  return {y};
-              }});
+    check_op(
+        {.op = "masked_fill",
+         .shapes = {{{}}, {{1}}, {{0, 3}}, {{3, 5, 7}}, {{130, 257}}},
+         .fn =
+             [](const Vars& x) { return masked_fill(x[0], checkered(x[0].shape()).to(x[0].device()), -2.5); },
+         .reference = [](const Arrays& x) -> Arrays {
+             Array y = x[0];
+             const Array bits(checkered(y.shape));
+             for (int64_t i = 0; i < y.numel(); ++i)
+                 if (bits[i] != 0) y[i] = -2.5;
+             return {y};
+         }});
     const Variable x(Tensor::zeros({2, 3}), true);
     const Variable y = masked_fill(x, checkered({3}), -INFINITY);
     CHECK(y.value().to_vector<float>() == std::vector<float>{0, -INFINITY, 0, 0, -INFINITY, 0});

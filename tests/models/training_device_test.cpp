@@ -1,0 +1,138 @@
+// A few training steps on the device of the tests against the CPU: supervised and self-supervised, in every
+// precision.
+#include <doctest/doctest.h>
+
+#include "models/mask_generator.h"
+#include "models/optimizer.h"
+#include "models/ssl_meta_arch.h"
+#include "ops/cross_entropy/cross_entropy.h"
+#include "ops/operators.h"
+#include "runtime/copy.h"
+#include "tests/support/compare.h"
+#include "tests/support/device.h"
+#include "tests/support/env.h"
+#include "tests/support/skip.h"
+
+namespace demi::test {
+namespace {
+
+Tensor drawn(const Shape& shape, uint64_t seed) {
+    Generator g{seed};
+    Tensor x = Tensor::empty(shape);
+    normal(x, g);
+    return x;
+}
+
+ViTConfig tiny() {
+    ViTConfig c;
+    c.img_size = 16;
+    c.patch_size = 4;
+    c.embed_dim = 32;
+    c.depth = 2;
+    c.num_heads = 2;
+    c.num_register_tokens = 1;
+    c.init_values = 0.5;
+    c.drop_path_rate = 0.3;
+    c.drop_path_uniform = true;
+    return c;
+}
+
+struct Run {
+    std::vector<double> losses;
+    std::vector<Tensor> parameters;
+};
+
+void step(Run& run, Optimizer& optimizer, const Variable& loss) {
+    run.losses.push_back(loss.item());
+    loss.backward();
+    const GradNorm norm = gradient_norm(optimizer.parameters(), 1, 3.0);
+    CHECK(norm.finite);
+    StepRates rates;
+    rates.lr = 1e-3;
+    rates.weight_decay = 0.04;
+    rates.grad_multipliers.assign(optimizer.parameters().size(), norm.clip_factor);
+    optimizer.step(rates);
+    optimizer.zero_grad();
+}
+
+Run supervised(Device device, Precision precision, int steps) {
+    Generator g{3};
+    DinoVisionTransformer model(tiny(), g);
+    to_device(model, device);
+    const NamedParameters parameters = parameters_of(model);
+    Optimizer optimizer(parameters, parameter_options(parameters, {}));
+    ForwardContext context;
+    context.training = true;
+    context.precision = precision;
+    context.generator = &g;
+    Run run;
+    for (int i = 0; i < steps; ++i) {
+        const Tensor images = drawn({4, 3, 16, 16}, 10 + static_cast<uint64_t>(i)).to(device);
+        const Tensor labels = Tensor::from(std::vector<int64_t>{1, 5, 0, 31}, {4}).to(device);
+        step(run, optimizer, cross_entropy(model.forward(Variable(images), context), labels, {}));
+    }
+    for (const auto& [name, p] : parameters) run.parameters.push_back(p.value());
+    return run;
+}
+
+Run self_supervised(Device device, Precision precision, int steps) {
+    Generator g{4};
+    SslConfig config;
+    config.backbone = tiny();
+    config.head.in_dim = 32;
+    config.head.hidden_dim = 16;
+    config.head.bottleneck_dim = 8;
+    config.head.out_dim = 24;
+    SSLMetaArch model(config, g);
+    model.to_device(device);
+    const NamedParameters parameters = model.student_parameters();
+    Optimizer optimizer(parameters, parameter_options(parameters, {}));
+    ForwardContext context;
+    context.training = true;
+    context.precision = precision;
+    context.generator = &g;
+    Run run;
+    for (int i = 0; i < steps; ++i) {
+        SslBatch batch;
+        batch.global_crops = drawn({4, 3, 16, 16}, 20 + static_cast<uint64_t>(i)).to(device);
+        batch.local_crops = drawn({4, 3, 8, 8}, 30 + static_cast<uint64_t>(i)).to(device);
+        Tensor masks = Tensor::zeros({4, 16}, DType::boolean);
+        fill(masks.slice(1, 3, 7), 1);
+        batch.masks = masks.to(device);
+        step(run, optimizer, model.losses(batch, 0.07, context).total);
+        model.commit(0.9);
+    }
+    for (const auto& [name, p] : parameters) run.parameters.push_back(p.value());
+    return run;
+}
+
+template <class F> void check_runs(F train) {
+    if (test_device().is_cpu()) DEMI_SKIP("compares a GPU with the CPU");
+    const int steps = emulated() ? 2 : 3;
+    for (Precision precision : {Precision::f16, Precision::f32, Precision::bf16}) {
+        if (emulated() && quick() && precision != Precision::f16) continue;
+        CAPTURE(std::string(name(precision)));
+        const Run want = train(Device::cpu(), precision, steps), got = train(test_device(), precision, steps);
+        const double room = precision == Precision::f32 ? 1e-4 : precision == Precision::f16 ? 5e-3 : 3e-2;
+        for (size_t i = 0; i < want.losses.size(); ++i)
+            CHECK(got.losses[i] == doctest::Approx(want.losses[i]).epsilon(room));
+        // Steps of AdamW are as large as its rate, whatever the gradient: a gradient near 0 may differ in
+        // sign.
+        for (size_t i = 0; i < want.parameters.size(); ++i) {
+            CAPTURE(i);
+            CHECK(got.parameters[i].device() == test_device());
+            CHECK(compare(got.parameters[i], want.parameters[i], {6.1e-3, 1e-3}) == "");
+        }
+        const Run again = train(test_device(), precision, steps);
+        for (size_t i = 0; i < got.parameters.size(); ++i)
+            CHECK(same_bits(again.parameters[i], got.parameters[i]) == "");
+    }
+}
+
+}  // namespace
+
+TEST_CASE("training on the device: supervised") { check_runs(supervised); }
+
+TEST_CASE("training on the device: self-supervised") { check_runs(self_supervised); }
+
+}  // namespace demi::test
