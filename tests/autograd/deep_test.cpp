@@ -12,7 +12,7 @@
 #include "autograd/recompute.h"
 #include "runtime/allocator.h"
 #include "tests/autograd/toy.h"
-#include "tests/runtime/check_error.h"
+#include "tests/support/check_error.h"
 #include "tests/support/env.h"
 
 using namespace demi;

@@ -5,7 +5,7 @@
 #include "autograd/print.h"
 #include "runtime/profile.h"
 #include "tests/autograd/toy.h"
-#include "tests/runtime/check_error.h"
+#include "tests/support/check_error.h"
 
 using namespace demi;
 using namespace demi::test;

@@ -4,7 +4,7 @@
 #include "autograd/grad_mode.h"
 #include "autograd/print.h"
 #include "tests/autograd/toy.h"
-#include "tests/runtime/check_error.h"
+#include "tests/support/check_error.h"
 
 using namespace demi;
 using namespace demi::test;

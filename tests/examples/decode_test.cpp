@@ -5,10 +5,11 @@
 #include <cstdlib>
 
 #include "tests/examples/image_files.h"
-#include "tests/examples/temporary.h"
+#include "tests/support/check_error.h"
 #include "tests/support/env.h"
 
 using namespace demi::data;
+using namespace demi::test;
 
 namespace {
 
@@ -44,7 +45,7 @@ void hurt(const Bytes& good, bool every_cut_fails) {
     for (size_t cut = 0; cut < good.size(); ++cut) {
         const Bytes part(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(cut));
         const std::string error = error_of([&] { decode_image(part, "cut.img"); });
-        if (!error.empty()) CHECK(contains(error, "cut.img"));
+        if (!error.empty()) CHECK(has(error, "cut.img"));
         thrown += !error.empty();
     }
     if (every_cut_fails)
@@ -55,7 +56,7 @@ void hurt(const Bytes& good, bool every_cut_fails) {
             Bytes bad = good;
             bad[at] = static_cast<uint8_t>(bad[at] ^ (1 << bit));
             const std::string error = error_of([&] { decode_image(bad, "flip.img"); });
-            if (!error.empty()) CHECK(contains(error, "flip.img"));
+            if (!error.empty()) CHECK(has(error, "flip.img"));
         }
     }
 }
@@ -121,26 +122,25 @@ TEST_CASE("a truncated JPEG is an error, not a grey area") {
     Bytes file = jpeg_of(pattern(64, 64, 3));
     file.resize(file.size() / 2);
     const std::string error = error_of([&] { decode_image(file, "half.jpg"); });
-    CHECK(contains(error, "half.jpg: broken JPEG"));
+    CHECK(has(error, "half.jpg: broken JPEG"));
 }
 
 TEST_CASE("a small file cannot ask for a huge picture") {
     Bytes png = png_of(pattern(4, 4, 3));
     png[16] = 0x00, png[17] = 0x01, png[18] = 0x86,
     png[19] = 0xa0;  // a width of 100,000; the checksum is wrong then
-    CHECK(contains(error_of([&] { decode_image(png, "big.png"); }), "big.png"));
+    CHECK(has(error_of([&] { decode_image(png, "big.png"); }), "big.png"));
     Bytes jpeg = jpeg_of(smooth(1));
     for (size_t i = 0; i + 9 < jpeg.size(); ++i)
         if (jpeg[i] == 0xff && jpeg[i + 1] == 0xc0) jpeg[i + 5] = jpeg[i + 7] = 0xff;  // 65,000 x 65,000
-    CHECK(contains(error_of([&] { decode_image(jpeg, "big.jpg"); }), "big.jpg: an image of at most"));
-    CHECK(
-        contains(error_of([&] { check_image_size(40000, 2, "wide.png"); }), "wide.png: an image of at most"));
+    CHECK(has(error_of([&] { decode_image(jpeg, "big.jpg"); }), "big.jpg: an image of at most"));
+    CHECK(has(error_of([&] { check_image_size(40000, 2, "wide.png"); }), "wide.png: an image of at most"));
 }
 
 TEST_CASE("other files are refused by name") {
-    CHECK(contains(error_of([&] {
-                       decode_image(Bytes{'G', 'I', 'F', '8', '9', 'a'}, "x.png");
-                   }),
-                   "x.png: neither PNG nor JPEG"));
-    CHECK(contains(error_of([&] { decode_image(Bytes{}, "x.png"); }), "the file is empty"));
+    CHECK(has(error_of([&] {
+                  decode_image(Bytes{'G', 'I', 'F', '8', '9', 'a'}, "x.png");
+              }),
+              "x.png: neither PNG nor JPEG"));
+    CHECK(has(error_of([&] { decode_image(Bytes{}, "x.png"); }), "the file is empty"));
 }

@@ -6,9 +6,11 @@
 #include <fstream>
 
 #include "examples/common/files.h"
-#include "tests/examples/temporary.h"
+#include "tests/support/check_error.h"
+#include "tests/support/temporary.h"
 
 using namespace demi::examples;
+using namespace demi::test;
 
 namespace {
 
@@ -77,13 +79,13 @@ TEST_CASE("reading leaves out a torn last line and refuses others") {
     CHECK(c.y[0] == 2);
     CHECK(std::isnan(c.y[1]));
     std::ofstream(path) << "{\"step\": 1}\nnonsense\n";
-    CHECK(contains(error_of([&] { read_metrics(path); }), "line 2"));
+    CHECK(has(error_of([&] { read_metrics(path); }), "line 2"));
 }
 
 TEST_CASE("what cannot be written is an error that says why") {
-    CHECK(contains(error_of([] { MetricsWriter("/nowhere/at/all.jsonl"); }), "No such file"));
-    CHECK(contains(error_of([] { MetricsWriter("/dev/full").write(line(1)); }), "No space left"));
+    CHECK(has(error_of([] { MetricsWriter("/nowhere/at/all.jsonl"); }), "No such file"));
+    CHECK(has(error_of([] { MetricsWriter("/dev/full").write(line(1)); }), "No space left"));
     TemporaryFolder folder;
     MetricsWriter writer(folder / "m.jsonl");
-    CHECK(contains(error_of([&] { writer.write(Record().add("loss", 1)); }), "\"step\""));
+    CHECK(has(error_of([&] { writer.write(Record().add("loss", 1)); }), "\"step\""));
 }

@@ -8,11 +8,13 @@
 #include "examples/data/stats.h"
 #include "examples/data/stored.h"
 #include "tests/examples/image_files.h"
-#include "tests/examples/temporary.h"
+#include "tests/support/check_error.h"
 #include "tests/support/env.h"
 #include "tests/support/skip.h"
+#include "tests/support/temporary.h"
 
 using namespace demi::data;
+using namespace demi::test;
 
 TEST_CASE("without a path the drawn data set is opened") {
     OpenOptions options;
@@ -35,7 +37,7 @@ TEST_CASE("CIFAR-10 files are recognised and checked") {
     write_file(folder / "data_batch_1.bin", cifar_records({0, 1, 2}));
     write_file(folder / "data_batch_2.bin", cifar_records({3, 9}));
     write_file(folder / "test_batch.bin", cifar_records({4}));
-    const OpenedData data = open_dataset(folder.path);
+    const OpenedData data = open_dataset(folder.path());
     CHECK(data.kind == "CIFAR-10");
     CHECK(data.flip);
     CHECK(data.train->size() == 5);
@@ -47,18 +49,17 @@ TEST_CASE("CIFAR-10 files are recognised and checked") {
     CHECK(image.at(0, 0, 2) == 101);
     CHECK(data.train->classes()[3] == "class 3");
 
-    const auto error = [&] { return error_of([&] { open_dataset(folder.path); }); };
+    const auto error = [&] { return error_of([&] { open_dataset(folder.path()); }); };
     Bytes bad = cifar_records({3, 9});
     bad.pop_back();
     write_file(folder / "data_batch_2.bin", bad);
-    CHECK(
-        contains(error(), "data_batch_2.bin: CIFAR-10 needs records of 3073 bytes, the file has 6145 bytes"));
+    CHECK(has(error(), "data_batch_2.bin: CIFAR-10 needs records of 3073 bytes, the file has 6145 bytes"));
     write_file(folder / "data_batch_2.bin", {});
-    CHECK(contains(error(), "data_batch_2.bin"));
+    CHECK(has(error(), "data_batch_2.bin"));
     write_file(folder / "data_batch_2.bin", cifar_records({3, 10}));
-    CHECK(contains(error(), "label 10 of record 1 is out of range [0, 10)"));
+    CHECK(has(error(), "label 10 of record 1 is out of range [0, 10)"));
     write_file(folder / "batches.meta.txt", {'c', 'a', 't', '\n', '\n', 'd', 'o', 'g'});
-    CHECK(contains(error(), "label 2 of record 2 is out of range [0, 2)"));
+    CHECK(has(error(), "label 2 of record 2 is out of range [0, 2)"));
 }
 
 TEST_CASE("one file is set apart by class") {
@@ -71,7 +72,7 @@ TEST_CASE("one file is set apart by class") {
     CHECK(data.test->size() == 4);
     for (int64_t i = 0; i < 4; ++i) CHECK(data.test->label(i) == data.test->label(i) % 4);
     write_file(folder / "x-images-idx3-ubyte", idx_images(4, 3, 3));
-    CHECK(contains(error_of([&] { open_dataset(folder / "x-images-idx3-ubyte"); }), "x-labels-idx1-ubyte"));
+    CHECK(has(error_of([&] { open_dataset(folder / "x-images-idx3-ubyte"); }), "x-labels-idx1-ubyte"));
     write_file(folder / "x-labels-idx1-ubyte", idx_labels({1, 1, 2, 2}));
     CHECK(open_dataset(folder / "x-images-idx3-ubyte").test->size() == 2);
 }
@@ -79,18 +80,18 @@ TEST_CASE("one file is set apart by class") {
 TEST_CASE("IDX needs both of its files") {
     const TemporaryFolder folder;
     write_file(folder / "train-images-idx3-ubyte.gz", gzip_of(idx_images(20, 3, 3)));
-    CHECK(contains(error_of([&] { open_dataset(folder.path); }),
-                   "the labels are missing: train-labels-idx1-ubyte"));
+    CHECK(has(error_of([&] { open_dataset(folder.path()); }),
+              "the labels are missing: train-labels-idx1-ubyte"));
     Bytes labels(20);
     for (size_t i = 0; i < 20; ++i) labels[i] = i % 2;
     write_file(folder / "train-labels-idx1-ubyte", idx_labels(labels));
-    const OpenedData halves = open_dataset(folder.path);
+    const OpenedData halves = open_dataset(folder.path());
     CHECK(halves.train->size() == 18);
     CHECK_FALSE(halves.flip);
     write_file(folder / "t10k-images-idx3-ubyte", idx_images(2, 3, 4));
     write_file(folder / "t10k-labels-idx1-ubyte", idx_labels({0, 1}));
-    CHECK(contains(error_of([&] { open_dataset(folder.path); }),
-                   "training images are 3x3x1, test images 3x4x1"));
+    CHECK(
+        has(error_of([&] { open_dataset(folder.path()); }), "training images are 3x3x1, test images 3x4x1"));
 }
 
 TEST_CASE("the given MNIST part") {

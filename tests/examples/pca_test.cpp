@@ -4,9 +4,10 @@
 
 #include <cmath>
 
-#include "tests/examples/temporary.h"
+#include "tests/support/check_error.h"
 
 using namespace demi::examples;
+using namespace demi::test;
 
 TEST_CASE("colours follow the directions of largest variance") {
     // Two hidden factors, the first one ten times the second, spread over five features.
@@ -47,5 +48,5 @@ TEST_CASE("degenerate features give colours too") {
     for (const float v : pca_colours(odd, 4, 1)) CHECK((v >= 0 && v <= 1));
     CHECK(pca_colours(odd, 1, 2).size() == 3);
     CHECK(pca_colours(odd, 0, 2).empty());
-    CHECK(contains(error_of([&] { pca_colours(odd, 2, 0); }), "[pca]"));
+    CHECK(has(error_of([&] { pca_colours(odd, 2, 0); }), "[pca]"));
 }

@@ -5,9 +5,10 @@
 
 #include <cmath>
 
-#include "tests/examples/temporary.h"
+#include "tests/support/check_error.h"
 
 using namespace demi::examples;
+using namespace demi::test;
 
 namespace {
 
@@ -35,8 +36,8 @@ TEST_CASE("PNG keeps every pixel") {
             CHECK(back.height == 5);
             CHECK(back.pixels == p.pixels);
         }
-    CHECK(contains(error_of([] { encode_png(Picture()); }), "at least one pixel"));
-    CHECK(contains(error_of([] { encode_png(Picture(2, 2, 2)); }), "channels"));
+    CHECK(has(error_of([] { encode_png(Picture()); }), "at least one pixel"));
+    CHECK(has(error_of([] { encode_png(Picture(2, 2, 2)); }), "channels"));
 }
 
 TEST_CASE("base64") {

@@ -8,9 +8,11 @@
 
 #include "examples/common/files.h"
 #include "examples/common/text.h"
-#include "tests/examples/temporary.h"
+#include "tests/support/check_error.h"
+#include "tests/support/temporary.h"
 
 using namespace demi::examples;
+using namespace demi::test;
 
 namespace {
 
@@ -56,7 +58,7 @@ TEST_CASE("the most important fields stay the longest") {
         terminal_line(s, {140, false, false}) ==
         "epoch 2/5  #######-----------------------  120/500  loss 0.4321  acc 91.2 %  lr 0.0003  812 img/s  "
         "1 m 02 s left");
-    CHECK(contains(terminal_line(s, {60, false, false}), "loss 0.4321"));
+    CHECK(has(terminal_line(s, {60, false, false}), "loss 0.4321"));
     CHECK(terminal_line(s, {24, false, false}) == "120/500  loss 0.4321");
     CHECK(terminal_line(s, {9, false, false}) == "120/500");
     CHECK(terminal_line(s, {5, false, false}) == "120/");
@@ -96,8 +98,8 @@ TEST_CASE("in a file there are plain lines and no control characters") {
     }
     std::fclose(out);
     std::string text = read_text(folder / "log");
-    CHECK(!contains(text, "\x1b"));
-    CHECK(!contains(text, "\r"));
+    CHECK(!has(text, "\x1b"));
+    CHECK(!has(text, "\r"));
     std::vector<std::string> starts;
     for (size_t at; (at = text.find('\n')) != std::string::npos; text.erase(0, at + 1))
         starts.push_back(text.substr(0, std::min(at, text.find(' ', 5))));

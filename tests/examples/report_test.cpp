@@ -8,9 +8,11 @@
 #include "examples/common/files.h"
 #include "examples/common/report/axis.h"
 #include "examples/common/report/curve.h"
-#include "tests/examples/temporary.h"
+#include "tests/support/check_error.h"
+#include "tests/support/temporary.h"
 
 using namespace demi::examples;
+using namespace demi::test;
 
 namespace {
 
@@ -53,25 +55,25 @@ size_t count_of(const std::string& text, const std::string& part) {
 
 TEST_CASE("names from outside cannot break out of the page") {
     const std::string evil = report_html(filled(kEvil, 8, 3)), plain = report_html(filled("x", 8, 3));
-    CHECK(!contains(evil, "<script>alert"));
-    CHECK(!contains(evil, "\xff"));
+    CHECK(!has(evil, "<script>alert"));
+    CHECK(!has(evil, "\xff"));
     for (const std::string part : {"<", ">", "<script", "</script>"})
         CHECK(count_of(evil, part) == count_of(plain, part));
 }
 
 TEST_CASE("the page fetches nothing") {
     const std::string page = report_html(filled("x", 8, 3));
-    CHECK(!contains(page, "http:"));
-    CHECK(!contains(page, "https:"));
-    CHECK(!contains(page, "@import"));
-    CHECK(contains(page, "default-src 'none'"));
+    CHECK(!has(page, "http:"));
+    CHECK(!has(page, "https:"));
+    CHECK(!has(page, "@import"));
+    CHECK(has(page, "default-src 'none'"));
 }
 
 TEST_CASE("sections without data are left out") {
     const std::string page = report_html({});
-    CHECK(contains(page, "</html>"));
-    CHECK(!contains(page, "<section"));
-    CHECK(!contains(page, "<nav"));
+    CHECK(has(page, "</html>"));
+    CHECK(!has(page, "<section"));
+    CHECK(!has(page, "<nav"));
     CHECK(count_of(report_html(filled("x", 8, 1)), "<section") == 7);
 }
 
@@ -99,21 +101,21 @@ TEST_CASE("empty, single, constant, huge and not finite values can be drawn") {
                 const std::string page = report_html(r);
                 const std::string drawn =
                     page.substr(page.find("<svg"), page.rfind("</svg>") - page.find("<svg"));
-                CHECK(!contains(drawn, "Lnan"));
-                CHECK(!contains(drawn, "=nan"));
-                CHECK(!contains(drawn, "=inf"));
-                CHECK(!contains(drawn, "Minf"));
+                CHECK(!has(drawn, "Lnan"));
+                CHECK(!has(drawn, "=nan"));
+                CHECK(!has(drawn, "=inf"));
+                CHECK(!has(drawn, "Minf"));
                 CHECK(page.size() < 40000);
             }
     Report r;
     r.charts.push_back({"c", "step", {{"s", {1, 2, 3}, {1, nan, 2}, false}}, {}, false, false});
-    CHECK(contains(report_html(r), "1 value is NaN or infinite, the first at step 2."));
+    CHECK(has(report_html(r), "1 value is NaN or infinite, the first at step 2."));
     r = {};
     r.samples.push_back({Picture(), "a", "b", nan, ""});
     r.attention.push_back({Picture(), "a", 1, 1, {{std::nanf("")}}});
     r.boundary.push_back({"a", "b", "forward", "f32", 0, 0, 0, 0, 0, nan});
     r.confusion = {{"a", "b"}, {0, 0, 0, 0}};
-    CHECK(!contains(report_html(r), "--w:nan"));
+    CHECK(!has(report_html(r), "--w:nan"));
 }
 
 TEST_CASE("a long run keeps the file small") {
@@ -138,10 +140,10 @@ TEST_CASE("a long run keeps the file small") {
 TEST_CASE("wrong sizes are refused") {
     Report r;
     r.confusion = {{"a", "b"}, {1, 2, 3}};
-    CHECK(contains(error_of([&] { report_html(r); }), "needs 4 counts: 3"));
+    CHECK(has(error_of([&] { report_html(r); }), "needs 4 counts: 3"));
     r = {};
     r.attention.push_back({noise(8), "a", 2, 2, {{1, 2, 3}}});
-    CHECK(contains(error_of([&] { report_html(r); }), "needs 4 values: 3"));
+    CHECK(has(error_of([&] { report_html(r); }), "needs 4 values: 3"));
 }
 
 TEST_CASE("axes have few ticks inside their range") {

@@ -5,9 +5,11 @@
 #include <fstream>
 
 #include "examples/common/files.h"
-#include "tests/examples/temporary.h"
+#include "tests/support/check_error.h"
+#include "tests/support/temporary.h"
 
 using namespace demi::examples;
+using namespace demi::test;
 
 namespace {
 
@@ -31,11 +33,11 @@ TEST_CASE("a run is not overwritten unless asked to") {
     touch(path + "last.safetensors");
     touch(path + "notes.txt");
     const std::string error = error_of([&] { RunFolder(path, RunStart::fresh, config(2, 5)); });
-    CHECK(contains(error, "--resume"));
-    CHECK(contains(error, "--overwrite"));
-    CHECK(contains(read_text(path + "config.json"), "\"seed\": 1"));
+    CHECK(has(error, "--resume"));
+    CHECK(has(error, "--overwrite"));
+    CHECK(has(read_text(path + "config.json"), "\"seed\": 1"));
     { RunFolder(path, RunStart::overwrite, config(2, 5)); }
-    CHECK(contains(read_text(path + "config.json"), "\"seed\": 2"));
+    CHECK(has(read_text(path + "config.json"), "\"seed\": 2"));
     CHECK(!exists(path + "last.safetensors"));
     CHECK(exists(path + "notes.txt"));
 }
@@ -43,30 +45,29 @@ TEST_CASE("a run is not overwritten unless asked to") {
 TEST_CASE("only the same run is resumed") {
     TemporaryFolder folder;
     const std::string path = folder / "run";
-    CHECK(contains(error_of([&] { RunFolder(path, RunStart::resume, config(1, 5)); }), "nothing to resume"));
+    CHECK(has(error_of([&] { RunFolder(path, RunStart::resume, config(1, 5)); }), "nothing to resume"));
     CHECK(!exists(path));
     { RunFolder(path, RunStart::fresh, config(1, 5)); }
     { RunFolder(path, RunStart::resume, config(1, 9)); }
-    CHECK(contains(read_text(path + "/config.json"), "\"epochs\": 9"));
-    CHECK(contains(error_of([&] { RunFolder(path, RunStart::resume, config(3, 9)); }),
-                   "seed is 1 there, 3 here"));
+    CHECK(has(read_text(path + "/config.json"), "\"epochs\": 9"));
+    CHECK(has(error_of([&] { RunFolder(path, RunStart::resume, config(3, 9)); }), "seed is 1 there, 3 here"));
     RunConfig other = config(1, 9);
     other.program = "train_dinov2";
-    CHECK(contains(error_of([&] { RunFolder(path, RunStart::resume, other); }), "train_vit"));
+    CHECK(has(error_of([&] { RunFolder(path, RunStart::resume, other); }), "train_vit"));
     std::ofstream(path + "/config.json") << "{";
-    CHECK(contains(error_of([&] { RunFolder(path, RunStart::resume, config(1, 9)); }), "not a run"));
+    CHECK(has(error_of([&] { RunFolder(path, RunStart::resume, config(1, 9)); }), "not a run"));
 }
 
 TEST_CASE("one process per folder, and a file in the way") {
     TemporaryFolder folder;
     const RunFolder first(folder / "run", RunStart::fresh, config(1, 5));
     CHECK(first.file("metrics.jsonl") == (folder / "run/metrics.jsonl"));
-    CHECK(contains(error_of([&] { RunFolder(folder / "run", RunStart::resume, config(1, 5)); }), "in use"));
+    CHECK(has(error_of([&] { RunFolder(folder / "run", RunStart::resume, config(1, 5)); }), "in use"));
     touch(folder / "plain");
-    CHECK(contains(error_of([&] { RunFolder(folder / "plain", RunStart::fresh, config(1, 5)); }),
-                   "cannot create"));
-    CHECK(contains(error_of([&] { RunFolder(folder / "plain/deeper", RunStart::fresh, config(1, 5)); }),
-                   "cannot create"));
+    CHECK(
+        has(error_of([&] { RunFolder(folder / "plain", RunStart::fresh, config(1, 5)); }), "cannot create"));
+    CHECK(has(error_of([&] { RunFolder(folder / "plain/deeper", RunStart::fresh, config(1, 5)); }),
+              "cannot create"));
 }
 
 TEST_CASE("atomic writing leaves no temporary file behind") {
@@ -74,7 +75,7 @@ TEST_CASE("atomic writing leaves no temporary file behind") {
     write_atomically(folder / "a", "one");
     write_atomically(folder / "a", "two");
     CHECK(read_text(folder / "a") == "two");
-    CHECK(std::distance(std::filesystem::directory_iterator(folder.path), {}) == 1);
-    CHECK(contains(error_of([&] { write_atomically(folder / "b/c", "x"); }), "No such file"));
-    CHECK(contains(error_of([&] { read_text(folder / "none"); }), "No such file"));
+    CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
+    CHECK(has(error_of([&] { write_atomically(folder / "b/c", "x"); }), "No such file"));
+    CHECK(has(error_of([&] { read_text(folder / "none"); }), "No such file"));
 }

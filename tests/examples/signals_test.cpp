@@ -7,9 +7,10 @@
 
 #include <string>
 
-#include "tests/examples/temporary.h"
+#include "tests/support/check_error.h"
 
 using namespace demi::examples;
+using namespace demi::test;
 
 TEST_CASE("a signal sets the flag and the old handler comes back") {
     struct sigaction before = {}, after = {};
@@ -17,7 +18,7 @@ TEST_CASE("a signal sets the flag and the old handler comes back") {
     {
         StopSignals stop;
         CHECK(!stop.requested());
-        CHECK(contains(error_of([] { StopSignals second; }), "one StopSignals"));
+        CHECK(has(error_of([] { StopSignals second; }), "one StopSignals"));
         raise(SIGTERM);
         CHECK(stop.requested());
         CHECK(std::string(stop.name()) == "SIGTERM");

@@ -13,9 +13,9 @@
 #include <functional>
 
 #include "runtime/safetensors.h"
-#include "tests/runtime/check_error.h"
-#include "tests/runtime/temporary.h"
+#include "tests/support/check_error.h"
 #include "tests/support/skip.h"
+#include "tests/support/temporary.h"
 
 using namespace demi;
 using namespace demi::test;

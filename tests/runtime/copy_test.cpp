@@ -6,9 +6,9 @@
 #include <cmath>
 #include <limits>
 
-#include "tests/runtime/check_error.h"
 #include "tests/runtime/naive.h"
 #include "tests/runtime/reference.h"
+#include "tests/support/check_error.h"
 #include "tests/support/env.h"
 
 using namespace demi;

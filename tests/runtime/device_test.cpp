@@ -4,7 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "runtime/tensor.h"
-#include "tests/runtime/check_error.h"
+#include "tests/support/check_error.h"
 
 using namespace demi;
 using namespace demi::test;

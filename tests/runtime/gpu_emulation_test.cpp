@@ -11,8 +11,8 @@
 
 #include "runtime/copy.h"
 #include "runtime/cuda/stream.h"
-#include "tests/runtime/check_error.h"
 #include "tests/runtime/gpu_kernels.h"
+#include "tests/support/check_error.h"
 #include "tests/support/skip.h"
 
 using namespace demi;

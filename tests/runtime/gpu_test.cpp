@@ -8,8 +8,8 @@
 #include "runtime/copy.h"
 #include "runtime/cuda/stream.h"
 #include "runtime/random.h"
-#include "tests/runtime/check_error.h"
 #include "tests/runtime/gpu_kernels.h"
+#include "tests/support/check_error.h"
 #include "tests/support/compare.h"
 #include "tests/support/skip.h"
 

@@ -12,7 +12,7 @@
 
 #include "runtime/allocator.h"
 #include "runtime/tensor.h"
-#include "tests/runtime/check_error.h"
+#include "tests/support/check_error.h"
 #include "tests/support/env.h"
 #include "tests/support/skip.h"
 

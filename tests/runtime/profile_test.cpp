@@ -7,8 +7,8 @@
 #include <thread>
 
 #include "runtime/tensor.h"
-#include "tests/runtime/check_error.h"
-#include "tests/runtime/temporary.h"
+#include "tests/support/check_error.h"
+#include "tests/support/temporary.h"
 
 using namespace demi;
 using namespace demi::test;

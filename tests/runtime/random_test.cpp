@@ -9,7 +9,7 @@
 #include <set>
 
 #include "runtime/parallel.h"
-#include "tests/runtime/check_error.h"
+#include "tests/support/check_error.h"
 
 using namespace demi;
 using namespace demi::test;

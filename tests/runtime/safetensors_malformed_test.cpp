@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "runtime/safetensors.h"
-#include "tests/runtime/check_error.h"
 #include "tests/runtime/safetensors_bytes.h"
-#include "tests/runtime/temporary.h"
+#include "tests/support/check_error.h"
+#include "tests/support/temporary.h"
 
 using namespace demi;
 using namespace demi::test;

@@ -8,10 +8,10 @@
 #include <set>
 
 #include "runtime/copy.h"
-#include "tests/runtime/check_error.h"
 #include "tests/runtime/naive.h"
 #include "tests/runtime/safetensors_bytes.h"
-#include "tests/runtime/temporary.h"
+#include "tests/support/check_error.h"
+#include "tests/support/temporary.h"
 
 using namespace demi;
 using namespace demi::test;

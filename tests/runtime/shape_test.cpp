@@ -7,7 +7,7 @@
 #include <sstream>
 
 #include "runtime/dtype.h"
-#include "tests/runtime/check_error.h"
+#include "tests/support/check_error.h"
 
 using namespace demi;
 using namespace demi::test;

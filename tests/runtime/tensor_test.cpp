@@ -8,8 +8,8 @@
 #include <numeric>
 
 #include "runtime/copy.h"
-#include "tests/runtime/check_error.h"
 #include "tests/runtime/naive.h"
+#include "tests/support/check_error.h"
 #include "tests/support/env.h"
 
 using namespace demi;

@@ -1,5 +1,5 @@
 #pragma once
-// A folder that is gone after the test, and whole files as strings.
+// A folder that is gone after the test and whole files as strings.
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
