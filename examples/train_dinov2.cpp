@@ -4,10 +4,11 @@
 #include <exception>
 
 #include "examples/train/selfsupervised.h"
+#include "examples/train/ssl_options.h"
 
 int main(int argc, char** argv) {
     demi::examples::TrainOptions options;
-    options.self_supervised = true;
+    options.more = &demi::examples::self_supervised_options;
     options.dim = 96;
     options.depth = 4;
     options.heads = 3;

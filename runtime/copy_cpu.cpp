@@ -49,8 +49,13 @@ template <class To, class From> To convert_one(From x) {
     }
 }
 
+// A row in a pair of dtypes: what differs. The walk over the rows is the same code for all.
+using PairRow = void (*)(void* dst, int64_t dst_step, const void* src, int64_t src_step, int64_t count);
+
 template <class To, class From>
-void convert_row(To* dst, int64_t dst_step, const From* src, int64_t src_step, int64_t count) {
+void convert_row(void* to, int64_t dst_step, const void* from, int64_t src_step, int64_t count) {
+    To* dst = static_cast<To*>(to);
+    const From* src = static_cast<const From*>(from);
     if (dst_step == 1 && src_step == 1) {
         if constexpr (std::is_same_v<To, From>) {
             std::memcpy(dst, src, static_cast<size_t>(count) * sizeof(To));
@@ -63,17 +68,47 @@ void convert_row(To* dst, int64_t dst_step, const From* src, int64_t src_step, i
     for (int64_t i = 0; i < count; ++i) dst[i * dst_step] = convert_one<To>(src[i * src_step]);
 }
 
-void copy_forward(Tensor& dst, const Tensor& src) {
+template <class To, class From>
+void add_row(void* to, int64_t dst_step, const void* from, int64_t src_step, int64_t count) {
+    using Sum = std::conditional_t<std::is_same_v<To, double> || std::is_same_v<From, double>, double, float>;
+    To* dst = static_cast<To*>(to);
+    const From* src = static_cast<const From*>(from);
+    if (dst_step == 1 && src_step == 1) {
+        for (int64_t i = 0; i < count; ++i)
+            dst[i] = convert_one<To>(static_cast<Sum>(dst[i]) + static_cast<Sum>(src[i]));
+        return;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+        To& sum = dst[i * dst_step];
+        sum = convert_one<To>(static_cast<Sum>(sum) + static_cast<Sum>(src[i * src_step]));
+    }
+}
+
+void run_rows(Tensor& dst, const Tensor& src, PairRow row) {
     const StridedWalk<2> walk(dst.shape(), {&dst.strides(), &src.strides()});
-    dispatch_all(dst.dtype(), "copy", [&]<class To>() {
-        To* out = dst.mutable_data<To>();
-        dispatch_all(src.dtype(), "copy", [&]<class From>() {
-            const From* in = src.data<From>();
-            for_each_row(walk, [&](const auto& at, int64_t count, const auto& step) {
-                convert_row(out + at[0], step[0], in + at[1], step[1], count);
-            });
-        });
+    const auto dst_size = static_cast<int64_t>(size_of(dst.dtype()));
+    const auto src_size = static_cast<int64_t>(size_of(src.dtype()));
+    char* out = static_cast<char*>(dst.mutable_raw());
+    const char* in = static_cast<const char*>(src.raw());
+    for_each_row(walk, [&](const auto& at, int64_t count, const auto& step) {
+        row(out + at[0] * dst_size, step[0], in + at[1] * src_size, step[1], count);
     });
+}
+
+void copy_forward(Tensor& dst, const Tensor& src) {
+    PairRow row = nullptr;
+    dispatch_all(dst.dtype(), "copy", [&]<class To>() {
+        dispatch_all(src.dtype(), "copy", [&]<class From>() { row = convert_row<To, From>; });
+    });
+    run_rows(dst, src, row);
+}
+
+void accumulate_forward(Tensor& dst, const Tensor& src) {
+    PairRow row = nullptr;
+    dispatch_float(dst.dtype(), "accumulate", [&]<class To>() {
+        dispatch_float(src.dtype(), "accumulate", [&]<class From>() { row = add_row<To, From>; });
+    });
+    run_rows(dst, src, row);
 }
 
 void fill_forward(Tensor& dst, double value) {
@@ -84,31 +119,6 @@ void fill_forward(Tensor& dst, double value) {
         for_each_row(walk, [&](const auto& at, int64_t count, const auto& step) {
             T* row = out + at[0];
             for (int64_t i = 0; i < count; ++i) row[i * step[0]] = x;
-        });
-    });
-}
-
-void accumulate_forward(Tensor& dst, const Tensor& src) {
-    const StridedWalk<2> walk(dst.shape(), {&dst.strides(), &src.strides()});
-    dispatch_float(dst.dtype(), "accumulate", [&]<class To>() {
-        To* out = dst.mutable_data<To>();
-        dispatch_float(src.dtype(), "accumulate", [&]<class From>() {
-            using Sum =
-                std::conditional_t<std::is_same_v<To, double> || std::is_same_v<From, double>, double, float>;
-            const From* in = src.data<From>();
-            for_each_row(walk, [&](const auto& at, int64_t count, const auto& step) {
-                To* y = out + at[0];
-                const From* x = in + at[1];
-                if (step[0] == 1 && step[1] == 1) {
-                    for (int64_t i = 0; i < count; ++i)
-                        y[i] = convert_one<To>(static_cast<Sum>(y[i]) + static_cast<Sum>(x[i]));
-                    return;
-                }
-                for (int64_t i = 0; i < count; ++i) {
-                    To& sum = y[i * step[0]];
-                    sum = convert_one<To>(static_cast<Sum>(sum) + static_cast<Sum>(x[i * step[1]]));
-                }
-            });
         });
     });
 }

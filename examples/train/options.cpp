@@ -7,8 +7,6 @@
 
 #include "examples/train/usage.h"
 
-#include "examples/train/ssl_options.h"
-
 namespace demi::examples {
 
 namespace {
@@ -39,7 +37,7 @@ void add_data(CLI::App& app, TrainOptions& o) {
         ->capture_default_str()
         ->group(group);
     app.add_flag("--augment,!--no-augment", o.augment,
-                 "Random crop, and flip where it keeps the class (default on)")
+                 "Random crop, and flip where it keeps the class (default: on, but for drawn pictures)")
         ->group(group);
 }
 
@@ -178,7 +176,7 @@ int parse_options(int argc, char** argv, const std::string& description, TrainOp
     add_training(app, options);
     add_numbers(app, options);
     add_run(app, options);
-    if (options.self_supervised) add_self_supervised(app, options), add_recipe(app, options);
+    if (options.more) options.more->add_flags(app, options);
     const auto refuse = [&](const std::string& text) {
         std::fprintf(stderr, "%s: %s (see --help)\n", argv[0], text.c_str());
         return 2;
@@ -209,7 +207,7 @@ Record TrainOptions::record() const {
                                                        {"image_size", image_size},
                                                        {"train_images", train_images},
                                                        {"test_images", test_images},
-                                                       {"augment", augment},
+                                                       {"augment", augment >= 0},
                                                        {"model", model},
                                                        {"patch", patch},
                                                        {"dim", dim},
@@ -242,7 +240,7 @@ Record TrainOptions::record() const {
                                                        {"log_every", log_every},
                                                        {"save_every", save_every}})
         r.add(f.name, f.value);
-    if (self_supervised) add_self_supervised_record(r, *this);
+    if (more) more->add_record(r, *this);
     return r;
 }
 

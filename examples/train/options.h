@@ -6,7 +6,19 @@
 
 #include "examples/common/record.h"
 
+namespace CLI {
+class App;
+}
+
 namespace demi::examples {
+
+struct TrainOptions;
+
+// The part of the command line that only one of the programs has.
+struct MoreOptions {
+    void (*add_flags)(CLI::App&, TrainOptions&);
+    void (*add_record)(Record&, const TrainOptions&);
+};
 
 struct TrainOptions {
     // data
@@ -26,7 +38,7 @@ struct TrainOptions {
     std::string optimizer = "adamw";
     double lr = 0, min_lr = 1e-6, weight_decay = 0.05, warmup = 0.1, clip_grad = 1;
     double label_smoothing = 0.1, layer_decay = 1, ema = 0;
-    bool augment = true;
+    int augment = 0;  // -1: no; 0: yes, but not drawn pictures, of which there are enough
     int64_t seed = 0;
     // numbers
     std::string precision = "f32", boundary = "strict", grad_scale = "auto";
@@ -37,8 +49,8 @@ struct TrainOptions {
     int64_t threads = 0, log_every = 10, save_every = 0;
     double expect_accuracy = -1;
 
-    // self-supervised training only (flags are there when `self_supervised` is set before parsing)
-    bool self_supervised = false;
+    // self-supervised training only: flags are there when `more` is set before parsing (ssl_options.h)
+    const MoreOptions* more = nullptr;
     int64_t local_crops = 4, prototypes = 128, head_hidden = 256, bottleneck = 64;
     std::string centering = "sinkhorn_knopp";
     // Negative numbers, and sizes of 0: by the data set (ssl_recipe.h).

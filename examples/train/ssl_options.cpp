@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 namespace demi::examples {
+namespace {
 
 void add_self_supervised(CLI::App& app, TrainOptions& o) {
     const char* group = "Self-supervised";
@@ -88,5 +89,14 @@ void add_self_supervised_record(Record& r, const TrainOptions& o) {
                                                               {"invert", o.invert}})
         r.add(name, value);
 }
+
+void add_flags(CLI::App& app, TrainOptions& options) {
+    add_self_supervised(app, options);
+    add_recipe(app, options);
+}
+
+}  // namespace
+
+const MoreOptions self_supervised_options{add_flags, add_self_supervised_record};
 
 }  // namespace demi::examples

@@ -85,7 +85,9 @@ void Supervised::make_model() {
 void Supervised::plan() {
     options_.batch = std::min(options_.batch, data_.train_count);
     per_epoch_ = data_.train_count / options_.batch;
-    if (options_.epochs == 0 && options_.steps == 0) options_.epochs = options_.data.empty() ? 4 : 20;
+    const bool drawn = data_.opened.kind == "drawn";
+    if (options_.augment == 0) options_.augment = drawn ? -1 : 1;
+    if (options_.epochs == 0 && options_.steps == 0) options_.epochs = drawn ? 3 : 20;
     total_ = options_.steps > 0 ? options_.steps : options_.epochs * per_epoch_;
     epochs_ = ceil_div(total_, per_epoch_);
     rate_ = {options_.lr, std::min(options_.min_lr, options_.lr),
@@ -208,8 +210,8 @@ int Supervised::run() {
     order.seed = generator_.fork(2).seed;
     order.start = {step_ / per_epoch_, step_ % per_epoch_};
     const data::AugmentOptions augment =
-        options_.augment ? data::AugmentOptions::standard(data_.opened.train->height(), data_.opened.flip)
-                         : data::AugmentOptions::none();
+        options_.augment > 0 ? data::AugmentOptions::standard(data_.opened.train->height(), data_.opened.flip)
+                             : data::AugmentOptions::none();
     data::Loader loader(
         data_.train_count,
         data::supervised_batches(data_.opened.train, data_.stats, augment, generator_.fork(3).seed), order);

@@ -9,14 +9,14 @@
 namespace demi {
 namespace {
 
-constexpr const char* kOp = "memory_efficient_attention";
+constexpr const char* kMaskOp = "memory_efficient_attention";
 
 AttentionPattern band(bool bottom_right, int64_t left, int64_t right, std::string name) {
     return {bottom_right, left, right, std::move(name)};
 }
 
 int64_t checked_window(int64_t window, const char* what) {
-    check(window >= 1, kOp, what, " must be at least 1: got ", window);
+    check(window >= 1, kMaskOp, what, " must be at least 1: got ", window);
     return window;
 }
 
@@ -39,12 +39,12 @@ BlockDiagonalMask BlockDiagonalMask::from_seqlens(std::vector<int64_t> q, std::v
     BlockDiagonalMask mask;
     mask.q_ = std::move(q);
     mask.kv_ = kv.empty() ? mask.q_ : std::move(kv);
-    check(mask.q_.size() == mask.kv_.size(), kOp,
+    check(mask.q_.size() == mask.kv_.size(), kMaskOp,
           "a BlockDiagonalMask needs as many key as query sequences: got ", mask.q_.size(), " query and ",
           mask.kv_.size(), " key sequences");
     for (const auto* lengths : {&mask.q_, &mask.kv_})
         for (const int64_t n : *lengths)
-            check(n >= 0, kOp, "lengths of a BlockDiagonalMask must not be negative: got ", n);
+            check(n >= 0, kMaskOp, "lengths of a BlockDiagonalMask must not be negative: got ", n);
     mask.batch_sizes_.assign(mask.q_.size(), 1);
     mask.pattern_.name = "BlockDiagonalMask";
     return mask;
@@ -54,13 +54,13 @@ int64_t BlockDiagonalMask::total_queries() const { return sum(q_); }
 int64_t BlockDiagonalMask::total_keys() const { return sum(kv_); }
 
 void BlockDiagonalMask::set_batch_sizes(std::vector<int64_t> batch_sizes) {
-    check(sum(batch_sizes) == static_cast<int64_t>(q_.size()), kOp, "batch sizes must add up to the ",
+    check(sum(batch_sizes) == static_cast<int64_t>(q_.size()), kMaskOp, "batch sizes must add up to the ",
           q_.size(), " sequences of the mask: they add up to ", sum(batch_sizes));
     size_t first = 0;
     for (const int64_t n : batch_sizes) {
-        check(n >= 0, kOp, "batch sizes must not be negative: got ", n);
+        check(n >= 0, kMaskOp, "batch sizes must not be negative: got ", n);
         for (size_t i = first; i < first + static_cast<size_t>(n); ++i)
-            check(q_[i] == q_[first] && kv_[i] == kv_[first], kOp,
+            check(q_[i] == q_[first] && kv_[i] == kv_[first], kMaskOp,
                   "sequences of one batch must have one length: sequence ", first, " has ", q_[first],
                   " queries and ", kv_[first], " keys, sequence ", i, " has ", q_[i], " and ", kv_[i]);
         first += static_cast<size_t>(n);
@@ -96,18 +96,18 @@ AttentionBias::AttentionBias(LowerTriangularFromBottomRightLocalAttentionMask m)
                     "LowerTriangularFromBottomRightLocalAttentionMask")) {}
 AttentionBias::AttentionBias(LocalAttentionFromBottomRightMask m)
     : pattern_(band(true, m.left, m.right, "LocalAttentionFromBottomRightMask")) {
-    check(m.left >= 0 && m.right >= 0, kOp, "a local window must not be negative: got left ", m.left,
+    check(m.left >= 0 && m.right >= 0, kMaskOp, "a local window must not be negative: got left ", m.left,
           ", right ", m.right);
 }
 AttentionBias::AttentionBias(BlockDiagonalMask mask)
     : pattern_(mask.pattern()), blocks_(std::move(mask)), block_diagonal_(true) {}
 AttentionBias::AttentionBias(Variable tensor) : tensor_(std::move(tensor)) {
-    check(tensor_.defined(), kOp, "the tensor bias is undefined");
+    check(tensor_.defined(), kMaskOp, "the tensor bias is undefined");
 }
 
 AttentionBias AttentionBias::add_bias(Variable tensor) const {
-    check(!block_diagonal_, kOp, "a tensor bias goes with dense masks only: got a ", pattern_.name);
-    check(!tensor_.defined(), kOp, "there is a tensor bias already");
+    check(!block_diagonal_, kMaskOp, "a tensor bias goes with dense masks only: got a ", pattern_.name);
+    check(!tensor_.defined(), kMaskOp, "there is a tensor bias already");
     AttentionBias both(std::move(tensor));
     both.pattern_ = pattern_;
     return both;
@@ -121,9 +121,9 @@ std::string AttentionBias::describe() const {
 
 std::vector<AttentionSegment> AttentionBias::segments(int64_t batch, int64_t queries, int64_t keys) const {
     if (!block_diagonal_) return {pattern_.segment(0, queries, 0, keys)};
-    check(batch == 1, kOp, "a ", pattern_.name, " needs q, k, v packed into batch size 1: got batch size ",
-          batch);
-    check(blocks_.total_queries() == queries && blocks_.total_keys() == keys, kOp, "the ", pattern_.name,
+    check(batch == 1, kMaskOp, "a ", pattern_.name,
+          " needs q, k, v packed into batch size 1: got batch size ", batch);
+    check(blocks_.total_queries() == queries && blocks_.total_keys() == keys, kMaskOp, "the ", pattern_.name,
           " must cover q and k exactly: its ", blocks_.q_seqlens().size(), " sequences have ",
           blocks_.total_queries(), " queries and ", blocks_.total_keys(), " keys, q has ", queries,
           " and k has ", keys);

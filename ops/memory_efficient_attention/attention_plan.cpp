@@ -8,7 +8,7 @@
 namespace demi {
 namespace {
 
-constexpr const char* kOp = "memory_efficient_attention";
+constexpr const char* kPlanOp = "memory_efficient_attention";
 
 AttentionArguments arguments(const AttentionPlan& plan) {
     AttentionArguments args;
@@ -156,7 +156,7 @@ AttentionValues run_attention(const AttentionPlan& plan) {
         kernel(args, values.out, values.lse, nullptr);
         return values;
     }
-    const BoundaryCall call(kOp, plan.boundary, Direction::forward);
+    const BoundaryCall call(kPlanOp, plan.boundary, Direction::forward);
     const bool explicitly = is_explicit(plan.boundary);
     AttentionForwardCounters counters;
     cast_operands(call, explicitly, args, counters);
@@ -192,7 +192,7 @@ AttentionGradients run_attention_backward(const AttentionPlan& plan, const Atten
         return grads;
     }
     const Boundary& boundary = plan.boundary;
-    const BoundaryCall call(kOp, boundary, Direction::backward);
+    const BoundaryCall call(kPlanOp, boundary, Direction::backward);
     const bool explicitly = is_explicit(boundary);
     const bool scaled =
         boundary.grad_scale.kind != GradScale::Kind::none && boundary.mode != BoundaryMode::off;

@@ -8,7 +8,7 @@
 namespace demi {
 namespace {
 
-constexpr const char* kOp = "merge_attentions";
+constexpr const char* kMergeOp = "merge_attentions";
 
 MergeLayout layout_of(const Tensor& out) {
     const bool rank3 = out.rank() == 3;
@@ -16,10 +16,10 @@ MergeLayout layout_of(const Tensor& out) {
 }
 
 void check_parts(const std::vector<AttentionWithLse>& parts) {
-    check(!parts.empty(), kOp, "needs at least one part: got none");
+    check(!parts.empty(), kMergeOp, "needs at least one part: got none");
     const Tensor& out = parts[0].out.value();
-    check_float_operand(kOp, "out", out);
-    check(out.rank() == 3 || out.rank() == 4, kOp, "needs out of shape (B, M, H, K) or (B, M, K): got ",
+    check_float_operand(kMergeOp, "out", out);
+    check(out.rank() == 3 || out.rank() == 4, kMergeOp, "needs out of shape (B, M, H, K) or (B, M, K): got ",
           out.shape());
     const MergeLayout l = layout_of(out);
     const Shape lse{l.batch, l.heads, l.tokens};
@@ -29,7 +29,7 @@ void check_parts(const std::vector<AttentionWithLse>& parts) {
                           x.device() == out.device() && y.device() == out.device() &&
                           x.dtype() == out.dtype() && y.shape() == lse &&
                           y.dtype() == compute_dtype(out.dtype());
-        check(fits, kOp, "parts must be alike: part 0 has out ", describe(out), ", so lse must be ",
+        check(fits, kMergeOp, "parts must be alike: part 0 has out ", describe(out), ", so lse must be ",
               compute_dtype(out.dtype()), " ", lse, "; part ", i, " has out ", describe(x), ", lse ",
               describe(y));
     }
@@ -55,7 +55,7 @@ AttentionWithLse merge_attentions(const std::vector<AttentionWithLse>& parts) {
     std::vector<Saved> saved(outs.begin(), outs.end());
     saved.insert(saved.end(), lses.begin(), lses.end());
     const std::vector<Variable> both =
-        record(kOp, inputs, Tensors{out, lse},
+        record(kMergeOp, inputs, Tensors{out, lse},
                [layout, saved, out = Saved(out), lse = Saved(lse)](std::span<const Tensor> grads,
                                                                    const Needs& needs) {
                    const size_t n = saved.size() / 2;
