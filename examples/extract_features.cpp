@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "examples/train/extract.h"
+#include "examples/train/usage.h"
 
 int main(int argc, char** argv) {
     using namespace demi;
@@ -41,8 +42,15 @@ int main(int argc, char** argv) {
         app.parse(argc, argv);
     } catch (const CLI::CallForHelp& help) {
         return app.exit(help);
+    } catch (const CLI::ExtrasError&) {
+        std::vector<std::string> names;
+        for (const CLI::Option* option : app.get_options()) names.push_back("--" + option->get_single_name());
+        const std::string text = examples::unknown_arguments(app.remaining(), names);
+        std::fprintf(stderr, "extract_features: %s (see --help)\n", text.c_str());
+        return 2;
     } catch (const CLI::ParseError& error) {
-        std::fprintf(stderr, "extract_features: %s (see --help)\n", error.what());
+        std::fprintf(stderr, "extract_features: %s (see --help)\n",
+                     examples::plain_range(error.what()).c_str());
         return 2;
     }
     try {

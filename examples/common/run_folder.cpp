@@ -74,6 +74,15 @@ void check_same_run(const std::string& path, const RunConfig& config) {
 
 }  // namespace
 
+std::string default_run(const std::string& path, bool resume) {
+    std::string last = path, next = path;
+    for (int n = 2; holds_run(next); ++n) {
+        last = next;
+        next = path + "-" + std::to_string(n);
+    }
+    return resume ? last : next;
+}
+
 std::vector<std::string> differences(const Record& there, const Record& here,
                                      const std::vector<std::string>& may_change) {
     std::vector<std::string> out;

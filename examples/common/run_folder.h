@@ -38,6 +38,10 @@ class RunFolder {
     int lock_ = -1;
 };
 
+// Where a run goes that was given no folder: `path`, or the first of path-2, path-3, ... that holds none;
+// with `resume` the last that holds one.
+std::string default_run(const std::string& path, bool resume);
+
 // Names and values of options that differ, e.g. "seed: 1 there, 2 here"; empty when a resume may go on.
 std::vector<std::string> differences(const Record& there, const Record& here,
                                      const std::vector<std::string>& may_change);

@@ -123,6 +123,9 @@ void extract_features(const ExtractOptions& options) {
     const LoadReport report = load_state_dict(parameters_of(model), file, load);
     for (const std::string& name : report.missing)
         check(name == "mask_token", "checkpoint", "'", file.path(), "' lacks ", prefix, name);
+    check_finite(parameters_of(model), file.path());
+    check(options.layers <= config.depth, "extract", "--layers must be at most the ", config.depth,
+          " blocks of '", file.path(), "': got ", options.layers);
     to_device(model, device);
 
     data::OpenOptions open;
@@ -140,6 +143,8 @@ void extract_features(const ExtractOptions& options) {
         const data::Batch b =
             data::plain_batch(*set, stats, begin, std::min(begin + options.batch, set->size()));
         const Tensor part = features_of(model, b.images.to(device), options, context);
+        check(all_finite(part), "extract", "features of the pictures from number ", begin,
+              " on hold NaN or infinity in ", options.precision);
         if (!rows.defined()) rows = Tensor::empty({set->size(), part.size(1)});
         copy(rows.slice(0, begin, begin + part.size(0)), part);
         for (int64_t label : b.labels.to_vector<int64_t>()) labels.push_back(label);

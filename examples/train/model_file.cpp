@@ -1,9 +1,11 @@
 #include "examples/train/model_file.h"
 
+#include <cmath>
 #include <cstdio>
 
 #include "models/checkpoint.h"
 #include "models/state.h"
+#include "runtime/copy.h"
 
 namespace demi::examples {
 
@@ -24,6 +26,7 @@ Metadata model_metadata(const std::string& program, const ViTConfig& config,
 
 void read_model_metadata(const Metadata& m, ViTConfig& config) {
     if (m.contains("num_heads")) config.num_heads = state_int(m, "num_heads");
+    check(config.num_heads >= 1, "checkpoint", "num_heads must be positive: got ", config.num_heads);
     if (m.contains("interpolate_offset")) config.interpolate_offset = state_double(m, "interpolate_offset");
     if (m.contains("interpolate_antialias"))
         config.interpolate_antialias = state_int(m, "interpolate_antialias") != 0;
@@ -35,7 +38,9 @@ std::optional<data::ChannelStats> stats_of(const Metadata& m) {
     for (size_t c = 0; c < 3; ++c) {
         stats.mean[c] = static_cast<float>(state_double(m, std::string("mean.") + kChannels[c]));
         stats.std[c] = static_cast<float>(state_double(m, std::string("std.") + kChannels[c]));
-        check(stats.std[c] > 0, "checkpoint", "std.", c, " must be positive: got ", stats.std[c]);
+        check(std::isfinite(stats.mean[c]), "checkpoint", "mean.", c, " must be finite: got ", stats.mean[c]);
+        check(stats.std[c] > 0 && std::isfinite(stats.std[c]), "checkpoint", "std.", c,
+              " must be positive: got ", stats.std[c]);
     }
     return stats;
 }
@@ -52,6 +57,11 @@ static bool heads_fit(const NamedParameters& parameters, const SafetensorsFile& 
     return true;
 }
 
+void check_finite(const NamedParameters& parameters, const std::string& path) {
+    for (const auto& [name, parameter] : parameters)
+        check(all_finite(parameter.value()), "checkpoint", "'", path, "': ", name, " holds NaN or infinity");
+}
+
 void init_parameters(const NamedParameters& parameters, const std::string& path) {
     const SafetensorsFile file(path);
     NamedParameters wanted = parameters;
@@ -61,6 +71,7 @@ void init_parameters(const NamedParameters& parameters, const std::string& path)
     const size_t loaded = wanted.size() - report.missing.size();
     check(loaded > 0, "init-from", "'", path, "' has no tensor with a name of this model, such as '",
           parameters.front().first, "'");
+    check_finite(wanted, path);
     std::printf("%s: %zu of %zu parameters loaded", path.c_str(), loaded, parameters.size());
     if (!report.missing.empty()) std::printf(", not there: %s", report.missing.front().c_str());
     if (report.missing.size() > 1) std::printf(" and %zu more", report.missing.size() - 1);

@@ -15,6 +15,10 @@ Metadata model_metadata(const std::string& program, const ViTConfig& config, con
 void read_model_metadata(const Metadata& metadata, ViTConfig& config);
 std::optional<data::ChannelStats> stats_of(const Metadata& metadata);
 
+// Throws, with the name of the tensor, when one of them holds NaN or infinity: nothing that is computed from
+// it is worth having.
+void check_finite(const NamedParameters& parameters, const std::string& path);
+
 // --init-from: copies what fits by name and prints what did not. Throws when nothing did.
 void init_parameters(const NamedParameters& parameters, const std::string& path);
 

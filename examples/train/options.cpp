@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "examples/common/run_folder.h"
 #include "examples/train/usage.h"
 
 namespace demi::examples {
@@ -143,7 +144,9 @@ void add_numbers(CLI::App& app, TrainOptions& o) {
 void add_run(CLI::App& app, TrainOptions& o) {
     const char* group = "Run";
     app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N")->capture_default_str()->group(group);
-    app.add_option("--out", o.out, "Folder for metrics, checkpoint and report")
+    app.add_option(
+           "--out", o.out,
+           "Folder for metrics, checkpoint and report; where the default holds a run, a number is added")
         ->capture_default_str()
         ->group(group);
     app.add_flag("--resume", o.resume, "Go on from the checkpoint in --out")->group(group);
@@ -198,6 +201,12 @@ int parse_options(int argc, char** argv, const std::string& description, TrainOp
             for (const std::string& text : option->results())
                 if (std::isnan(std::strtod(text.c_str(), nullptr)))
                     return refuse("--" + option->get_single_name() + ": Value " + text + " is not a number");
+    if (app.count("--out") == 0 && !options.overwrite) {
+        const std::string usual = options.out;
+        options.out = default_run(usual, options.resume);
+        if (options.out != usual && !options.resume)
+            std::printf("%s holds a run: this one goes to %s\n", usual.c_str(), options.out.c_str());
+    }
     return -1;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <numeric>
 
 namespace demi::examples {
@@ -47,6 +48,16 @@ std::string unknown_arguments(const std::vector<std::string>& rest, const std::v
 }
 
 std::string plain_range(std::string text) {
+    const std::string name = text.substr(0, text.find(':'));
+    if (text.find(" required ") != std::string::npos && text.ends_with("missing"))
+        return name + " needs a value";
+    if (text.find("At Most 1 required") != std::string::npos) return name + " is given more than once";
+    if (const size_t at = text.find("Value "), end = text.find(" not in range"); end != std::string::npos) {
+        const std::string value = text.substr(at + 6, end - at - 6);
+        char* rest = nullptr;
+        std::strtod(value.c_str(), &rest);
+        if (*rest != '\0' || value.empty()) return name + ": '" + value + "' is not a number";
+    }
     const std::string most = " to " + std::to_string(INT64_MAX);
     if (const size_t at = text.find(most); at != std::string::npos) {
         text.erase(at, most.size());

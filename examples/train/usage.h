@@ -9,7 +9,8 @@ namespace demi::examples {
 // their dashes.
 std::string unknown_arguments(const std::vector<std::string>& rest, const std::vector<std::string>& names);
 
-// CLI11's "not in range 1 to 9223372036854775807" and "0.000000 to 100.000000" as a person would say them.
+// CLI11's messages ("not in range 1 to 9223372036854775807", "1 required INT missing") as a person would say
+// them.
 std::string plain_range(std::string text);
 
 }  // namespace demi::examples

@@ -42,6 +42,19 @@ TEST_CASE("a run is not overwritten unless asked to") {
     CHECK(exists(path + "notes.txt"));
 }
 
+TEST_CASE("a run without a name of its own takes the next number") {
+    TemporaryFolder folder;
+    const std::string path = folder / "run";
+    CHECK(default_run(path, false) == path);
+    CHECK(default_run(path, true) == path);
+    { RunFolder(path, RunStart::fresh, config(1, 5)); }
+    CHECK(default_run(path, false) == path + "-2");
+    CHECK(default_run(path, true) == path);
+    { RunFolder(path + "-2", RunStart::fresh, config(1, 5)); }
+    CHECK(default_run(path, false) == path + "-3");
+    CHECK(default_run(path, true) == path + "-2");
+}
+
 TEST_CASE("only the same run is resumed") {
     TemporaryFolder folder;
     const std::string path = folder / "run";

@@ -24,4 +24,9 @@ TEST_CASE("usage: a range is printed as a person would") {
           "--steps: Value 0 is not a whole number of at least 1");
     CHECK(plain_range("--batch: Value 0 not in range 1 to 65536") ==
           "--batch: Value 0 not in range 1 to 65536");
+    CHECK(plain_range("--lr: Value abc not in range 0.000000 to 100.000000") ==
+          "--lr: 'abc' is not a number");
+    CHECK(plain_range("--steps: 1 required INT:INT in [1 - 9223372036854775807] missing") ==
+          "--steps needs a value");
+    CHECK(plain_range("--heads: At Most 1 required but received 2") == "--heads is given more than once");
 }

@@ -1,0 +1,66 @@
+#include "examples/train/model_file.h"
+
+#include <doctest/doctest.h>
+
+#include <limits>
+
+#include "examples/train/extract.h"
+#include "models/checkpoint.h"
+#include "tests/support/check_error.h"
+#include "tests/support/temporary.h"
+
+using namespace demi;
+using namespace demi::examples;
+using namespace demi::test;
+
+namespace {
+
+ViTConfig small() {
+    ViTConfig c;
+    c.img_size = 8;
+    c.patch_size = 4;
+    c.embed_dim = 8;
+    c.depth = 1;
+    c.num_heads = 2;
+    return c;
+}
+
+}  // namespace
+
+TEST_CASE("a checkpoint with NaN is refused by name") {
+    TemporaryFolder folder;
+    Generator generator{3};
+    DinoVisionTransformer model(small(), generator);
+    NamedParameters parameters = parameters_of(model);
+    const std::string path = folder / "model.safetensors";
+    Tensor weight;
+    for (const auto& [name, parameter] : parameters)
+        if (name == "blocks.0.mlp.fc1.weight") weight = parameter.value();
+    for (const float bad :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+        weight.mutable_data<float>()[5] = bad;
+        write_safetensors(path, state_dict(parameters));
+        DinoVisionTransformer other(small(), generator);
+        const std::string text = error_of([&] { init_parameters(parameters_of(other), path); });
+        CHECK(has(text, "blocks.0.mlp.fc1.weight"));
+        CHECK(has(text, "NaN or infinity"));
+        ExtractOptions options;
+        options.checkpoint = path;
+        options.data = "drawn";
+        options.out = folder / "features.npy";
+        CHECK(has(error_of([&] { extract_features(options); }), "blocks.0.mlp.fc1.weight"));
+        weight.mutable_data<float>()[5] = 0;
+    }
+}
+
+TEST_CASE("what a checkpoint says of its model is not trusted") {
+    ViTConfig config = small();
+    CHECK(has(error_of([&] { read_model_metadata({{"num_heads", "0"}}, config); }), "num_heads"));
+    CHECK(has(error_of([&] { read_model_metadata({{"num_heads", "x"}}, config); }), "num_heads"));
+    Metadata m = model_metadata("test", small(), {});
+    m["std.1"] = "0";
+    CHECK(has(error_of([&] { stats_of(m); }), "std.1"));
+    m["std.1"] = "1";
+    m["mean.2"] = "nan";
+    CHECK(has(error_of([&] { stats_of(m); }), "mean.2"));
+}
