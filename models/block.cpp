@@ -105,7 +105,7 @@ Variable Block::scaled_residual(const Variable& x, Branch branch, const ForwardC
 
 Variable Block::add_on_subset(const Variable& x, Branch branch, const ForwardContext& context) const {
     const int64_t batch = x.size(0), kept = kept_rows(batch, drop_path);
-    const Tensor index = first_rows(context.draw_permutation(batch), kept, x.device());
+    const Tensor index = drawn_rows(context, batch, kept, x.device());
     const Variable r = scaled_residual(index_select(x, 0, index), branch, context);
     // torch.index_add in the reference, in x's dtype: no fp16 boundary here.
     return scaled_index_add(x, index, r, {}, static_cast<double>(batch) / static_cast<double>(kept),
@@ -138,7 +138,7 @@ std::vector<Variable> Block::add_on_subsets(const std::vector<Variable>& list, B
     std::vector<double> alphas;
     for (const Variable& x : list) {
         const int64_t batch = x.size(0), kept = kept_rows(batch, drop_path);
-        indices.push_back(first_rows(context.draw_permutation(batch), kept, x.device()));
+        indices.push_back(drawn_rows(context, batch, kept, x.device()));
         alphas.push_back(static_cast<double>(batch) / static_cast<double>(kept));
     }
     Boundary boundary = context.boundary;

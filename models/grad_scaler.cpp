@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "models/state.h"
 
@@ -20,7 +21,14 @@ GradScaler::GradScaler(GradScalerOptions options)
 
 void GradScaler::backward(const Variable& loss, BackwardOptions options) const {
     check(loss.numel() == 1, "grad_scaler", "needs a loss with one element: got ", describe(loss.value()));
-    loss.backward(Tensor::full(loss.shape(), scale(), loss.dtype(), loss.device()), options);
+    const Shape shape = loss.shape();
+    const DType dtype = loss.dtype();
+    if (!capturing(loss.device()))
+        return loss.backward(Tensor::full(shape, scale(), dtype, loss.device()), options);
+    const Tensor now = live_tensor(shape, dtype, loss.device(), [this, shape, dtype](void* host) {
+        std::memcpy(host, Tensor::full(shape, scale(), dtype).raw(), size_of(dtype));
+    });
+    loss.backward(now.clone(), options);
 }
 
 bool GradScaler::update(bool found_inf) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "autograd/variable.h"
+#include "runtime/capture.h"
 #include "runtime/safetensors.h"
 
 namespace demi {
@@ -26,6 +27,10 @@ class GradScaler {
 
     double scale() const { return options_.enabled ? static_cast<double>(scale_) : 1; }
     double inverse() const { return 1 / scale(); }
+    // What it is in each replay of a captured step; as inverse() elsewhere. The scaler must outlive the step.
+    LiveNumber live_inverse() const {
+        return LiveNumber([this] { return inverse(); });
+    }
     // loss.backward(), times scale().
     void backward(const Variable& loss, BackwardOptions options = {}) const;
     // After the gradients were looked at: true when the step must be skipped.

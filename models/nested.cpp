@@ -1,7 +1,9 @@
 #include "models/nested.h"
 
 #include <algorithm>
+#include <cstring>
 
+#include "ops/common/row_index.h"
 #include "ops/concat/concat.h"
 #include "ops/index_select_cat/index_select_cat.h"
 #include "ops/reshape/reshape.h"
@@ -15,6 +17,16 @@ int64_t kept_rows(int64_t batch, double drop) {
 
 Tensor first_rows(const std::vector<int64_t>& permutation, int64_t count, Device device) {
     return Tensor::from(std::span(permutation).first(static_cast<size_t>(count)), {count}, device);
+}
+
+Tensor drawn_rows(const ForwardContext& context, int64_t batch, int64_t kept, Device device) {
+    const auto draw = [context, batch, kept](void* host) {
+        std::memcpy(host, context.draw_permutation(batch).data(), static_cast<size_t>(kept) * sizeof(int64_t));
+    };
+    const Tensor rows = capturing(device) ? live_tensor({kept}, DType::i64, device, draw)
+                                          : first_rows(context.draw_permutation(batch), kept, device);
+    trust_rows(rows, batch);
+    return rows;
 }
 
 static BlockDiagonalMask mask_of(const std::vector<Variable>& list, const std::vector<int64_t>& rows) {

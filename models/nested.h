@@ -11,6 +11,8 @@ namespace demi {
 int64_t kept_rows(int64_t batch, double drop);
 // The first `count` numbers of a permutation as an int64 tensor.
 Tensor first_rows(const std::vector<int64_t>& permutation, int64_t count, Device device);
+// The rows of a batch that stay, drawn by the context; drawn again in each replay of a captured step.
+Tensor drawn_rows(const ForwardContext& context, int64_t batch, int64_t kept, Device device);
 
 // x_k [B_k, N_k, D], rows indices[k] of each -> [1, sum_k I_k N_k, D] and the mask that keeps samples apart.
 // With indices the rows go through index_select_cat (and its boundary); without, all rows are concatenated.

@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "models/state.h"
-#include "ops/adamw/adamw.h"
 #include "ops/grad_norm/grad_norm.h"
 #include "ops/sgd/sgd.h"
 #include "runtime/copy.h"
@@ -27,6 +26,12 @@ Optimizer::Optimizer(NamedParameters parameters, std::vector<ParameterOptions> o
 
 void Optimizer::zero_grad() { demi::zero_grad(parameters_); }
 
+StepNumbers Optimizer::numbers(size_t parameter, const StepRates& rates) const {
+    const ParameterOptions& o = options_[parameter];
+    const double lr = o.is_last_layer && rates.last_layer_lr >= 0 ? rates.last_layer_lr : rates.lr;
+    return {lr * o.lr_multiplier, rates.weight_decay * o.wd_multiplier, steps_};
+}
+
 void Optimizer::step(const StepRates& rates) {
     const std::vector<double>& scales = rates.grad_multipliers;
     check(scales.empty() || scales.size() == parameters_.size(), "optimizer",
@@ -36,21 +41,26 @@ void Optimizer::step(const StepRates& rates) {
     check(!factors.values.defined() || factors.group_of.size() == parameters_.size(), "optimizer",
           "needs the group of each parameter: got ", factors.group_of.size(), " for ", parameters_.size());
     ++steps_;
+    const bool captured = capturing();
+    if (captured) {
+        check(scales.empty(), "optimizer", "a captured step takes StepRates::factors, no grad_multipliers");
+        rates_ = rates;
+        before_replay(parameters_[0].second.device(), [this] { ++steps_; });
+    }
     std::vector<AdamwTensor> adamw_tensors;
     std::vector<SgdTensor> sgd_tensors;
     for (size_t i = 0; i < parameters_.size(); ++i) {
         const Variable& p = parameters_[i].second;
-        const ParameterOptions& o = options_[i];
-        const double lr =
-            (o.is_last_layer && rates.last_layer_lr >= 0 ? rates.last_layer_lr : rates.lr) * o.lr_multiplier;
-        const double decay = rates.weight_decay * o.wd_multiplier;
+        const StepNumbers n = numbers(i, rates);
+        std::function<StepNumbers()> again;
+        if (captured) again = [this, i] { return numbers(i, rates_); };
         Tensor factor;
         if (factors.values.defined())
             factor = factors.values.select(0, 1).select(0, static_cast<int64_t>(factors.group_of[i]));
         if (settings_.kind == OptimizerKind::adamw)
-            adamw_tensors.push_back({p.value(), p.grad(), first_[i], second_[i], lr, decay, steps_, factor});
+            adamw_tensors.push_back({p.value(), p.grad(), first_[i], second_[i], n.lr, n.weight_decay, n.step, factor, again});
         else
-            sgd_tensors.push_back({p.value(), p.grad(), first_[i], lr, decay, factor});
+            sgd_tensors.push_back({p.value(), p.grad(), first_[i], n.lr, n.weight_decay, factor, again});
         // one call for neighbours whose gradients have the same multiplier
         const double scale = scales.empty() ? 1 : scales[i];
         if (i + 1 < parameters_.size() && (scales.empty() || scales[i + 1] == scale)) continue;
@@ -95,7 +105,7 @@ void Optimizer::load(const SafetensorsFile& file) {
 }
 
 GradFactors gradient_factors(const NamedParameters& parameters, const std::vector<size_t>& group_sizes,
-                             double multiplier, double limit) {
+                             const LiveNumber& multiplier, double limit) {
     std::vector<std::vector<Tensor>> groups;
     GradFactors result;
     auto at = parameters.begin();

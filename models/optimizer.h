@@ -2,6 +2,8 @@
 // AdamW and SGD over named parameters. Each parameter's rate and decay are the step's, times its own
 // multipliers (models/param_groups.h). Parameters without a gradient are left alone.
 #include "models/param_groups.h"
+#include "ops/adamw/adamw.h"
+#include "runtime/capture.h"
 
 namespace demi {
 
@@ -22,7 +24,7 @@ struct GradFactors {
 // The factors of groups of so many consecutive parameters each: gradients times `multiplier`, clipped to
 // `limit` (0: no limit).
 GradFactors gradient_factors(const NamedParameters& parameters, const std::vector<size_t>& group_sizes,
-                             double multiplier, double limit);
+                             const LiveNumber& multiplier, double limit);
 
 struct StepRates {
     double lr = 0;
@@ -39,7 +41,10 @@ class Optimizer {
               OptimizerOptions settings = {});
 
     // Where rates.factors are not finite, nothing changes: the caller sees it later, and calls take_back().
+    // In a captured step (runtime/captured_step.h) the factors must be on the device, too.
     void step(const StepRates& rates);
+    // lr, weight_decay and last_layer_lr of the replays that follow; without it those of the captured step.
+    void set_rates(const StepRates& rates) { rates_ = rates; }
     void take_back() { --steps_; }  // the last step was none
     void zero_grad();
     int64_t steps() const { return steps_; }
@@ -51,6 +56,9 @@ class Optimizer {
     void load(const SafetensorsFile& file);
 
   private:
+    StepNumbers numbers(size_t parameter, const StepRates& rates) const;
+
+    StepRates rates_;
     NamedParameters parameters_;
     std::vector<ParameterOptions> options_;
     OptimizerOptions settings_;

@@ -3,12 +3,25 @@
 #include <bit>
 #include <map>
 #include <mutex>
+#include <unordered_map>
 #include <vector>
 
 #include "runtime/check.h"
 #include "runtime/device_api.h"
 
 namespace demi {
+
+struct PrivatePool::State {
+    struct Block {
+        void* pointer;
+        size_t size;
+    };
+    std::map<size_t, std::vector<void*>> free_blocks;
+    std::vector<Block> held;  // of the common pool
+    size_t bytes = 0;
+    bool abandoned = false;  // its PrivatePool is gone, some blocks are not
+};
+
 namespace {
 
 #if defined(__SANITIZE_ADDRESS__) || defined(DEMI_GPU_EMULATION)
@@ -29,6 +42,9 @@ struct Pool {
     std::mutex mutex;
     std::map<size_t, std::vector<void*>> free_blocks;
     AllocatorStats stats;
+    std::shared_ptr<PrivatePool::State> open;
+    // Blocks in use that came from private pools.
+    std::unordered_map<void*, std::shared_ptr<PrivatePool::State>> owners;
 
     void drop_cached(Device device) {
         const DeviceApi& api = device_api(device);
@@ -41,6 +57,14 @@ struct Pool {
 };
 
 constexpr int kMaxDevices = 16;
+void* take(std::map<size_t, std::vector<void*>>& free_blocks, size_t size) {
+    const auto found = free_blocks.find(size);
+    if (found == free_blocks.end() || found->second.empty()) return nullptr;
+    void* block = found->second.back();
+    found->second.pop_back();
+    return block;
+}
+
 thread_local int64_t asked_for = 0, asked_times = 0;
 
 Pool& pool_of(Device device) {
@@ -52,6 +76,12 @@ Pool& pool_of(Device device) {
     return pools[1 + device.index];
 }
 
+// The device's own release; the pool's mutex is held.
+void give_back(Pool& pool, Device device, void* pointer, size_t size) {
+    device_api(device).release(device, pointer);
+    pool.stats.reserved_bytes -= static_cast<int64_t>(size);
+}
+
 }  // namespace
 
 void* allocate(Device device, size_t bytes) {
@@ -60,11 +90,8 @@ void* allocate(Device device, size_t bytes) {
     const size_t size = size_class(bytes);
     std::lock_guard lock(pool.mutex);
     AllocatorStats& stats = pool.stats;
-    void* block = nullptr;
-    if (auto found = pool.free_blocks.find(size); found != pool.free_blocks.end() && !found->second.empty()) {
-        block = found->second.back();
-        found->second.pop_back();
-    } else {
+    void* block = take(pool.open ? pool.open->free_blocks : pool.free_blocks, size);
+    if (block == nullptr) {
         const DeviceApi& api = device_api(device);
         block = api.allocate(device, size);
         if (block == nullptr) {
@@ -75,7 +102,9 @@ void* allocate(Device device, size_t bytes) {
               stats.live_bytes, " in use, peak ", stats.peak_bytes, ", ", api.free_bytes(device), " free");
         stats.reserved_bytes += static_cast<int64_t>(size);
         ++stats.system_allocations;
+        if (pool.open) pool.open->bytes += size;
     }
+    if (pool.open) pool.owners.emplace(block, pool.open);
     ++stats.allocations;
     ++stats.live_blocks;
     stats.live_bytes += static_cast<int64_t>(bytes);
@@ -92,12 +121,55 @@ void release(Device device, void* pointer, size_t bytes) noexcept {
     std::lock_guard lock(pool.mutex);
     pool.stats.live_bytes -= static_cast<int64_t>(bytes);
     --pool.stats.live_blocks;
-    if (kCaches) {
+    if (const auto found = pool.owners.find(pointer); found != pool.owners.end()) [[unlikely]] {
+        PrivatePool::State& owner = *found->second;
+        if (owner.abandoned)
+            give_back(pool, device, pointer, size);
+        else
+            owner.free_blocks[size].push_back(pointer);
+        pool.owners.erase(found);
+    } else if (pool.open) [[unlikely]] {
+        pool.open->held.push_back({pointer, size});
+    } else if (kCaches) {
         pool.free_blocks[size].push_back(pointer);
     } else {
-        device_api(device).release(device, pointer);
-        pool.stats.reserved_bytes -= static_cast<int64_t>(size);
+        give_back(pool, device, pointer, size);
     }
+}
+
+PrivatePool::PrivatePool(Device device) : device_(device), state_(std::make_shared<State>()) {}
+
+PrivatePool::~PrivatePool() {
+    close();
+    Pool& pool = pool_of(device_);
+    std::lock_guard lock(pool.mutex);
+    state_->abandoned = true;
+    for (const auto& [size, blocks] : state_->free_blocks)
+        for (void* block : blocks) give_back(pool, device_, block, size);
+    for (const State::Block& block : state_->held) {
+        if (kCaches)
+            pool.free_blocks[block.size].push_back(block.pointer);
+        else
+            give_back(pool, device_, block.pointer, block.size);
+    }
+}
+
+void PrivatePool::open() {
+    Pool& pool = pool_of(device_);
+    std::lock_guard lock(pool.mutex);
+    check(!pool.open, "allocate", "another private pool is open on ", device_);
+    pool.open = state_;
+}
+
+void PrivatePool::close() noexcept {
+    Pool& pool = pool_of(device_);
+    std::lock_guard lock(pool.mutex);
+    if (pool.open == state_) pool.open = nullptr;
+}
+
+size_t PrivatePool::bytes() const {
+    std::lock_guard lock(pool_of(device_).mutex);
+    return state_->bytes;
 }
 
 AllocatorStats allocator_stats(Device device) {

@@ -3,6 +3,7 @@
 // for reuse when released; the system is asked only when no cached block of the class is free.
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "runtime/device.h"
 
@@ -26,6 +27,27 @@ void empty_cache(Device device = Device::cpu());  // gives cached blocks back to
 // What this thread has asked for so far, on any device, and how often.
 int64_t thread_allocated_bytes();
 int64_t thread_allocations();
+
+// While it is open, memory on its device comes from here and stays here: what a captured step (see
+// runtime/captured_step.h) works on is nobody else's before it is gone. Blocks that are released meanwhile, but came
+// from elsewhere, are held until then as well; blocks of this pool that somebody still uses then, are theirs.
+class PrivatePool {
+  public:
+    explicit PrivatePool(Device device);
+    ~PrivatePool();
+    PrivatePool(const PrivatePool&) = delete;
+    PrivatePool& operator=(const PrivatePool&) = delete;
+    void open();  // one at a time on a device
+    void close() noexcept;
+    size_t bytes() const;  // held from the system
+
+    struct State;
+
+  private:
+    Device device_;
+    std::shared_ptr<State> state_;
+};
+
 bool allocator_caches();  // false under AddressSanitizer and GPU emulation, which want to see every free
 
 }  // namespace demi

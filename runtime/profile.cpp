@@ -10,7 +10,7 @@
 
 namespace demi {
 
-std::atomic<bool> detail::profile_on{false};
+std::atomic<int> detail::scopes_wanted{0};
 
 namespace {
 
@@ -38,6 +38,7 @@ struct ThreadNumber {
     int number = 0;
 };
 thread_local ThreadNumber this_thread;
+thread_local std::vector<std::string> open_names;
 
 }  // namespace
 
@@ -45,15 +46,25 @@ struct ProfileScope::Open {
     std::string name;
     uint64_t run = 0;
     int64_t start_ns = 0, allocated_before = 0, allocations_before = 0;
+    bool named = false;
 };
+
+std::string innermost_scope() { return open_names.empty() ? "" : open_names.back(); }
 
 void ProfileScope::begin(std::string_view name, std::string_view suffix) {
     Recorder& r = recorder();
     auto open = std::make_unique<Open>();
     open->name.append(name).append(suffix);
+    if (detail::scopes_wanted >= 2) {
+        open_names.push_back(open->name);
+        open->named = true;
+    }
+    if (!profiling()) {
+        if (open->named) open_ = open.release();
+        return;
+    }
     {
         std::lock_guard lock(r.mutex);
-        if (!profiling()) return;
         open->run = r.run;
         if (this_thread.run != r.run) this_thread = {r.run, r.threads++};
     }
@@ -66,6 +77,7 @@ void ProfileScope::begin(std::string_view name, std::string_view suffix) {
 void ProfileScope::end() noexcept {
     const int64_t stop = now_ns();
     const std::unique_ptr<Open> open(open_);
+    if (open->named) open_names.pop_back();
     Recorder& r = recorder();
     std::lock_guard lock(r.mutex);
     if (!profiling() || open->run != r.run) return;
@@ -85,14 +97,14 @@ void start_profile() {
     r.threads = 0;
     r.spans.clear();
     r.zero_ns = now_ns();
-    detail::profile_on.store(true, std::memory_order_relaxed);
+    detail::scopes_wanted += 1;
 }
 
 Profile stop_profile() {
     Recorder& r = recorder();
     std::lock_guard lock(r.mutex);
     check(profiling(), "profile", "no profile is being taken: call start_profile() first");
-    detail::profile_on.store(false, std::memory_order_relaxed);
+    detail::scopes_wanted -= 1;
     Profile profile{std::move(r.spans)};
     r.spans = {};
     std::stable_sort(

@@ -42,15 +42,25 @@ void start_profile();    // throws Error where one runs already
 Profile stop_profile();  // spans that are still open are left out; throws Error where none runs
 
 namespace detail {
-extern std::atomic<bool> profile_on;
+extern std::atomic<int> scopes_wanted;  // 1: a profile runs; 2 for everybody who wants their names
 }
-inline bool profiling() { return detail::profile_on.load(std::memory_order_relaxed); }
+inline bool profiling() { return detail::scopes_wanted.load(std::memory_order_relaxed) % 2 != 0; }
+
+// While one lives, innermost_scope() knows the name of the scope that this thread is in; "" outside of any.
+class ScopeNames {
+  public:
+    ScopeNames() { detail::scopes_wanted += 2; }
+    ~ScopeNames() { detail::scopes_wanted -= 2; }
+    ScopeNames(const ScopeNames&) = delete;
+    ScopeNames& operator=(const ScopeNames&) = delete;
+};
+std::string innermost_scope();
 
 class ProfileScope {
   public:
     // The name is name + suffix; both are read only while a profile runs.
     explicit ProfileScope(std::string_view name, std::string_view suffix = {}) {
-        if (profiling()) [[unlikely]]
+        if (detail::scopes_wanted.load(std::memory_order_relaxed) != 0) [[unlikely]]
             begin(name, suffix);
     }
     ~ProfileScope() {

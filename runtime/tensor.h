@@ -62,6 +62,7 @@ class Tensor {
     Tensor squeeze(int dim) const;
     Tensor as_strided(const Shape& shape, const Shape& strides, int64_t offset) const;  // bounds are checked
     Tensor bitcast(DType dtype) const;                                                  // same element size
+    Tensor bytes_as(DType dtype, const Shape& shape) const;  // of u8, contiguous and aligned to the elements
 
     Tensor reshape(const Shape& shape) const;  // a view where possible, else a copy
     Tensor contiguous() const;                 // itself where already so

@@ -188,4 +188,18 @@ Tensor Tensor::bitcast(DType dtype) const {
     return t;
 }
 
+Tensor Tensor::bytes_as(DType dtype, const Shape& shape) const {
+    const auto size = static_cast<int64_t>(size_of(dtype));
+    check(dtype_ == DType::u8 && is_contiguous() && offset_ % size == 0 && numel_ == shape.numel() * size,
+          "bytes_as", "needs ", shape.numel() * size, " contiguous bytes at a multiple of ", size, ": got ",
+          *this, " at ", offset_);
+    Tensor t = *this;
+    t.dtype_ = dtype;
+    t.shape_ = shape;
+    t.strides_ = contiguous_strides(shape);
+    t.offset_ = offset_ / size;
+    t.numel_ = shape.numel();
+    return t;
+}
+
 }  // namespace demi

@@ -80,7 +80,7 @@ StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, StepRates rates,
     const NamedParameters& all = optimizer.parameters();
     if (clip_groups.empty()) clip_groups.push_back(all.size());
     StepOutcome outcome;
-    const GradFactors factors = gradient_factors(all, clip_groups, scaler.inverse(), clip);
+    const GradFactors factors = gradient_factors(all, clip_groups, scaler.live_inverse(), clip);
     {
         const ProfileScope scope("optimizer");
         rates.factors = factors;

@@ -6,11 +6,18 @@
 // f32 (f64 for f64 parameters) and start at 0; param and grad may be f16, bf16 or f32 each. Tensors without a
 // gradient (undefined) are left alone. Writes in place through Tensor: saved tensors that are stale
 // afterwards throw.
+#include <functional>
 #include <span>
 
 #include "runtime/tensor.h"
 
 namespace demi {
+
+// What differs from step to step.
+struct StepNumbers {
+    double lr = 0, weight_decay = 0;
+    int64_t step = 1;
+};
 
 struct AdamwTensor {
     Tensor param, grad, exp_avg, exp_avg_sq;
@@ -19,6 +26,9 @@ struct AdamwTensor {
     // f64 [1] on the same device, or undefined: multiplies grad_scale. The tensor is left alone where it is
     // not finite. Nobody waits for it: ops/grad_norm makes it on the device.
     Tensor factor{};
+    // In a captured step (runtime/captured_step.h): the numbers of each later replay. Without it they stay, and `step`
+    // grows by 1 each time.
+    std::function<StepNumbers()> again{};
 };
 
 struct AdamwOptions {

@@ -20,7 +20,7 @@ struct AdamwKernel {
 
     DEMI_DEVICE void operator()() const {
         for_quads(p.list, [&](const Entry& e, int64_t at, int count, bool whole) {
-            const AdamwNumbers<float>& n = p.groups[e.group];
+            const AdamwNumbers<float>& n = (p.live != nullptr ? p.live : p.groups)[e.group];
             const float scale = static_cast<float>(static_cast<double>(n.grad_scale) * e.scale);
             Quad param = load_quad(e.type[0], e.data[0], at, count, whole);
             const Quad grad = load_quad(e.type[1], e.data[1], at, count, whole);
@@ -41,7 +41,7 @@ struct AdamwKernel64 {
 
     DEMI_DEVICE void operator()() const {
         for_quads(p.list, [&](const Entry& e, int64_t at, int count, bool) {
-            const AdamwNumbers<double>& n = p.groups[e.group];
+            const AdamwNumbers<double>& n = (p.live != nullptr ? p.live : p.groups)[e.group];
             for (int64_t i = at; i < at + count; ++i)
                 update(n, n.grad_scale * e.scale, static_cast<const double*>(e.data[1])[i],
                        static_cast<double*>(e.data[0])[i], static_cast<double*>(e.data[2])[i],

@@ -9,8 +9,9 @@ template <class C> struct AdamwNumbers {
     C decay, beta1_rest, beta2, beta2_rest, step_size, root_correction, eps, grad_scale;
 };
 template <class C> struct AdamwCall {
-    static constexpr int kGroups = static_cast<int>(3584 / sizeof(AdamwNumbers<C>));
+    static constexpr int kGroups = static_cast<int>(3520 / sizeof(AdamwNumbers<C>));
     TensorList list;
+    const AdamwNumbers<C>* live;  // null, or the groups' numbers in device memory
     AdamwNumbers<C> groups[kGroups];
 };
 void adamw_step(const AdamwCall<float>& call, gpu::Stream stream);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "ops/common/boundary_kernels.h"
+#include "runtime/capture.h"
 #include "runtime/parallel.h"
 
 namespace demi {
@@ -21,7 +22,10 @@ Storage storage_of(DType dtype) {
 }
 
 BoundaryCall::BoundaryCall(std::string_view op, const Boundary& boundary, Direction direction)
-    : op_(op), boundary_(boundary), direction_(direction), count_(boundary.count && boundary_counting()) {}
+    : op_(op), boundary_(boundary), direction_(direction), count_(boundary.count && boundary_counting()) {
+    check(boundary.overflow != OverflowPolicy::error || !capturing(), op,
+          "OverflowPolicy::error looks at every result, which a captured step cannot");
+}
 
 Cast BoundaryCall::entry(DType dtype, int k) const {
     Cast cast;

@@ -5,6 +5,7 @@
 
 #include "ops/common/boundary_kernels.h"
 #include "ops/common/cast_sums.h"
+#include "runtime/capture.h"
 #include "runtime/cuda/stream.h"
 #include "runtime/strided.h"
 
@@ -48,7 +49,7 @@ double amax(const Tensor& src) {
 }  // namespace
 
 DeviceCounters::DeviceCounters(int sets, bool counting, Device device) {
-    if (counting) sums_ = Tensor::zeros({sets, kWords}, DType::i64, device);
+    if (counting && !capturing(device)) sums_ = Tensor::zeros({sets, kWords}, DType::i64, device);
 }
 
 CastSums* DeviceCounters::operator[](int set) {

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "ops/common/device_table.h"
+#include "runtime/capture.h"
 #include "runtime/cuda/pinned.h"
 
 namespace demi {
@@ -31,6 +32,7 @@ Tables& tables() {
 }  // namespace
 
 Tensor device_table(Device device, const void* bytes, size_t count) {
+    if (capturing(device)) return constant_bytes(device, bytes, count);
     Tables& t = tables();
     const std::lock_guard lock(t.mutex);
     Entry* oldest = nullptr;

@@ -3,6 +3,7 @@
 #include "autograd/record.h"
 #include "ops/common/operand.h"
 #include "ops/cross_entropy/cross_entropy_kernels.h"
+#include "runtime/capture.h"
 #include "runtime/profile.h"
 
 namespace demi {
@@ -57,7 +58,10 @@ Variable cross_entropy(const Variable& logits, const Variable& target, CrossEntr
     double divisor = 1;
     if (rows > 0) {
         CrossEntropyLabels found{-1, rows};
-        if (hard)
+        if (hard && capturing(logits.device()))
+            check(!call.ignore_index || options.reduction != Reduction::mean, kOp,
+                  "a captured step cannot count the labels that ignore_index leaves, which the mean needs");
+        else if (hard)
             found =
                 DEMI_SELECT(cross_entropy, logits.device(), inspect)(call.labels, classes, call.ignore_index);
         check_labels(found, call.labels, classes);

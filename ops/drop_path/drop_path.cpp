@@ -14,7 +14,7 @@ Variable drop_path(const Variable& input, double p, Generator& generator, bool t
     check(p >= 0 && p <= 1, "drop_path", "p must be in [0, 1]: got ", p);
     if (!training || p == 0) return input;
     const Tensor x = input.value().contiguous();
-    const DropoutDraw draw = dropout_draw(generator.take(x.size(0)), p);
+    const DropoutDraw draw = dropout_draw(take_draw(generator, x.size(0), x.device()), p);
     Tensor y = Tensor::like(x);
     if (x.numel() > 0) DEMI_SELECT(drop_path, x.device(), apply)(x, draw, y);
     return record("drop_path", {input}, y, [draw](const Tensor& grad, const Needs&) -> Tensors {

@@ -21,7 +21,7 @@ void apply(const Tensor& x, DropoutDraw draw, Tensor& y) {
     const auto piece = [&](int64_t sample, int64_t begin) {
         const int64_t count = std::min(kGrain, width - begin);
         const size_t at = static_cast<size_t>(sample * width + begin) * bytes;
-        const uint32_t word = random_word(draw.seed, draw.offset, static_cast<uint64_t>(sample));
+        const uint32_t word = random_word(draw.at.seed, draw.at.offset, static_cast<uint64_t>(sample));
         if ((word >> 8) < draw.threshold) {
             std::memset(out + at, 0, static_cast<size_t>(count) * bytes);
         } else if (x.dtype() == DType::f64) {

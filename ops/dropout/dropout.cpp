@@ -13,7 +13,7 @@ Variable dropout(const Variable& input, double p, Generator& generator, bool tra
     check(p >= 0 && p <= 1, "dropout", "p must be in [0, 1]: got ", p);
     if (!training || p == 0) return input;
     const Tensor x = input.value().contiguous();
-    const DropoutDraw draw = dropout_draw(generator.take(x.numel()), p);
+    const DropoutDraw draw = dropout_draw(take_draw(generator, x.numel(), x.device()), p);
     Tensor y = Tensor::like(x);
     if (x.numel() > 0) DEMI_SELECT(dropout, x.device(), apply)(x, draw, y);
     return record("dropout", {input}, y, [draw](const Tensor& grad, const Needs&) -> Tensors {

@@ -5,6 +5,8 @@
 namespace demi::gpu_kernels {
 namespace {
 
+DEMI_DEVICE uint64_t offset_of(const DropCall& p) { return p.live != nullptr ? *p.live : p.offset; }
+
 // A thread takes whole Philox blocks of four elements.
 template <class T> struct ElementsKernel {
     typedef gpu::compute_t<T> C;
@@ -14,13 +16,14 @@ template <class T> struct ElementsKernel {
 
     DEMI_DEVICE void operator()() const {
         const C scale = static_cast<C>(p.scale);
+        const uint64_t offset = offset_of(p);
         const int64_t groups = (p.count + kAtOnce - 1) / kAtOnce;
         for (int64_t g = gpu::global_index(); g < groups; g += gpu::global_size()) {
             bool keep[kAtOnce];
             DEMI_UNROLL
             for (int b = 0; b < kAtOnce / 4; ++b) {
                 const gpu::Words4 words =
-                    gpu::philox_block(p.seed, p.offset + static_cast<uint64_t>(g * (kAtOnce / 4) + b));
+                    gpu::philox_block(p.seed, offset + static_cast<uint64_t>(g * (kAtOnce / 4) + b));
                 DEMI_UNROLL
                 for (int i = 0; i < 4; ++i) keep[4 * b + i] = (words.w[i] >> 8) >= p.threshold;
             }
@@ -48,12 +51,13 @@ template <class T> struct SamplesKernel {
 
     DEMI_DEVICE void operator()() const {
         const C scale = static_cast<C>(p.scale);
+        const uint64_t offset = offset_of(p);
         const int64_t packs = (p.width + kPack<T> - 1) / kPack<T>, samples = p.count / p.width;
         for (int64_t i = gpu::global_index(); i < samples * packs; i += gpu::global_size()) {
             const int64_t sample = i / packs, column = (i - sample * packs) * kPack<T>;
             const int64_t at = sample * p.width + column, left = p.width - column;
             const int count = left < kPack<T> ? static_cast<int>(left) : kPack<T>;
-            const uint32_t word = gpu::philox(p.seed, p.offset, static_cast<uint64_t>(sample));
+            const uint32_t word = gpu::philox(p.seed, offset, static_cast<uint64_t>(sample));
             Values<T> x;
             if ((word >> 8) >= p.threshold) {
                 x = read_values(static_cast<const T*>(p.x) + at, count, aligned);

@@ -12,6 +12,7 @@ struct DropCall {
     uint64_t seed, offset;
     uint32_t threshold;  // kept where (word >> 8) >= threshold
     double scale;
+    const uint64_t* live;  // null, or where the offset is to be read
 };
 void drop(gpu::Type type, const DropCall& call, gpu::Stream stream);
 

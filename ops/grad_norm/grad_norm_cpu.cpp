@@ -54,8 +54,9 @@ void scale(std::span<Tensor> tensors, double factor) {
     });
 }
 
-void factors(std::span<const std::vector<Tensor>> groups, double multiplier, double max_norm,
+void factors(std::span<const std::vector<Tensor>> groups, const LiveNumber& number, double max_norm,
              Tensor& result) {
+    const double multiplier = number.value;
     double *norms = result.mutable_data<double>(), *out = norms + groups.size();
     bool good = true;
     for (size_t g = 0; g < groups.size(); ++g) {

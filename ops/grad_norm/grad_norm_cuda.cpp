@@ -23,11 +23,12 @@ double sum_squares(std::span<const Tensor> tensors) {
     return result.item();
 }
 
-void factors(std::span<const std::vector<Tensor>> groups, double multiplier, double max_norm,
+void factors(std::span<const std::vector<Tensor>> groups, const LiveNumber& multiplier, double max_norm,
              Tensor& result) {
     const Device device = result.device();
     gpu_kernels::NormGroups shape{};
-    shape.multiplier = multiplier;
+    shape.multiplier = multiplier.value;
+    shape.live_multiplier = live_number(multiplier, device);
     shape.limit = max_norm;
     shape.groups = static_cast<int64_t>(groups.size());
     TensorListBuilder builder;

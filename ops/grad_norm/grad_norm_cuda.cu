@@ -57,14 +57,15 @@ struct FactorsKernel {
     double* result;
 
     DEMI_DEVICE void operator()() const {
+        const double multiplier = p.live_multiplier != nullptr ? *p.live_multiplier : p.multiplier;
         bool good = true;
         for (int64_t g = 0; g < p.groups; ++g) {
             const double sum = sum_of_partials(partial, g == 0 ? 0 : p.ends[g - 1], p.ends[g]);
-            const double norm = gpu::sqrt(sum) * p.multiplier, clip = p.limit / (norm + 1e-6);
+            const double norm = gpu::sqrt(sum) * multiplier, clip = p.limit / (norm + 1e-6);
             good = good && gpu::is_finite(norm);
             if (gpu::thread_idx().x != 0) continue;
             result[g] = norm;
-            result[p.groups + g] = p.multiplier * (p.limit > 0 && clip < 1 ? clip : 1);
+            result[p.groups + g] = multiplier * (p.limit > 0 && clip < 1 ? clip : 1);
         }
         if (gpu::thread_idx().x != 0 || good) return;
         for (int64_t g = 0; g < p.groups; ++g) result[p.groups + g] = NAN;

@@ -13,6 +13,7 @@ void sum_squares(const TensorList& list, double* partial, double* result, gpu::S
 struct NormGroups {
     static constexpr int kMost = 64;
     double multiplier, limit;
+    const double* live_multiplier;  // null, or where on the device it is to be read
     int64_t groups;
     int64_t ends[kMost];
 };

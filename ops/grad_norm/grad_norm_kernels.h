@@ -3,6 +3,7 @@
 #include <span>
 #include <vector>
 
+#include "runtime/capture.h"
 #include "runtime/kernel_table.h"
 #include "runtime/tensor.h"
 
@@ -12,7 +13,7 @@ struct GradNormKernels {
     double (*sum_squares)(std::span<const Tensor> tensors) = nullptr;
     void (*scale)(std::span<Tensor> tensors, double factor) = nullptr;
     // As grad_factors(); a group may be empty, result is contiguous.
-    void (*factors)(std::span<const std::vector<Tensor>> groups, double multiplier, double max_norm,
+    void (*factors)(std::span<const std::vector<Tensor>> groups, const LiveNumber& multiplier, double max_norm,
                     Tensor& result) = nullptr;
     bool (*finite)(std::span<const Tensor> tensors) = nullptr;
 };

@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "ops/common/cast_sums.h"
+#include "ops/common/device_table.h"
 #include "ops/common/sorted_rows.h"
 #include "ops/index_select_cat/index_select_cat_kernels.h"
-#include "runtime/cuda/pinned.h"
 
 namespace demi {
 namespace {
@@ -29,8 +29,7 @@ SelectParts gathered(const std::vector<SelectPart>& all, Device device, Tensor& 
         return parts;
     }
     const size_t bytes = all.size() * sizeof(SelectPart);
-    memory = Tensor::empty({static_cast<int64_t>(bytes)}, DType::u8, device);
-    gpu::upload(memory.mutable_raw(), all.data(), bytes, device);
+    memory = device_table(device, all.data(), bytes);
     parts.table = static_cast<const SelectPart*>(memory.raw());
     return parts;
 }

@@ -101,10 +101,11 @@ DEMI_DEVICE float kept_factor(const AttentionJob& job) {
 DEMI_DEVICE bool keeps(const AttentionDropout& d, uint32_t word) {
     return gpu::to_uniform(word) >= static_cast<float>(d.probability);
 }
+DEMI_DEVICE uint64_t offset_of(const AttentionDropout& d) { return d.live != nullptr ? *d.live : d.offset; }
 // Whether the weight of a query (its index as above) and a key token is kept.
 DEMI_DEVICE bool is_kept(const AttentionJob& job, int64_t index, int64_t key_token) {
     const AttentionDropout& d = job.p.dropout;
-    return keeps(d, gpu::philox(d.seed, d.offset, static_cast<uint64_t>(index * job.p.keys + key_token)));
+    return keeps(d, gpu::philox(d.seed, offset_of(d), static_cast<uint64_t>(index * job.p.keys + key_token)));
 }
 
 DEMI_DEVICE bool is_minus_infinity(float x) { return x == -gpu::infinity(); }

@@ -146,13 +146,13 @@ struct KeptPair {
     bool first, second;
 };
 DEMI_CALLED KeptPair kept_pair(const AttentionDropout& d, uint64_t word) {
-    const gpu::Words4 one = gpu::philox_block(d.seed, d.offset + word / 4);
+    const gpu::Words4 one = gpu::philox_block(d.seed, offset_of(d) + word / 4);
     const unsigned at = static_cast<unsigned>(word % 4);
     const uint32_t first = at == 0 ? one.w[0] : at == 1 ? one.w[1] : at == 2 ? one.w[2] : one.w[3];
     const uint32_t second = at == 0   ? one.w[1]
                             : at == 1 ? one.w[2]
                             : at == 2 ? one.w[3]
-                                      : gpu::philox(d.seed, d.offset, word + 1);
+                                      : gpu::philox(d.seed, offset_of(d), word + 1);
     return {keeps(d, first), keeps(d, second)};
 }
 

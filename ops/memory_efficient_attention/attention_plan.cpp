@@ -19,8 +19,7 @@ AttentionArguments arguments(const AttentionPlan& plan) {
     args.segments = plan.segments;
     args.scale = plan.scale;
     args.dropout = plan.dropout;
-    args.seed = plan.seed;
-    args.offset = plan.offset;
+    args.draw = plan.draw;
     return args;
 }
 

@@ -9,7 +9,7 @@ struct AttentionPlan {
     Tensor q, k, v, bias;  // rank 4, unit last strides; bias may be undefined
     std::vector<AttentionSegment> segments;
     double scale = 1, dropout = 0;
-    uint64_t seed = 0, offset = 0;
+    LiveDraw draw;  // of the dropout
     Boundary boundary;
 };
 

@@ -51,6 +51,7 @@ struct AttentionDropout {
     uint64_t seed = 0, offset = 0;
     double probability = 0;
     int64_t heads = 0, queries = 0, keys = 0;
+    const uint64_t* live = nullptr;  // null, or where on the device the offset is to be read
 };
 
 struct AttentionProblem {

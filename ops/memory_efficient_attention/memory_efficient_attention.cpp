@@ -83,9 +83,7 @@ AttentionPlan make_plan(const Tensor& q, const Tensor& k, const Tensor& v, const
               "dropout needs a generator (AttentionOptions::generator): got none");
         const int64_t words = checked_mul(checked_mul(plan.q.size(0) * plan.q.size(2), plan.q.size(1), kOp),
                                           plan.k.size(1), kOp);
-        const Generator::Draw draw = options.generator->take(words);
-        plan.seed = draw.seed;
-        plan.offset = draw.offset;
+        plan.draw = take_draw(*options.generator, words, q.device());
     }
     plan.boundary = options.boundary;
     return plan;

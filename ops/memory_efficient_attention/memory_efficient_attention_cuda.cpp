@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "ops/common/cast_sums.h"
+#include "ops/common/device_table.h"
 #include "ops/memory_efficient_attention/attention_cuda.h"
-#include "runtime/cuda/pinned.h"
 #include "runtime/cuda/stream.h"
 
 namespace demi {
@@ -64,7 +64,9 @@ class Call {
             p.bias = {a.bias.raw(),    one_batch ? 0 : s[0], one_head ? 0 : s[1], s[2],
                       storage(a.bias), a.cast_bias,          one_batch,           one_head};
         }
-        if (a.dropout > 0) p.dropout = {nullptr, a.seed, a.offset, a.dropout, p.heads, p.queries, p.keys};
+        if (a.dropout > 0)
+            p.dropout = {nullptr, a.draw.seed, a.draw.offset, a.dropout,
+                         p.heads, p.queries,   p.keys,        a.draw.live};
         p.scale = static_cast<float>(a.scale);
         job.scale = a.scale;
         job.f64 = a.q.dtype() == DType::f64;
@@ -146,8 +148,7 @@ class Call {
         std::vector<char> all(bytes + numbers.size() * sizeof(int64_t));
         std::copy_n(reinterpret_cast<const char*>(args_.segments.data()), bytes, all.data());
         std::copy_n(reinterpret_cast<const char*>(numbers.data()), all.size() - bytes, all.data() + bytes);
-        memory_ = Tensor::empty({static_cast<int64_t>(all.size())}, DType::u8, device_);
-        gpu::upload(memory_.mutable_raw(), all.data(), all.size(), device_);
+        memory_ = device_table(device_, all.data(), all.size());
         const char* there = static_cast<const char*>(memory_.raw());
         job.p.segments = reinterpret_cast<const AttentionSegment*>(there);
         return reinterpret_cast<const int64_t*>(there + bytes);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "ops/memory_efficient_attention/attention_kernels.h"
+#include "runtime/capture.h"
 #include "runtime/kernel_table.h"
 #include "runtime/tensor.h"
 
@@ -15,7 +16,7 @@ struct AttentionArguments {
     std::vector<AttentionSegment> segments;
     double scale = 1;
     double dropout = 0;
-    uint64_t seed = 0, offset = 0;
+    LiveDraw draw;  // of the dropout
     Cast cast_q, cast_k, cast_v, cast_bias, cast_out;
 };
 

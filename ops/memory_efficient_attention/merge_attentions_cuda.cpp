@@ -1,7 +1,7 @@
 #include "ops/memory_efficient_attention/merge_attentions_cuda.h"
 
+#include "ops/common/device_table.h"
 #include "ops/memory_efficient_attention/merge_attentions_kernels.h"
-#include "runtime/cuda/pinned.h"
 #include "runtime/cuda/stream.h"
 
 namespace demi {
@@ -23,8 +23,7 @@ void* writable(Tensor& t) { return t.defined() ? t.mutable_raw() : nullptr; }
 MergeJob job_of(const MergeLayout& l, DType dtype, const std::vector<MergePart>& parts, Device device,
                 Tensor& memory) {
     const size_t bytes = parts.size() * sizeof(MergePart);
-    memory = Tensor::empty({static_cast<int64_t>(bytes)}, DType::u8, device);
-    gpu::upload(memory.mutable_raw(), parts.data(), bytes, device);
+    memory = device_table(device, parts.data(), bytes);
     MergeJob job{};
     job.batch = l.batch;
     job.tokens = l.tokens;

@@ -6,14 +6,15 @@
 // ops/adamw/adamw.h. Tensors without a gradient (undefined) are left alone.
 #include <span>
 
-#include "runtime/tensor.h"
+#include "ops/adamw/adamw.h"
 
 namespace demi {
 
 struct SgdTensor {
     Tensor param, grad, momentum;  // momentum: the buffer b
     double lr = 1e-2, weight_decay = 0;
-    Tensor factor{};  // as in ops/adamw/adamw.h
+    Tensor factor{};                         // as in ops/adamw/adamw.h
+    std::function<StepNumbers()> again{};  // the same; step is not looked at
 };
 
 struct SgdOptions {

@@ -7,8 +7,9 @@ namespace demi::gpu_kernels {
 
 template <class C> struct SgdNumbers { C lr, weight_decay; };
 template <class C> struct SgdCall {
-    static constexpr int kGroups = static_cast<int>(3584 / sizeof(SgdNumbers<C>));
+    static constexpr int kGroups = static_cast<int>(3520 / sizeof(SgdNumbers<C>));
     TensorList list;
+    const SgdNumbers<C>* live;  // null, or the groups' numbers in device memory
     C momentum, grad_scale;
     C nesterov, unused;  // 1 or 0; no holes anywhere: the emulator's compiler clears them together with their
                          // neighbours

@@ -3,8 +3,10 @@
 #include <array>
 #include <mutex>
 
+#include "runtime/capture.h"
 #include "runtime/check.h"
 #include "runtime/cuda/cuda_call.h"
+#include "runtime/cuda/graph.h"
 #include "runtime/cuda/pinned.h"
 #include "runtime/cuda/stream.h"
 #include "runtime/device_api.h"
@@ -39,8 +41,13 @@ const Found& found() {
 // The pool of the device keeps what is given back (its threshold is unlimited). The caching allocator in
 // front of it answers most requests without any call, which also lets a training step be captured as a graph;
 // what it drops when memory is short goes back to the pool, where neighbours become one again.
+// While the device's work is recorded memory comes past the record, which would hold the allocation otherwise.
+gpu::Stream memory_stream(Device device) {
+    return gpu::recording(device) ? gpu::side_stream(device) : gpu::current_stream(device);
+}
+
 void* cuda_allocate(Device device, size_t bytes) {
-    const gpu::Stream stream = gpu::current_stream(device);
+    const gpu::Stream stream = memory_stream(device);
     static std::array<std::once_flag, 128> prepared;
     std::call_once(prepared[static_cast<size_t>(device.index)], [&] {
         cudaMemPool_t pool = nullptr;
@@ -55,11 +62,12 @@ void* cuda_allocate(Device device, size_t bytes) {
         return nullptr;
     }
     gpu::check_call(static_cast<int>(error), "cudaMallocAsync");
+    if (gpu::recording(device)) DEMI_CUDA_CALL(cudaStreamSynchronize(static_cast<cudaStream_t>(stream)));
     return pointer;
 }
 
 void cuda_release(Device device, void* pointer) {
-    const cudaError_t error = cudaFreeAsync(pointer, static_cast<cudaStream_t>(gpu::current_stream(device)));
+    const cudaError_t error = cudaFreeAsync(pointer, static_cast<cudaStream_t>(memory_stream(device)));
     if (error == cudaErrorCudartUnloading) return;  // a static Tensor at the end of the program
     gpu::check_call(static_cast<int>(error), "cudaFreeAsync");
 }
@@ -82,6 +90,7 @@ void cuda_copy(void* dst, Device to, const void* src, Device from, size_t bytes)
 }
 
 void cuda_synchronize(Device device) {
+    refuse_in_capture(device, "wait for");
     const gpu::Stream stream = gpu::current_stream(device);
     DEMI_CUDA_CALL(cudaStreamSynchronize(static_cast<cudaStream_t>(stream)));
 }

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "runtime/capture.h"
 #include "runtime/cuda/cuda_call.h"
 #include "runtime/cuda/stream.h"
 
@@ -46,6 +47,7 @@ cudaStream_t stream_of(Device device) { return static_cast<cudaStream_t>(current
 }  // namespace
 
 void upload(void* device, const void* host, size_t bytes, Device where) {
+    refuse_in_capture(where, "send values to");
     const cudaStream_t stream = stream_of(where);
     Staging& staging = staging_of(where);
     std::lock_guard lock(staging.mutex);
@@ -60,6 +62,7 @@ void upload(void* device, const void* host, size_t bytes, Device where) {
 }
 
 void read_back(void* host, const void* device, size_t bytes, Device where) {
+    refuse_in_capture(where, "read values back from");
     const cudaStream_t stream = stream_of(where);
     Staging& staging = staging_of(where);
     std::lock_guard lock(staging.mutex);

@@ -7,14 +7,31 @@
 
 namespace demi::gpu {
 
+namespace {
+
+struct Streams {
+    std::array<std::once_flag, 128> made;
+    std::array<cudaStream_t, 128> streams{};
+
+    Stream of(Device device) {
+        use_device(device);
+        const auto i = static_cast<size_t>(device.index);
+        std::call_once(
+            made[i], [&] { DEMI_CUDA_CALL(cudaStreamCreateWithFlags(&streams[i], cudaStreamNonBlocking)); });
+        return streams[i];
+    }
+};
+
+}  // namespace
+
 Stream current_stream(Device device) {
-    static std::array<std::once_flag, 128> made;
-    static std::array<cudaStream_t, 128> streams{};
-    use_device(device);
-    const auto i = static_cast<size_t>(device.index);
-    std::call_once(made[i],
-                   [&] { DEMI_CUDA_CALL(cudaStreamCreateWithFlags(&streams[i], cudaStreamNonBlocking)); });
-    return streams[i];
+    static Streams streams;
+    return streams.of(device);
+}
+
+Stream side_stream(Device device) {
+    static Streams streams;
+    return streams.of(device);
 }
 
 Event::Event(Device device) : device_(device) {

@@ -6,6 +6,7 @@
 #include "runtime/check.h"
 #include "runtime/half.h"
 #include "tests/support/gpu/arena.h"
+#include "tests/support/gpu/record.h"
 
 namespace demi::gpu {
 namespace {
@@ -93,8 +94,10 @@ bool blas_multiply(const BlasCall& c, Device) {
     check_matrix("b", c.b, c.k, c.n, c.type);
     check_matrix("c", {c.c, c.ldc, false, c.c_batch_stride}, c.m, c.n, c.out_type);
     if (c.epilogue != BlasEpilogue::none && (c.type == Type::f64 || c.batch > 1)) return false;
-    const emulation::DeviceAccess access;
-    c.type == Type::f64 ? multiply<double>(c) : multiply<float>(c);
+    emulation::run_or_record([c] {
+        const emulation::DeviceAccess access;
+        c.type == Type::f64 ? multiply<double>(c) : multiply<float>(c);
+    });
     return true;
 }
 

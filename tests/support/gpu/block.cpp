@@ -9,6 +9,7 @@
 #include "runtime/check.h"
 #include "tests/support/gpu/arena.h"
 #include "tests/support/gpu/fiber.h"
+#include "tests/support/gpu/record.h"
 
 namespace demi::gpu::emulation {
 
@@ -202,8 +203,8 @@ void barrier() {
     block_until_resumed();
 }
 
-void launch(const char* name, const void* kernel, size_t kernel_bytes, Body body, Dim3 grid, Dim3 block,
-            size_t shared) {
+static void run(const char* name, const void* kernel, size_t kernel_bytes, Body body, Dim3 grid, Dim3 block,
+                size_t shared) {
     static std::mutex one_at_a_time;
     std::lock_guard lock(one_at_a_time);
     DeviceAccess access;
@@ -235,6 +236,14 @@ void launch(const char* name, const void* kernel, size_t kernel_bytes, Body body
     current = nullptr;
     // After an error the fibers of stuck threads are left as they are: their stacks hold unfinished work.
     if (!launch.error.empty()) fail("gpu emulation", short_name(name), ": ", launch.error);
+}
+
+void launch(const char* name, const void* kernel, size_t kernel_bytes, Body body, Dim3 grid, Dim3 block,
+            size_t shared) {
+    const char* bytes = static_cast<const char*>(kernel);
+    run_or_record([name, parameters = std::vector<char>(bytes, bytes + kernel_bytes), body, grid, block, shared] {
+        run(name, parameters.data(), parameters.size(), body, grid, block, shared);
+    });
 }
 
 }  // namespace demi::gpu::emulation

@@ -1,12 +1,14 @@
 // The device table of the emulated GPU: everything happens at once, in order.
 #include <cstring>
 
+#include "runtime/capture.h"
 #include "runtime/check.h"
 #include "runtime/cuda/launch.h"
 #include "runtime/cuda/pinned.h"
 #include "runtime/cuda/stream.h"
 #include "runtime/device_api.h"
 #include "tests/support/gpu/arena.h"
+#include "tests/support/gpu/record.h"
 
 namespace demi {
 
@@ -17,11 +19,16 @@ const DeviceApi cuda_device_api{
     [] { return 1; },
     [](Device, size_t bytes) { return gpu::emulation::arena_allocate(bytes); },
     [](Device, void* pointer) { gpu::emulation::arena_release(pointer); },
-    [](void* dst, Device, const void* src, Device, size_t bytes) {
-        DeviceAccess access;
-        if (bytes > 0) std::memcpy(dst, src, bytes);
+    [](void* dst, Device to, const void* src, Device from, size_t bytes) {
+        if (bytes == 0) return;
+        if (from.is_cpu()) return gpu::upload(dst, src, bytes, to);
+        if (to.is_cpu()) return gpu::read_back(dst, src, bytes, from);
+        gpu::emulation::run_or_record([=] {
+            DeviceAccess access;
+            std::memcpy(dst, src, bytes);
+        });
     },
-    [](Device) {},
+    [](Device device) { refuse_in_capture(device, "wait for"); },
     [](Device) { return gpu::emulation::arena_free_bytes(); },
 };
 
@@ -31,17 +38,22 @@ namespace gpu {
 
 Stream current_stream(Device) { return nullptr; }
 
-void read_back(void* host, const void* device, size_t bytes, Device) {
+void read_back(void* host, const void* device, size_t bytes, Device where) {
+    refuse_in_capture(where, "read values back from");
     DeviceAccess access;
     if (bytes > 0) std::memcpy(host, device, bytes);
 }
-void upload(void* device, const void* host, size_t bytes, Device) {
+void upload(void* device, const void* host, size_t bytes, Device where) {
+    refuse_in_capture(where, "send values to");
     DeviceAccess access;
     if (bytes > 0) std::memcpy(device, host, bytes);
 }
 void fill_bytes(void* device, int value, size_t bytes, Device) {
-    DeviceAccess access;
-    if (bytes > 0) std::memset(device, value, bytes);
+    if (bytes == 0) return;
+    emulation::run_or_record([=] {
+        DeviceAccess access;
+        std::memset(device, value, bytes);
+    });
 }
 
 void check_call(int, const char*) {}

@@ -1,0 +1,28 @@
+#pragma once
+// Internal: a device's work between begin() and end() as one thing to launch, a CUDA graph. Nothing runs while it is
+// recorded. Throws Error with the text of the call that failed.
+#include "runtime/device.h"
+
+namespace demi::gpu {
+
+class Graph {
+  public:
+    explicit Graph(Device device) : device_(device) {}
+    ~Graph();
+    Graph(const Graph&) = delete;
+    Graph& operator=(const Graph&) = delete;
+
+    void begin();
+    void end();
+    void abandon() noexcept;  // after an error between begin() and end()
+    void launch();            // asynchronous, in the device's order
+
+  private:
+    Device device_;
+    void* executable_ = nullptr;
+    bool recording_ = false;
+};
+
+bool recording(Device device);
+
+}  // namespace demi::gpu
