@@ -8,6 +8,7 @@
 #include "ops/index_select_cat/index_select_cat.h"
 #include "ops/reshape/reshape.h"
 #include "ops/scaled_index_add/scaled_index_add.h"
+#include "runtime/capture.h"
 
 namespace demi {
 
@@ -21,7 +22,8 @@ Tensor first_rows(const std::vector<int64_t>& permutation, int64_t count, Device
 
 Tensor drawn_rows(const ForwardContext& context, int64_t batch, int64_t kept, Device device) {
     const auto draw = [context, batch, kept](void* host) {
-        std::memcpy(host, context.draw_permutation(batch).data(), static_cast<size_t>(kept) * sizeof(int64_t));
+        std::memcpy(host, context.draw_permutation(batch).data(),
+                    static_cast<size_t>(kept) * sizeof(int64_t));
     };
     const Tensor rows = capturing(device) ? live_tensor({kept}, DType::i64, device, draw)
                                           : first_rows(context.draw_permutation(batch), kept, device);

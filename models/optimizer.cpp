@@ -58,7 +58,8 @@ void Optimizer::step(const StepRates& rates) {
         if (factors.values.defined())
             factor = factors.values.select(0, 1).select(0, static_cast<int64_t>(factors.group_of[i]));
         if (settings_.kind == OptimizerKind::adamw)
-            adamw_tensors.push_back({p.value(), p.grad(), first_[i], second_[i], n.lr, n.weight_decay, n.step, factor, again});
+            adamw_tensors.push_back(
+                {p.value(), p.grad(), first_[i], second_[i], n.lr, n.weight_decay, n.step, factor, again});
         else
             sgd_tensors.push_back({p.value(), p.grad(), first_[i], n.lr, n.weight_decay, factor, again});
         // one call for neighbours whose gradients have the same multiplier

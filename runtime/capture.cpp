@@ -56,11 +56,12 @@ LiveDraw take_draw(Generator& generator, int64_t words, Device device) {
     LiveDraw first{generator.seed, generator.offset, nullptr};
     const auto take = [&generator, words, seed = generator.seed](void* host) {
         const Generator::Draw draw = generator.take(words);
-        check(draw.seed == seed, "captured step", "the generator has another seed than when it was captured: ",
-              draw.seed, " instead of ", seed);
+        check(draw.seed == seed, "captured step",
+              "the generator has another seed than when it was captured: ", draw.seed, " instead of ", seed);
         std::memcpy(host, &draw.offset, sizeof draw.offset);
     };
-    first.live = reinterpret_cast<const uint64_t*>(live_tensor({1}, DType::i64, device, take).data<int64_t>());
+    first.live =
+        reinterpret_cast<const uint64_t*>(live_tensor({1}, DType::i64, device, take).data<int64_t>());
     return first;
 }
 

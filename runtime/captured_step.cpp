@@ -22,7 +22,8 @@ CapturedStep::Record::~Record() {
     }
 }
 
-CapturedStep::Record::Place CapturedStep::Record::take(std::vector<std::unique_ptr<Mirror>>& mirrors, size_t bytes) {
+CapturedStep::Record::Place CapturedStep::Record::take(std::vector<std::unique_ptr<Mirror>>& mirrors,
+                                                       size_t bytes) {
     constexpr size_t kChunk = size_t{256} << 10;
     const size_t room = (bytes + 63) / 64 * 64;
     if (mirrors.empty() || mirrors.back()->used + room > mirrors.back()->host.size()) {
@@ -36,7 +37,8 @@ CapturedStep::Record::Place CapturedStep::Record::take(std::vector<std::unique_p
     }
     Mirror& m = *mirrors.back();
     const size_t at = std::exchange(m.used, m.used + room);
-    return {m.memory.slice(0, static_cast<int64_t>(at), static_cast<int64_t>(at + bytes)), m.host.data() + at};
+    return {m.memory.slice(0, static_cast<int64_t>(at), static_cast<int64_t>(at + bytes)),
+            m.host.data() + at};
 }
 
 #ifdef DEMI_CUDA
@@ -78,7 +80,8 @@ void CapturedStep::record() {
 CapturedStep::CapturedStep(Device device, std::function<void()> body, int warm_up)
     : device_(device), body_(std::move(body)), warm_up_(warm_up) {
     check(body_ != nullptr, "captured step", "needs a body");
-    check(warm_up >= 1, "captured step", "the body must run at least once before it is recorded: got ", warm_up);
+    check(warm_up >= 1, "captured step", "the body must run at least once before it is recorded: got ",
+          warm_up);
 }
 
 CapturedStep::~CapturedStep() = default;

@@ -14,18 +14,21 @@
 //       copy(images, batch.images); copy(labels, batch.labels);      // the same tensors, new contents
 //       optimizer.set_rates(rates_of(step_number));                  // what differs: rate and decay
 //       step();
-//       loss_now = loss.item();                                      // results are read after the step, not within
+//       loss_now = loss.item();                                      // results are read after the step, not
+//       within
 //   }
 //
-// The first `warm_up` calls run the body as it is, the next records it and launches the record, later ones only launch:
-// each call does what calling the body does, bit for bit. Random draws move on (dropout, drop_path, the rows that
-// stochastic depth keeps), steps of the optimizer are counted, loss scales followed. On the CPU every call runs the body.
+// The first `warm_up` calls run the body as it is, the next records it and launches the record, later ones
+// only launch: each call does what calling the body does, bit for bit. Random draws move on (dropout,
+// drop_path, the rows that stochastic depth keeps), steps of the optimizer are counted, loss scales followed.
+// On the CPU every call runs the body.
 //
-// While the body is recorded nothing runs on the device, and it throws Error, naming the op, where it reads a value back
-// (item(), a gradient norm on the host, GradScale::automatic(), OverflowPolicy::error) or sends one
-// (a new batch). Nothing else may use the device meanwhile. Shapes and Python-like decisions are frozen: other code in the
-// body runs once, in the captured call. The boundary's counters see nothing of a replayed step, labels and row numbers are
-// not checked. What the body uses by reference (generator, optimizer, scaler, tensors) must outlive the step.
+// While the body is recorded nothing runs on the device, and it throws Error, naming the op, where it reads a
+// value back (item(), a gradient norm on the host, GradScale::automatic(), OverflowPolicy::error) or sends
+// one (a new batch). Nothing else may use the device meanwhile. Shapes and Python-like decisions are frozen:
+// other code in the body runs once, in the captured call. The boundary's counters see nothing of a replayed
+// step, labels and row numbers are not checked. What the body uses by reference (generator, optimizer,
+// scaler, tensors) must outlive the step.
 #include <functional>
 #include <memory>
 
@@ -40,7 +43,8 @@ class CapturedStep {
     CapturedStep(const CapturedStep&) = delete;
     CapturedStep& operator=(const CapturedStep&) = delete;
 
-    // One step. Where it throws while recording, no step was taken on the device; the next call records again.
+    // One step. Where it throws while recording, no step was taken on the device; the next call records
+    // again.
     void operator()();
     int64_t replays() const { return replays_; }  // launches of the record, the first included
     size_t memory_bytes() const;                  // that the record holds for its tensors

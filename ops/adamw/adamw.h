@@ -26,8 +26,8 @@ struct AdamwTensor {
     // f64 [1] on the same device, or undefined: multiplies grad_scale. The tensor is left alone where it is
     // not finite. Nobody waits for it: ops/grad_norm makes it on the device.
     Tensor factor{};
-    // In a captured step (runtime/captured_step.h): the numbers of each later replay. Without it they stay, and `step`
-    // grows by 1 each time.
+    // In a captured step (runtime/captured_step.h): the numbers of each later replay. Without it they stay,
+    // and `step` grows by 1 each time.
     std::function<StepNumbers()> again{};
 };
 

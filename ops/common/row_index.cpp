@@ -14,14 +14,15 @@ struct Trusted {
 thread_local std::array<Trusted, 64> trusted{};
 thread_local size_t next_trusted = 0;
 
-bool is_trusted(const Tensor& list, int64_t rows) {
+}  // namespace
+
+bool rows_trusted(const Tensor& list, int64_t rows) {
+    if (list.device().is_cpu() || list.dtype() != DType::i64 || !list.is_contiguous()) return false;
     return std::any_of(trusted.begin(), trusted.end(), [&](const Trusted& t) {
         return t.id == list.buffer()->id() && t.version == list.version() && t.offset == list.offset() &&
                t.count == list.numel() && t.rows <= rows;
     });
 }
-
-}  // namespace
 
 void trust_rows(const Tensor& list, int64_t rows) {
     if (list.device().is_cpu() || list.dtype() != DType::i64 || !list.is_contiguous()) return;
@@ -35,15 +36,14 @@ Tensor checked_rows(std::string_view op, std::string_view operand, const Tensor&
     check(index.dtype() == DType::i64 || index.dtype() == DType::i32, op, operand,
           " must be i64 or i32: got ", describe(index));
     const Tensor list = index.to(DType::i64).contiguous();
-    const bool on_gpu = !list.device().is_cpu() && list.numel() > 0;
-    if (on_gpu && is_trusted(list, rows)) return list;
+    if (rows_trusted(list, rows)) return list;
     const Tensor here = list.to(Device::cpu());
     const int64_t* values = here.data<int64_t>();
     for (int64_t i = 0; i < here.numel(); ++i)
         if (values[i] < 0 || values[i] >= rows) [[unlikely]]
             fail(op, operand, "[", i, "] = ", values[i], " is not a row: there are ", rows,
                  rows == 1 ? " row (0)" : " rows (from 0)");
-    if (on_gpu) trust_rows(list, rows);
+    trust_rows(list, rows);
     return list;
 }
 

@@ -11,9 +11,10 @@ namespace demi {
 // the operand, the position, the value and `rows`.
 Tensor checked_rows(std::string_view op, std::string_view operand, const Tensor& index, int64_t rows);
 
-// Says that the list holds row numbers below `rows`, as long as nobody writes to it: checked_rows() then reads nothing back
-// from a GPU. It remembers what it has checked itself.
+// Says that the list holds row numbers below `rows`, as long as nobody writes to it: checked_rows() then
+// reads nothing back from a GPU. It remembers what it has checked itself.
 void trust_rows(const Tensor& list, int64_t rows);
+bool rows_trusted(const Tensor& list, int64_t rows);
 
 // For every row the positions at which the list names it, in the order of the list.
 struct RowUses {

@@ -7,8 +7,8 @@ namespace {
 
 void apply(const Tensor& x, DropoutDraw draw, Tensor& y) {
     gpu_kernels::drop(gpu_type(x),
-                      {x.raw(), y.mutable_raw(), x.numel(), x.numel() / x.size(0), draw.at.seed, draw.at.offset,
-                       draw.threshold, draw.scale, draw.at.live},
+                      {x.raw(), y.mutable_raw(), x.numel(), x.numel() / x.size(0), draw.at.seed,
+                       draw.at.offset, draw.threshold, draw.scale, draw.at.live},
                       gpu_stream(x));
 }
 

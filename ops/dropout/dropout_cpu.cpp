@@ -32,9 +32,9 @@ void apply(const Tensor& x, DropoutDraw draw, Tensor& y) {
         if (x.dtype() == DType::f64)
             return apply_f64(x.data<double>(), reinterpret_cast<double*>(out), begin, end, draw);
         const size_t at = static_cast<size_t>(begin) * bytes;
-        dropout_isa().apply[isa_index(x.dtype(), "dropout")](in + at, out + at, end - begin, draw.at.seed,
-                                                             draw.at.offset + static_cast<uint64_t>(begin / 4),
-                                                             draw.threshold, static_cast<float>(draw.scale));
+        dropout_isa().apply[isa_index(x.dtype(), "dropout")](
+            in + at, out + at, end - begin, draw.at.seed, draw.at.offset + static_cast<uint64_t>(begin / 4),
+            draw.threshold, static_cast<float>(draw.scale));
     });
 }
 

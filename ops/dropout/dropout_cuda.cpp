@@ -7,10 +7,10 @@ namespace demi {
 namespace {
 
 void apply(const Tensor& x, DropoutDraw draw, Tensor& y) {
-    gpu_kernels::drop(
-        gpu_type(x),
-        {x.raw(), y.mutable_raw(), x.numel(), 1, draw.at.seed, draw.at.offset, draw.threshold, draw.scale, draw.at.live},
-        gpu_stream(x));
+    gpu_kernels::drop(gpu_type(x),
+                      {x.raw(), y.mutable_raw(), x.numel(), 1, draw.at.seed, draw.at.offset, draw.threshold,
+                       draw.scale, draw.at.live},
+                      gpu_stream(x));
 }
 
 }  // namespace

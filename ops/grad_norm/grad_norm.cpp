@@ -48,8 +48,8 @@ double clip_grad_norm(std::span<const Tensor> grads, double max_norm) {
     return norm;
 }
 
-Tensor grad_factors(std::span<const std::vector<Tensor>> groups, const LiveNumber& multiplier, double max_norm,
-                    Device device) {
+Tensor grad_factors(std::span<const std::vector<Tensor>> groups, const LiveNumber& multiplier,
+                    double max_norm, Device device) {
     constexpr size_t kMost = 64;
     check(!groups.empty() && groups.size() <= kMost, "grad_factors", "needs 1 to ", kMost, " groups: got ",
           groups.size());

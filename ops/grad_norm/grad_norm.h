@@ -24,8 +24,8 @@ double clip_grad_norm(std::span<const Tensor> grads, double max_norm);
 // 0: the norms, times multiplier. Row 1: what the gradients are to be multiplied with (adamw's and sgd's
 // `factor`), multiplier * clip_factor(norm, max_norm), or multiplier where max_norm is 0; NaN for all groups
 // where any norm is not finite, so that no group takes a step. At most 64 groups.
-Tensor grad_factors(std::span<const std::vector<Tensor>> groups, const LiveNumber& multiplier, double max_norm,
-                    Device device);
+Tensor grad_factors(std::span<const std::vector<Tensor>> groups, const LiveNumber& multiplier,
+                    double max_norm, Device device);
 
 // grads *= factor, in place, rounded once. Contiguous.
 void scale_grads(std::span<const Tensor> grads, double factor);

@@ -13,8 +13,8 @@ struct GradNormKernels {
     double (*sum_squares)(std::span<const Tensor> tensors) = nullptr;
     void (*scale)(std::span<Tensor> tensors, double factor) = nullptr;
     // As grad_factors(); a group may be empty, result is contiguous.
-    void (*factors)(std::span<const std::vector<Tensor>> groups, const LiveNumber& multiplier, double max_norm,
-                    Tensor& result) = nullptr;
+    void (*factors)(std::span<const std::vector<Tensor>> groups, const LiveNumber& multiplier,
+                    double max_norm, Tensor& result) = nullptr;
     bool (*finite)(std::span<const Tensor> tensors) = nullptr;
 };
 DEMI_KERNEL_TABLES(GradNormKernels, grad_norm)

@@ -48,8 +48,8 @@ struct Problem {
 
     explicit Problem(const AttentionArguments& a)
         : args(a), batch(a.q.size(0)), queries(a.q.size(1)), heads(a.q.size(2)), keys(a.k.size(1)),
-          head_size(a.q.size(3)), value_size(a.v.size(3)), q(rows(a.q)), k(rows(a.k)),
-          v(rows(a.v)), dropout{attention_dropout_fill, a.draw.seed, a.draw.offset, a.dropout, heads, queries, keys} {}
+          head_size(a.q.size(3)), value_size(a.v.size(3)), q(rows(a.q)), k(rows(a.k)), v(rows(a.v)),
+          dropout{attention_dropout_fill, a.draw.seed, a.draw.offset, a.dropout, heads, queries, keys} {}
 
     const double* bias(const Row& r) const {
         const Shape& s = args.bias.strides();

@@ -38,7 +38,8 @@ AttentionProblem make_problem(const AttentionArguments& a) {
                   storage(a.bias), a.cast_bias,          one_batch,           one_head};
     }
     if (a.dropout > 0)
-        p.dropout = {attention_dropout_fill, a.draw.seed, a.draw.offset, a.dropout, p.heads, p.queries, p.keys};
+        p.dropout = {
+            attention_dropout_fill, a.draw.seed, a.draw.offset, a.dropout, p.heads, p.queries, p.keys};
     p.scale = static_cast<float>(a.scale);
     return p;
 }

@@ -13,7 +13,7 @@ namespace demi {
 struct SgdTensor {
     Tensor param, grad, momentum;  // momentum: the buffer b
     double lr = 1e-2, weight_decay = 0;
-    Tensor factor{};                         // as in ops/adamw/adamw.h
+    Tensor factor{};                       // as in ops/adamw/adamw.h
     std::function<StepNumbers()> again{};  // the same; step is not looked at
 };
 

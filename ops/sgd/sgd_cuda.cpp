@@ -1,8 +1,8 @@
 #include "ops/sgd/sgd_cuda.h"
 
 #include "ops/common/tensor_list.h"
-#include "runtime/capture.h"
 #include "ops/sgd/sgd_kernels.h"
+#include "runtime/capture.h"
 
 namespace demi {
 namespace {

@@ -29,7 +29,8 @@ struct SgdKernel {
             if (kept) buffer = load_quad(gpu::Type::f32, e.data[2], at, count, whole);
             DEMI_UNROLL
             for (int i = 0; i < 4; ++i)
-                update(p, (p.live != nullptr ? p.live : p.groups)[e.group], scale, grad.v[i], param.v[i], kept ? &buffer.v[i] : nullptr);
+                update(p, (p.live != nullptr ? p.live : p.groups)[e.group], scale, grad.v[i], param.v[i],
+                       kept ? &buffer.v[i] : nullptr);
             if (kept) store_quad(gpu::Type::f32, e.data[2], at, buffer, count, whole);
             store_quad(e.type[0], e.data[0], at, param, count, whole);
         });
@@ -43,8 +44,8 @@ struct SgdKernel64 {
     DEMI_DEVICE void operator()() const {
         for_quads(p.list, [&](const Entry& e, int64_t at, int count, bool) {
             for (int64_t i = at; i < at + count; ++i)
-                update(p, (p.live != nullptr ? p.live : p.groups)[e.group], p.grad_scale * e.scale, static_cast<const double*>(e.data[1])[i],
-                       static_cast<double*>(e.data[0])[i],
+                update(p, (p.live != nullptr ? p.live : p.groups)[e.group], p.grad_scale * e.scale,
+                       static_cast<const double*>(e.data[1])[i], static_cast<double*>(e.data[0])[i],
                        e.data[2] != nullptr ? static_cast<double*>(e.data[2]) + i : nullptr);
         });
     }

@@ -1,6 +1,6 @@
 #pragma once
-// Internal: a device's work between begin() and end() as one thing to launch, a CUDA graph. Nothing runs while it is
-// recorded. Throws Error with the text of the call that failed.
+// Internal: a device's work between begin() and end() as one thing to launch, a CUDA graph. Nothing runs
+// while it is recorded. Throws Error with the text of the call that failed.
 #include "runtime/device.h"
 
 namespace demi::gpu {

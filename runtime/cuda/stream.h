@@ -15,7 +15,7 @@ namespace gpu {
 
 Stream current_stream(Device device);  // makes the device the current one of this thread, too
 
-Stream side_stream(Device device);     // for memory while the first is recorded
+Stream side_stream(Device device);  // for memory while the first is recorded
 
 // A point in a stream's work; for timing.
 class Event {

@@ -2,7 +2,7 @@
 //   gpu_bench train STEPS     a small vision transformer in f16 with drop path and loss scaling, on drawn
 //   data; prints
 //                             the losses and a checksum of all parameters, which must not differ from run to
-//                             run
+//                             run; with a third word each step is replayed as a CUDA graph, to the same bits
 //   gpu_bench bench FILE      times at DINOv2's shapes, one line of JSON each; tests/gpu/torch_bench.py has
 //   the same
 //                             names. A word behind FILE: only names that contain it
@@ -20,6 +20,7 @@
 #include "ops/layernorm/layernorm.h"
 #include "ops/memory_efficient_attention/memory_efficient_attention.h"
 #include "ops/scaled_index_add/scaled_index_add.h"
+#include "runtime/captured_step.h"
 #include "runtime/copy.h"
 #include "runtime/cuda/stream.h"
 
@@ -62,19 +63,16 @@ class Trainer {
         context_.generator = &generator_;
     }
 
+    // From now on the body is one CUDA graph.
+    void capture() {
+        captured_.emplace(kDevice, [this] { body(); });
+    }
+
     double step() {
-        const ViTOutput out = network_.backbone.forward_features(images_, context_);
-        const Variable loss = cross_entropy(network_.head.forward(out.x_norm_clstoken), labels_);
-        scaler_.backward(loss);
-        StepRates rates;
-        rates.lr = 1e-4;
-        rates.weight_decay = 0.05;
-        rates.factors = gradient_factors(parameters_, {parameters_.size()}, scaler_.inverse(), 1);
-        optimizer_->step(rates);
-        optimizer_->zero_grad();
-        const double norm = rates.factors.values.to_vector<double>()[0];
+        captured_ ? (*captured_)() : body();
+        const double norm = rates_.factors.values.to_vector<double>()[0];
         if (scaler_.update(!(norm < HUGE_VAL))) optimizer_->take_back();
-        return loss.item();
+        return loss_.item();
     }
 
     uint64_t checksum() const {
@@ -89,17 +87,30 @@ class Trainer {
     }
 
   private:
+    void body() {
+        const ViTOutput out = network_.backbone.forward_features(images_, context_);
+        loss_ = cross_entropy(network_.head.forward(out.x_norm_clstoken), labels_);
+        scaler_.backward(loss_);
+        rates_.lr = 1e-4;
+        rates_.weight_decay = 0.05;
+        rates_.factors = gradient_factors(parameters_, {parameters_.size()}, scaler_.live_inverse(), 1);
+        optimizer_->step(rates_);
+        optimizer_->zero_grad();
+    }
+
     Generator generator_{7};
     Network network_;
     NamedParameters parameters_;
     std::optional<Optimizer> optimizer_;
     GradScaler scaler_;
     ForwardContext context_;
-    Variable images_;
+    Variable images_, loss_;
     Tensor labels_;
+    StepRates rates_;
+    std::optional<CapturedStep> captured_;
 };
 
-int train(int steps) {
+int train(int steps, bool captured) {
     ViTConfig config;
     config.img_size = 32;
     config.patch_size = 4;
@@ -110,6 +121,7 @@ int train(int steps) {
     config.drop_path_uniform = true;
     config.init_values = 1e-2;
     Trainer trainer(config, 32, 10);
+    if (captured) trainer.capture();
     for (int i = 0; i < steps; ++i) std::printf("step %d loss %.9g\n", i + 1, trainer.step());
     std::printf("parameters %016llx\n", static_cast<unsigned long long>(trainer.checksum()));
     return 0;
@@ -206,14 +218,17 @@ int bench(const std::string& path, const std::string& only) {
     Trainer trainer(vit_config("vit_small"), 64, 1000);
     report.time(
         "training step ViT-S/16 f16, batch 64", 0, 0, [&] { trainer.step(); }, 10, 1);
+    trainer.capture();
+    report.time(
+        "training step ViT-S/16 f16, batch 64, CUDA graph", 0, 0, [&] { trainer.step(); }, 10, 1);
     return 0;
 }
 
 int run(int argc, char** argv) {
     const std::string_view mode = argc > 2 ? argv[1] : "";
-    if (mode == "train") return train(std::atoi(argv[2]));
+    if (mode == "train") return train(std::atoi(argv[2]), argc > 3);
     if (mode == "bench") return bench(argv[2], argc > 3 ? argv[3] : "");
-    std::fprintf(stderr, "usage: gpu_bench train STEPS | bench FILE [NAME]\n");
+    std::fprintf(stderr, "usage: gpu_bench train STEPS [graph] | bench FILE [NAME]\n");
     return 2;
 }
 

@@ -2,8 +2,8 @@
 # Everything that asks for a GPU, in under eight minutes and without a network:
 #   bash tests/gpu/run.sh [--out DIR] [--include DIR]... [--golden DIR] [--jobs N]
 # builds (in build-gpu/), runs the suite with the device on cuda, the conformance cases, the kernel tests under
-# compute-sanitizer (memcheck, racecheck, initcheck), one training three times, which must agree bit for bit, and the
-# benchmarks beside PyTorch. All output goes to DIR (gpu-report); the table comes last, on the terminal too.
+# compute-sanitizer (memcheck, racecheck, initcheck), one training three times and once as a CUDA graph, which must agree
+# bit for bit, and the benchmarks beside PyTorch. All output goes to DIR (gpu-report); the table comes last, on the terminal too.
 # Needs nvcc, g++, Meson, ninja, Python with PyTorch. --include: folders with the headers of Eigen (Eigen/Core),
 # doctest (doctest/doctest.h) and nlohmann-json (nlohmann/json.hpp) where the system has none. --golden: the folder
 # of conformance cases, else $DEMI_SHARED/golden. Exit status 0 when nothing failed.
@@ -56,27 +56,45 @@ compile() {
         CPLUS_INCLUDE_PATH=$(cd "$folder" && pwd)${CPLUS_INCLUDE_PATH:+:$CPLUS_INCLUDE_PATH}
     done
     export CPLUS_INCLUDE_PATH
+    local arch
+    arch=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d '. ')
     if [ ! -f "$build/build.ninja" ]; then
-        meson setup "$build" -Dcuda=enabled -Dgpu_arch=native -Dexamples=disabled || return 1
+        meson setup "$build" -Dcuda=enabled -Dgpu_arch="${arch:-native}" -Dexamples=disabled || return 1
     fi
     ninja -C "$build" -j "$jobs" tests/test_runtime tests/test_ops tests/test_models tests/conformance tests/gpu_bench
 }
 
 suite() {
-    local status=0 layer
+    local status=0 layer running=()
     for layer in runtime ops models; do
-        echo "== test_$layer"
-        DEMI_TEST_DEVICE=cuda "$build/tests/test_$layer" --no-intro=true || status=1
+        DEMI_TEST_DEVICE=cuda timeout 200 "$build/tests/test_$layer" --no-intro=true >"$out/suite-$layer.txt" 2>&1 &
+        running+=($!)
     done
+    for layer in "${running[@]}"; do wait "$layer" || status=1; done
+    tail -n 20 "$out"/suite-*.txt
     return "$status"
 }
 
-sanitizer() {
-    command -v compute-sanitizer >/dev/null || PATH=$PATH:/usr/local/cuda/bin
-    DEMI_TEST_DEVICE=cuda DEMI_TEST_QUICK=1 timeout 150 compute-sanitizer --tool "$1" --error-exitcode 9 \
-        "${@:2}" "$build/tests/test_ops" --source-file="$kernel_tests" --no-intro=true
+# The three tools at the same time: they wait for each other's kernels less than for the host.
+sanitizers() {
+    local tool code status=0 running=()
+    for tool in memcheck racecheck initcheck; do
+        DEMI_TEST_DEVICE=cuda DEMI_TEST_QUICK=1 timeout 170 compute-sanitizer --tool "$tool" --error-exitcode 9 \
+            "$build/tests/test_ops" --source-file="$kernel_tests" --no-intro=true >"$out/$tool.log" 2>&1 &
+        running+=($!)
+    done
+    for tool in memcheck racecheck initcheck; do
+        wait "${running[0]}"
+        code=$?
+        running=("${running[@]:1}")
+        [ "$code" = 0 ] || status=1
+        [ "$code" != 124 ] || echo "$tool: not done after 170 s"
+        echo "$tool: $(grep -E 'ERROR SUMMARY|RACECHECK SUMMARY' "$out/$tool.log" || echo 'no summary')"
+    done
+    return "$status"
 }
 kernel_tests='*row_kernels_test.cpp,*optimizer_kernels_test.cpp,*/index_test.cpp,*index_select_cat_test.cpp,*scaled_index_add_test.cpp'
+kernel_tests+=',*attention_edge_test.cpp,*attention_dropout_test.cpp,*attention_boundary_test.cpp'
 
 three_trainings() {
     local i
@@ -84,7 +102,15 @@ three_trainings() {
     cat "$out/training-1.txt"
     cmp "$out/training-1.txt" "$out/training-2.txt" && cmp "$out/training-1.txt" "$out/training-3.txt"
 }
+as_a_graph() {
+    "$build/tests/gpu_bench" train 30 graph >"$out/training-graph.txt" &&
+        cmp "$out/training-1.txt" "$out/training-graph.txt"
+}
 
+command -v nvcc >/dev/null || PATH=$PATH:/usr/local/cuda/bin
+for tool in nvcc compute-sanitizer nvidia-smi g++ meson ninja python3; do
+    command -v "$tool" >/dev/null || note "$tool" 'is not here'
+done
 if command -v nvidia-smi >/dev/null; then nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | tee "$out/gpu.txt"; fi
 step 'build' build.log compile || exit 1
 step 'suite on cuda' suite.log suite
@@ -94,10 +120,14 @@ if [ -n "$golden" ] && [ -d "$golden" ]; then
 else
     note 'conformance on cuda' 'SKIP: no cases (--golden DIR or DEMI_SHARED)'
 fi
-step 'memcheck' memcheck.log sanitizer memcheck --leak-check no
-step 'racecheck' racecheck.log sanitizer racecheck
-step 'initcheck' initcheck.log sanitizer initcheck
+if command -v compute-sanitizer >/dev/null; then
+    step 'memcheck, racecheck, initcheck' sanitizers.log sanitizers
+    tee -a "$out/summary.txt" <"$out/sanitizers.log"
+else
+    note 'memcheck, racecheck, initcheck' 'SKIP: no compute-sanitizer'
+fi
 step 'three trainings, the same bits' training.log three_trainings
+step 'the same training as a CUDA graph' graph.log as_a_graph
 step 'benchmarks' bench.log "$build/tests/gpu_bench" bench "$out/bench.jsonl"
 if python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
     step 'benchmarks of PyTorch' torch.log python3 tests/gpu/torch_bench.py "$out/torch.jsonl"

@@ -58,9 +58,11 @@ void check_device(const OpFunction& fn, const std::vector<Tensor>& inputs, const
                   double factor = 4) {
     const Tensor dy = draw(result, dtype, 99);
     const Outcome want = run(fn, inputs, dy, false, false);
+    Outcome again;  // in the other order of an emulated GPU's threads
     for (bool shifted : {false, true}) {
         CAPTURE(shifted);
-        const Outcome got = run(fn, inputs, dy, true, shifted), again = run(fn, inputs, dy, true, false);
+        const Outcome got = run(fn, inputs, dy, true, shifted);
+        if (!shifted) again = run(fn, inputs, dy, true, false);
         CHECK(compare(got.value, want.value, rounding_of(dtype, factor)) == "");
         CHECK(same_bits(got.value, again.value) == "");
         for (size_t i = 0; i < inputs.size(); ++i) {
@@ -73,8 +75,9 @@ void check_device(const OpFunction& fn, const std::vector<Tensor>& inputs, const
 }
 
 std::vector<Shape> row_shapes() {
-    std::vector<Shape> shapes{{5, 8}, {70, 48}, {3, 384}, {2, 1024}, {2, 1040}, {37, 7}};
-    if (!quick()) shapes.insert(shapes.end(), {{3, 8192}, {2, 8200}, {2, 8203}});
+    std::vector<Shape> shapes{{5, 8}, {40, 48}, {3, 384}, {2, 1040}, {17, 7}};
+    if (!quick())
+        shapes.insert(shapes.end(), {{70, 48}, {2, 1024}, {37, 7}, {3, 8192}, {2, 8200}, {2, 8203}});
     return shapes;
 }
 

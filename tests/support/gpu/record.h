@@ -1,6 +1,6 @@
 #pragma once
-// The emulated CUDA graph: what would go to the stream is put down while a graph is recorded, and done when it is
-// launched.
+// The emulated CUDA graph: what would go to the stream is put down while a graph is recorded, and done when
+// it is launched.
 #include <functional>
 
 namespace demi::gpu::emulation {

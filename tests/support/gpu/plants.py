@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""Plants defects in the CUDA kernels, one at a time, and sees whether the emulated suite turns red.
+
+    python3 tests/support/gpu/plants.py build-emu          # a build folder with -Dgpu_emulation=true, best with ASan
+
+Each plant changes one line of a kernel, rebuilds test_ops, runs some test files with the device on cuda, and puts the
+line back. Exit status 1 where a plant went unseen. Takes a minute or so for each.
+"""
+import os
+import re
+import subprocess
+import sys
+
+ATTENTION = 'ops/memory_efficient_attention/'
+# kind, file, what is there, what is planted, test files
+PLANTS = [
+    ('out of bounds', ATTENTION + 'attention_matrix_cuda.h',
+     'const bool real = row < rows && column < size;', 'const bool real = row <= rows && column < size;',
+     'attention_edge'),
+    ('out of bounds', 'ops/scaled_index_add/scaled_index_add_cuda.cu',
+     'store_all(call.out, out, call.to, x);', 'store_all(call.out, out + 1, call.to, x);', 'scaled_index_add'),
+    ('missing barrier', ATTENTION + 'attention_forward_cuda.cu',
+     '                gpu::cp_async_wait<0>();\n            }\n            gpu::sync_threads();\n',
+     '                gpu::cp_async_wait<0>();\n            }\n', 'attention_edge'),
+    ('missing barrier', 'ops/common/column_sums_cuda.cu',
+     '        gpu::sync_threads();\n        if (gpu::warp() != 0', '        if (gpu::warp() != 0', 'layernorm'),
+    ('missing barrier', 'ops/scaled_index_add/scaled_index_add_cuda.cu',
+     '            gpu::sync_threads();\n            const int unit', '            const int unit', 'scaled_index_add'),
+    ('missing wait', ATTENTION + 'attention_forward_cuda.cu', 'gpu::cp_async_wait<0>();', '', 'attention_edge'),
+    ('unwritten output', ATTENTION + 'attention_forward_cuda.cu',
+     'query >= at.first + at.rows) continue;', 'query + 1 >= at.first + at.rows) continue;', 'attention_edge'),
+    ('unwritten output', 'ops/layernorm/layernorm_cuda.cu', '                write_values(y + at, v, count, aligned);',
+     '                if (at > 0) write_values(y + at, v, count, aligned);', 'layernorm'),
+    ('wrong fragment', ATTENTION + 'attention_fragments_cuda.h', 'gpu::ldmatrix_x4_trans(r,', 'gpu::ldmatrix_x4(r,',
+     'attention_edge'),
+    ('wrong fragment', ATTENTION + 'attention_fragments_cuda.h', 'l % 8 + l / 16 * 8) * (kSize + 8) + column + l / 8 % 2 * 8',
+     'l % 16) * (kSize + 8) + column + l / 16 * 8', 'attention_edge'),
+]
+
+
+def attempt(build, path, old, new, tests):
+    with open(path, encoding='utf-8') as f:
+        source = f.read()
+    if source.count(old) < 1:
+        return 'NOT PLANTED: the line has changed'
+    try:
+        with open(path, 'w', encoding='utf-8') as f:
+            f.write(source.replace(old, new, 1))
+        built = subprocess.run(['ninja', '-C', build, 'tests/test_ops'], capture_output=True, text=True)
+        if built.returncode:
+            return 'NOT BUILT: ' + built.stdout[-300:]
+        environment = os.environ | {'DEMI_TEST_DEVICE': 'cuda', 'DEMI_TEST_QUICK': '1'}
+        environment.setdefault('UBSAN_OPTIONS', 'halt_on_error=1')
+        run = subprocess.run([build + '/tests/test_ops', '--no-intro', f'--source-file=*/ops/{tests}_test.cpp'],
+                             capture_output=True, text=True, env=environment, errors='replace')
+    finally:
+        with open(path, 'w', encoding='utf-8') as f:
+            f.write(source)
+    if run.returncode == 0:
+        return 'UNSEEN'
+    text = run.stdout + run.stderr
+    for pattern in (r'ERROR: (AddressSanitizer: [\w-]+)', r'(\[gpu emulation\][^"\n]*)', r'ERROR: (CHECK\(.*)',
+                    r'(runtime error: .*)'):
+        found = re.search(pattern, text)
+        if found:
+            failed = re.search(r'test cases: .*?(\d+) failed', text)
+            return f'seen: {found.group(1)[:90].strip()}' + (f' ({failed.group(1)} cases fail)' if failed else '')
+    return f'seen: exit status {run.returncode}'
+
+
+def main():
+    if len(sys.argv) not in (2, 3):
+        sys.exit(__doc__)
+    build, only = sys.argv[1], sys.argv[2] if len(sys.argv) == 3 else ''
+    failures = 0
+    for kind, path, old, new, tests in PLANTS:
+        if only not in kind + ' ' + path:
+            continue
+        result = attempt(build, path, old, new, tests)
+        failures += not result.startswith('seen')
+        print(f'{kind:18} {os.path.basename(path):32} {tests:18} {result}', flush=True)
+    subprocess.run(['ninja', '-C', build, 'tests/test_ops'], capture_output=True)
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == '__main__':
+    main()
