@@ -5,5 +5,6 @@
 #   bash examples/run.sh --help                   all flags
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../tests/support/prepare.sh"
+build_once=yes
 prepare examples/train_vit
 exec "$build/examples/train_vit" "$@"

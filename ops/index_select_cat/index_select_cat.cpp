@@ -12,7 +12,7 @@ constexpr const char* kOp = "index_select_cat";
 
 void check_source(const Variable& source, const Tensor& index, size_t i, Device device) {
     const std::string name = "sources[" + std::to_string(i) + "]";
-    check(source.defined() && source.rank() == 2 && is_float(source.dtype()), kOp, name,
+    check(source.rank() == 2 && is_float(source.dtype()), kOp, name,
           " must be a floating-point matrix [rows, columns]: got ", describe(source.value()));
     check(source.device() == device && (!index.defined() || index.device() == device), kOp,
           "everything must be on one device: sources[0] is on ", device, ", ", name, " is ",
@@ -33,6 +33,7 @@ Variable index_select_cat(const std::vector<Variable>& sources, const std::vecto
     std::vector<Tensor> values;
     std::vector<DType> own;  // of the sources, and so of their gradients
     for (size_t i = 0; i < sources.size(); ++i) {
+        check(sources[i].defined(), kOp, "sources[", i, "] is undefined");
         check_source(sources[i], indices[i], i, sources[0].device());
         const Variable& source = sources[i];
         call.indices.push_back(

@@ -74,8 +74,10 @@ configure() {
     fi
     if [ ! -f "$build/build.ninja" ]; then
         say "configuring build/ (${wanted:-default options})"
-        local log
-        log=$(cd "$top" && meson setup build "$@" 2>&1) || {
+        local log plain=()
+        # Precompiled headers do more for a first build than ccache, and ccache keeps nothing that was made with them.
+        [ -z "${build_once:-}" ] || [ -n "${CXX:-}" ] || ! command -v c++ >/dev/null || plain=(env CXX=c++)
+        log=$(cd "$top" && "${plain[@]}" meson setup build "$@" 2>&1) || {
             printf '%s\n' "$log" | tail -n 15 >&2
             fail 'meson setup failed'
         }
