@@ -1,6 +1,7 @@
 #pragma once
 // The inner loops of gemm_isa.cpp: a register tile of kMr x kNr sums, and what happens to it before it is
 // stored.
+#include "ops/matmul/gemm_ahead.h"
 #include "ops/matmul/gemm_pack.h"
 
 namespace demi::DEMI_ISA_NS {
@@ -18,10 +19,36 @@ constexpr int kMaxChunk = 384;
 // collide in the cache.
 constexpr int kARowStride = kMaxChunk + 16;
 
+// sum += x * y, in the register where sum is: left to choose, the compiler moves the sums around and runs out
+// of registers.
+DEMI_INLINE void accumulate(vf& sum, vf x, vf y) {
+#if defined(__AVX512F__)
+    asm("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(x), "v"(y));
+#elif defined(__FMA__)
+    asm("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(x), "x"(y));
+#else
+    sum = fma(x, y, sum);
+#endif
+}
+
+// sum += one column of A times one row of B.
+template <int R, int kRow>
+DEMI_INLINE void multiply_add(const float* a, const float* b, vf (&sum)[R][kVectors]) {
+    vf column[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) column[v] = load(b + v * kLanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+        const vf x = broadcast(a[i * kRow]);
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) accumulate(sum[i][v], x, column[v]);
+    }
+}
+
 // dst[R][kNr] = (add, or 0) + A * B over `depth`. A(i, k) = a[i * kRow + k * kCol]; b is a packed panel.
 template <int R, int kRow, int kCol>
 __attribute__((noinline)) static void micro(int depth, const float* a, const float* b, const float* add,
-                                            int64_t ldadd, float* dst, int64_t ldd) {
+                                            int64_t ldadd, float* dst, int64_t ldd, Ahead ahead) {
     // Every loop over the sums must be unrolled completely, or the compiler keeps them in memory.
     vf sum[R][kVectors];
 #pragma GCC unroll 16
@@ -29,23 +56,27 @@ __attribute__((noinline)) static void micro(int depth, const float* a, const flo
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) {
             sum[i][v] = zero();
-            __builtin_prefetch(dst + i * ldd + v * 16, 1);
+            // C is read again only where a sum goes on.
+            if (kCol != 1 || add != nullptr) __builtin_prefetch(dst + i * ldd + v * 16, 1);
+        }
+    }
+    if constexpr (kCol == 1) {
+        const char *next = ahead.p, *row_end = ahead.row_end;
+        for (; depth >= kAheadStep; depth -= kAheadStep) {
+            __builtin_prefetch(next, 0, 2);
+            next += 64;
+            if (next >= row_end) {
+                next += ahead.skip;
+                row_end += ahead.row_bytes;
+            }
+#pragma GCC unroll 4
+            for (int u = 0; u < kAheadStep; ++u) multiply_add<R, kRow>(a + u * kCol, b + u * kNr, sum);
+            a += kAheadStep * kCol;
+            b += kAheadStep * kNr;
         }
     }
 #pragma GCC unroll 2
-    for (int k = 0; k < depth; ++k) {
-        vf column[kVectors];
-#pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) column[v] = load(b + v * kLanes);
-        b += kNr;
-#pragma GCC unroll 16
-        for (int i = 0; i < R; ++i) {
-            const vf x = broadcast(a[i * kRow]);
-#pragma GCC unroll 4
-            for (int v = 0; v < kVectors; ++v) sum[i][v] = fma(x, column[v], sum[i][v]);
-        }
-        a += kCol;
-    }
+    for (int k = 0; k < depth; ++k, a += kCol, b += kNr) multiply_add<R, kRow>(a, b, sum);
     if (add != nullptr) {
 #pragma GCC unroll 16
         for (int i = 0; i < R; ++i) {
@@ -60,7 +91,7 @@ __attribute__((noinline)) static void micro(int depth, const float* a, const flo
     }
 }
 
-using Micro = void (*)(int, const float*, const float*, const float*, int64_t, float*, int64_t);
+using Micro = void (*)(int, const float*, const float*, const float*, int64_t, float*, int64_t, Ahead);
 
 // The micro-kernel for r rows, 1 <= r <= kMr.
 template <int kRow, int kCol> static Micro micro_for(int r) {
