@@ -18,7 +18,7 @@
 #include "ops/sum/sum.h"
 #include "runtime/allocator.h"
 #include "runtime/copy.h"
-#include "tests/runtime/check_error.h"
+#include "tests/support/check_error.h"
 #include "tests/support/compare.h"
 #include "tests/support/device.h"
 #include "tests/support/env.h"
