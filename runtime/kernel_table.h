@@ -3,6 +3,7 @@
 // empty; a null entry throws with the op's name instead of being called.
 #include "runtime/check.h"
 #include "runtime/device.h"
+#include "runtime/profile.h"
 
 // An op whose CUDA kernels are not written yet.
 #define DEMI_KERNEL_TABLES_CPU_ONLY(Kernels, op) \
@@ -28,6 +29,7 @@ Function select_kernel(Device device, std::string_view op, const Kernels& cpu, c
               ? "has no kernel for this device: "
               : "this build has no CUDA kernels (configure with -Dcuda=enabled): asked for ",
           device);
+    profile_kernel(device);
     return function;
 }
 

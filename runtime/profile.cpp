@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include "runtime/allocator.h"
 #include "runtime/check.h"
@@ -13,6 +14,8 @@ namespace demi {
 std::atomic<int> detail::scopes_wanted{0};
 
 namespace {
+
+thread_local Device device_of_span;
 
 struct Recorder {
     std::mutex mutex;
@@ -42,11 +45,14 @@ thread_local std::vector<std::string> open_names;
 
 }  // namespace
 
+void detail::note_device(Device device) { device_of_span = device; }
+
 struct ProfileScope::Open {
     std::string name;
     uint64_t run = 0;
     int64_t start_ns = 0, allocated_before = 0, allocations_before = 0;
     bool named = false;
+    Device outer_device;
 };
 
 std::string innermost_scope() { return open_names.empty() ? "" : open_names.back(); }
@@ -70,6 +76,7 @@ void ProfileScope::begin(std::string_view name, std::string_view suffix) {
     }
     open->allocated_before = thread_allocated_bytes();
     open->allocations_before = thread_allocations();
+    open->outer_device = std::exchange(device_of_span, Device::cpu());
     open->start_ns = now_ns();
     open_ = open.release();
 }
@@ -78,13 +85,15 @@ void ProfileScope::end() noexcept {
     const int64_t stop = now_ns();
     const std::unique_ptr<Open> open(open_);
     if (open->named) open_names.pop_back();
+    const Device device = device_of_span;
+    if (device.is_cpu()) device_of_span = open->outer_device;
     Recorder& r = recorder();
     std::lock_guard lock(r.mutex);
     if (!profiling() || open->run != r.run) return;
     try {
         r.spans.push_back({std::move(open->name), this_thread.number, open->start_ns - r.zero_ns,
                            stop - open->start_ns, thread_allocated_bytes() - open->allocated_before,
-                           thread_allocations() - open->allocations_before});
+                           thread_allocations() - open->allocations_before, device});
     } catch (const std::bad_alloc&) {  // a span is lost, the program goes on
     }
 }

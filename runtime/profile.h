@@ -16,6 +16,8 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/device.h"
+
 namespace demi {
 
 struct ProfileSpan {
@@ -26,6 +28,7 @@ struct ProfileSpan {
     int64_t allocated_bytes =
         0;                    // asked for by this thread within the span, on any device; inner spans included
     int64_t allocations = 0;  // how often
+    Device device{};          // where its kernels ran, inner spans included: a GPU if any did there
 };
 
 struct Profile {
@@ -43,8 +46,14 @@ Profile stop_profile();  // spans that are still open are left out; throws Error
 
 namespace detail {
 extern std::atomic<int> scopes_wanted;  // 1: a profile runs; 2 for everybody who wants their names
-}
+void note_device(Device device);
+}  // namespace detail
 inline bool profiling() { return detail::scopes_wanted.load(std::memory_order_relaxed) % 2 != 0; }
+// A kernel of this device is called within the open spans.
+inline void profile_kernel(Device device) {
+    if (!device.is_cpu() && profiling()) [[unlikely]]
+        detail::note_device(device);
+}
 
 // While one lives, innermost_scope() knows the name of the scope that this thread is in; "" outside of any.
 class ScopeNames {

@@ -57,12 +57,12 @@ std::string Profile::trace_json() const {
         char numbers[192];
         std::snprintf(numbers, sizeof numbers,
                       ",\"ph\":\"X\",\"pid\":1,\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f,\"args\":{\"allocated_"
-                      "bytes\":%lld,\"allocations\":%lld}}",
+                      "bytes\":%lld,\"allocations\":%lld,\"device\":",
                       span.thread, static_cast<double>(span.start_ns) * 1e-3,
                       static_cast<double>(span.duration_ns) * 1e-3,
                       static_cast<long long>(span.allocated_bytes), static_cast<long long>(span.allocations));
         out += separator;
-        out += "{\"name\":" + quoted(span.name) + numbers;
+        out += "{\"name\":" + quoted(span.name) + numbers + quoted(demi::name(span.device)) + "}}";
         separator = ",\n";
     }
     return out + "\n]}\n";

@@ -70,12 +70,32 @@ TEST_CASE("profile: scopes that outlive their run are dropped; a new run starts 
     CHECK(profile.spans[0].thread == 0);
 }
 
+TEST_CASE("profile: a span says where kernels ran within it") {
+    start_profile();
+    {
+        const ProfileScope step("step");
+        {
+            const ProfileScope inner("on a GPU");
+            profile_kernel(Device::cuda(1));
+            { const ProfileScope view("view"); }
+            profile_kernel(Device::cpu());
+        }
+        { const ProfileScope host("host"); }
+    }
+    { const ProfileScope after("after"); }
+    const Profile profile = stop_profile();
+    REQUIRE(profile.spans.size() == 5);
+    CHECK(profile.spans[0].device == Device::cuda(1));
+    CHECK(profile.spans[1].device == Device::cuda(1));
+    for (size_t i = 2; i < 5; ++i) CHECK(profile.spans[i].device == Device::cpu());
+}
+
 TEST_CASE("profile: the trace is JSON that Chrome reads, the table adds up") {
     Profile profile;
     profile.spans = {{"step", 0, 0, 10'000'000, 3 << 20, 7},
                      {"a \"quoted\" \\ op\n", 0, 1'000'000, 4'000'000, 1 << 20, 5},
                      {"b", 0, 5'000'000, 2'500'000, 2 << 20, 2},
-                     {"b", 1, 2'000'000, 1'000'000, 0, 0}};
+                     {"b", 1, 2'000'000, 1'000'000, 0, 0, Device::cuda(1)}};
     const TemporaryFolder folder;
     profile.write_trace(folder / "trace.json");
     const auto trace = nlohmann::json::parse(get_file(folder / "trace.json"));
@@ -88,6 +108,8 @@ TEST_CASE("profile: the trace is JSON that Chrome reads, the table adds up") {
     CHECK(event["dur"] == 4000.0);
     CHECK(event["args"]["allocated_bytes"] == 1 << 20);
     CHECK(event["args"]["allocations"] == 5);
+    CHECK(event["args"]["device"] == "cpu");
+    CHECK(trace["traceEvents"][3]["args"]["device"] == "cuda:1");
 
     Profile plain;
     for (const ProfileSpan& span : profile.spans) plain.spans.push_back(span);
