@@ -29,9 +29,8 @@ GradFactors gradient_factors(const NamedParameters& parameters, const std::vecto
 struct StepRates {
     double lr = 0;
     double weight_decay = 0;
-    double last_layer_lr = -1;  // for parameters marked is_last_layer; below 0: lr
-    std::vector<double>
-        grad_multipliers;  // per parameter: 1 / loss scale, times the clipping factor; empty: 1
+    double last_layer_lr = -1;                  // for parameters marked is_last_layer; below 0: lr
+    std::vector<double> grad_multipliers = {};  // per parameter: 1 / loss scale, clipped; empty: 1
     GradFactors factors{};
 };
 
