@@ -11,7 +11,7 @@ struct Recipe {
     double color, hue, gray, invert;
 };
 
-constexpr Recipe kFigures = {5000, 8, 1, 0.5, 2e-3, 0.02, 0.9, 0.6, 0.3, 0.7, 2, 0.2, 0.5, 0.5};
+constexpr Recipe kFigures = {4000, 8, 1, 0.5, 1.5e-3, 0.02, 0.9, 0.6, 0.3, 0.7, 2, 0.2, 0.5, 0.5};
 constexpr Recipe kPhotographs = {4000, 0, 0.75, 0.375, 1.5e-3, 0.03, 0.95, 0.4, 0.2, 0.5, 1, 0.1, 0.2, 0};
 
 void fill(double& value, double otherwise) {

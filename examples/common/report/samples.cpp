@@ -10,7 +10,7 @@ namespace demi::examples::report {
 namespace {
 
 constexpr size_t kMostMistakes = 24, kMostRight = 12;
-constexpr int kPixels = 96;  // keeps the file small; pictures are shown at about this size
+constexpr int kSamplePixels = 96;  // keeps the file small; pictures are shown at about this size
 
 double rank(const Sample& s) { return std::isfinite(s.confidence) ? s.confidence : 0; }
 
@@ -24,7 +24,7 @@ void add_sample(std::string& out, const Sample& s) {
     if (!s.picture.empty()) {
         const bool coarse = std::max(s.picture.width, s.picture.height) <= 64;
         out += std::string("<img") + (coarse ? " class=coarse" : "") + " alt=\"" + html_escape(s.truth) +
-               "\" loading=lazy src=\"" + png_data_uri(shrink(s.picture, kPixels)) + "\">";
+               "\" loading=lazy src=\"" + png_data_uri(shrink(s.picture, kSamplePixels)) + "\">";
     }
     char bar[64];
     std::snprintf(bar, sizeof bar, "<i class=%s style=\"--w:%.3f\"></i>", right ? "hit" : "miss",
