@@ -26,15 +26,16 @@ PLANTS = [
      '        gpu::sync_threads();\n        if (gpu::warp() != 0', '        if (gpu::warp() != 0', 'layernorm'),
     ('missing barrier', 'ops/scaled_index_add/scaled_index_add_cuda.cu',
      '            gpu::sync_threads();\n            const int unit', '            const int unit', 'scaled_index_add'),
-    ('missing wait', ATTENTION + 'attention_forward_cuda.cu', 'gpu::cp_async_wait<0>();', '', 'attention_edge'),
+    ('missing wait', ATTENTION + 'attention_forward_cuda.cu', 'gpu::cp_async_wait<1>();', ';',
+     'memory_efficient_attention'),
     ('unwritten output', ATTENTION + 'attention_forward_cuda.cu',
      'query >= at.first + at.rows) continue;', 'query + 1 >= at.first + at.rows) continue;', 'attention_edge'),
     ('unwritten output', 'ops/layernorm/layernorm_cuda.cu', '                write_values(y + at, v, count, aligned);',
      '                if (at > 0) write_values(y + at, v, count, aligned);', 'layernorm'),
     ('wrong fragment', ATTENTION + 'attention_fragments_cuda.h', 'gpu::ldmatrix_x4_trans(r,', 'gpu::ldmatrix_x4(r,',
-     'attention_edge'),
+     'memory_efficient_attention'),
     ('wrong fragment', ATTENTION + 'attention_fragments_cuda.h', 'l % 8 + l / 16 * 8) * (kSize + 8) + column + l / 8 % 2 * 8',
-     'l % 16) * (kSize + 8) + column + l / 16 * 8', 'attention_edge'),
+     'l % 16) * (kSize + 8) + column + l / 16 * 8', 'memory_efficient_attention'),
 ]
 
 
