@@ -142,6 +142,13 @@ TEST_CASE("attention: the grid against double") {
     }
 }
 
+TEST_CASE("attention: heads of 129 to 256") {
+    for (const DType dtype : {DType::f16, DType::bf16}) {
+        check_case({1, 35, 40, 1, 200, 168}, 0, dtype);
+        check_case({1, 24, 24, 2, 136, 256}, 7, dtype);
+    }
+}
+
 TEST_CASE("attention: every mask at two tiles' length") {
     for (int kind = 0; kind < kMasks; ++kind) {
         const int64_t few = emulated() ? 70 : 300, many = emulated() ? 150 : 430;

@@ -75,9 +75,8 @@ void check_device(const OpFunction& fn, const std::vector<Tensor>& inputs, const
 }
 
 std::vector<Shape> row_shapes() {
-    std::vector<Shape> shapes{{5, 8}, {40, 48}, {3, 384}, {2, 1040}, {17, 7}};
-    if (!quick())
-        shapes.insert(shapes.end(), {{70, 48}, {2, 1024}, {37, 7}, {3, 8192}, {2, 8200}, {2, 8203}});
+    std::vector<Shape> shapes{{5, 8}, {40, 48}, {3, 384}, {2, 1040}, {17, 7}, {1, 8203}};
+    if (!quick()) shapes.insert(shapes.end(), {{70, 48}, {2, 1024}, {37, 7}, {3, 8192}, {2, 8200}});
     return shapes;
 }
 
