@@ -3,11 +3,11 @@
 #include <unistd.h>
 
 #include <charconv>
-#include <cstdlib>
 #include <cstring>
 
 #include "runtime/check.h"
 #include "runtime/device_api.h"
+#include "runtime/host_memory.h"
 
 namespace demi {
 
@@ -19,8 +19,8 @@ std::string cuda_missing_reason();
 namespace {
 
 int cpu_count() { return 1; }
-void* cpu_allocate(Device, size_t bytes) { return std::aligned_alloc(64, (bytes + 63) / 64 * 64); }
-void cpu_release(Device, void* pointer) { std::free(pointer); }
+void* cpu_allocate(Device, size_t bytes) { return host_allocate(bytes); }
+void cpu_release(Device, void* pointer) { host_release(pointer); }
 void cpu_copy(void* dst, Device, const void* src, Device, size_t bytes) {
     if (bytes > 0) std::memcpy(dst, src, bytes);
 }

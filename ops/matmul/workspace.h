@@ -1,9 +1,10 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <new>
 #include <utility>
+
+#include "runtime/host_memory.h"
 
 namespace demi {
 
@@ -20,17 +21,16 @@ class Workspace {
     }
     Workspace(const Workspace&) = delete;
     Workspace& operator=(const Workspace&) = delete;
-    ~Workspace() { std::free(data_); }
+    ~Workspace() { host_release(data_); }
 
     float* data() { return data_; }
     const float* data() const { return data_; }
 
     float* reserve(int64_t floats) {
         if (floats <= size_) return data_;
-        std::free(std::exchange(data_, nullptr));
+        host_release(std::exchange(data_, nullptr));
         size_ = 0;
-        const std::size_t bytes = (static_cast<std::size_t>(floats) * sizeof(float) + 63) / 64 * 64;
-        data_ = static_cast<float*>(std::aligned_alloc(64, bytes));
+        data_ = static_cast<float*>(host_allocate(static_cast<std::size_t>(floats) * sizeof(float)));
         if (data_ == nullptr) throw std::bad_alloc();
         size_ = floats;
         return data_;
