@@ -12,7 +12,19 @@ namespace {
 // cache.
 int64_t panel_stride(int64_t depth, int width) { return depth * width + 16; }
 
-// Scratch is [A block][B panels, unless packed before][sums of the tile][row sums].
+bool a_in_panels(const GemmTile& t) { return t.a_row == 1 && (t.a_col != 1 || t.row_sums != nullptr); }
+
+struct Chunks {
+    int64_t count, step;
+};
+
+Chunks cut_depth(const GemmTile& t) {
+    const int64_t count = t.depth <= kMaxChunk ? 1 : (t.depth + kMaxChunk - 1) / kMaxChunk;
+    return {count, (t.depth + count - 1) / count};
+}
+
+// Scratch is [A][a panel of B, unless packed before][sums of the tile][row sums]. Of A there are all rows of
+// the tile, or with B packed before the few that are multiplied.
 struct Scratch {
     int64_t a, b, c, sums;
 };
@@ -22,22 +34,18 @@ bool sums_in_c(const GemmTile& t) {
 }
 
 int64_t panels_of(int64_t cols) { return (cols + kNr - 1) / kNr; }
+int64_t whole_lines(int64_t floats) { return (floats + 15) / 16 * 16; }
 
 Scratch layout(const GemmTile& t) {
-    const int64_t rows = (t.rows + kMr - 1) / kMr;
-    const int64_t depth = t.depth < kMaxChunk ? t.depth : kMaxChunk;
+    const int64_t rows = (t.rows + kMr - 1) / kMr * kMr, panels = (t.rows + kPanelRows - 1) / kPanelRows;
+    const Chunks chunks = cut_depth(t);
     Scratch s;
-    // Enough for both layouts of A; the last vector of a row may reach beyond it.
-    const int64_t panels = (t.rows + kPanelRows - 1) / kPanelRows;
-    const int64_t by_rows = kMr * kARowStride;
-    const int64_t by_panels = panels * panel_stride(kMaxChunk, kLanes);
-    s.a = (by_rows > by_panels ? by_rows : by_panels) + 16;
-    s.b = t.b_packed == nullptr ? panels_of(t.cols) * panel_stride(depth, kNr) : 0;
-    s.c = t.depth > kMaxChunk && !sums_in_c(t) ? rows * kMr * panels_of(t.cols) * kNr : 0;
+    // The last vector of a row may reach beyond it.
+    s.a = whole_lines(16 + (a_in_panels(t) ? panels * panel_stride(chunks.step, kLanes)
+                                           : (t.b_packed != nullptr ? kMr : rows) * kARowStride));
+    s.b = t.b_packed == nullptr ? whole_lines(panel_stride(chunks.step, kNr)) : 0;
+    s.c = chunks.count > 1 && !sums_in_c(t) ? rows * panels_of(t.cols) * kNr : 0;
     s.sums = t.row_sums != nullptr ? panels * kLanes : 0;
-    s.a = (s.a + 15) / 16 * 16;
-    s.b = (s.b + 15) / 16 * 16;
-    s.c = (s.c + 15) / 16 * 16;
     return s;
 }
 
@@ -59,101 +67,168 @@ Finish finish_of(const GemmTile& t) {
     }
 }
 
-// Asks for what the epilogue of a register tile reads, before the sums are taken.
-template <class T> void prefetch_rows(const void* p, int64_t ld, int64_t m, int64_t n, int rows) {
-    const T* row = static_cast<const T*>(p) + m * ld + n;
-    for (int i = 0; i < rows; ++i, row += ld) {
-#pragma GCC unroll 4
-        for (int j = 0; j < kNr; j += static_cast<int>(64 / sizeof(T))) __builtin_prefetch(row + j);
-        __builtin_prefetch(row + kNr - 1);
-    }
-}
+using RunLines = Lines<kMaxChunk / kAheadStep>;
 
-template <class T> void prefetch_tile(const GemmTile& t, int64_t m, int64_t n, int rows) {
-    if (t.epilogue & kGemmResidual) prefetch_rows<T>(t.residual, t.ld_residual, m, n, rows);
-    if (t.epilogue & kGemmGeluGrad) prefetch_rows<T>(t.pre, t.ld_pre, m, n, rows);
-}
+// One chunk of the depth of one tile.
+class ChunkOfTile {
+  public:
+    ChunkOfTile(const GemmTile& tile)
+        : t(tile), size_(layout(tile)), chunks_(cut_depth(tile)), a_(tile.scratch), b_(a_ + size_.a),
+          c_(b_ + size_.b), sums_(c_ + size_.c), panels_(a_in_panels(tile)), in_c_(sums_in_c(tile)),
+          ld_c_(panels_of(tile.cols) * kNr), finish_(finish_of(tile)) {
+        for (int64_t i = 0; i < size_.sums; ++i) sums_[i] = 0.f;
+    }
+
+    int64_t count() const { return chunks_.count; }
+
+    void run(int64_t chunk) {
+        start(chunk);
+        t.b_packed != nullptr ? rows_first() : columns_first();
+    }
+
+    void store_row_sums() const {
+        if (t.row_sums == nullptr) return;
+        for (int64_t m = 0; m < t.rows; ++m)
+            t.row_sums[m] = sums_[m / kPanelRows * kLanes + m % kPanelRows];
+    }
+
+  private:
+    void start(int64_t chunk) {
+        k0_ = chunk * chunks_.step;
+        depth_ = depth_at(k0_);
+        first_ = chunk == 0;
+        last_ = chunk + 1 == chunks_.count;
+    }
+
+    int depth_at(int64_t k0) const {
+        const int64_t left = t.depth - k0;
+        return static_cast<int>(left <= 0 ? 0 : left < chunks_.step ? left : chunks_.step);
+    }
+    int rows_at(int64_t m) const { return static_cast<int>(t.rows - m < kMr ? t.rows - m : kMr); }
+    int cols_at(int64_t n) const { return static_cast<int>(t.cols - n < kNr ? t.cols - n : kNr); }
+
+    const char* stored_a(int64_t m, int64_t k) const {
+        return static_cast<const char*>(t.a) + (m * t.a_row + k * t.a_col) * stored_size(t.a_type);
+    }
+    const char* stored_b(int64_t k, int64_t n) const {
+        return static_cast<const char*>(t.b) + (k * t.b_row + n * t.b_col) * stored_size(t.b_type);
+    }
+
+    void copy_rows(int64_t m, int64_t rows, float* out) const {
+        with_type(t.a_type, t.a, [&](auto* p) {
+            copy_a_rows(p + m * t.a_row + k0_ * t.a_col, t.a_row, t.a_col, rows, depth_, out, kARowStride);
+        });
+    }
+
+    // With B packed before: a few rows of A stay in the first-level cache while the panels of B stream by.
+    void rows_first() {
+        if (panels_) pack_a();
+        for (int64_t m = 0; m < t.rows; m += kMr) {
+            const int rows = rows_at(m);
+            if (!panels_ && depth_ > 0) {
+                copy_rows(m, rows, a_);
+                soon_ = ahead_of(stored_a(m + rows, k0_), t.a_type, t.a_row, t.a_col, rows_at(m + rows), depth_);
+            }
+            const float* a = panels_ ? a_panel(m) : a_;
+            for (int64_t n = 0; n < t.cols; n += kNr) {
+                const bool wraps = n + kNr >= t.cols;
+                multiply(m, n, a, t.b_packed + n * t.depth + k0_ * kNr, wraps ? m + kMr : m,
+                         wraps ? 0 : n + kNr);
+            }
+        }
+    }
+
+    // Else a panel of B is packed and used up at once, while the next one is asked for, then A's next chunk.
+    void columns_first() {
+        panels_ ? pack_a() : copy_rows(0, t.rows, a_);
+        const int64_t k1 = k0_ + depth_;
+        later_ = ahead_of(stored_a(0, k1), t.a_type, t.a_row, t.a_col, t.rows, depth_at(k1));
+        for (int64_t n = 0; n < t.cols; n += kNr) {
+            with_type(t.b_type, t.b, [&](auto* p) {
+                pack_b_panels<kNr>(p + k0_ * t.b_row + n * t.b_col, t.b_row, t.b_col, depth_, cols_at(n), b_,
+                                   panel_stride(depth_, kNr));
+            });
+            const bool same = n + kNr < t.cols;
+            const int64_t next = same ? n + kNr : 0;
+            soon_ = ahead_of(stored_b(same ? k0_ : k1, next), t.b_type, t.b_row, t.b_col,
+                             same ? depth_ : depth_at(k1), cols_at(next));
+            for (int64_t m = 0; m < t.rows; m += kMr) {
+                const bool wraps = m + kMr >= t.rows;
+                multiply(m, n, panels_ ? a_panel(m) : a_ + m * kARowStride, b_, wraps ? 0 : m + kMr,
+                         wraps ? n + kNr : n);
+            }
+        }
+    }
+
+    void pack_a() {
+        with_type(t.a_type, t.a, [&](auto* p) {
+            pack_a_panels<kPanelRows>(p + k0_ * t.a_col, t.a_col, t.rows, depth_, a_,
+                                      panel_stride(depth_, kLanes), t.row_sums != nullptr ? sums_ : nullptr);
+        });
+    }
+    const float* a_panel(int64_t m) const {
+        return a_ + m / kPanelRows * panel_stride(depth_, kLanes) + m % kPanelRows;
+    }
+
+    // What the register tile at (m, n) will read and write beside its operands.
+    void ask_for_tile(int64_t m, int64_t n, int room) {
+        if (m >= t.rows || n >= t.cols || !(last_ || in_c_)) return;
+        const int64_t size = stored_size(t.c_type);
+        const int rows = rows_at(m);
+        const int64_t bytes = cols_at(n) * size;
+        const auto add = [&](const void* p, int64_t ld) {
+            const char* row = static_cast<const char*>(p) + (m * ld + n) * size;
+            for (int i = 0; i < rows; ++i, row += ld * size) lines_.add_row(row, row + bytes, room);
+        };
+        add(t.c, t.ldc);
+        if (t.epilogue & kGemmResidual) add(t.residual, t.ld_residual);
+        if (t.epilogue & (kGemmGeluGrad | kGemmSavePre)) add(t.pre, t.ld_pre);
+    }
+
+    // The register tile at (m, n); the one after it is at (next_m, next_n).
+    void multiply(int64_t m, int64_t n, const float* a, const float* b, int64_t next_m, int64_t next_n) {
+        const int rows = rows_at(m), cols = cols_at(n);
+        const int room = depth_ / kAheadStep;
+        lines_.count = 0;
+        ask_for_tile(next_m, next_n, room);
+        soon_.take(lines_, room);
+        later_.take(lines_, room);
+        const Micro micro = panels_ ? micro_for<1, kLanes>(rows) : micro_for<kARowStride, 1>(rows);
+        const auto into = [&](const float* add, int64_t ldadd, float* to, int64_t ld) {
+            micro(depth_, a, b, add, ldadd, to, ld, lines_.line, lines_.count);
+        };
+        if (in_c_) {
+            const bool adds = !first_ || t.epilogue == kGemmAccumulate;
+            float* c = static_cast<float*>(t.c) + m * t.ldc + n;
+            if (cols == kNr) return into(adds ? c : nullptr, t.ldc, c, t.ldc);
+            into(nullptr, 0, tile_, kNr);
+            return (adds ? finish<float, kGemmAccumulate> : finish<float, kGemmPlain>)(tile_, m, n, rows,
+                                                                                      cols, t);
+        }
+        float* block = c_ + m * ld_c_ + n;
+        into(first_ ? nullptr : block, ld_c_, last_ ? tile_ : block, last_ ? kNr : ld_c_);
+        if (last_) finish_(tile_, m, n, rows, cols, t);
+    }
+
+    const GemmTile& t;
+    const Scratch size_;
+    const Chunks chunks_;
+    float *const a_, *const b_, *const c_, *const sums_;
+    const bool panels_, in_c_;
+    const int64_t ld_c_;
+    const Finish finish_;
+    int64_t k0_ = 0;
+    int depth_ = 0;
+    bool first_ = true, last_ = true;
+    AheadRows soon_, later_;
+    RunLines lines_;
+    alignas(64) float tile_[kMr * kNr];
+};
 
 void run_tile(const GemmTile& t) {
-    const Scratch size = layout(t);
-    float* const a_block = t.scratch;
-    float* const b_block = a_block + size.a;
-    float* const c_block = b_block + size.b;
-    float* const sums = c_block + size.c;
-    const int64_t ld_block = panels_of(t.cols) * kNr;
-    for (int64_t i = 0; i < size.sums; ++i) sums[i] = 0.f;
-
-    const bool a_panels = t.a_row == 1 && (t.a_col != 1 || t.row_sums != nullptr);
-    const bool in_c = sums_in_c(t);
-    const Finish finish = finish_of(t);
-    const Finish add_to_c = finish_for<float>(kGemmAccumulate);
-    const Finish put_in_c = finish_for<float>(kGemmPlain);
-    alignas(64) float tile[kMr * kNr];
-    const char* const here = reinterpret_cast<const char*>(tile);
-    const Ahead nothing = {here, here + 64, 0, -64};
-
-    const int64_t chunks = t.depth <= kMaxChunk ? 1 : (t.depth + kMaxChunk - 1) / kMaxChunk;
-    const int64_t step = (t.depth + chunks - 1) / chunks;
-    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-        const int64_t k0 = chunk * step;
-        const int depth = static_cast<int>(t.depth - k0 < step ? t.depth - k0 : step);
-        if (a_panels && depth > 0)
-            with_type(t.a_type, t.a, [&](auto* p) {
-                pack_a_panels<kPanelRows>(p + k0 * t.a_col, t.a_col, t.rows, depth, a_block,
-                                          panel_stride(depth, kLanes), t.row_sums ? sums : nullptr);
-            });
-        if (t.b_packed == nullptr && depth > 0) {
-            with_type(t.b_type, t.b, [&](auto* p) {
-                pack_b_panels<kNr>(p + k0 * t.b_row, t.b_row, t.b_col, depth, t.cols, b_block,
-                                   panel_stride(depth, kNr));
-            });
-        }
-
-        const bool last = chunk + 1 == chunks;
-        const bool add_c = in_c && (chunk > 0 || t.epilogue == kGemmAccumulate);
-        // A few rows of A stay in the first-level cache while the panels of B stream by.
-        for (int64_t m = 0; m < t.rows; m += kMr) {
-            const int rows = static_cast<int>(t.rows - m < kMr ? t.rows - m : kMr);
-            const float* a =
-                a_panels ? a_block + m / kPanelRows * panel_stride(depth, kLanes) + m % kPanelRows : a_block;
-            AheadBlock next_a;  // the rows of A after these are asked for meanwhile
-            if (!a_panels && depth > 0) {
-                with_type(t.a_type, t.a, [&](auto* p) {
-                    copy_a_rows(p + m * t.a_row + k0 * t.a_col, t.a_row, t.a_col, rows, depth, a_block,
-                                kARowStride);
-                });
-                if (t.a_col == 1) {
-                    const int64_t bytes = stored_size(t.a_type), left = t.rows - m - rows;
-                    next_a = {static_cast<const char*>(t.a) + ((m + rows) * t.a_row + k0) * bytes,
-                              t.a_row * bytes, left < kMr ? left : kMr, depth * bytes};
-                }
-            }
-            const Micro multiply = a_panels ? micro_for<1, kLanes>(rows) : micro_for<kARowStride, 1>(rows);
-            for (int64_t n = 0; n < t.cols; n += kNr) {
-                const int cols = static_cast<int>(t.cols - n < kNr ? t.cols - n : kNr);
-                const float* b = t.b_packed ? t.b_packed + n * t.depth + k0 * kNr
-                                            : b_block + n / kNr * panel_stride(depth, kNr);
-                float* block = c_block + m * ld_block + n;
-                const Ahead run = next_a.done() ? nothing : next_a.next(depth / kAheadStep);
-                if (in_c && cols == kNr) {
-                    float* c = static_cast<float*>(t.c) + m * t.ldc + n;
-                    multiply(depth, a, b, add_c ? c : nullptr, t.ldc, c, t.ldc, run);
-                } else if (in_c) {
-                    multiply(depth, a, b, nullptr, 0, tile, kNr, run);
-                    (add_c ? add_to_c : put_in_c)(tile, m, n, rows, cols, t);
-                } else if (!last) {
-                    multiply(depth, a, b, chunk > 0 ? block : nullptr, ld_block, block, ld_block, run);
-                } else {
-                    t.c_type == GemmType::f32 ? prefetch_tile<float>(t, m, n, rows)
-                                              : prefetch_tile<f16_t>(t, m, n, rows);
-                    multiply(depth, a, b, chunk > 0 ? block : nullptr, ld_block, tile, kNr, run);
-                    finish(tile, m, n, rows, cols, t);
-                }
-            }
-        }
-    }
-    if (t.row_sums == nullptr) return;
-    for (int64_t m = 0; m < t.rows; ++m) t.row_sums[m] = sums[m / kPanelRows * kLanes + m % kPanelRows];
+    ChunkOfTile chunk(t);
+    for (int64_t i = 0; i < chunk.count(); ++i) chunk.run(i);
+    chunk.store_row_sums();
 }
 
 }  // namespace

@@ -45,38 +45,31 @@ DEMI_INLINE void multiply_add(const float* a, const float* b, vf (&sum)[R][kVect
     }
 }
 
-// dst[R][kNr] = (add, or 0) + A * B over `depth`. A(i, k) = a[i * kRow + k * kCol]; b is a packed panel.
+// dst[R][kNr] = (add, or 0) + A * B over `depth`. A(i, k) = a[i * kRow + k * kCol]; b is a packed panel. Asks
+// for the `lines` at `ahead` meanwhile, as far as the depth reaches.
 template <int R, int kRow, int kCol>
 __attribute__((noinline)) static void micro(int depth, const float* a, const float* b, const float* add,
-                                            int64_t ldadd, float* dst, int64_t ldd, Ahead ahead) {
+                                            int64_t ldadd, float* dst, int64_t ldd, const char* const* ahead,
+                                            int lines) {
     // Every loop over the sums must be unrolled completely, or the compiler keeps them in memory.
     vf sum[R][kVectors];
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i) {
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) {
-            sum[i][v] = zero();
-            // C is read again only where a sum goes on.
-            if (kCol != 1 || add != nullptr) __builtin_prefetch(dst + i * ldd + v * 16, 1);
-        }
+        for (int v = 0; v < kVectors; ++v) sum[i][v] = zero();
     }
-    if constexpr (kCol == 1) {
-        const char *next = ahead.p, *row_end = ahead.row_end;
-        for (; depth >= kAheadStep; depth -= kAheadStep) {
-            __builtin_prefetch(next, 0, 2);
-            next += 64;
-            if (next >= row_end) {
-                next += ahead.skip;
-                row_end += ahead.row_bytes;
-            }
+    for (; lines > 0 && depth >= kAheadStep; --lines, depth -= kAheadStep) {
+        __builtin_prefetch(*ahead++, 0, 2);
 #pragma GCC unroll 4
-            for (int u = 0; u < kAheadStep; ++u) multiply_add<R, kRow>(a + u * kCol, b + u * kNr, sum);
-            a += kAheadStep * kCol;
-            b += kAheadStep * kNr;
-        }
+        for (int u = 0; u < kAheadStep; ++u) multiply_add<R, kRow>(a + u * kCol, b + u * kNr, sum);
+        a += kAheadStep * kCol;
+        b += kAheadStep * kNr;
     }
-#pragma GCC unroll 2
-    for (int k = 0; k < depth; ++k, a += kCol, b += kNr) multiply_add<R, kRow>(a, b, sum);
+    for (; depth >= 4; depth -= 4, a += 4 * kCol, b += 4 * kNr) {
+#pragma GCC unroll 4
+        for (int u = 0; u < 4; ++u) multiply_add<R, kRow>(a + u * kCol, b + u * kNr, sum);
+    }
+    for (; depth > 0; --depth, a += kCol, b += kNr) multiply_add<R, kRow>(a, b, sum);
     if (add != nullptr) {
 #pragma GCC unroll 16
         for (int i = 0; i < R; ++i) {
@@ -91,7 +84,8 @@ __attribute__((noinline)) static void micro(int depth, const float* a, const flo
     }
 }
 
-using Micro = void (*)(int, const float*, const float*, const float*, int64_t, float*, int64_t, Ahead);
+using Micro = void (*)(int, const float*, const float*, const float*, int64_t, float*, int64_t,
+                       const char* const*, int);
 
 // The micro-kernel for r rows, 1 <= r <= kMr.
 template <int kRow, int kCol> static Micro micro_for(int r) {

@@ -117,28 +117,27 @@ template <class T> DEMI_INLINE void transpose_block(const T* in, int64_t ld, flo
 // that pattern.
 constexpr int kRowsAhead = 8;
 
-// Up to kGroup panels with unit column stride, filled together so that rows are read in long runs.
+// kGroup whole panels with unit column stride, filled together so that rows are read in long runs.
 template <int kNr, int kGroup, class T>
-DEMI_INLINE void pack_b_rows(const T* b, int64_t row, int64_t depth, int64_t cols, float* out,
-                             int64_t stride) {
-    const bool full = cols >= kGroup * kNr;
+DEMI_INLINE void pack_b_rows(const T* b, int64_t row, int64_t depth, float* out, int64_t stride) {
     for (int64_t k = 0; k < depth; ++k, b += row, out += kNr) {
-        if (full) {
-            if (k + kRowsAhead < depth) {
+        if (k + kRowsAhead < depth) {
 #pragma GCC unroll 16
-                for (int j = 0; j < kGroup * kNr; j += static_cast<int>(64 / sizeof(T)))
-                    __builtin_prefetch(b + kRowsAhead * row + j);
-            }
+            for (int j = 0; j < kGroup * kNr; j += static_cast<int>(64 / sizeof(T)))
+                __builtin_prefetch(b + kRowsAhead * row + j);
+        }
 #pragma GCC unroll 16
-            for (int j = 0; j < kGroup * kNr; j += kLanes)
-                store(out + j / kNr * stride + j % kNr, loadu(b + j));
-        } else {
-            const int64_t padded = (cols + kNr - 1) / kNr * kNr;
-            for (int64_t j = 0; j < padded; j += kLanes) {
-                const int64_t n = cols - j;
-                const vf x = n >= kLanes ? loadu(b + j) : n > 0 ? load_n(b + j, static_cast<int>(n)) : zero();
-                store(out + j / kNr * stride + j % kNr, x);
-            }
+        for (int j = 0; j < kGroup * kNr; j += kLanes) store(out + j / kNr * stride + j % kNr, loadu(b + j));
+    }
+}
+
+// The last panel, of fewer than kNr columns.
+template <int kNr, class T>
+DEMI_INLINE void pack_b_rest(const T* b, int64_t row, int64_t depth, int cols, float* out) {
+    for (int64_t k = 0; k < depth; ++k, b += row, out += kNr) {
+        for (int j = 0; j < kNr; j += kLanes) {
+            const int n = cols - j;
+            store(out + j, n >= kLanes ? loadu(b + j) : n > 0 ? load_n(b + j, n) : zero());
         }
     }
 }
@@ -150,9 +149,13 @@ static void pack_b_panels(const T* b, int64_t row, int64_t col, int64_t depth, i
     constexpr int kGroup = 4;
     constexpr int kSize = kTransposeSize;
     if (col == 1) {
-        for (int64_t n = 0; n < cols; n += kGroup * kNr)
-            pack_b_rows<kNr, kGroup>(b + n, row, depth, cols - n < kGroup * kNr ? cols - n : kGroup * kNr,
-                                     out + n / kNr * stride, stride);
+        int64_t n = 0;
+        for (; n + kGroup * kNr <= cols; n += kGroup * kNr)
+            pack_b_rows<kNr, kGroup>(b + n, row, depth, out + n / kNr * stride, stride);
+        for (; n + kNr <= cols; n += kNr)
+            pack_b_rows<kNr, 1>(b + n, row, depth, out + n / kNr * stride, stride);
+        if (n < cols)
+            pack_b_rest<kNr>(b + n, row, depth, static_cast<int>(cols - n), out + n / kNr * stride);
         return;
     }
     for (int64_t n = 0; n < cols; n += kNr, b += kNr * col, out += stride) {
