@@ -126,6 +126,8 @@ DEMI_INLINE bool any(vm m) { return (m[0] | m[1] | m[2] | m[3]) != 0; }
 DEMI_INLINE vf exponent_bits(vi n) { return __builtin_bit_cast(vf, (n + vi{127, 127, 127, 127}) << 23); }
 // 2^n for whole n in [-126, 127].
 DEMI_INLINE vf power_of_two(vf n) { return exponent_bits(__builtin_convertvector(n, vi)); }
+// x * 2^n for such n.
+DEMI_INLINE vf scale_by_power(vf x, vf n) { return x * power_of_two(n); }
 // x * 2^n for whole n in [-252, 254]: exact, or correctly rounded where the result is subnormal.
 DEMI_INLINE vf scale_by_exponent(vf x, vf n) {
     const vi k = __builtin_convertvector(n, vi);

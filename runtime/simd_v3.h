@@ -85,6 +85,8 @@ DEMI_INLINE vf power_of_two(vf n) {
     return _mm256_castsi256_ps(
         _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
 }
+// x * 2^n for such n.
+DEMI_INLINE vf scale_by_power(vf x, vf n) { return x * power_of_two(n); }
 // x * 2^n for whole n in [-252, 254]: exact, or correctly rounded where the result is subnormal.
 DEMI_INLINE vf scale_by_exponent(vf x, vf n) {
     const vi k = _mm256_cvtps_epi32(n);

@@ -82,6 +82,8 @@ DEMI_INLINE vf power_of_two(vf n) {
     return _mm512_castsi512_ps(
         _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23));
 }
+// x * 2^n for such n.
+DEMI_INLINE vf scale_by_power(vf x, vf n) { return _mm512_scalef_ps(x, n); }
 
 DEMI_INLINE float hsum4(__m128 q) {
     q = _mm_add_ps(q, _mm_movehl_ps(q, q));

@@ -81,18 +81,31 @@ bool load_block(const AttentionProblem& p, const AttentionBackward& b, const Cut
     return finite;
 }
 
+// Where a task's gradients go, asked for little by little while the weights are taken.
+struct Gradients {
+    ResultRows q{}, k{}, v{};
+    int64_t queries = 0;  // what rows of q count from
+    DEMI_INLINE void fetch(const AttentionProblem& p, int64_t query, const Tile& tile) const {
+        fetch_result(q, query - queries, p.head_size);
+        if (query < tile.first || query >= tile.first + tile.count) return;
+        fetch_result(k, query, p.head_size);
+        fetch_result(v, query, p.value_size);
+    }
+};
+
 // weights = P (after dropout), grad_scores = dS, both zero outside of what each query sees. The sum of
 // grad_out * out over a row equals that of P * dP, which knows nothing of the rounding of out: taken where
 // the whole row is here.
 void weight_block(const AttentionProblem& p, const Cut& cut, const Place& at, int64_t query, int64_t rows,
-                  const Tile& tile, const Span& span, bool complete, const Buffers& buf,
-                  const Upcoming& soon) {
+                  const Tile& tile, const Span& span, bool complete, const Buffers& buf, const Upcoming& soon,
+                  const Gradients& to) {
     score_block(p, cut, at, query, rows, tile, span, buf.queries, buf.weights, buf.row);
     multiply(rows, (span.right - span.left) / kLanes, p.value_size, buf.grad_out, cut.value_width, 1,
              buf.values_t + span.left * p.value_size, kPanel, kPanel * p.value_size,
              buf.grad_scores + span.left, cut.row);
     for (int64_t r = 0; r < rows; ++r) {
         soon.fetch(query + r);
+        to.fetch(p, query + r, tile);
         float* weight = buf.weights + r * cut.row;
         float* grad = buf.grad_scores + r * cut.row;
         const RowSpan row = row_span(*at.segment, query + r, tile, span);
@@ -100,10 +113,8 @@ void weight_block(const AttentionProblem& p, const Cut& cut, const Place& at, in
         const vf shift = broadcast(buf.shift[r]);
         for (int64_t j = span.left; j < span.right; j += kLanes)
             storeu(weight + j, exp2_softmax(loadu(weight + j) - shift));
-        fill(weight, span.left, row.begin, 0.f);
-        fill(weight, row.end, span.right, 0.f);
-        fill(grad, span.left, row.begin, 0.f);
-        fill(grad, row.end, span.right, 0.f);
+        fill_outside(weight, span, row, 0.f);
+        fill_outside(grad, span, row, 0.f);
         if (dropout) {
             fill(buf.row, span.left, span.right, 0.f);
             dropout_row(p, at, query + r, tile, row, buf.row);
@@ -119,8 +130,7 @@ void weight_block(const AttentionProblem& p, const Cut& cut, const Place& at, in
         const vf dot = broadcast(buf.dot[r]);
         for (int64_t j = span.left; j < span.right; j += kLanes)
             storeu(grad + j, loadu(weight + j) * (loadu(grad + j) - dot));
-        fill(grad, span.left, row.begin, 0.f);  // 0 * (0 - dot) is NaN where dot is
-        fill(grad, row.end, span.right, 0.f);
+        fill_outside(grad, span, row, 0.f);  // 0 * (0 - dot) is NaN where dot is
         if (dropout)
             for (int64_t j = span.left; j < span.right; j += kLanes)
                 storeu(weight + j, loadu(weight + j) * loadu(buf.row + j));
@@ -188,6 +198,13 @@ void backward(const AttentionProblem& p, const AttentionBackward& b, const Atten
         count_rows(rows_of(b.grad_out, at.batch, at.head, seg.q_begin + task.q_begin), rows, p.value_size,
                    &counters->grad_out);
 
+    Gradients to;
+    if (want_q && b.grad_q.data != nullptr)
+        to.q = rows_of(b.grad_q, at.batch, at.head, seg.q_begin + task.q_begin);
+    if (want_kv && b.grad_k.data != nullptr) to.k = rows_of(b.grad_k, at.batch, at.head, seg.k_begin);
+    if (want_kv && b.grad_v.data != nullptr) to.v = rows_of(b.grad_v, at.batch, at.head, seg.k_begin);
+    to.queries = task.q_begin;
+
     const int64_t blocks = (rows + cut.queries - 1) / cut.queries;
     for (int64_t first = task.k_begin; first < task.k_end; first += cut.keys) {
         const Tile tile{first, min64(cut.keys, task.k_end - first), buf.keys_t};
@@ -203,7 +220,7 @@ void backward(const AttentionProblem& p, const AttentionBackward& b, const Atten
             if (span.empty()) continue;
             const bool complete = holds_all(at, query, n, tile);
             const bool rows_finite = load_block(p, b, cut, at, query, n, complete, buf);
-            weight_block(p, cut, at, query, n, tile, span, complete, buf, first == 0 ? soon : Upcoming());
+            weight_block(p, cut, at, query, n, tile, span, complete, buf, first == 0 ? soon : Upcoming(), to);
             if (want_kv) {
                 const bool together = rows_finite || span.full;
                 add_to_keys(cut, at, query, n, tile, span, together, buf.weights, buf.grad_out,
@@ -264,7 +281,7 @@ void bias_backward(const AttentionProblem& p, const AttentionBackward& b, const 
                 if (span.empty()) continue;
                 const bool complete = holds_all(at, task.q_begin + begin, n, tile);
                 load_block(p, b, cut, at, task.q_begin + begin, n, complete, buf);
-                weight_block(p, cut, at, task.q_begin + begin, n, tile, span, complete, buf, Upcoming());
+                weight_block(p, cut, at, task.q_begin + begin, n, tile, span, complete, buf, Upcoming(), {});
                 for (int64_t r = 0; r < n; ++r) {
                     float* to = sum + (begin + r) * cut.row;
                     const float* from = buf.grad_scores + r * cut.row;

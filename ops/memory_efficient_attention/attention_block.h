@@ -44,6 +44,22 @@ DEMI_INLINE void fill(float* p, int64_t begin, int64_t end, float value) {
     for (int64_t j = begin; j < end; ++j) p[j] = value;
 }
 
+// Gives what a row holds outside of what its query sees, in [left, right) of the block, the same value. In
+// whole vectors: a vector that is loaded after parts of it were stored waits for those.
+DEMI_INLINE void fill_outside(float* p, const Span& block, RowSpan row, float value) {
+    const vf outside = broadcast(value);
+    int64_t j = block.left;
+    for (; j + kLanes <= row.begin; j += kLanes) storeu(p + j, outside);
+    if (j < row.begin)
+        storeu(p + j, select(first_lanes(static_cast<int>(row.begin - j)), outside, loadu(p + j)));
+    j = row.end / kLanes * kLanes;
+    if (j < row.end && j < block.right) {
+        storeu(p + j, select(first_lanes(static_cast<int>(row.end - j)), loadu(p + j), outside));
+        j += kLanes;
+    }
+    for (; j < block.right; j += kLanes) storeu(p + j, outside);
+}
+
 // Where one (segment, batch, head) lives.
 struct Place {
     const AttentionSegment* segment;
@@ -102,6 +118,14 @@ struct Upcoming {
         }
     }
 };
+
+// Asks for a row that will be stored.
+DEMI_INLINE void fetch_result(const ResultRows& out, int64_t row, int64_t columns) {
+    if (out.data == nullptr) return;
+    const int64_t size = element_size(out.storage);
+    const char* p = out.data + row * out.stride * size;
+    for (int64_t j = 0; j < columns * size; j += 64) __builtin_prefetch(p + j, 0, 2);
+}
 
 // What the next task loads first: its queries, keys and values, and (backward) grad_out. Nothing where that
 // is more than a cache holds.

@@ -15,17 +15,31 @@ struct State {
     float* sum;
 };
 
-// Turns the scores of one row into weights and folds them into the running maximum and sum.
-DEMI_INLINE void softmax_row(float* s, const Span& span, RowSpan row, float* acc, int64_t width, float* top,
+// The rows of a block, from pass to pass.
+struct BlockRows {
+    RowSpan span[kQueryLimit];
+    float base[kQueryLimit];  // what scores are relative to: the new maximum, or 0 where that is -infinity
+};
+
+// The running maximum of every row. A row by itself would wait for its own maximum before it can go on.
+DEMI_INLINE void raise_tops(float* scores, int64_t ld, int64_t rows, const Span& span, const float* top,
+                            BlockRows* block) {
+    for (int64_t r = 0; r < rows; ++r) {
+        float* s = scores + r * ld;
+        const RowSpan row = block->span[r];
+        const bool empty = row.begin >= row.end;
+        fill_outside(s, span, empty ? RowSpan{span.right, span.right} : row, -__builtin_inff());
+        vf highest = loadu(s + span.left);
+        for (int64_t j = span.left + kLanes; j < span.right; j += kLanes) highest = max(highest, loadu(s + j));
+        const float tile_top = hmax(highest);
+        block->base[r] = tile_top > top[r] ? tile_top : top[r];
+    }
+}
+
+// Turns the scores of one row into weights and folds them into the running sum.
+DEMI_INLINE void softmax_row(float* s, const Span& span, float new_top, float* acc, int64_t width, float* top,
                              float* sum) {
-    if (row.begin >= row.end) return fill(s, span.left, span.right, 0.f);
     const float minus_infinity = -__builtin_inff();
-    fill(s, span.left, row.begin, minus_infinity);
-    fill(s, row.end, span.right, minus_infinity);
-    vf highest = loadu(s + span.left);
-    for (int64_t j = span.left + kLanes; j < span.right; j += kLanes) highest = max(highest, loadu(s + j));
-    const float tile_top = hmax(highest);
-    const float new_top = tile_top > *top ? tile_top : *top;
     const float base = new_top == minus_infinity ? 0.f : new_top;  // a row of -infinity: weights 0, not NaN
     const vf shift = broadcast(base);
     vf total = zero();
@@ -40,11 +54,14 @@ DEMI_INLINE void softmax_row(float* s, const Span& span, RowSpan row, float* acc
         *sum = hsum(total);
         return;
     }
+    if (old_top == new_top) {
+        *sum += hsum(total);
+        return;
+    }
     float first[kLanes];
     storeu(first, exp2_softmax(broadcast(old_top - base)));
     const float decay = first[0];
     *sum = *sum * decay + hsum(total);
-    if (decay == 1.f) return;
     const vf d = broadcast(decay);
     for (int64_t c = 0; c < width; c += kLanes) storeu(acc + c, loadu(acc + c) * d);
 }
@@ -53,21 +70,27 @@ struct Buffers {
     float *keys, *transposed, *values, *queries, *scores, *row;
 };
 
+// One block of queries, `rows` from `query` on, against one tile of keys. `out`: where the block's results
+// will go.
 void block(const AttentionProblem& p, const Cut& cut, const Place& at, int64_t query, int64_t rows,
-           const Tile& tile, bool values_finite, const Buffers& buf, const State& state,
-           const Upcoming& soon) {
+           const Tile& tile, bool values_finite, const Buffers& buf, const State& state, const Upcoming& soon,
+           const ResultRows& out) {
     const AttentionSegment& seg = *at.segment;
     const Span span = block_span(seg, query, rows, tile);
     if (span.empty()) return;
     load_queries(p, cut, at, query, rows, buf.queries);
     score_block(p, cut, at, query, rows, tile, span, buf.queries, buf.scores, buf.row);
+    BlockRows each;
+    for (int64_t r = 0; r < rows; ++r) each.span[r] = row_span(seg, query + r, tile, span);
+    raise_tops(buf.scores, cut.row, rows, span, state.top, &each);
     for (int64_t r = 0; r < rows; ++r) {
         float* s = buf.scores + r * cut.row;
         soon.fetch(query + r);
-        const RowSpan row = row_span(seg, query + r, tile, span);
-        softmax_row(s, span, row, state.acc + r * cut.value_width, cut.value_width, state.top + r,
+        fetch_result(out, r, p.value_size);
+        softmax_row(s, span, each.base[r], state.acc + r * cut.value_width, cut.value_width, state.top + r,
                     state.sum + r);
         if (p.dropout.fill == nullptr) continue;
+        const RowSpan row = each.span[r];
         dropout_row(p, at, query + r, tile, row, buf.row);
         for (int64_t j = row.begin; j < row.end; ++j) s[j] *= buf.row[j];
     }
@@ -93,7 +116,8 @@ void finish(const AttentionProblem& p, const AttentionForward& f, const Attentio
         const double log2e = 1.4426950408889634;
         lse[r] = sum == 0.f
                      ? -__builtin_inff()
-                     : static_cast<float>(static_cast<double>(state.top[r]) / log2e + __builtin_log(sum));
+                     : static_cast<float>(static_cast<double>(state.top[r]) / log2e +
+                                          static_cast<double>(__builtin_logf(sum)));
         // Where the sum is NaN so is the whole row: NaN * NaN could have either's sign.
         const float factor = sum == 0.f ? 0.f : sum == sum ? 1.f / sum : 1.f;
         store_row(out, r, state.acc + r * cut.value_width, p.value_size, factor, counters);
@@ -165,7 +189,8 @@ void forward(const AttentionProblem& p, const AttentionForward& f, const Attenti
             const int64_t begin = rows * i / blocks, end = rows * (i + 1) / blocks;
             const State part{state.acc + begin * cut.value_width, state.top + begin, state.sum + begin};
             block(p, cut, at, task.q_begin + begin, end - begin, tile, values_finite, buf, part,
-                  first == 0 ? soon : Upcoming());
+                  first == 0 ? soon : Upcoming(),
+                  rows_of(f.out, at.batch, at.head, seg.q_begin + task.q_begin + begin));
         }
     }
     finish(p, f, task, cut, at, state, counters != nullptr ? &counters->out : nullptr);

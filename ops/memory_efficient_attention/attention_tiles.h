@@ -74,7 +74,7 @@ DEMI_INLINE vf exp2_softmax(vf x) {
     const vf low = broadcast(-126.f);
     const vf bounded = max(low, x);  // NaN comes through: max gives its second operand
     const vf n = round_to_whole(bounded);
-    const vf y = polynomial(bounded - n, c) * power_of_two(n);
+    const vf y = scale_by_power(polynomial(bounded - n, c), n);
     return select(less(x, low), zero(), y);
 }
 
