@@ -123,7 +123,12 @@ void gemm(const GemmCall& call) {
     // Down first: tiles that run after one another share columns of B.
     const int64_t down = ceil_div(g.m, size.rows);
     const int64_t per_matrix = down * std::max<int64_t>(1, ceil_div(g.n, size.cols));
-    parallel_for(per_matrix * g.batch, [&](int64_t index) {
+    const auto b_of = [&](int64_t index) {
+        const int64_t n = index % per_matrix / down * size.cols;
+        return advance(g.b.data, g.b.type, start_of(g.b, index / per_matrix) + n * g.b.col);
+    };
+    const int64_t tiles = per_matrix * g.batch, threads = num_threads();
+    parallel_for(tiles, [&](int64_t index) {
         const int64_t matrix = index / per_matrix;
         const int64_t m = index % per_matrix % down * size.rows;
         const int64_t n = index % per_matrix / down * size.cols;
@@ -136,7 +141,8 @@ void gemm(const GemmCall& call) {
         t.a_row = g.a.row;
         t.a_col = g.a.col;
         t.b_packed = packed == nullptr ? nullptr : packed + n * g.k;
-        t.b = advance(g.b.data, g.b.type, start_of(g.b, matrix) + n * g.b.col);
+        t.b = b_of(index);
+        t.next_b = packed == nullptr && index + threads < tiles ? b_of(index + threads) : nullptr;
         t.b_type = g.b.type;
         t.b_row = g.b.row;
         t.b_col = g.b.col;

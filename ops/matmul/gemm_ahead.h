@@ -1,6 +1,6 @@
 #pragma once
 // Which memory the inner loops of gemm_isa.cpp ask for while they multiply: what is copied, packed or stored
-// next lies far away, and would be waited for.
+// next lies far away, and would be waited for. In lines of 64 bytes, none of which has to exist.
 #include "ops/matmul/gemm_isa.h"
 #include "runtime/simd.h"
 
@@ -19,42 +19,42 @@ inline int64_t stored_size(GemmType type) {
     }
 }
 
-// Lines of 64 bytes for one run of an inner loop.
-template <int kRoom> struct Lines {
-    const char* line[kRoom];
-    int count = 0;
-
-    void add_row(const char* p, const char* end, int room) {
-        p -= reinterpret_cast<uintptr_t>(p) % 64;
-        for (; p < end && count < room; p += 64) line[count++] = p;
-    }
+// What one run of an inner loop asks for: places of a pattern, then lines along rows.
+struct Ahead {
+    const char* base = nullptr;
+    const int64_t* offsets = nullptr;
+    int places = 0;
+    const char *line = nullptr, *row_end = nullptr;
+    int64_t row_bytes = 0, skip = 0;  // from one row's end to the next, from the end to where that starts
+    int lines = 0;
 };
 
-// Rows whose lines are asked for one after another, a few in each run.
+// The lines of `rows` rows of `bytes` bytes each, taken one after another, a few in each run.
 class AheadRows {
   public:
     AheadRows() = default;
     AheadRows(const void* p, int64_t row_bytes, int64_t rows, int64_t bytes)
-        : row_(static_cast<const char*>(p)), row_bytes_(row_bytes), bytes_(bytes), rows_(rows) {
-        if (row_bytes == bytes) bytes_ *= rows, rows_ = rows > 0;
+        : row_(static_cast<const char*>(p)), row_bytes_(row_bytes), lines_((bytes + 63) / 64),
+          left_(rows * lines_) {
+        if (row_bytes == bytes) lines_ = left_ = (rows * bytes + 63) / 64;
     }
 
-    template <int kRoom> void take(Lines<kRoom>& lines, int room) {
-        while (rows_ > 0 && lines.count < room) {
-            const char* at = row_ + done_;
-            const int before = lines.count;
-            lines.add_row(at, row_ + bytes_, room);
-            done_ += (lines.count - before) * int64_t{64};
-            if (done_ < bytes_) continue;
-            done_ = 0;
-            row_ += row_bytes_;
-            --rows_;
-        }
+    void take(int most, Ahead* run) {
+        run->lines = 0;
+        if (left_ <= 0) return;
+        run->line = row_ + at_ * 64;
+        run->row_end = row_ + lines_ * 64;
+        run->row_bytes = row_bytes_;
+        run->skip = row_bytes_ - lines_ * 64;
+        run->lines = static_cast<int>(left_ < most ? left_ : most);
+        left_ -= run->lines;
+        for (at_ += run->lines; at_ >= lines_ && left_ > 0; at_ -= lines_) row_ += row_bytes_;
     }
+    bool done() const { return left_ <= 0; }
 
   private:
     const char* row_ = nullptr;
-    int64_t row_bytes_ = 0, bytes_ = 0, rows_ = 0, done_ = 0;
+    int64_t row_bytes_ = 0, lines_ = 1, left_ = 0, at_ = 0;
 };
 
 // The stored elements (i, k) of a matrix for i < rows, k < cols, strides in elements; nothing where neither

@@ -67,8 +67,6 @@ Finish finish_of(const GemmTile& t) {
     }
 }
 
-using RunLines = Lines<kMaxChunk / kAheadStep>;
-
 // One chunk of the depth of one tile.
 class ChunkOfTile {
   public:
@@ -77,6 +75,7 @@ class ChunkOfTile {
           c_(b_ + size_.b), sums_(c_ + size_.c), panels_(a_in_panels(tile)), in_c_(sums_in_c(tile)),
           ld_c_(panels_of(tile.cols) * kNr), finish_(finish_of(tile)) {
         for (int64_t i = 0; i < size_.sums; ++i) sums_[i] = 0.f;
+        find_places();
     }
 
     int64_t count() const { return chunks_.count; }
@@ -148,10 +147,12 @@ class ChunkOfTile {
                 pack_b_panels<kNr>(p + k0_ * t.b_row + n * t.b_col, t.b_row, t.b_col, depth_, cols_at(n), b_,
                                    panel_stride(depth_, kNr));
             });
-            const bool same = n + kNr < t.cols;
-            const int64_t next = same ? n + kNr : 0;
-            soon_ = ahead_of(stored_b(same ? k0_ : k1, next), t.b_type, t.b_row, t.b_col,
-                             same ? depth_ : depth_at(k1), cols_at(next));
+            if (n + kNr < t.cols)
+                soon_ = ahead_of(stored_b(k0_, n + kNr), t.b_type, t.b_row, t.b_col, depth_, cols_at(n + kNr));
+            else if (!last_)
+                soon_ = ahead_of(stored_b(k1, 0), t.b_type, t.b_row, t.b_col, depth_at(k1), cols_at(0));
+            else if (t.next_b != nullptr)
+                soon_ = ahead_of(t.next_b, t.b_type, t.b_row, t.b_col, depth_at(0), kNr);
             for (int64_t m = 0; m < t.rows; m += kMr) {
                 const bool wraps = m + kMr >= t.rows;
                 multiply(m, n, panels_ ? a_panel(m) : a_ + m * kARowStride, b_, wraps ? 0 : m + kMr,
@@ -170,32 +171,40 @@ class ChunkOfTile {
         return a_ + m / kPanelRows * panel_stride(depth_, kLanes) + m % kPanelRows;
     }
 
-    // What the register tile at (m, n) will read and write beside its operands.
-    void ask_for_tile(int64_t m, int64_t n, int room) {
-        if (m >= t.rows || n >= t.cols || !(last_ || in_c_)) return;
+    // Where a register tile reads and writes beside its operands, seen from its place in C.
+    void find_places() {
         const int64_t size = stored_size(t.c_type);
-        const int rows = rows_at(m);
-        const int64_t bytes = cols_at(n) * size;
         const auto add = [&](const void* p, int64_t ld) {
-            const char* row = static_cast<const char*>(p) + (m * ld + n) * size;
-            for (int i = 0; i < rows; ++i, row += ld * size) lines_.add_row(row, row + bytes, room);
+            const char* from = static_cast<const char*>(p);
+            const bool aligned = (reinterpret_cast<uintptr_t>(from) | static_cast<uintptr_t>(ld * size)) % 64 == 0;
+            for (int i = 0; i < kMr; ++i) {
+                const int64_t row = from - static_cast<const char*>(t.c) + i * ld * size;
+                for (int64_t j = 0; j < kNr * size; j += 64) places_[count_++] = row + j;
+                if (!aligned) places_[count_++] = row + kNr * size - 1;
+            }
         };
         add(t.c, t.ldc);
-        if (t.epilogue & kGemmResidual) add(t.residual, t.ld_residual);
-        if (t.epilogue & (kGemmGeluGrad | kGemmSavePre)) add(t.pre, t.ld_pre);
+        // The tile moves on by the same distance in all of them.
+        if ((t.epilogue & kGemmResidual) && t.ld_residual == t.ldc) add(t.residual, t.ldc);
+        if ((t.epilogue & (kGemmGeluGrad | kGemmSavePre)) && t.ld_pre == t.ldc) add(t.pre, t.ldc);
+    }
+
+    void ask_for(int64_t next_m, int64_t next_n) {
+        const int room = depth_ / kAheadStep;
+        const bool stores = next_m < t.rows && next_n < t.cols && (last_ || in_c_);
+        ahead_.offsets = places_;
+        ahead_.places = !stores ? 0 : count_ < room ? count_ : room;
+        ahead_.base = static_cast<const char*>(t.c) + (next_m * t.ldc + next_n) * stored_size(t.c_type);
+        (soon_.done() ? later_ : soon_).take(room - ahead_.places, &ahead_);
     }
 
     // The register tile at (m, n); the one after it is at (next_m, next_n).
     void multiply(int64_t m, int64_t n, const float* a, const float* b, int64_t next_m, int64_t next_n) {
         const int rows = rows_at(m), cols = cols_at(n);
-        const int room = depth_ / kAheadStep;
-        lines_.count = 0;
-        ask_for_tile(next_m, next_n, room);
-        soon_.take(lines_, room);
-        later_.take(lines_, room);
+        ask_for(next_m, next_n);
         const Micro micro = panels_ ? micro_for<1, kLanes>(rows) : micro_for<kARowStride, 1>(rows);
         const auto into = [&](const float* add, int64_t ldadd, float* to, int64_t ld) {
-            micro(depth_, a, b, add, ldadd, to, ld, lines_.line, lines_.count);
+            micro(depth_, a, b, add, ldadd, to, ld, ahead_);
         };
         if (in_c_) {
             const bool adds = !first_ || t.epilogue == kGemmAccumulate;
@@ -221,7 +230,10 @@ class ChunkOfTile {
     int depth_ = 0;
     bool first_ = true, last_ = true;
     AheadRows soon_, later_;
-    RunLines lines_;
+    // C, and two more that an epilogue may read.
+    int64_t places_[3 * kMr * (kNr * 4 / 64 + 1)];
+    int count_ = 0;
+    Ahead ahead_;
     alignas(64) float tile_[kMr * kNr];
 };
 

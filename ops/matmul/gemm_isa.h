@@ -34,6 +34,7 @@ struct GemmTile {
     const void* b;          // element (k, n) at b[k * b_row + n * b_col]
     GemmType b_type;
     int64_t b_row, b_col;
+    const void* next_b;  // or null: b of the tile that this thread is likely to compute next
 
     void* c;  // element (m, n) at c[m * ldc + n]; c_type is f32, f16 or bf16
     GemmType c_type;

@@ -46,11 +46,10 @@ DEMI_INLINE void multiply_add(const float* a, const float* b, vf (&sum)[R][kVect
 }
 
 // dst[R][kNr] = (add, or 0) + A * B over `depth`. A(i, k) = a[i * kRow + k * kCol]; b is a packed panel. Asks
-// for the `lines` at `ahead` meanwhile, as far as the depth reaches.
+// for what `ahead` names meanwhile, as far as the depth reaches.
 template <int R, int kRow, int kCol>
 __attribute__((noinline)) static void micro(int depth, const float* a, const float* b, const float* add,
-                                            int64_t ldadd, float* dst, int64_t ldd, const char* const* ahead,
-                                            int lines) {
+                                            int64_t ldadd, float* dst, int64_t ldd, const Ahead& ahead) {
     // Every loop over the sums must be unrolled completely, or the compiler keeps them in memory.
     vf sum[R][kVectors];
 #pragma GCC unroll 16
@@ -58,8 +57,22 @@ __attribute__((noinline)) static void micro(int depth, const float* a, const flo
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) sum[i][v] = zero();
     }
-    for (; lines > 0 && depth >= kAheadStep; --lines, depth -= kAheadStep) {
-        __builtin_prefetch(*ahead++, 0, 2);
+    const char *const base = ahead.base, *line = ahead.line, *row_end = ahead.row_end;
+    const int64_t* offset = ahead.offsets;
+    for (int left = ahead.places; left > 0 && depth >= kAheadStep; --left, depth -= kAheadStep) {
+        __builtin_prefetch(base + *offset++, 0, 2);
+#pragma GCC unroll 4
+        for (int u = 0; u < kAheadStep; ++u) multiply_add<R, kRow>(a + u * kCol, b + u * kNr, sum);
+        a += kAheadStep * kCol;
+        b += kAheadStep * kNr;
+    }
+    for (int left = ahead.lines; left > 0 && depth >= kAheadStep; --left, depth -= kAheadStep) {
+        __builtin_prefetch(line, 0, 2);
+        line += 64;
+        if (line >= row_end) {
+            line += ahead.skip;
+            row_end += ahead.row_bytes;
+        }
 #pragma GCC unroll 4
         for (int u = 0; u < kAheadStep; ++u) multiply_add<R, kRow>(a + u * kCol, b + u * kNr, sum);
         a += kAheadStep * kCol;
@@ -84,8 +97,7 @@ __attribute__((noinline)) static void micro(int depth, const float* a, const flo
     }
 }
 
-using Micro = void (*)(int, const float*, const float*, const float*, int64_t, float*, int64_t,
-                       const char* const*, int);
+using Micro = void (*)(int, const float*, const float*, const float*, int64_t, float*, int64_t, const Ahead&);
 
 // The micro-kernel for r rows, 1 <= r <= kMr.
 template <int kRow, int kCol> static Micro micro_for(int r) {
