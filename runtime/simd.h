@@ -39,3 +39,4 @@ struct bf16_t {
 #include "runtime/simd_baseline.h"
 #endif
 #include "runtime/simd_math.h"
+#include "runtime/simd_gelu.h"
