@@ -38,5 +38,5 @@ struct bf16_t {
 #else
 #include "runtime/simd_baseline.h"
 #endif
-#include "runtime/simd_math.h"
 #include "runtime/simd_gelu.h"
+#include "runtime/simd_math.h"

@@ -1,6 +1,7 @@
 #pragma once
 // gelu by erf, x * Phi(x) with Phi the normal distribution's cumulative function, and its derivative, for
 // simd.h. Both are 1/2 plus an odd function that ends at 1/2: Phi(x) - 1/2, and that plus x * density(x).
+#include "runtime/simd_math.h"
 
 namespace demi::DEMI_ISA_NS {
 

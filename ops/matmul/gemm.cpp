@@ -47,18 +47,20 @@ bool is_gelu(GemmType type) {
     return type == GemmType::gelu_of_f32 || type == GemmType::gelu_of_f16 || type == GemmType::gelu_of_bf16;
 }
 
-// From shapes only: the same tiles for any number of threads. A tile that packs both operands costs (rows +
-// cols) * depth for rows * cols * depth of work, so those are large and near square. One that copies A holds
-// all of its rows in the second-level cache. What goes through gelu is best loaded once. B that was packed
-// before costs nothing: small tiles, so that threads end together.
+// Where C is cut changes no bit of it: every element is a sum over chunks of the depth that come from the
+// depth alone. A tile that packs both operands costs (rows + cols) * depth for rows * cols * depth of work,
+// so those are large and near square, unless there are many threads to serve. One that copies A holds all of
+// its rows in the second-level cache. What goes through gelu is best loaded once. B that was packed before
+// costs nothing: small tiles, so that threads end together.
 TileSize choose_tiles(const GemmCall& g, bool b_is_shared, int mr, int nr) {
     const bool copies_a = g.a.row != 1;
-    const int64_t n = std::max<int64_t>(g.n, 1);
+    const int64_t n = std::max<int64_t>(g.n, 1), threads = num_threads();
+    const bool crowded = threads > 4;
     const int64_t max_rows = b_is_shared ? 64 : copies_a ? 128 : is_gelu(g.b.type) ? 512 : 192;
     const int64_t max_cols = b_is_shared ? 768 : 384;
-    const int64_t min_rows = b_is_shared ? 48 : copies_a ? 48 : 96;
-    const int64_t min_cols = is_gelu(g.a.type) ? n : copies_a ? 96 : 192;
-    const int64_t wanted = b_is_shared ? 16 : copies_a ? 8 : 4;
+    const int64_t min_rows = b_is_shared || copies_a || crowded ? 48 : 96;
+    const int64_t min_cols = is_gelu(g.a.type) ? n : copies_a || crowded ? 96 : 192;
+    const int64_t wanted = std::max<int64_t>(b_is_shared ? 16 : copies_a ? 8 : 4, 2 * threads);
     int64_t down = ceil_div(g.m, max_rows), across = ceil_div(n, max_cols);
     while (down * across * g.batch < wanted && g.m * n * g.k > kSmallTile * down * across) {
         const bool fits_across = ceil_div(n, across + 1) >= min_cols;

@@ -59,7 +59,8 @@ class AheadRows {
 
 // The stored elements (i, k) of a matrix for i < rows, k < cols, strides in elements; nothing where neither
 // is 1.
-inline AheadRows ahead_of(const void* p, GemmType type, int64_t row, int64_t col, int64_t rows, int64_t cols) {
+inline AheadRows ahead_of(const void* p, GemmType type, int64_t row, int64_t col, int64_t rows,
+                          int64_t cols) {
     const int64_t size = stored_size(type);
     if (rows <= 0 || cols <= 0) return {};
     if (col == 1) return {p, row * size, rows, cols * size};

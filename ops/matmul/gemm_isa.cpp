@@ -87,8 +87,7 @@ class ChunkOfTile {
 
     void store_row_sums() const {
         if (t.row_sums == nullptr) return;
-        for (int64_t m = 0; m < t.rows; ++m)
-            t.row_sums[m] = sums_[m / kPanelRows * kLanes + m % kPanelRows];
+        for (int64_t m = 0; m < t.rows; ++m) t.row_sums[m] = sums_[m / kPanelRows * kLanes + m % kPanelRows];
     }
 
   private:
@@ -126,7 +125,8 @@ class ChunkOfTile {
             const int rows = rows_at(m);
             if (!panels_ && depth_ > 0) {
                 copy_rows(m, rows, a_);
-                soon_ = ahead_of(stored_a(m + rows, k0_), t.a_type, t.a_row, t.a_col, rows_at(m + rows), depth_);
+                soon_ =
+                    ahead_of(stored_a(m + rows, k0_), t.a_type, t.a_row, t.a_col, rows_at(m + rows), depth_);
             }
             const float* a = panels_ ? a_panel(m) : a_;
             for (int64_t n = 0; n < t.cols; n += kNr) {
@@ -148,7 +148,8 @@ class ChunkOfTile {
                                    panel_stride(depth_, kNr));
             });
             if (n + kNr < t.cols)
-                soon_ = ahead_of(stored_b(k0_, n + kNr), t.b_type, t.b_row, t.b_col, depth_, cols_at(n + kNr));
+                soon_ =
+                    ahead_of(stored_b(k0_, n + kNr), t.b_type, t.b_row, t.b_col, depth_, cols_at(n + kNr));
             else if (!last_)
                 soon_ = ahead_of(stored_b(k1, 0), t.b_type, t.b_row, t.b_col, depth_at(k1), cols_at(0));
             else if (t.next_b != nullptr)
@@ -176,7 +177,8 @@ class ChunkOfTile {
         const int64_t size = stored_size(t.c_type);
         const auto add = [&](const void* p, int64_t ld) {
             const char* from = static_cast<const char*>(p);
-            const bool aligned = (reinterpret_cast<uintptr_t>(from) | static_cast<uintptr_t>(ld * size)) % 64 == 0;
+            const bool aligned =
+                (reinterpret_cast<uintptr_t>(from) | static_cast<uintptr_t>(ld * size)) % 64 == 0;
             for (int i = 0; i < kMr; ++i) {
                 const int64_t row = from - static_cast<const char*>(t.c) + i * ld * size;
                 for (int64_t j = 0; j < kNr * size; j += 64) places_[count_++] = row + j;
@@ -212,7 +214,7 @@ class ChunkOfTile {
             if (cols == kNr) return into(adds ? c : nullptr, t.ldc, c, t.ldc);
             into(nullptr, 0, tile_, kNr);
             return (adds ? finish<float, kGemmAccumulate> : finish<float, kGemmPlain>)(tile_, m, n, rows,
-                                                                                      cols, t);
+                                                                                       cols, t);
         }
         float* block = c_ + m * ld_c_ + n;
         into(first_ ? nullptr : block, ld_c_, last_ ? tile_ : block, last_ ? kNr : ld_c_);

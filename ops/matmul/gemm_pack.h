@@ -154,8 +154,7 @@ static void pack_b_panels(const T* b, int64_t row, int64_t col, int64_t depth, i
             pack_b_rows<kNr, kGroup>(b + n, row, depth, out + n / kNr * stride, stride);
         for (; n + kNr <= cols; n += kNr)
             pack_b_rows<kNr, 1>(b + n, row, depth, out + n / kNr * stride, stride);
-        if (n < cols)
-            pack_b_rest<kNr>(b + n, row, depth, static_cast<int>(cols - n), out + n / kNr * stride);
+        if (n < cols) pack_b_rest<kNr>(b + n, row, depth, static_cast<int>(cols - n), out + n / kNr * stride);
         return;
     }
     for (int64_t n = 0; n < cols; n += kNr, b += kNr * col, out += stride) {

@@ -30,7 +30,8 @@ DEMI_INLINE void raise_tops(float* scores, int64_t ld, int64_t rows, const Span&
         const bool empty = row.begin >= row.end;
         fill_outside(s, span, empty ? RowSpan{span.right, span.right} : row, -__builtin_inff());
         vf highest = loadu(s + span.left);
-        for (int64_t j = span.left + kLanes; j < span.right; j += kLanes) highest = max(highest, loadu(s + j));
+        for (int64_t j = span.left + kLanes; j < span.right; j += kLanes)
+            highest = max(highest, loadu(s + j));
         const float tile_top = hmax(highest);
         block->base[r] = tile_top > top[r] ? tile_top : top[r];
     }
@@ -114,10 +115,9 @@ void finish(const AttentionProblem& p, const AttentionForward& f, const Attentio
     for (int64_t r = 0; r < task.q_end - task.q_begin; ++r) {
         const float sum = state.sum[r];
         const double log2e = 1.4426950408889634;
-        lse[r] = sum == 0.f
-                     ? -__builtin_inff()
-                     : static_cast<float>(static_cast<double>(state.top[r]) / log2e +
-                                          static_cast<double>(__builtin_logf(sum)));
+        lse[r] = sum == 0.f ? -__builtin_inff()
+                            : static_cast<float>(static_cast<double>(state.top[r]) / log2e +
+                                                 static_cast<double>(__builtin_logf(sum)));
         // Where the sum is NaN so is the whole row: NaN * NaN could have either's sign.
         const float factor = sum == 0.f ? 0.f : sum == sum ? 1.f / sum : 1.f;
         store_row(out, r, state.acc + r * cut.value_width, p.value_size, factor, counters);
