@@ -49,6 +49,8 @@ void Optimizer::step(const StepRates& rates) {
     }
     std::vector<AdamwTensor> adamw_tensors;
     std::vector<SgdTensor> sgd_tensors;
+    settings_.kind == OptimizerKind::adamw ? adamw_tensors.reserve(parameters_.size())
+                                           : sgd_tensors.reserve(parameters_.size());
     for (size_t i = 0; i < parameters_.size(); ++i) {
         const Variable& p = parameters_[i].second;
         const StepNumbers n = numbers(i, rates);

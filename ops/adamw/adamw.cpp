@@ -14,6 +14,7 @@ void adamw(std::span<const AdamwTensor> tensors, const AdamwOptions& o) {
           "betas must be in [0, 1): got ", o.beta1, " and ", o.beta2);
     check(o.eps >= 0, "adamw", "eps must not be negative: got ", o.eps);
     std::vector<AdamwTensor> work;
+    work.reserve(tensors.size());
     for (size_t i = 0; i < tensors.size(); ++i) {
         const AdamwTensor& t = tensors[i];
         check_parameter("adamw", i, t.param);

@@ -52,6 +52,7 @@ AdamwScalars narrow(const AdamwFactors& f) {
 
 void step(std::span<AdamwTensor> tensors, const AdamwOptions& options) {
     std::vector<Work> works;
+    works.reserve(tensors.size());
     TensorChunks chunks;
     for (AdamwTensor& t : tensors) {
         AdamwFactors f = adamw_factors(t, options);

@@ -11,6 +11,7 @@ constexpr int64_t kQueryLimit = kLanes == 16 ? 112 : 48;
 // Tile of keys: K as rows and K, V transposed in panels. Block of queries: q and grad_out as rows.
 struct Buffers {
     float *keys, *keys_t, *values_t;
+    float* last_values;  // rows of V: see few_columns()
     float *queries, *grad_out, *weights, *grad_scores, *row;
     float *shift, *dot;  // per query: lse in powers of two, sum of grad_out * out - grad_lse
 };
@@ -20,6 +21,7 @@ Buffers take_buffers(const AttentionProblem& p, const Cut& cut, Pieces& pieces) 
     b.keys = pieces.take(cut.keys * cut.width);
     b.keys_t = pieces.take(cut.keys * p.head_size);
     b.values_t = pieces.take(cut.keys * p.value_size);
+    b.last_values = pieces.take(max64(1, kFewColumns) * cut.value_width);
     b.queries = pieces.take(cut.queries * cut.width);
     b.grad_out = pieces.take(cut.queries * cut.value_width);
     b.weights = pieces.take(cut.queries * cut.row);
@@ -36,6 +38,8 @@ bool load_tile(const AttentionProblem& p, const Cut& cut, const Place& at, const
     const int64_t key = at.segment->k_begin + tile.first;
     load_rows(rows_of(p.v, at.batch, at.head, key), tile.count, p.value_size, spare, cut.value_width);
     pack_transposed(spare, cut.value_width, tile.count, p.value_size, buf.values_t);
+    const int64_t last = min64(tile.count % kLanes, kFewColumns) * cut.value_width;
+    for (int64_t i = 0; i < last; ++i) buf.last_values[i] = spare[tile.count * cut.value_width - last + i];
     const bool finite =
         load_rows(rows_of(p.k, at.batch, at.head, key), tile.count, p.head_size, buf.keys, cut.width);
     pack_transposed(buf.keys, cut.width, tile.count, p.head_size, buf.keys_t);
@@ -100,9 +104,12 @@ void weight_block(const AttentionProblem& p, const Cut& cut, const Place& at, in
                   const Tile& tile, const Span& span, bool complete, const Buffers& buf, const Upcoming& soon,
                   const Gradients& to) {
     score_block(p, cut, at, query, rows, tile, span, buf.queries, buf.weights, buf.row);
-    multiply(rows, (span.right - span.left) / kLanes, p.value_size, buf.grad_out, cut.value_width, 1,
-             buf.values_t + span.left * p.value_size, kPanel, kPanel * p.value_size,
+    const int64_t few = few_columns(span, tile);
+    multiply(rows, (span.right - span.left) / kLanes - (few > 0), p.value_size, buf.grad_out, cut.value_width,
+             1, buf.values_t + span.left * p.value_size, kPanel, kPanel * p.value_size,
              buf.grad_scores + span.left, cut.row);
+    multiply_rows(rows, few, cut.value_width, buf.grad_out, cut.value_width, buf.last_values, cut.value_width,
+                  buf.grad_scores + span.end - few, cut.row);
     for (int64_t r = 0; r < rows; ++r) {
         soon.fetch(query + r);
         to.fetch(p, query + r, tile);
@@ -207,7 +214,7 @@ void backward(const AttentionProblem& p, const AttentionBackward& b, const Atten
 
     const int64_t blocks = (rows + cut.queries - 1) / cut.queries;
     for (int64_t first = task.k_begin; first < task.k_end; first += cut.keys) {
-        const Tile tile{first, min64(cut.keys, task.k_end - first), buf.keys_t};
+        const Tile tile{first, min64(cut.keys, task.k_end - first), buf.keys_t, buf.keys};
         const bool seen = rows > 0 && !block_span(seg, task.q_begin, rows, tile).empty();
         if (!seen && !want_kv) continue;
         const bool keys_finite = !seen || load_tile(p, cut, at, tile, buf, grad_v);
@@ -269,7 +276,7 @@ void bias_backward(const AttentionProblem& p, const AttentionBackward& b, const 
     const int64_t batches = over_batch ? p.batch : 1, heads = over_head ? p.heads : 1;
     const int64_t blocks = (rows + cut.queries - 1) / cut.queries;
     for (int64_t first = task.k_begin; first < task.k_end; first += cut.keys) {
-        const Tile tile{first, min64(cut.keys, task.k_end - first), buf.keys_t};
+        const Tile tile{first, min64(cut.keys, task.k_end - first), buf.keys_t, buf.keys};
         fill(sum, 0, rows * cut.row, 0.f);
         for (int64_t pair = 0; pair < batches * heads; ++pair) {
             const Place at{&seg, over_batch ? pair / heads : task.batch,

@@ -10,6 +10,7 @@ namespace demi::DEMI_ISA_NS::attention {
 struct Tile {
     int64_t first = 0, count = 0;
     float* transposed = nullptr;  // K in panels, for Q K^T
+    const float* rows = nullptr;  // K's rows
 };
 
 // Columns of the tile that a block of queries touches: [begin, end), and the whole vectors around them [left,
@@ -28,6 +29,12 @@ DEMI_INLINE Span block_span(const AttentionSegment& seg, int64_t query, int64_t 
     s.right = round_up(s.end, kLanes);
     s.full = query + rows - 1 + seg.low - tile.first <= s.begin && query + seg.high - tile.first >= s.end;
     return s;
+}
+
+// The last columns of a block that sees all keys to the tile's end, where those are few beyond whole vectors.
+DEMI_INLINE int64_t few_columns(const Span& span, const Tile& tile) {
+    const int64_t rest = span.end % kLanes;
+    return span.full && span.end == tile.count && rest <= kFewColumns ? rest : 0;
 }
 
 // Columns that one query sees; empty ones begin where they end.
@@ -80,9 +87,12 @@ DEMI_INLINE bool load_queries(const AttentionProblem& p, const Cut& cut, const P
 DEMI_INLINE void score_block(const AttentionProblem& p, const Cut& cut, const Place& at, int64_t query,
                              int64_t rows, const Tile& tile, const Span& span, const float* queries,
                              float* scores, float* bias_row) {
-    multiply(rows, (span.right - span.left) / kLanes, p.head_size, queries, cut.width, 1,
+    const int64_t few = few_columns(span, tile);
+    multiply(rows, (span.right - span.left) / kLanes - (few > 0), p.head_size, queries, cut.width, 1,
              tile.transposed + span.left * p.head_size, kPanel, kPanel * p.head_size, scores + span.left,
              cut.row);
+    multiply_rows(rows, few, cut.width, queries, cut.width, tile.rows + (span.end - few) * cut.width,
+                  cut.width, scores + span.end - few, cut.row);
     if (p.bias.data == nullptr) return;
     const AttentionOperand bias{p.bias.data, p.bias.batch,   p.bias.query,
                                 p.bias.head, p.bias.storage, p.bias.cast};

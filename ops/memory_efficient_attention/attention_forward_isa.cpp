@@ -178,7 +178,7 @@ void forward(const AttentionProblem& p, const AttentionForward& f, const Attenti
 
     const int64_t blocks = (rows + cut.queries - 1) / cut.queries;
     for (int64_t first = 0; first < at.keys(); first += cut.keys) {
-        Tile tile{first, min64(cut.keys, at.keys() - first), buf.transposed};
+        const Tile tile{first, min64(cut.keys, at.keys() - first), buf.transposed, buf.keys};
         if (block_span(seg, task.q_begin, rows, tile).empty()) continue;
         const int64_t key = seg.k_begin + first;
         load_rows(rows_of(p.k, at.batch, at.head, key), tile.count, p.head_size, buf.keys, cut.width);

@@ -64,6 +64,12 @@ void multiply_add(int64_t rows, int64_t vectors, int64_t depth, const float* a, 
 void multiply(int64_t rows, int64_t vectors, int64_t depth, const float* a, int64_t a_row, int64_t a_column,
               const float* b, int64_t b_row, int64_t b_panel, float* c, int64_t c_row);
 
+// c[r, j] = the sum over [0, width) of row r of a times row j of b: a few columns that would leave most lanes
+// of a vector empty. `width` is a whole number of vectors.
+void multiply_rows(int64_t rows, int64_t columns, int64_t width, const float* a, int64_t a_row,
+                   const float* b, int64_t b_row, float* c, int64_t c_row);
+constexpr int64_t kFewColumns = kLanes * 3 / 16;
+
 constexpr float kLog2E = 1.44269504f;
 constexpr float kLn2 = 0.693147182f;
 

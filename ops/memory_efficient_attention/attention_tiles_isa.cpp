@@ -290,4 +290,15 @@ void multiply(int64_t rows, int64_t vectors, int64_t depth, const float* a, int6
     product<false>(rows, vectors, depth, a, a_row, a_column, b, b_row, b_panel, c, c_row);
 }
 
+void multiply_rows(int64_t rows, int64_t columns, int64_t width, const float* a, int64_t a_row,
+                   const float* b, int64_t b_row, float* c, int64_t c_row) {
+    for (int64_t j = 0; j < columns; ++j, b += b_row)
+        for (int64_t r = 0; r < rows; ++r) {
+            vf sum = zero();
+            for (int64_t i = 0; i < width; i += kLanes)
+                sum = fma(loadu(a + r * a_row + i), loadu(b + i), sum);
+            c[r * c_row + j] = hsum(sum);
+        }
+}
+
 }  // namespace demi::DEMI_ISA_NS::attention
