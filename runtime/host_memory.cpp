@@ -20,9 +20,10 @@ constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kSlab = 8 * kHugePage;
 
 void* allocate_huge(size_t bytes) {
-    void* p = std::aligned_alloc(kHugePage, (bytes + 63) / 64 * 64);
+    void* p = nullptr;
+    if (posix_memalign(&p, kHugePage, bytes) != 0) return nullptr;
 #if defined(MADV_HUGEPAGE)
-    if (p != nullptr) madvise(p, bytes / 4096 * 4096, MADV_HUGEPAGE);  // a wish: refused, small pages do
+    madvise(p, bytes / 4096 * 4096, MADV_HUGEPAGE);  // a wish: refused, small pages do
 #endif
     return p;
 }
