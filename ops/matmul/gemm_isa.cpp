@@ -232,8 +232,8 @@ class ChunkOfTile {
     int depth_ = 0;
     bool first_ = true, last_ = true;
     AheadRows soon_, later_;
-    // C, and two more that an epilogue may read.
-    int64_t places_[3 * kMr * (kNr * 4 / 64 + 1)];
+    // C, and two more that an epilogue may read; a row that is not aligned reaches into one line more.
+    int64_t places_[3 * kMr * ((kNr * 4 + 63) / 64 + 1)];
     int count_ = 0;
     Ahead ahead_;
     alignas(64) float tile_[kMr * kNr];
