@@ -18,21 +18,11 @@ constexpr int64_t kSmallTile = 1 << 20;  // multiplications in a tile that is no
 
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
-int64_t element_size(GemmType type) {
-    switch (type) {
-    case GemmType::f16:
-    case GemmType::bf16:
-    case GemmType::gelu_of_f16:
-    case GemmType::gelu_of_bf16: return 2;
-    default: return 4;
-    }
-}
-
 const void* advance(const void* p, GemmType type, int64_t elements) {
-    return p == nullptr ? nullptr : static_cast<const char*>(p) + elements * element_size(type);
+    return p == nullptr ? nullptr : static_cast<const char*>(p) + elements * stored_size(type);
 }
 void* advance(void* p, GemmType type, int64_t elements) {
-    return p == nullptr ? nullptr : static_cast<char*>(p) + elements * element_size(type);
+    return p == nullptr ? nullptr : static_cast<char*>(p) + elements * stored_size(type);
 }
 
 int64_t start_of(const GemmOperand& x, int64_t matrix) {

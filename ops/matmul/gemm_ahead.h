@@ -9,16 +9,6 @@ namespace demi::DEMI_ISA_NS {
 // In every kAheadStep steps an inner loop asks for one line.
 constexpr int kAheadStep = 2;
 
-inline int64_t stored_size(GemmType type) {
-    switch (type) {
-    case GemmType::f16:
-    case GemmType::bf16:
-    case GemmType::gelu_of_f16:
-    case GemmType::gelu_of_bf16: return 2;
-    default: return 4;
-    }
-}
-
 // What one run of an inner loop asks for: places of a pattern, then lines along rows.
 struct Ahead {
     const char* base = nullptr;

@@ -10,6 +10,18 @@ namespace demi {
 // are packed; gelu_of_... means gelu of what is stored, rounded to the stored format.
 enum class GemmType { f32, f16, bf16, f32_as_f16, f32_as_bf16, gelu_of_f32, gelu_of_f16, gelu_of_bf16 };
 
+// Bytes of a stored element. Never a function of its own: one that was compiled for wide registers could
+// serve everyone.
+[[gnu::always_inline]] inline int64_t stored_size(GemmType type) {
+    switch (type) {
+    case GemmType::f16:
+    case GemmType::bf16:
+    case GemmType::gelu_of_f16:
+    case GemmType::gelu_of_bf16: return 2;
+    default: return 4;
+    }
+}
+
 // What happens to a sum before it is stored; any combination of bits.
 enum GemmEpilogueBits : int {
     kGemmPlain = 0,

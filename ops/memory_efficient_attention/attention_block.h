@@ -82,17 +82,25 @@ DEMI_INLINE bool load_queries(const AttentionProblem& p, const Cut& cut, const P
     return load_rows(q, rows, p.head_size, out, cut.width, p.scale * kLog2E);
 }
 
+// out[r, left..right) = row r of a times every key's row of b: `panels` holds b transposed, its last rows end
+// at `rows_end`. What a few keys beyond whole vectors give comes from those: a vector of their own would be
+// mostly empty.
+DEMI_INLINE void against_keys(int64_t rows, const Span& span, const Tile& tile, int64_t depth, const float* a,
+                              int64_t width, const float* panels, const float* rows_end, float* out,
+                              int64_t out_row) {
+    const int64_t few = few_columns(span, tile);
+    multiply(rows, (span.right - span.left) / kLanes - (few > 0), depth, a, width, 1,
+             panels + span.left * depth, kPanel, kPanel * depth, out + span.left, out_row);
+    multiply_rows(rows, few, width, a, width, rows_end - few * width, width, out + span.end - few, out_row);
+}
+
 // scores[r, left..right) = q k^T (+ bias), in units of log2(e). Columns outside of the row's own span hold
 // anything finite or not.
 DEMI_INLINE void score_block(const AttentionProblem& p, const Cut& cut, const Place& at, int64_t query,
                              int64_t rows, const Tile& tile, const Span& span, const float* queries,
                              float* scores, float* bias_row) {
-    const int64_t few = few_columns(span, tile);
-    multiply(rows, (span.right - span.left) / kLanes - (few > 0), p.head_size, queries, cut.width, 1,
-             tile.transposed + span.left * p.head_size, kPanel, kPanel * p.head_size, scores + span.left,
-             cut.row);
-    multiply_rows(rows, few, cut.width, queries, cut.width, tile.rows + (span.end - few) * cut.width,
-                  cut.width, scores + span.end - few, cut.row);
+    against_keys(rows, span, tile, p.head_size, queries, cut.width, tile.transposed,
+                 tile.rows + tile.count * cut.width, scores, cut.row);
     if (p.bias.data == nullptr) return;
     const AttentionOperand bias{p.bias.data, p.bias.batch,   p.bias.query,
                                 p.bias.head, p.bias.storage, p.bias.cast};
@@ -104,6 +112,16 @@ DEMI_INLINE void score_block(const AttentionProblem& p, const Cut& cut, const Pl
         float* s = scores + r * cut.row + span.left;
         for (int64_t j = 0; j < width; j += kLanes) storeu(s + j, loadu(s + j) + loadu(bias_row + j));
     }
+}
+
+DEMI_INLINE void fetch_bytes(const char* p, int64_t bytes) {
+    for (int64_t j = 0; j < bytes; j += 64) __builtin_prefetch(p + j, 0, 2);
+}
+
+// Asks for a row that will be stored.
+DEMI_INLINE void fetch_result(const ResultRows& out, int64_t row, int64_t columns) {
+    const int64_t size = element_size(out.storage);
+    if (out.data != nullptr) fetch_bytes(out.data + row * out.stride * size, columns * size);
 }
 
 // The rows of the task that this thread runs next, fetched little by little while the processor calculates.
@@ -123,19 +141,10 @@ struct Upcoming {
 #pragma GCC unroll 4
         for (int i = 0; i < kOperands; ++i) {
             if (row >= count[i]) continue;
-            const char* p = rows[i].data + row * rows[i].stride * element_size(rows[i].storage);
-            for (int64_t j = 0; j < bytes[i]; j += 64) __builtin_prefetch(p + j, 0, 2);
+            fetch_bytes(rows[i].data + row * rows[i].stride * element_size(rows[i].storage), bytes[i]);
         }
     }
 };
-
-// Asks for a row that will be stored.
-DEMI_INLINE void fetch_result(const ResultRows& out, int64_t row, int64_t columns) {
-    if (out.data == nullptr) return;
-    const int64_t size = element_size(out.storage);
-    const char* p = out.data + row * out.stride * size;
-    for (int64_t j = 0; j < columns * size; j += 64) __builtin_prefetch(p + j, 0, 2);
-}
 
 // What the next task loads first: its queries, keys and values, and (backward) grad_out. Nothing where that
 // is more than a cache holds.

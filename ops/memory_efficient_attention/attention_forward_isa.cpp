@@ -18,7 +18,7 @@ struct State {
 // The rows of a block, from pass to pass.
 struct BlockRows {
     RowSpan span[kQueryLimit];
-    float base[kQueryLimit];  // what scores are relative to: the new maximum, or 0 where that is -infinity
+    float top[kQueryLimit];  // the new running maximum
 };
 
 // The running maximum of every row. A row by itself would wait for its own maximum before it can go on.
@@ -33,7 +33,7 @@ DEMI_INLINE void raise_tops(float* scores, int64_t ld, int64_t rows, const Span&
         for (int64_t j = span.left + kLanes; j < span.right; j += kLanes)
             highest = max(highest, loadu(s + j));
         const float tile_top = hmax(highest);
-        block->base[r] = tile_top > top[r] ? tile_top : top[r];
+        block->top[r] = tile_top > top[r] ? tile_top : top[r];
     }
 }
 
@@ -88,7 +88,7 @@ void block(const AttentionProblem& p, const Cut& cut, const Place& at, int64_t q
         float* s = buf.scores + r * cut.row;
         soon.fetch(query + r);
         fetch_result(out, r, p.value_size);
-        softmax_row(s, span, each.base[r], state.acc + r * cut.value_width, cut.value_width, state.top + r,
+        softmax_row(s, span, each.top[r], state.acc + r * cut.value_width, cut.value_width, state.top + r,
                     state.sum + r);
         if (p.dropout.fill == nullptr) continue;
         const RowSpan row = each.span[r];
@@ -176,10 +176,14 @@ void forward(const AttentionProblem& p, const AttentionForward& f, const Attenti
     fill(state.sum, 0, rows, 0.f);
     if (counters != nullptr) count(p, task, at, counters);
 
+    const auto out_from = [&](int64_t row) {
+        return rows_of(f.out, at.batch, at.head, seg.q_begin + task.q_begin + row);
+    };
     const int64_t blocks = (rows + cut.queries - 1) / cut.queries;
     for (int64_t first = 0; first < at.keys(); first += cut.keys) {
         const Tile tile{first, min64(cut.keys, at.keys() - first), buf.transposed, buf.keys};
         if (block_span(seg, task.q_begin, rows, tile).empty()) continue;
+        const bool last = first + cut.keys >= at.keys();
         const int64_t key = seg.k_begin + first;
         load_rows(rows_of(p.k, at.batch, at.head, key), tile.count, p.head_size, buf.keys, cut.width);
         pack_transposed(buf.keys, cut.width, tile.count, p.head_size, buf.transposed);
@@ -189,8 +193,7 @@ void forward(const AttentionProblem& p, const AttentionForward& f, const Attenti
             const int64_t begin = rows * i / blocks, end = rows * (i + 1) / blocks;
             const State part{state.acc + begin * cut.value_width, state.top + begin, state.sum + begin};
             block(p, cut, at, task.q_begin + begin, end - begin, tile, values_finite, buf, part,
-                  first == 0 ? soon : Upcoming(),
-                  rows_of(f.out, at.batch, at.head, seg.q_begin + task.q_begin + begin));
+                  first == 0 ? soon : Upcoming(), last ? out_from(begin) : ResultRows{});
         }
     }
     finish(p, f, task, cut, at, state, counters != nullptr ? &counters->out : nullptr);

@@ -1,0 +1,151 @@
+#pragma once
+// One block of queries against one tile of keys in the backward pass: P and dS. Shared by the gradients of q,
+// k and v and by that of the bias; each file that includes it compiles its own.
+#include "ops/memory_efficient_attention/attention_backward.h"
+#include "ops/memory_efficient_attention/attention_block.h"
+
+namespace demi::DEMI_ISA_NS::attention {
+namespace {
+
+constexpr int64_t kKeyLimit = kLanes == 16 ? 288 : 208;
+constexpr int64_t kQueryLimit = kLanes == 16 ? 112 : 48;
+
+// Tile of keys: K as rows and K, V transposed in panels. Block of queries: q and grad_out as rows.
+struct Buffers {
+    float *keys, *keys_t, *values_t;
+    float* last_values;  // rows of V: see few_columns()
+    float *queries, *grad_out, *weights, *grad_scores, *row;
+    float *shift, *dot;  // per query: lse in powers of two, sum of grad_out * out - grad_lse
+};
+
+Buffers take_buffers(const AttentionProblem& p, const Cut& cut, Pieces& pieces) {
+    Buffers b;
+    b.keys = pieces.take(cut.keys * cut.width);
+    b.keys_t = pieces.take(cut.keys * p.head_size);
+    b.values_t = pieces.take(cut.keys * p.value_size);
+    b.last_values = pieces.take(max64(1, kFewColumns) * cut.value_width);
+    b.queries = pieces.take(cut.queries * cut.width);
+    b.grad_out = pieces.take(cut.queries * cut.value_width);
+    b.weights = pieces.take(cut.queries * cut.row);
+    b.grad_scores = pieces.take(cut.queries * cut.row);
+    b.row = pieces.take(max64(cut.row, cut.value_width));
+    b.shift = pieces.take(cut.queries);
+    b.dot = pieces.take(cut.queries);
+    return b;
+}
+
+// `spare` holds the values' rows for a moment. Returns whether all keys are finite.
+bool load_tile(const AttentionProblem& p, const Cut& cut, const Place& at, const Tile& tile,
+               const Buffers& buf, float* spare) {
+    const int64_t key = at.segment->k_begin + tile.first;
+    load_rows(rows_of(p.v, at.batch, at.head, key), tile.count, p.value_size, spare, cut.value_width);
+    pack_transposed(spare, cut.value_width, tile.count, p.value_size, buf.values_t);
+    const int64_t last = min64(tile.count % kLanes, kFewColumns) * cut.value_width;
+    for (int64_t i = 0; i < last; ++i) buf.last_values[i] = spare[tile.count * cut.value_width - last + i];
+    const bool finite =
+        load_rows(rows_of(p.k, at.batch, at.head, key), tile.count, p.head_size, buf.keys, cut.width);
+    pack_transposed(buf.keys, cut.width, tile.count, p.head_size, buf.keys_t);
+    return finite;
+}
+
+// Whether the tile holds every key that these queries see, so that sums over a row of weights are complete.
+bool holds_all(const Place& at, int64_t query, int64_t rows, const Tile& tile) {
+    const AttentionSegment& seg = *at.segment;
+    return max64(0, query + seg.low) >= tile.first &&
+           min64(at.keys(), query + rows - 1 + seg.high) <= tile.first + tile.count;
+}
+
+// Loads q, grad_out, the log-sum-exp and, unless the row sums come later, the row sums of grad_out * out. A
+// query that saw nothing gives nothing: its rows become zero. Returns whether all rows are finite.
+bool load_block(const AttentionProblem& p, const AttentionBackward& b, const Cut& cut, const Place& at,
+                int64_t query, int64_t rows, bool complete, const Buffers& buf) {
+    const int64_t token = at.segment->q_begin + query;
+    bool finite = load_queries(p, cut, at, query, rows, buf.queries);
+    finite &= load_rows(rows_of(b.grad_out, at.batch, at.head, token), rows, p.value_size, buf.grad_out,
+                        cut.value_width);
+    const int64_t index = (at.batch * p.heads + at.head) * p.queries + token;
+    const float* lse = p.lse + index;
+    const float* grad_lse = b.grad_lse != nullptr ? b.grad_lse + index : nullptr;
+    for (int64_t r = 0; r < rows; ++r) {
+        float* g = buf.grad_out + r * cut.value_width;
+        buf.dot[r] = 0.f;
+        if (lse[r] == -__builtin_inff()) {
+            fill(buf.queries + r * cut.width, 0, cut.width, 0.f);
+            fill(g, 0, cut.value_width, 0.f);
+            buf.shift[r] = __builtin_inff();
+            continue;
+        }
+        buf.shift[r] = static_cast<float>(static_cast<double>(lse[r]) * 1.4426950408889634);
+        if (grad_lse != nullptr) buf.dot[r] = -grad_lse[r] * b.grad_lse_scale;
+        if (complete) continue;
+        load_rows(rows_of(b.out, at.batch, at.head, token + r), 1, p.value_size, buf.row, cut.value_width);
+        vf sum = zero();
+        for (int64_t c = 0; c < cut.value_width; c += kLanes)
+            sum = fma(loadu(g + c), loadu(buf.row + c), sum);
+        buf.dot[r] += hsum(sum);
+    }
+    return finite;
+}
+
+// Where a task's gradients go, asked for little by little while the weights are taken.
+struct Gradients {
+    ResultRows q{}, k{}, v{};
+    int64_t queries = 0;  // what rows of q count from
+    DEMI_INLINE void fetch(const AttentionProblem& p, int64_t query, const Tile& tile) const {
+        fetch_result(q, query - queries, p.head_size);
+        if (query < tile.first || query >= tile.first + tile.count) return;
+        fetch_result(k, query, p.head_size);
+        fetch_result(v, query, p.value_size);
+    }
+};
+
+// weights = P (after dropout), grad_scores = dS, both zero outside of what each query sees. The sum of
+// grad_out * out over a row equals that of P * dP, which knows nothing of the rounding of out: taken where
+// the whole row is here.
+void weight_block(const AttentionProblem& p, const Cut& cut, const Place& at, int64_t query, int64_t rows,
+                  const Tile& tile, const Span& span, bool complete, const Buffers& buf, const Upcoming& soon,
+                  const Gradients& to) {
+    score_block(p, cut, at, query, rows, tile, span, buf.queries, buf.weights, buf.row);
+    against_keys(rows, span, tile, p.value_size, buf.grad_out, cut.value_width, buf.values_t,
+                 buf.last_values + few_columns(span, tile) * cut.value_width, buf.grad_scores, cut.row);
+    for (int64_t r = 0; r < rows; ++r) {
+        soon.fetch(query + r);
+        to.fetch(p, query + r, tile);
+        float* weight = buf.weights + r * cut.row;
+        float* grad = buf.grad_scores + r * cut.row;
+        const RowSpan row = row_span(*at.segment, query + r, tile, span);
+        const bool dropout = p.dropout.fill != nullptr;
+        const vf shift = broadcast(buf.shift[r]);
+        for (int64_t j = span.left; j < span.right; j += kLanes)
+            storeu(weight + j, exp2_softmax(loadu(weight + j) - shift));
+        fill_outside(weight, span, row, 0.f);
+        fill_outside(grad, span, row, 0.f);
+        if (dropout) {
+            fill(buf.row, span.left, span.right, 0.f);
+            dropout_row(p, at, query + r, tile, row, buf.row);
+            for (int64_t j = span.left; j < span.right; j += kLanes)
+                storeu(grad + j, loadu(grad + j) * loadu(buf.row + j));
+        }
+        if (complete) {
+            vf sum = zero();
+            for (int64_t j = span.left; j < span.right; j += kLanes)
+                sum = fma(loadu(weight + j), loadu(grad + j), sum);
+            buf.dot[r] += hsum(sum);
+        }
+        const vf dot = broadcast(buf.dot[r]);
+        for (int64_t j = span.left; j < span.right; j += kLanes)
+            storeu(grad + j, loadu(weight + j) * (loadu(grad + j) - dot));
+        fill_outside(grad, span, row, 0.f);  // 0 * (0 - dot) is NaN where dot is
+        if (dropout)
+            for (int64_t j = span.left; j < span.right; j += kLanes)
+                storeu(weight + j, loadu(weight + j) * loadu(buf.row + j));
+    }
+}
+
+void store_rows(const ResultRows& out, const float* in, int64_t width, int64_t rows, int64_t columns,
+                float factor, CastCounters* counters) {
+    for (int64_t r = 0; r < rows; ++r) store_row(out, r, in + r * width, columns, factor, counters);
+}
+
+}  // namespace
+}  // namespace demi::DEMI_ISA_NS::attention

@@ -1,0 +1,59 @@
+// The gradient of an additive bias: dS, summed over what the bias is broadcast over.
+#include "ops/memory_efficient_attention/attention_backward_block.h"
+
+namespace demi::DEMI_ISA_NS::attention {
+
+int64_t bias_scratch(const AttentionProblem& p, const AttentionTask& task) {
+    const Cut cut = make_cut(p, task.k_end - task.k_begin, kKeyLimit, kQueryLimit);
+    Pieces pieces;
+    take_buffers(p, cut, pieces);
+    pieces.take(cut.keys * cut.value_width);
+    pieces.take((task.q_end - task.q_begin) * cut.row);
+    return pieces.used;
+}
+
+void bias_backward(const AttentionProblem& p, const AttentionBackward& b, const AttentionTask& task,
+                   float* scratch, AttentionBackwardCounters* counters) {
+    const AttentionSegment& seg = p.segments[task.segment];
+    const int64_t keys = task.k_end - task.k_begin, rows = task.q_end - task.q_begin;
+    const Cut cut = make_cut(p, keys, kKeyLimit, kQueryLimit);
+    Pieces pieces{scratch, 0};
+    const Buffers buf = take_buffers(p, cut, pieces);
+    float* spare = pieces.take(cut.keys * cut.value_width);
+    float* sum = pieces.take(rows * cut.row);
+    const bool over_batch = p.bias.sum_batch, over_head = p.bias.sum_head;
+    const int64_t batches = over_batch ? p.batch : 1, heads = over_head ? p.heads : 1;
+    const int64_t blocks = (rows + cut.queries - 1) / cut.queries;
+    for (int64_t first = task.k_begin; first < task.k_end; first += cut.keys) {
+        const Tile tile{first, min64(cut.keys, task.k_end - first), buf.keys_t, buf.keys};
+        fill(sum, 0, rows * cut.row, 0.f);
+        for (int64_t pair = 0; pair < batches * heads; ++pair) {
+            const Place at{&seg, over_batch ? pair / heads : task.batch,
+                           over_head ? pair % heads : task.head};
+            load_tile(p, cut, at, tile, buf, spare);
+            for (int64_t i = 0; i < blocks; ++i) {
+                const int64_t begin = rows * i / blocks, n = rows * (i + 1) / blocks - begin;
+                const Span span = block_span(seg, task.q_begin + begin, n, tile);
+                if (span.empty()) continue;
+                const bool complete = holds_all(at, task.q_begin + begin, n, tile);
+                load_block(p, b, cut, at, task.q_begin + begin, n, complete, buf);
+                weight_block(p, cut, at, task.q_begin + begin, n, tile, span, complete, buf, Upcoming(), {});
+                for (int64_t r = 0; r < n; ++r) {
+                    float* to = sum + (begin + r) * cut.row;
+                    const float* from = buf.grad_scores + r * cut.row;
+                    for (int64_t j = span.left; j < span.right; j += kLanes)
+                        storeu(to + j, loadu(to + j) + loadu(from + j));
+                }
+            }
+        }
+        const int64_t slice =
+            (over_batch ? 0 : task.batch) * (over_head ? 1 : p.heads) + (over_head ? 0 : task.head);
+        const int64_t at_row = slice * p.queries + seg.q_begin + task.q_begin;
+        char* out = static_cast<char*>(b.grad_bias.data) +
+                    (at_row * p.keys + seg.k_begin + first) * element_size(b.grad_bias.storage);
+        store_rows(ResultRows{out, p.keys, b.grad_bias.storage, b.grad_bias.cast}, sum, cut.row, rows,
+                   tile.count, 1.f, counters != nullptr ? &counters->grad_bias : nullptr);
+    }
+}
+
+}  // namespace demi::DEMI_ISA_NS::attention
