@@ -6,6 +6,7 @@
 //   gpu_bench bench FILE      times at DINOv2's shapes, one line of JSON each; tests/gpu/torch_bench.py has
 //   the same
 //                             names. A word behind FILE: only names that contain it
+//   gpu_bench steps COUNT     COUNT training steps of ViT-S/16 in f16, batch 64, for a profiler to look at
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -224,11 +225,18 @@ int bench(const std::string& path, const std::string& only) {
     return 0;
 }
 
+int steps(int count) {
+    Trainer trainer(vit_config("vit_small"), 64, 1000);
+    for (int i = 0; i < count; ++i) std::printf("step %d loss %.9g\n", i + 1, trainer.step());
+    return 0;
+}
+
 int run(int argc, char** argv) {
     const std::string_view mode = argc > 2 ? argv[1] : "";
     if (mode == "train") return train(std::atoi(argv[2]), argc > 3);
     if (mode == "bench") return bench(argv[2], argc > 3 ? argv[3] : "");
-    std::fprintf(stderr, "usage: gpu_bench train STEPS [graph] | bench FILE [NAME]\n");
+    if (mode == "steps") return steps(std::atoi(argv[2]));
+    std::fprintf(stderr, "usage: gpu_bench train STEPS [graph] | bench FILE [NAME] | steps COUNT\n");
     return 2;
 }
 
