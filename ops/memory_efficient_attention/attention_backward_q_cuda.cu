@@ -40,12 +40,7 @@ template <int kSize, bool kBf16> struct MatrixBackwardQKernel {
         const int capacity = m.queries.rows, row = gpu::warp() * 16;
         const int64_t token = segment.q_begin + at.first;
         if (gpu::thread_idx().x == 0) *found() = 0;
-        if (m.job.sums.grad_out != nullptr && b.grad_out.cast.round && b.grad_out.cast.count) {
-            LaneCount lost;
-            count_rows(b.grad_out, row_offset(b.grad_out, at.batch, at.head, token), at.rows, p.value_size,
-                       m.wide_grad_out, lost);
-            add_counts(lost, gpu::shared<uint32_t>(), m.job.sums.grad_out);
-        }
+        if (m.job.sums.grad_out != nullptr) count_grad_out(m, at);
         load_tile<kSize, kBf16>(queries(), capacity, p.q, row_offset(p.q, at.batch, at.head, token), at.rows,
                                 p.head_size, m.wide_q);
         load_tile<kSize, kBf16>(grad_out(), capacity, b.grad_out,

@@ -37,7 +37,7 @@ template <int kSize, bool kBf16> struct MatrixForwardKernel {
         const AttentionSegment& segment = *at.segment;
         const int capacity = m.queries.rows, row = gpu::warp() * 16;
         if (gpu::thread_idx().x == 0) *found() = 0;
-        if (m.job.sums.q != nullptr) count(at);
+        if (m.job.sums.q != nullptr) count_operands(m, at);
         if (at.rows == 0) return;
         load_tile<kSize, kBf16>(queries(), capacity, p.q,
                                 row_offset(p.q, at.batch, at.head, segment.q_begin + at.first), at.rows,
@@ -97,34 +97,6 @@ template <int kSize, bool kBf16> struct MatrixForwardKernel {
                                 rows, p.head_size, m.wide_k);
         load_tile<kSize, kBf16>(values(capacity, stage), kKeys, p.v,
                                 row_offset(p.v, at.batch, at.head, token), rows, p.value_size, m.wide_v);
-    }
-
-    // Each tile of queries counts its own rows, and its share of the keys and values.
-    DEMI_DEVICE void count(const Place& at) const {
-        const AttentionProblem& p = m.job.p;
-        const AttentionSums& sums = m.job.sums;
-        const int64_t begin = keys_in(*at.segment) * at.tile / at.tiles;
-        const int64_t end = keys_in(*at.segment) * (at.tile + 1) / at.tiles;
-        const int64_t token = at.segment->k_begin + begin;
-        uint32_t* scratch = gpu::shared<uint32_t>();
-        if (p.q.cast.round && p.q.cast.count) {
-            LaneCount lost;
-            count_rows(p.q, row_offset(p.q, at.batch, at.head, at.segment->q_begin + at.first), at.rows,
-                       p.head_size, m.wide_q, lost);
-            add_counts(lost, scratch, sums.q);
-        }
-        if (p.k.cast.round && p.k.cast.count) {
-            LaneCount lost;
-            count_rows(p.k, row_offset(p.k, at.batch, at.head, token), end - begin, p.head_size, m.wide_k,
-                       lost);
-            add_counts(lost, scratch, sums.k);
-        }
-        if (p.v.cast.round && p.v.cast.count) {
-            LaneCount lost;
-            count_rows(p.v, row_offset(p.v, at.batch, at.head, token), end - begin, p.value_size, m.wide_v,
-                       lost);
-            add_counts(lost, scratch, sums.v);
-        }
     }
 
     // One tile of keys for the sixteen rows of this warp.

@@ -71,15 +71,10 @@ template <int kSize> struct LeftRows {
     }
 };
 
-// c = left * tile^T, for `columns` rows of the tile in whole sixteens.
+// c += left * tile^T, for `columns` rows of the tile in whole sixteens.
 template <int kSize, int kColumns, bool kBf16>
-DEMI_DEVICE void multiply_transposed(float (&c)[kColumns / 8][4], const LeftRows<kSize>& left,
-                                     const uint16_t* tile, int columns, int64_t size) {
-    DEMI_UNROLL
-    for (int n = 0; n < kColumns / 8; ++n) {
-        DEMI_UNROLL
-        for (int e = 0; e < 4; ++e) c[n][e] = 0;
-    }
+DEMI_DEVICE void add_transposed(float (&c)[kColumns / 8][4], const LeftRows<kSize>& left, const uint16_t* tile,
+                                int columns, int64_t size) {
     DEMI_UNROLL
     for (int k = 0; k < kSize / 16; ++k) {
         if (16 * k >= size) break;
@@ -94,6 +89,18 @@ DEMI_DEVICE void multiply_transposed(float (&c)[kColumns / 8][4], const LeftRows
             multiply_16<kBf16>(c[2 * n + 1], a, b[2], b[3]);
         }
     }
+}
+
+// c = left * tile^T
+template <int kSize, int kColumns, bool kBf16>
+DEMI_DEVICE void multiply_transposed(float (&c)[kColumns / 8][4], const LeftRows<kSize>& left,
+                                     const uint16_t* tile, int columns, int64_t size) {
+    DEMI_UNROLL
+    for (int n = 0; n < kColumns / 8; ++n) {
+        DEMI_UNROLL
+        for (int e = 0; e < 4; ++e) c[n][e] = 0;
+    }
+    add_transposed<kSize, kColumns, kBf16>(c, left, tile, columns, size);
 }
 
 // acc += c * tile, c rounded to 16 bits; `rows` of the tile in whole sixteens.

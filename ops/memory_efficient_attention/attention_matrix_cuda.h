@@ -15,9 +15,10 @@ struct Place {
     int64_t tile, tiles;  // of the segment
 };
 
-template <bool kKeys> DEMI_DEVICE Place place_of(const AttentionMatrixJob& m, int64_t block) {
+template <bool kKeys> DEMI_DEVICE Place place_of(const AttentionMatrixJob& m, uint32_t block) {
     const AttentionTiles& tiles = kKeys ? m.keys : m.queries;
-    const int64_t pair = block / tiles.count, tile = block % tiles.count;
+    const auto count = static_cast<uint32_t>(tiles.count), heads = static_cast<uint32_t>(m.job.p.heads);
+    const uint32_t pair = block / count, tile = block - pair * count;
     int64_t s = 0;
     if (tiles.first_tile != nullptr) {
         int64_t high = m.job.p.segment_count - 1;
@@ -33,8 +34,8 @@ template <bool kKeys> DEMI_DEVICE Place place_of(const AttentionMatrixJob& m, in
     const int64_t end = tiles.first_tile != nullptr ? tiles.first_tile[s + 1] : tiles.count;
     Place at;
     at.segment = &segment_at(m.job, s);
-    at.batch = pair / m.job.p.heads;
-    at.head = pair % m.job.p.heads;
+    at.batch = pair / heads;
+    at.head = pair % heads;
     at.tile = tile - begin;
     at.tiles = end - begin;
     at.first = static_cast<int>(at.tile * tiles.rows);
@@ -108,6 +109,32 @@ DEMI_DEVICE void count_rows(const AttentionOperand& x, int64_t first, int64_t ro
         DEMI_UNROLL
         for (int j = 0; j < 8; ++j) lost.add(v[j] * x.cast.scale);
     }
+}
+
+// The rows of a tile of queries, and their share of the segment's keys and values.
+DEMI_DEVICE void count_operands(const AttentionMatrixJob& m, const Place& at) {
+    const AttentionProblem& p = m.job.p;
+    const AttentionSums& sums = m.job.sums;
+    const int64_t begin = keys_in(*at.segment) * at.tile / at.tiles;
+    const int64_t end = keys_in(*at.segment) * (at.tile + 1) / at.tiles;
+    const auto count = [&](const AttentionOperand& x, int64_t token, int64_t rows, int64_t size, bool wide,
+                           CastSums* to) {
+        if (!x.cast.round || !x.cast.count) return;
+        LaneCount lost;
+        count_rows(x, row_offset(x, at.batch, at.head, token), rows, size, wide, lost);
+        add_counts(lost, gpu::shared<uint32_t>(), to);
+    };
+    count(p.q, at.segment->q_begin + at.first, at.rows, p.head_size, m.wide_q, sums.q);
+    count(p.k, at.segment->k_begin + begin, end - begin, p.head_size, m.wide_k, sums.k);
+    count(p.v, at.segment->k_begin + begin, end - begin, p.value_size, m.wide_v, sums.v);
+}
+DEMI_DEVICE void count_grad_out(const AttentionMatrixJob& m, const Place& at) {
+    const AttentionOperand& x = m.job.b.grad_out;
+    if (!x.cast.round || !x.cast.count) return;
+    LaneCount lost;
+    count_rows(x, row_offset(x, at.batch, at.head, at.segment->q_begin + at.first), at.rows, m.job.p.value_size,
+               m.wide_grad_out, lost);
+    add_counts(lost, gpu::shared<uint32_t>(), m.job.sums.grad_out);
 }
 
 // Zeros in place of what is not finite: in a tile that somebody must not see, 0 * infinity would be NaN. Says

@@ -1,6 +1,7 @@
 #include "ops/memory_efficient_attention/memory_efficient_attention_kernels.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "ops/common/cast_sums.h"
 #include "ops/common/device_table.h"
@@ -85,6 +86,18 @@ class Call {
             return fn(p.q) && fn(p.k) && fn(p.v) && (more == nullptr || fn(*more));
         };
         return all(is_f16_valued) || all(is_bf16);
+    }
+
+    // Whether, of what the tensor cores can do, the kernels for whole segments can do it.
+    bool is_full() const {
+        const AttentionProblem& p = job.p;
+        const auto sees_all = [](const AttentionSegment& s) {
+            return s.q_end - 1 - s.q_begin + s.low <= 0 && s.high >= s.k_end - s.k_begin;
+        };
+        return (p.head_size == 64 || p.head_size == 128) && p.value_size == p.head_size &&
+               p.bias.data == nullptr && p.dropout.probability == 0 && p.scale > 0 && std::isfinite(p.scale) &&
+               is_wide(args_.q) && is_wide(args_.k) && is_wide(args_.v) &&
+               std::all_of(args_.segments.begin(), args_.segments.end(), sees_all);
     }
 
     // The segments on the device, for the plain kernels.
@@ -193,10 +206,11 @@ void forward(const AttentionArguments& args, Tensor out, Tensor lse, AttentionFo
         count_bias(call, sums[3]);
     }
     if (call.fits_matrix()) {
-        AttentionMatrixJob m =
-            call.matrix(gpu_kernels::matrix_forward_shared, gpu_kernels::matrix_forward_shared);
+        const bool full = call.is_full();
+        const auto shared = full ? gpu_kernels::full_forward_shared : gpu_kernels::matrix_forward_shared;
+        AttentionMatrixJob m = call.matrix(shared, shared);
         m.wide_out = is_wide(out);
-        gpu_kernels::launch_matrix_forward(m, call.stream());
+        (full ? gpu_kernels::launch_full_forward : gpu_kernels::launch_matrix_forward)(m, call.stream());
     } else {
         call.upload_segments();
         if (counting) {
@@ -253,15 +267,17 @@ void backward(const AttentionArguments& args, const AttentionIncoming& in, const
     job.dot = static_cast<float*>(dot.mutable_raw());
     const gpu::Stream stream = call.stream();
     if (rows && call.fits_matrix(&b.grad_out)) {
+        const bool full = call.is_full() && is_wide(in.grad_out) && is_wide(in.out);
         AttentionMatrixJob m =
-            call.matrix(gpu_kernels::matrix_backward_q_shared, gpu_kernels::matrix_backward_kv_shared);
+            full ? call.matrix(gpu_kernels::full_backward_q_shared, gpu_kernels::full_backward_kv_shared)
+                 : call.matrix(gpu_kernels::matrix_backward_q_shared, gpu_kernels::matrix_backward_kv_shared);
         m.wide_grad_out = is_wide(in.grad_out);
         m.wide_grad_q = grads.q.defined() && is_wide(grads.q);
         m.wide_grad_k = grads.k.defined() && is_wide(grads.k);
         m.wide_grad_v = grads.v.defined() && is_wide(grads.v);
-        gpu_kernels::launch_matrix_backward_q(m, stream);
+        (full ? gpu_kernels::launch_full_backward_q : gpu_kernels::launch_matrix_backward_q)(m, stream);
         if (b.grad_k.data != nullptr || b.grad_v.data != nullptr)
-            gpu_kernels::launch_matrix_backward_kv(m, stream);
+            (full ? gpu_kernels::launch_full_backward_kv : gpu_kernels::launch_matrix_backward_kv)(m, stream);
     } else {
         call.upload_segments();
         if (job.sums.grad_out != nullptr)

@@ -4,6 +4,7 @@
 //     struct ScaleKernel {
 //         const float* x; float* y; int64_t count; float factor;
 //         static constexpr int threads = 256;   // optional: the most threads a block will have (1024)
+//         static constexpr int blocks = 2;      // optional: so many such blocks on a multiprocessor (1)
 //         DEMI_DEVICE void operator()() const { for (int64_t i = global_index(); i < count; i +=
 //         global_size()) ... }
 //     };
@@ -22,6 +23,8 @@
 //   layouts half_to_float float_to_half bf16_to_float float_to_bf16   the bits of runtime/half.h
 //   pack_f16(low, high) pack_bf16(low, high)           two rounded at once; NaN payloads are not kept
 //   exp exp2 log sqrt rsqrt tanh erf sin cos pow fma   float and double, the accurate ones
+//   exp2_approx                                        float, within 2 ulp, 0 below 2^-126
+//   max_number                                         float, the other one where one is NaN
 //   atomic_add(uint32_t* or uint64_t*) -> before, atomic_max_u32  integers only
 //   philox(seed, offset, index)                        random_word of runtime/random.h
 #include "runtime/cuda/gpu_bits.h"

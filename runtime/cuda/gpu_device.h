@@ -33,6 +33,14 @@ template <class T> DEMI_DEVICE T shfl_xor(T v, int mask) { return __shfl_xor_syn
 template <class T> DEMI_DEVICE T shfl_down(T v, int delta) {
     return __shfl_down_sync(0xffffffffu, v, static_cast<unsigned>(delta));
 }
+DEMI_DEVICE uint32_t warp_max(uint32_t v) {
+#if __CUDA_ARCH__ >= 800
+    return __reduce_max_sync(0xffffffffu, v);
+#else
+    for (int step = 16; step > 0; step /= 2) v = max(v, shfl_xor(v, step));
+    return v;
+#endif
+}
 DEMI_DEVICE uint32_t ballot(bool predicate) { return __ballot_sync(0xffffffffu, predicate); }
 
 // ---- memory ------------------------------------------------------------------------------------------
@@ -105,6 +113,12 @@ DEMI_DEVICE float exp(float x) { return ::expf(x); }
 DEMI_DEVICE double exp(double x) { return ::exp(x); }
 DEMI_DEVICE float exp2(float x) { return ::exp2f(x); }
 DEMI_DEVICE double exp2(double x) { return ::exp2(x); }
+DEMI_DEVICE float exp2_approx(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+DEMI_DEVICE float max_number(float a, float b) { return ::fmaxf(a, b); }
 DEMI_DEVICE float log(float x) { return ::logf(x); }
 DEMI_DEVICE double log(double x) { return ::log(x); }
 DEMI_DEVICE float log1p(float x) { return ::log1pf(x); }
@@ -142,7 +156,7 @@ namespace demi::gpu {
 
 // ---- launch ------------------------------------------------------------------------------------------
 template <class Kernel>
-__global__ void __launch_bounds__(ThreadsOf<Kernel>::value)
+__global__ void __launch_bounds__(ThreadsOf<Kernel>::value, BlocksOf<Kernel>::value)
     run_kernel(const __grid_constant__ Kernel kernel) {
     kernel();
 }

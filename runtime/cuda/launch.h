@@ -14,5 +14,10 @@ template <class Kernel, class = void> struct ThreadsOf { static constexpr int va
 template <class Kernel> struct ThreadsOf<Kernel, decltype(void(Kernel::threads))> {
     static constexpr int value = Kernel::threads;
 };
+// Kernel::blocks where a kernel says how many of its largest blocks a multiprocessor shall hold at once.
+template <class Kernel, class = void> struct BlocksOf { static constexpr int value = 1; };
+template <class Kernel> struct BlocksOf<Kernel, decltype(void(Kernel::blocks))> {
+    static constexpr int value = Kernel::blocks;
+};
 
 }  // namespace demi::gpu

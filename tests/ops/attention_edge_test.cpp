@@ -100,6 +100,39 @@ TEST_CASE("attention edges: queries that see nothing give zeros, whatever they h
     }
 }
 
+TEST_CASE("attention edges: heads of 64, a row that is not finite, queries that weigh nothing") {
+    for (const DType dtype : {DType::f16, DType::bf16}) {
+        const auto drawn = [&](uint64_t seed) { return normal_tensor({1, 70, 1, 64}, seed, dtype); };
+        const auto run_with = [&](const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& g) {
+            return run(q, k, v, g, BlockDiagonalMask::from_seqlens({30, 0, 40}));
+        };
+        const Tensor q = drawn(1), k = drawn(2), v = drawn(3), g = drawn(4);
+        const Results clean = run_with(q, k, v, g);
+        Tensor bad_q = q.clone(), bad_k = k.clone(), bad_v = v.clone(), bad_g = g.clone();
+        poison(bad_k, 35, kNan);
+        poison(bad_v, 36, kInf);
+        poison(bad_q, 37, kNan);
+        poison(bad_g, 38, kInf);
+        const Results r = run_with(bad_q, bad_k, bad_v, bad_g);
+        for (const auto& [got, want] : {std::pair{r.out, clean.out}, {r.q, clean.q}, {r.k, clean.k}, {r.v, clean.v}})
+            CHECK(same_bits(got.slice(1, 0, 30), want.slice(1, 0, 30)) == "");
+        for (const Tensor& x : {r.out, r.q, r.k, r.v}) CHECK(row_is_nan(x, 40));
+
+        // All scores of query 2 are -infinity: it gives zeros and reaches nobody, whatever else it holds.
+        Tensor blind_q = q.clone(), positive_k = k.clone(), huge_g = g.clone();
+        fill(positive_k.slice(3, 1, 2), 1);
+        poison(blind_q, 2, -kInf);
+        const Results zero = run_with(blind_q, positive_k, v, g);
+        poison(huge_g, 2, kInf);
+        const Results same = run_with(blind_q, positive_k, v, huge_g);
+        check_same(zero, same);
+        for (const float x : zero.out.slice(1, 2, 3).to_vector<float>()) CHECK(x == 0);
+        CHECK(zero.lse.to_vector<float>()[2] == -kInf);
+        for (const Tensor& x : {zero.out, zero.q, zero.k, zero.v})
+            for (const float value : x.to_vector<float>()) CHECK(std::isfinite(value));
+    }
+}
+
 TEST_CASE("attention edges: prefixes of -infinity in a bias, longer than a tile") {
     OracleCase o;
     o.q = normal_tensor({1, 9, 1, 16}, 1);

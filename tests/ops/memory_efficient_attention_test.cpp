@@ -149,6 +149,21 @@ TEST_CASE("attention: heads of 129 to 256") {
     }
 }
 
+// The GPU has kernels of their own for these: lengths around their tiles, none and block-diagonal masks.
+TEST_CASE("attention: heads of 64 and 128 where every key is seen") {
+    const std::vector<std::pair<int64_t, int64_t>> lengths = {{1, 1},   {17, 16}, {50, 50},   {33, 65},
+                                                              {64, 97}, {65, 64}, {129, 113}, {257, 257}};
+    int i = 0;
+    for (const auto& [queries, keys] : lengths) {
+        if (emulated() && queries > 200) continue;
+        for (const int64_t size : {64, 128})
+            for (const DType dtype : {DType::f16, DType::bf16})
+                check_case({2, queries, keys, 2, size, size}, i++ % 2 == 0 ? 0 : 5, dtype, queries < 3 ? 200 : 1);
+    }
+    const int64_t tokens = emulated() ? 131 : 4113;
+    for (const DType dtype : {DType::f16, DType::bf16}) check_case({1, tokens, tokens, 1, 64, 64}, 5, dtype);
+}
+
 TEST_CASE("attention: every mask at two tiles' length") {
     for (int kind = 0; kind < kMasks; ++kind) {
         const int64_t few = emulated() ? 70 : 300, many = emulated() ? 150 : 430;

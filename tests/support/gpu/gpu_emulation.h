@@ -127,6 +127,8 @@ inline float exp(float x) { return std::exp(x); }
 inline double exp(double x) { return std::exp(x); }
 inline float exp2(float x) { return std::exp2(x); }
 inline double exp2(double x) { return std::exp2(x); }
+inline float exp2_approx(float x) { return x < -126 ? 0.f : std::exp2(x); }
+inline float max_number(float a, float b) { return std::fmax(a, b); }
 inline float log(float x) { return std::log(x); }
 inline double log(double x) { return std::log(x); }
 inline float log1p(float x) { return std::log1p(x); }

@@ -1,0 +1,197 @@
+// The keys' and values' gradients as attention_backward_kv_cuda.cu, for what attention_full_cuda.h is about.
+// Scores stand transposed here: a row is a key, a column a query.
+#include "ops/memory_efficient_attention/attention_full_cuda.h"
+
+namespace demi::gpu_kernels {
+namespace {
+
+constexpr int kQueries = 32;                                        // of a tile
+template <int kSize> constexpr int kMostKeys = kSize <= 64 ? 96 : 128;  // of a block
+
+template <int kSize, bool kBf16> struct FullBackwardKvKernel {
+    static constexpr int threads = kMostKeys<kSize> * 2, blocks = kSize <= 64 ? 2 : 1;
+    static constexpr int kStride = kSize + 8;
+    AttentionMatrixJob m;
+
+    // Shared memory: counters, keys, values, two stages of queries, of gradients and of what is known of them.
+    DEMI_DEVICE uint16_t* keys() const { return gpu::shared<uint16_t>() + kCountScratch / 2; }
+    DEMI_DEVICE uint16_t* values() const { return keys() + m.keys.rows * kStride; }
+    DEMI_DEVICE uint16_t* queries(int stage) const {
+        return keys() + (2 * m.keys.rows + stage * kQueries) * kStride;
+    }
+    DEMI_DEVICE uint16_t* grad_out(int stage) const { return queries(2 + stage); }
+    DEMI_DEVICE float* shifts(int stage) const {
+        return reinterpret_cast<float*>(queries(4)) + stage * kQueries;
+    }
+    DEMI_DEVICE float* dots(int stage) const { return shifts(2 + stage); }
+
+    DEMI_DEVICE void operator()() const {
+        const AttentionProblem& p = m.job.p;
+        const AttentionBackward& b = m.job.b;
+        const Place at = place_of<true>(m, gpu::block_idx().x);
+        const AttentionSegment& segment = *at.segment;
+        if (at.rows == 0) return;
+        const int capacity = m.keys.rows, row = gpu::warp() * 16, all = static_cast<int>(queries_in(segment));
+        const int64_t token = segment.k_begin + at.first;
+        load_rows<kSize, kBf16>(keys(), capacity, p.k,
+                                first_unit<kSize>(p.k, row_offset(p.k, at.batch, at.head, token)), at.rows);
+        load_rows<kSize, kBf16>(values(), capacity, p.v,
+                                first_unit<kSize>(p.v, row_offset(p.v, at.batch, at.head, token)), at.rows);
+        Next next{first_unit<kSize>(p.q, row_offset(p.q, at.batch, at.head, segment.q_begin)),
+                  first_unit<kSize>(b.grad_out, row_offset(b.grad_out, at.batch, at.head, segment.q_begin)),
+                  query_index(m.job, at.batch, at.head, segment.q_begin)};
+        if (all > 0) load_queries(0, next, all);
+        gpu::cp_async_commit();
+
+        float for_keys[kSize / 8][4], for_values[kSize / 8][4];
+        DEMI_UNROLL
+        for (int n = 0; n < kSize / 8; ++n) {
+            DEMI_UNROLL
+            for (int e = 0; e < 4; ++e) for_keys[n][e] = for_values[n][e] = 0;
+        }
+        LeftRows<kSize> left, left_values;
+        WarpScale scale;
+        int stage = 0;
+        for (int tile = 0; tile < all; tile += kQueries, stage ^= 1) {
+            if (tile + kQueries < all) {
+                load_queries(stage ^ 1, next, all - tile - kQueries);
+                gpu::cp_async_commit();
+                gpu::cp_async_wait<1>();
+            } else {
+                gpu::cp_async_wait<0>();
+            }
+            gpu::sync_threads();
+            if (tile == 0) {
+                left.load(keys(), row, kSize);
+                left_values.load(values(), row, kSize);
+            }
+            // What a query that saw nothing holds reaches nobody.
+            if (gpu::ballot(shifts(stage)[gpu::lane()] == gpu::infinity()) != 0) {
+                clear_blind(stage);
+                gpu::sync_threads();
+            }
+            const int here = smaller(kQueries, all - tile);
+            if (row + 16 <= at.rows && here == kQueries)
+                step<kQueries, true>(at, stage, here, left, left_values, scale, for_keys, for_values);
+            else if (row < at.rows && here > 16)
+                step<kQueries, false>(at, stage, here, left, left_values, scale, for_keys, for_values);
+            else if (row < at.rows)
+                step<16, false>(at, stage, here, left, left_values, scale, for_keys, for_values);
+            gpu::sync_threads();
+        }
+        gpu::cp_async_wait<0>();
+        gpu::sync_threads();
+        const float unshift = power_of_two(-kWeightShift<kBf16>);
+        if (b.grad_k.data != nullptr)
+            store(b.grad_k, at, row, for_keys, scale.out_of() * unshift * p.scale, m.wide_grad_k,
+                  m.job.sums.grad_k);
+        if (b.grad_v.data != nullptr)
+            store(b.grad_v, at, row, for_values, unshift, m.wide_grad_v, m.job.sums.grad_v);
+    }
+
+    DEMI_DEVICE void store(const AttentionResult& out, const Place& at, int row,
+                           const float (&acc)[kSize / 8][4], float factor, bool wide, CastSums* sums) const {
+        LaneCount lost;
+        const int rows = smaller(16, at.rows - row);
+        if (rows > 0) {
+            const int64_t token = at.segment->k_begin + at.first + row;
+            store_rows<kSize, kBf16>(keys(), out, row_offset(out, at.batch, at.head, token), rows, wide, acc,
+                                     factor, factor, lost);
+        }
+        if (sums != nullptr) add_counts(lost, gpu::shared<uint32_t>(), sums);
+    }
+
+    // Where the next tile comes from, and what is known of its queries.
+    struct Next {
+        int64_t query_unit, grad_unit, index;
+    };
+
+    // The next tile, of `rest` queries at most.
+    DEMI_DEVICE void load_queries(int stage, Next& next, int rest) const {
+        const AttentionProblem& p = m.job.p;
+        const AttentionBackward& b = m.job.b;
+        const int rows = smaller(kQueries, rest), t = static_cast<int>(gpu::thread_idx().x);
+        load_rows<kSize, kBf16>(queries(stage), kQueries, p.q, next.query_unit, rows);
+        load_rows<kSize, kBf16>(grad_out(stage), kQueries, b.grad_out, next.grad_unit, rows);
+        if (t < kQueries) {
+            const float lse = t < rows ? p.lse[next.index + t] : 0.f;
+            const bool blind = is_minus_infinity(lse);
+            shifts(stage)[t] = blind ? gpu::infinity()
+                                     : lse * static_cast<float>(kLog2E) - static_cast<float>(kWeightShift<kBf16>);
+            dots(stage)[t] = t < rows && !blind ? m.job.dot[next.index + t] : 0.f;
+        }
+        next.query_unit += kQueries * p.q.token;
+        next.grad_unit += kQueries * b.grad_out.token;
+        next.index += kQueries;
+    }
+
+    DEMI_DEVICE void clear_blind(int stage) const {
+        const int step = static_cast<int>(gpu::block_dim().x);
+        for (int u = static_cast<int>(gpu::thread_idx().x); u < kQueries * kSize / 8; u += step) {
+            const int query = u / (kSize / 8), at = query * kStride + u % (kSize / 8) * 8;
+            if (shifts(stage)[query] != gpu::infinity()) continue;
+            gpu::store16(queries(stage) + at, {});
+            gpu::store16(grad_out(stage) + at, {});
+        }
+    }
+
+    // `here` of kCount queries for the sixteen keys of this warp.
+    template <int kCount, bool kWhole>
+    DEMI_DEVICE void step(const Place& at, int stage, int here, const LeftRows<kSize>& left,
+                          const LeftRows<kSize>& left_values, WarpScale& scale, float (&for_keys)[kSize / 8][4],
+                          float (&for_values)[kSize / 8][4]) const {
+        float weights[kCount / 8][4], grads[kCount / 8][4];
+        const int mine = gpu::warp() * 16 + gpu::lane() / 4;
+        scores<kSize, kCount, kBf16, kWhole>(weights, left, queries(stage), here, mine < at.rows,
+                                             mine + 8 < at.rows);
+        multiply_transposed<kSize, kCount, kBf16>(grads, left_values, grad_out(stage), kCount, kSize);
+        const float to_powers = m.job.p.scale * static_cast<float>(kLog2E);
+        DEMI_UNROLL
+        for (int n = 0; n < kCount / 8; ++n) {
+            DEMI_UNROLL
+            for (int e = 0; e < 2; ++e) {
+                const int column = 8 * n + 2 * (gpu::lane() % 4) + e;
+                const float shift = shifts(stage)[column], dot = dots(stage)[column];
+                DEMI_UNROLL
+                for (int half = 0; half < 2; ++half) {
+                    float& weight = weights[n][2 * half + e];
+                    float& grad = grads[n][2 * half + e];
+                    weight = gpu::exp2_approx(gpu::fma(weight, to_powers, -shift));
+                    const bool real = kWhole || (column < here && mine + 8 * half < at.rows);
+                    grad = real ? weight * (grad - dot) : 0.f;  // not 0 times what is not finite
+                }
+            }
+        }
+        multiply_add_rows<kSize, kCount, kBf16>(for_values, weights, grad_out(stage), kCount, kSize);
+        fit_all<kBf16>(grads, scale, for_keys);
+        multiply_add_rows<kSize, kCount, kBf16>(for_keys, grads, queries(stage), kCount, kSize);
+    }
+};
+
+template <int kSize> void launch(const AttentionMatrixJob& m, gpu::Dim3 grid, gpu::Stream stream) {
+    const size_t bytes = full_backward_kv_shared(kSize, m.keys.rows);
+    const gpu::Dim3 block{static_cast<unsigned>(m.keys.rows * 2)};
+    if (m.bf16)
+        gpu::launch(FullBackwardKvKernel<kSize, true>{m}, grid, block, bytes, stream);
+    else
+        gpu::launch(FullBackwardKvKernel<kSize, false>{m}, grid, block, bytes, stream);
+}
+
+}  // namespace
+
+size_t full_backward_kv_shared(int64_t size, int rows) {
+    const int64_t most = size == 64 ? kMostKeys<64> : kMostKeys<128>;
+    if (rows > most) return SIZE_MAX;
+    return kCountScratch + static_cast<size_t>((2 * rows + 4 * kQueries) * (size + 8)) * 2 +
+           static_cast<size_t>(4 * kQueries) * sizeof(float);
+}
+
+void launch_full_backward_kv(const AttentionMatrixJob& m, gpu::Stream stream) {
+    const gpu::Dim3 grid{static_cast<unsigned>(m.job.p.batch * m.job.p.heads * m.keys.count)};
+    if (m.job.p.head_size == 64)
+        launch<64>(m, grid, stream);
+    else
+        launch<128>(m, grid, stream);
+}
+
+}  // namespace demi::gpu_kernels

@@ -1,0 +1,199 @@
+// The queries' gradient as attention_backward_q_cuda.cu, for what attention_full_cuda.h is about.
+#include "ops/memory_efficient_attention/attention_full_cuda.h"
+
+namespace demi::gpu_kernels {
+namespace {
+
+template <int kSize> constexpr int kKeyTile = kSize <= 64 ? 64 : 32;  // a warp takes kPart at a time
+constexpr int kPart = 32;
+
+// What a lane knows of its two rows, g and g + 8 of its warp: log-sum-exp in powers of two, infinite for a row
+// that saw nothing.
+struct RowState {
+    float shift[2], dot[2];
+};
+
+template <int kSize, bool kBf16> struct FullBackwardQKernel {
+    static constexpr int threads = 256, blocks = kSize <= 64 ? 2 : 1;
+    static constexpr int kKeys = kKeyTile<kSize>, kStride = kSize + 8;
+    AttentionMatrixJob m;
+
+    // Shared memory: counters, queries, gradients of the result, two stages of keys and of values.
+    DEMI_DEVICE uint16_t* queries() const { return gpu::shared<uint16_t>() + kCountScratch / 2; }
+    DEMI_DEVICE uint16_t* grad_out() const { return queries() + m.queries.rows * kStride; }
+    DEMI_DEVICE uint16_t* keys(int stage) const {
+        return queries() + (2 * m.queries.rows + stage * kKeys) * kStride;
+    }
+    DEMI_DEVICE uint16_t* values(int stage) const { return keys(2 + stage); }
+
+    DEMI_DEVICE void operator()() const {
+        const AttentionProblem& p = m.job.p;
+        const AttentionBackward& b = m.job.b;
+        const Place at = place_of<false>(m, gpu::block_idx().x);
+        const AttentionSegment& segment = *at.segment;
+        if (at.rows == 0) return;
+        const int capacity = m.queries.rows, row = gpu::warp() * 16, all = static_cast<int>(keys_in(segment));
+        const int64_t token = segment.q_begin + at.first;
+        if (m.job.sums.grad_out != nullptr) count_grad_out(m, at);
+        load_rows<kSize, kBf16>(queries(), capacity, p.q,
+                                first_unit<kSize>(p.q, row_offset(p.q, at.batch, at.head, token)), at.rows);
+        load_rows<kSize, kBf16>(
+            grad_out(), capacity, b.grad_out,
+            first_unit<kSize>(b.grad_out, row_offset(b.grad_out, at.batch, at.head, token)), at.rows);
+        int64_t key_unit = first_unit<kSize>(p.k, row_offset(p.k, at.batch, at.head, segment.k_begin)),
+                value_unit = first_unit<kSize>(p.v, row_offset(p.v, at.batch, at.head, segment.k_begin));
+        gpu::cp_async_commit();
+        if (all > 0) load_keys(0, key_unit, value_unit, all);
+        gpu::cp_async_commit();
+        gpu::cp_async_wait<1>();
+        gpu::sync_threads();
+
+        const RowState state = start(at, row);
+        float acc[kSize / 8][4];
+        DEMI_UNROLL
+        for (int n = 0; n < kSize / 8; ++n) {
+            DEMI_UNROLL
+            for (int e = 0; e < 4; ++e) acc[n][e] = 0;
+        }
+        LeftRows<kSize> left, left_grad;
+        left.load(queries(), row, kSize);
+        left_grad.load(grad_out(), row, kSize);
+        WarpScale scale;
+        int stage = 0;
+        for (int tile = 0; tile < all; tile += kKeys, stage ^= 1) {
+            if (tile + kKeys < all) {
+                load_keys(stage ^ 1, key_unit, value_unit, all - tile - kKeys);
+                gpu::cp_async_commit();
+                gpu::cp_async_wait<1>();
+            } else {
+                gpu::cp_async_wait<0>();
+            }
+            gpu::sync_threads();
+            const int end = row < at.rows ? smaller(kKeys, all - tile) : 0;
+            DEMI_ROLLED
+            for (int part = 0; part < end; part += kPart) {
+                const uint16_t *k = keys(stage) + part * kStride, *v = values(stage) + part * kStride;
+                if (end - part >= kPart)
+                    step<kPart, true>(k, v, kPart, left, left_grad, state, scale, acc);
+                else if (end - part > 16)
+                    step<kPart, false>(k, v, end - part, left, left_grad, state, scale, acc);
+                else
+                    step<16, false>(k, v, end - part, left, left_grad, state, scale, acc);
+            }
+            gpu::sync_threads();
+        }
+        gpu::cp_async_wait<0>();
+        if (b.grad_q.data == nullptr) return;
+        gpu::sync_threads();
+        LaneCount lost;
+        const int rows = smaller(16, at.rows - row);
+        if (rows > 0) {
+            const float factor = scale.out_of() * p.scale;
+            DEMI_UNROLL
+            for (int n = 0; n < kSize / 8; ++n) {  // a row that saw nothing: not 0 times what it holds
+                DEMI_UNROLL
+                for (int e = 0; e < 4; ++e)
+                    if (state.shift[e / 2] == gpu::infinity()) acc[n][e] = 0;
+            }
+            store_rows<kSize, kBf16>(queries(), b.grad_q, row_offset(b.grad_q, at.batch, at.head, token + row),
+                                     rows, m.wide_grad_q, acc, factor, factor, lost);
+        }
+        if (m.job.sums.grad_q != nullptr) add_counts(lost, gpu::shared<uint32_t>(), m.job.sums.grad_q);
+    }
+
+    // The next tile, of `rest` keys at most.
+    DEMI_DEVICE void load_keys(int stage, int64_t& key_unit, int64_t& value_unit, int rest) const {
+        const AttentionProblem& p = m.job.p;
+        const int rows = smaller(kKeys, rest);
+        load_rows<kSize, kBf16>(keys(stage), kKeys, p.k, key_unit, rows);
+        load_rows<kSize, kBf16>(values(stage), kKeys, p.v, value_unit, rows);
+        key_unit += kKeys * p.k.token;
+        value_unit += kKeys * p.v.token;
+    }
+
+    // The rows' log-sum-exp and sums of grad_out * out, which the keys' kernel needs too.
+    DEMI_DEVICE RowState start(const Place& at, int row) const {
+        const AttentionOperand& out = m.job.b.out;
+        RowState state;
+        for (int half = 0; half < 2; ++half) {
+            const int mine = row + gpu::lane() / 4 + 8 * half;
+            const bool real = mine < at.rows;
+            const int64_t token = at.segment->q_begin + at.first + mine;
+            const int64_t index = real ? query_index(m.job, at.batch, at.head, token) : 0;
+            const float lse = real ? m.job.p.lse[index] : -gpu::infinity();
+            const bool saw = !is_minus_infinity(lse);
+            state.shift[half] = saw ? lse * static_cast<float>(kLog2E) : gpu::infinity();
+            float sum = 0;
+            if (real) {
+                const int64_t from = row_offset(out, at.batch, at.head, token);
+                DEMI_UNROLL
+                for (int i = 0; i < kSize / 32; ++i) {
+                    const int column = 32 * i + gpu::lane() % 4 * 8;
+                    const gpu::Bytes16 grads = gpu::load16(grad_out() + mine * kStride + column);
+                    float x[8];
+                    load_eight(x, out.data, from + column, out.storage);
+                    DEMI_UNROLL
+                    for (int j = 0; j < 8; ++j) {
+                        const uint16_t bits = static_cast<uint16_t>(grads.w[j / 2] >> (16 * (j % 2)));
+                        sum = gpu::fma(unpack_one<kBf16>(bits), x[j], sum);
+                    }
+                }
+            }
+            sum = row_sum(sum);
+            const AttentionBackward& b = m.job.b;
+            if (saw && b.grad_lse != nullptr) sum -= b.grad_lse[index] * b.grad_lse_scale;
+            state.dot[half] = saw ? sum : 0.f;
+            if (real && gpu::lane() % 4 == 0) m.job.dot[index] = state.dot[half];
+        }
+        return state;
+    }
+
+    // `here` of kCount keys for the sixteen rows of this warp.
+    template <int kCount, bool kWhole>
+    DEMI_DEVICE void step(const uint16_t* k, const uint16_t* v, int here, const LeftRows<kSize>& left,
+                          const LeftRows<kSize>& left_grad, const RowState& state, WarpScale& scale,
+                          float (&acc)[kSize / 8][4]) const {
+        float weights[kCount / 8][4], grads[kCount / 8][4];
+        scores<kSize, kCount, kBf16, kWhole>(weights, left, k, here);
+        multiply_transposed<kSize, kCount, kBf16>(grads, left_grad, v, kCount, kSize);
+        const float to_powers = m.job.p.scale * static_cast<float>(kLog2E);
+        DEMI_UNROLL
+        for (int n = 0; n < kCount / 8; ++n) {
+            DEMI_UNROLL
+            for (int e = 0; e < 4; ++e) {
+                const float weight =
+                    gpu::exp2_approx(gpu::fma(weights[n][e], to_powers, -state.shift[e / 2]));
+                const bool real = kWhole || 8 * n + 2 * (gpu::lane() % 4) + e % 2 < here;
+                grads[n][e] = real ? weight * (grads[n][e] - state.dot[e / 2]) : 0.f;
+            }
+        }
+        fit_all<kBf16>(grads, scale, acc);
+        multiply_add_rows<kSize, kCount, kBf16>(acc, grads, k, kCount, kSize);
+    }
+};
+
+template <int kSize> void launch(const AttentionMatrixJob& m, gpu::Dim3 grid, gpu::Stream stream) {
+    const size_t bytes = full_backward_q_shared(kSize, m.queries.rows);
+    const gpu::Dim3 block{static_cast<unsigned>(m.queries.rows * 2)};
+    if (m.bf16)
+        gpu::launch(FullBackwardQKernel<kSize, true>{m}, grid, block, bytes, stream);
+    else
+        gpu::launch(FullBackwardQKernel<kSize, false>{m}, grid, block, bytes, stream);
+}
+
+}  // namespace
+
+size_t full_backward_q_shared(int64_t size, int rows) {
+    const int keys = size <= 64 ? kKeyTile<64> : kKeyTile<128>;
+    return kCountScratch + static_cast<size_t>((2 * rows + 4 * keys) * (size + 8)) * 2;
+}
+
+void launch_full_backward_q(const AttentionMatrixJob& m, gpu::Stream stream) {
+    const gpu::Dim3 grid{static_cast<unsigned>(m.job.p.batch * m.job.p.heads * m.queries.count)};
+    if (m.job.p.head_size == 64)
+        launch<64>(m, grid, stream);
+    else
+        launch<128>(m, grid, stream);
+}
+
+}  // namespace demi::gpu_kernels
