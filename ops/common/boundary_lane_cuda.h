@@ -80,6 +80,49 @@ DEMI_DEVICE float cross(float x, const Cast& cast) {
     return cross(x, quiet, none);
 }
 
+// Eight values at once. Where none is NaN, and none asks for a counter of its own, the hardware's conversions of
+// pairs do; the others go one by one.
+DEMI_DEVICE void cross_eight(float (&x)[8], const Cast& cast, LaneCount& count) {
+    const bool plain = cast.scale == 1 && cast.undo == 1;
+    if (!cast.round && plain && !cast.saturate) return;
+    float y[8];
+    uint32_t most = 0;
+    bool odd = !cast.round;
+    DEMI_UNROLL
+    for (int j = 0; j < 8; ++j) {
+        y[j] = plain ? x[j] : x[j] * cast.scale;
+        const uint32_t m = gpu::bit_cast<uint32_t>(y[j]) & 0x7fffffffu;
+        most = m > most ? m : most;
+        if (cast.count) odd |= m < kNormalBits && m != 0;
+    }
+    odd |= most > kInfinityBits || ((cast.count || cast.saturate) && most >= kOverflowBits);
+    if (odd) {
+        DEMI_UNROLL
+        for (int j = 0; j < 8; ++j) x[j] = cross(x[j], cast, count);
+        return;
+    }
+    if (cast.count) {
+        count.elements += 8;
+        count.highest = most > count.highest ? most : count.highest;
+    }
+    DEMI_UNROLL
+    for (int j = 0; j < 8; j += 2) {
+        gpu::unpack_f16(gpu::pack_f16(y[j], y[j + 1]), x[j], x[j + 1]);
+        if (plain) continue;
+        x[j] *= cast.undo;
+        x[j + 1] *= cast.undo;
+    }
+}
+
+// Whether one of two 16-bit floats is NaN; whether one of eight is.
+DEMI_DEVICE uint32_t nan_in_pair(uint32_t pair, Storage s) {
+    return ((pair & 0x7fff7fffu) + (s == Storage::f16 ? 0x03ff03ffu : 0x007f007fu)) & 0x80008000u;
+}
+DEMI_DEVICE bool nan_in_eight(const gpu::Bytes16& b, Storage s) {
+    return (nan_in_pair(b.w[0], s) | nan_in_pair(b.w[1], s) | nan_in_pair(b.w[2], s) |
+            nan_in_pair(b.w[3], s)) != 0;
+}
+
 DEMI_DEVICE int64_t storage_size(Storage s) { return s == Storage::f32 ? 4 : 2; }
 
 DEMI_DEVICE float load_one(const void* base, int64_t at, Storage s) {
@@ -112,6 +155,11 @@ DEMI_DEVICE void unpack(float (&x)[8], const Raw8& raw, Storage s) {
         for (int i = 0; i < 8; ++i) x[i] = gpu::bit_cast<float>(raw.part[i / 4].w[i % 4]);
         return;
     }
+    if (s == Storage::f16 && !nan_in_eight(raw.part[0], s)) {
+        DEMI_UNROLL
+        for (int i = 0; i < 4; ++i) gpu::unpack_f16(raw.part[0].w[i], x[2 * i], x[2 * i + 1]);
+        return;
+    }
     DEMI_UNROLL
     for (int i = 0; i < 8; ++i) {
         const uint16_t bits = static_cast<uint16_t>(raw.part[0].w[i / 2] >> (16 * (i % 2)));
@@ -130,7 +178,12 @@ DEMI_DEVICE void store_eight(void* base, int64_t at, Storage s, const float (&x)
         gpu::store16(p + 16, part[1]);
     } else {
         DEMI_UNROLL
-        for (int i = 0; i < 4; ++i) {
+        for (int i = 0; i < 4; ++i)
+            part[0].w[i] = s == Storage::f16 ? gpu::pack_f16(x[2 * i], x[2 * i + 1])
+                                             : gpu::pack_bf16(x[2 * i], x[2 * i + 1]);
+        const bool payloads = nan_in_eight(part[0], s);
+        DEMI_UNROLL
+        for (int i = 0; i < 4 && payloads; ++i) {
             const uint32_t low =
                 s == Storage::f16 ? gpu::float_to_half(x[2 * i]) : gpu::float_to_bf16(x[2 * i]);
             const uint32_t high =
@@ -141,10 +194,9 @@ DEMI_DEVICE void store_eight(void* base, int64_t at, Storage s, const float (&x)
     gpu::store16(p, part[0]);
 }
 
-// a * b + c, rounded twice; of several NaN there is only one, as on the CPU.
-DEMI_DEVICE float multiply_add(float a, float b, float c) {
-    const float y = a * b + c;
-    return y == y ? y : gpu::bit_cast<float>(0x7fc00000u);
-}
+// Of several NaN there is only one, as on the CPU.
+DEMI_DEVICE float one_nan(float x) { return x == x ? x : gpu::bit_cast<float>(0x7fc00000u); }
+// a * b + c, rounded twice.
+DEMI_DEVICE float multiply_add(float a, float b, float c) { return one_nan(a * b + c); }
 
 }  // namespace demi::gpu_kernels

@@ -42,9 +42,11 @@ struct SortedRows {
     const int64_t* rows = nullptr;
     const int64_t* places = nullptr;
     int64_t count = 0;
+    const int64_t* first = nullptr;  // what find() gives, for every row and one more; null where they are many
 
     // The first entry that is not below `row`.
     DEMI_HOST_DEVICE int64_t find(int64_t row) const {
+        if (first != nullptr) return first[row];
         int64_t low = 0, high = count;
         while (low < high) {
             const int64_t middle = (low + high) / 2;
@@ -57,8 +59,9 @@ struct SortedRows {
     }
 };
 
-// Sorts `list`; rows and places have room for `count`. Each element counts who comes before it: one launch,
+// Sorts `list`; rows and places have room for `count`, first (which may be null) for `bins` + 1. Each element counts who comes before it: one launch,
 // always the same result, and quick for the lengths that lists of rows have (up to some 100,000).
-void launch_sort_rows(const int64_t* list, int64_t count, int64_t* rows, int64_t* places, gpu::Stream stream);
+void launch_sort_rows(const int64_t* list, int64_t count, int64_t* rows, int64_t* places, int64_t* first,
+                      int64_t bins, gpu::Stream stream);
 
 }  // namespace demi::gpu_kernels

@@ -45,6 +45,7 @@ void forward(const std::vector<Tensor>& sources, const std::vector<Tensor>& indi
     std::vector<SelectPart> all;
     int64_t begin = 0;
     bool counting = false;
+    gpu_kernels::SelectAlike how;
     for (size_t i = 0; i < sources.size(); ++i) {
         const Tensor& s = sources[i];
         const int64_t columns = s.size(1), size = bytes_of(s);
@@ -63,6 +64,10 @@ void forward(const std::vector<Tensor>& sources, const std::vector<Tensor>& indi
                     gpu_kernels::rows_aligned(s.raw(), part.row_step, size) &&
                     begin * bytes_of(y) % 16 == 0 && gpu_kernels::rows_aligned(y.raw(), columns, bytes_of(y));
         counting |= counts(part.cast);
+        if (part.tiles.tiles > 0) {
+            const bool same = all.empty() || (how.keep == part.keep && (how.keep || how.from == part.storage));
+            how = {part.wide && same && (all.empty() || how.alike), part.keep, part.storage};
+        }
         add_part(all, part);
         begin += indices[i].numel() * columns;
     }
@@ -70,7 +75,7 @@ void forward(const std::vector<Tensor>& sources, const std::vector<Tensor>& indi
     Tensor memory;
     const SelectParts parts = gathered(all, y.device(), memory);
     gpu_kernels::launch_select(
-        {y.mutable_raw(), storage_or_f32(y.dtype()), static_cast<int>(bytes_of(y)), lost[0]}, parts,
+        {y.mutable_raw(), storage_or_f32(y.dtype()), static_cast<int>(bytes_of(y)), lost[0]}, parts, how,
         gpu::current_stream(y.device()));
     lost.add_to(0, counters);
 }
@@ -88,7 +93,7 @@ void backward(const Tensor& dy, const std::vector<int64_t>& begins, const std::v
         SelectPart part{};
         part.tiles = gpu_kernels::make_row_tiles(grads[i].size(0), columns);
         part.begin = begins[i];
-        lists.emplace_back(indices[i]);
+        lists.emplace_back(indices[i], grads[i].size(0));
         part.uses = lists.back().rows();
         part.grad = grads[i].mutable_raw();
         part.storage = storage_or_f32(grads[i].dtype());

@@ -31,6 +31,66 @@ DEMI_DEVICE void copy_one(char* dst, const char* src, int size) {
         *reinterpret_cast<uint64_t*>(dst) = *reinterpret_cast<const uint64_t*>(src);
 }
 
+// The usual case: parts that are wide and alike. A thread has several loads on their way.
+template <bool kKeep, bool kCounts, Storage kFrom, Storage kTo> struct SelectAlikeKernel {
+    static constexpr int threads = kThreads;
+    static constexpr int kAhead = kKeep ? 8 : 4;
+    SelectForward call;
+    SelectParts parts;
+
+    DEMI_DEVICE void operator()() const {
+        int64_t* from = gpu::shared<int64_t>();  // of each row of the tile: its first element
+        LaneCount lost;
+        const int64_t i = gpu::block_idx().x;
+        const SelectPart& part = part_at(parts, i);
+        const RowTile tile = tile_at(part.tiles, i - part.first_tile);
+        const int t = static_cast<int>(gpu::thread_idx().x);
+        const bool one = tile.rows == 1;  // then every thread asks for itself
+        int64_t first = 0;
+        if (one) {
+            first = part.list[tile.row] * part.row_step + tile.column;
+        } else {
+            if (t < tile.rows) from[t] = part.list[tile.row + t] * part.row_step + tile.column;
+            gpu::sync_threads();
+        }
+        const int unit = kKeep ? 16 / call.element_size : 8;
+        const int width = tile.columns / unit, count = width * tile.rows;
+        const int64_t to = part.begin + tile.row * part.tiles.columns + tile.column;
+        for (int begin = t; begin < count; begin += kAhead * kThreads) {
+            Raw8 raw[kAhead];
+            int64_t dst[kAhead];
+            DEMI_UNROLL
+            for (int k = 0; k < kAhead; ++k) {
+                const int u = begin + k * kThreads;
+                if (u >= count) break;
+                const int r = one ? 0 : u / width, column = (u - r * width) * unit;
+                const int64_t src = (one ? first : from[r]) + column;
+                dst[k] = to + r * part.tiles.columns + column;
+                if constexpr (kKeep)
+                    raw[k].part[0] =
+                        gpu::load16(static_cast<const char*>(part.source) + src * call.element_size);
+                else
+                    raw[k] = load_raw(part.source, src, kFrom);
+            }
+            DEMI_UNROLL
+            for (int k = 0; k < kAhead; ++k) {
+                if (begin + k * kThreads >= count) break;
+                if constexpr (kKeep) {
+                    gpu::store16(static_cast<char*>(call.y) + dst[k] * call.element_size, raw[k].part[0]);
+                } else {
+                    float x[8];
+                    unpack(x, raw[k], kFrom);
+                    Cast cast = part.cast;
+                    if (!kCounts) cast.count = false;
+                    cross_eight(x, cast, lost);
+                    store_eight(call.y, dst[k], kTo, x);
+                }
+            }
+        }
+        if constexpr (kCounts) add_counts(lost, gpu::shared<uint32_t>() + 2 * kMostTileRows, call.sums);
+    }
+};
+
 struct SelectKernel {
     static constexpr int threads = kThreads;
     SelectForward call;
@@ -74,8 +134,7 @@ struct SelectKernel {
                              cross(load_one(part.source, src, part.storage), cast, lost));
         float x[8];
         load_eight(x, part.source, src, part.storage);
-        DEMI_UNROLL
-        for (int j = 0; j < 8; ++j) x[j] = cross(x[j], cast, lost);
+        cross_eight(x, cast, lost);
         store_eight(call.y, dst, call.to, x);
     }
 };
@@ -165,9 +224,27 @@ struct SelectBackwardKernel {
 
 }  // namespace
 
-void launch_select(const SelectForward& call, const SelectParts& parts, gpu::Stream stream) {
-    gpu::launch(SelectKernel{call, parts}, gpu::blocks_for(parts.tiles, 1, kMostBlocks), {kThreads},
-                kMostTileRows * sizeof(int64_t) + kCountScratch, stream);
+void launch_select(const SelectForward& call, const SelectParts& parts, SelectAlike how,
+                   gpu::Stream stream) {
+    constexpr size_t kShared = kMostTileRows * sizeof(int64_t) + kCountScratch;
+    const auto launch_alike = [&](const auto& kernel) {
+        gpu::launch(kernel, {static_cast<unsigned>(parts.tiles)}, {kThreads}, kShared, stream);
+    };
+    constexpr Storage f32 = Storage::f32, bf16 = Storage::bf16;
+    const bool fits = how.alike && parts.tiles <= int64_t{0x7fffffff}, counted = call.sums != nullptr;
+    if (fits && how.keep)
+        launch_alike(SelectAlikeKernel<true, false, f32, f32>{call, parts});
+    else if (fits && how.from == f32 && call.to == f32 && counted)
+        launch_alike(SelectAlikeKernel<false, true, f32, f32>{call, parts});
+    else if (fits && how.from == f32 && call.to == f32)
+        launch_alike(SelectAlikeKernel<false, false, f32, f32>{call, parts});
+    else if (fits && how.from == bf16 && call.to == bf16 && counted)
+        launch_alike(SelectAlikeKernel<false, true, bf16, bf16>{call, parts});
+    else if (fits && how.from == bf16 && call.to == bf16)
+        launch_alike(SelectAlikeKernel<false, false, bf16, bf16>{call, parts});
+    else
+        gpu::launch(SelectKernel{call, parts}, gpu::blocks_for(parts.tiles, 1, kMostBlocks), {kThreads},
+                    kShared, stream);
 }
 
 void launch_select_backward(const SelectBackward& call, const SelectParts& parts, gpu::Stream stream) {

@@ -34,7 +34,12 @@ struct SelectForward {
     int element_size;  // of y
     CastSums* sums;    // null: nobody counts
 };
-void launch_select(const SelectForward& call, const SelectParts& parts, gpu::Stream stream);
+// `alike`: all parts are wide, and either all are kept or all come from the storage `from` and are cast.
+struct SelectAlike {
+    bool alike = false, keep = false;
+    Storage from = Storage::f32;
+};
+void launch_select(const SelectForward& call, const SelectParts& parts, SelectAlike how, gpu::Stream stream);
 
 struct SelectBackward {
     const void* dy;

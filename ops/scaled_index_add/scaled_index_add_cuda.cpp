@@ -32,7 +32,6 @@ bool is_wide(const Tensor& t) {
 void forward(ScaledIndexAddForward& call, Tensor& out) {
     if (call.input.numel() == 0) return;
     const int64_t B = call.input.size(0), M = call.input.size(1), D = call.input.size(2);
-    const DeviceRows uses(call.index);
     const bool scaled = call.scaling.defined();
     if (!scaled) call.scaling_cast.count = false;
     DeviceCounters lost(4,
@@ -54,10 +53,21 @@ void forward(ScaledIndexAddForward& call, Tensor& out) {
     job.alpha = call.alpha;
     job.M = M;
     job.tiles = gpu_kernels::make_row_tiles(B * M, D);
-    job.uses = uses.rows();
     job.in_place = call.in_place;
     job.sums = lost[0];
-    gpu_kernels::launch_add(job, gpu::current_stream(out.device()));
+    job.B = B;
+    job.listed = call.index.numel();
+    job.wide_scaling = scaled && job.scaling_step == 1 && gpu_kernels::rows_aligned(job.scaling, 8, 2);
+    const bool quick = gpu_kernels::is_quick(job);
+    if (quick && job.listed <= gpu_kernels::kShortList) {
+        job.list = job.listed > 0 ? call.index.data<int64_t>() : nullptr;
+        gpu_kernels::launch_add_quick(job, gpu::current_stream(out.device()));
+    } else {
+        const DeviceRows uses(call.index, B);
+        job.uses = uses.rows();
+        (quick ? gpu_kernels::launch_add_quick : gpu_kernels::launch_add)(
+            job, gpu::current_stream(out.device()));
+    }
     lost.add_to(0, call.input_counters);
     lost.add_to(1, call.source_counters);
     lost.add_to(2, call.scaling_counters);

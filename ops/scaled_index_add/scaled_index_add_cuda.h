@@ -27,8 +27,18 @@ struct AddForward {
     SortedRows uses;
     bool in_place, wide, f64;
     CastSums* sums;  // null, or of input, source, scaling, result
+    // The quick kernel looks for uses in a short list itself, else in `uses`.
+    int64_t B;
+    const int64_t* list;  // null: not short
+    int64_t listed;
+    bool wide_scaling;  // eight at a time
 };
 void launch_add(const AddForward& call, gpu::Stream stream);
+
+// For wide operands of one storage, but for scaling: one pass with several loads on their way per thread.
+constexpr int64_t kShortList = 256;
+bool is_quick(const AddForward& call);
+void launch_add_quick(const AddForward& call, gpu::Stream stream);
 
 constexpr int64_t kSumTiles = 64;  // partial sums of the gradient of scaling: as the CPU cuts them
 constexpr int64_t kLeastRows = 128;

@@ -22,6 +22,7 @@
 //   ldmatrix_x4(r, row) _x4_trans _x2 _x2_trans; mma_m16n8k16_f16(d, a, b) mma_m16n8k16_bf16(d, a, b)   PTX
 //   layouts half_to_float float_to_half bf16_to_float float_to_bf16   the bits of runtime/half.h
 //   pack_f16(low, high) pack_bf16(low, high)           two rounded at once; NaN payloads are not kept
+//   unpack_f16(pair, low, high)                        likewise
 //   exp exp2 log sqrt rsqrt tanh erf sin cos pow fma   float and double, the accurate ones
 //   exp2_approx                                        float, within 2 ulp, 0 below 2^-126
 //   max_number                                         float, the other one where one is NaN

@@ -45,6 +45,15 @@ template <class To, class From> DEMI_HOST_DEVICE To bit_cast(const From& from) {
     return to;
 }
 
+// The place of the lowest bit that is set; one is.
+DEMI_HOST_DEVICE int lowest_bit(uint32_t bits) {
+#if defined(__CUDA_ARCH__)
+    return __ffs(static_cast<int>(bits)) - 1;
+#else
+    return __builtin_ctz(bits);
+#endif
+}
+
 DEMI_HOST_DEVICE bool is_nan_bits(uint32_t bits) { return (bits & 0x7fffffffu) > 0x7f800000u; }
 
 DEMI_HOST_DEVICE uint16_t nan_to_f16(uint32_t bits) {

@@ -99,6 +99,11 @@ DEMI_DEVICE uint32_t pack_f16(float low, float high) {
     const __half2 pair = __floats2half2_rn(low, high);
     return bit_cast<uint32_t>(pair);
 }
+DEMI_DEVICE void unpack_f16(uint32_t pair, float& low, float& high) {
+    const float2 both = __half22float2(bit_cast<__half2>(pair));
+    low = both.x;
+    high = both.y;
+}
 DEMI_DEVICE uint32_t pack_bf16(float low, float high) {
 #if __CUDA_ARCH__ >= 800
     const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);

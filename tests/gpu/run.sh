@@ -64,37 +64,53 @@ compile() {
     ninja -C "$build" -j "$jobs" tests/test_runtime tests/test_ops tests/test_models tests/conformance tests/gpu_bench
 }
 
-suite() {
-    local status=0 layer running=()
-    for layer in runtime ops models; do
-        DEMI_TEST_DEVICE=cuda timeout 200 "$build/tests/test_$layer" --no-intro=true >"$out/suite-$layer.txt" 2>&1 &
-        running+=($!)
-    done
-    for layer in "${running[@]}"; do wait "$layer" || status=1; done
-    tail -n 20 "$out"/suite-*.txt
-    return "$status"
+# many NAME SECONDS COMMAND...: the command once for each word on standard input, which takes the place of {},
+# several at a time: they wait for the GPU less than for the host. Each gets a log and the seconds; prints those
+# that failed, slowest runs last.
+many() {
+    local name=$1 limit=$2
+    shift 2
+    rm -rf "${out:?}/$name"
+    mkdir -p "$out/$name"
+    export MANY_OUT=$out/$name MANY_LIMIT=$limit
+    xargs -P "$(((jobs + 1) / 2))" -I{} bash -c 'begin=$SECONDS log=$MANY_OUT/$(tr -c "a-z0-9_\n" - <<<"$1").log code=0
+        shift
+        timeout "$MANY_LIMIT" "$@" >"$log" 2>&1 || code=$?
+        printf "%s s, %s: %s\n" $((SECONDS - begin)) "$code" "$log" >>"$MANY_OUT/times.txt"' many {} "$@"
+    sort -n "$MANY_OUT/times.txt" | tail -n 8
+    local bad
+    bad=$(grep -v ' s, 0: ' "$MANY_OUT/times.txt" | sed 's/.*: //')
+    [ -z "$bad" ] || tail -n 12 $bad
+    [ -z "$bad" ]
 }
 
-# The three tools at the same time: they wait for each other's kernels less than for the host.
+# A file of tests is a process; the long ones go first.
+suite() {
+    local file
+    for file in tests/ops/{index_fuzz,linear,matmul}_test.cpp tests/{runtime,ops,models}/*_test.cpp; do
+        file=${file#tests/}
+        echo "${file%_test.cpp}"
+    done | awk '!seen[$0]++' |
+        DEMI_TEST_DEVICE=cuda DEMI_FUZZ_SECONDS=15 many suite 150 \
+            bash -c '"$1/tests/test_${2%/*}" --source-file="*/${2}_test.cpp" --no-intro=true --duration=true' _ "$build" {}
+}
+
+# racecheck takes the longest, and goes first.
 sanitizers() {
-    local tool code status=0 running=()
-    for tool in memcheck racecheck initcheck; do
-        DEMI_TEST_DEVICE=cuda DEMI_TEST_QUICK=1 timeout 170 compute-sanitizer --tool "$tool" --error-exitcode 9 \
-            "$build/tests/test_ops" --source-file="$kernel_tests" --no-intro=true >"$out/$tool.log" 2>&1 &
-        running+=($!)
-    done
-    for tool in memcheck racecheck initcheck; do
-        wait "${running[0]}"
-        code=$?
-        running=("${running[@]:1}")
-        [ "$code" = 0 ] || status=1
-        [ "$code" != 124 ] || echo "$tool: not done after 170 s"
-        echo "$tool: $(grep -E 'ERROR SUMMARY|RACECHECK SUMMARY' "$out/$tool.log" || echo 'no summary')"
+    local tool file status=0
+    for tool in racecheck memcheck initcheck; do
+        for file in attention_{edge,dropout,boundary} index index_select_cat scaled_index_add {row,optimizer}_kernels; do
+            echo "$tool/$file"
+        done
+    done |
+        DEMI_TEST_DEVICE=cuda DEMI_TEST_QUICK=1 many sanitizers 150 \
+            bash -c 'compute-sanitizer --tool "${2%/*}" --error-exitcode 9 "$1/tests/test_ops" \
+                --source-file="*/${2#*/}_test.cpp" --no-intro=true' _ "$build" {} || status=1
+    for tool in racecheck memcheck initcheck; do
+        echo "$tool: $(grep -lE 'SUMMARY: 0 (errors|hazards)' "$out/sanitizers/$tool"-*.log | wc -l) of 8 files without a finding"
     done
     return "$status"
 }
-kernel_tests='*row_kernels_test.cpp,*optimizer_kernels_test.cpp,*/index_test.cpp,*index_select_cat_test.cpp,*scaled_index_add_test.cpp'
-kernel_tests+=',*attention_edge_test.cpp,*attention_dropout_test.cpp,*attention_boundary_test.cpp'
 
 three_trainings() {
     local i

@@ -12,6 +12,7 @@
 #include "tests/ops/index_support.h"
 #include "tests/support/array.h"
 #include "tests/support/compare.h"
+#include "tests/support/device.h"
 #include "tests/support/env.h"
 
 namespace demi::test {
@@ -96,10 +97,11 @@ std::vector<Tensor> on_cpu(const std::vector<Tensor>& tensors) {
     return here;
 }
 
-std::string differences(const Outcome& a, const Outcome& b) {
+std::string differences(const Outcome& a, const Outcome& b,
+                        std::string (*compared)(const Tensor&, const Tensor&) = same_bits) {
     for (size_t i = 0; i < a.tensors.size(); ++i) {
-        const std::string text = same_bits(a.tensors[i], b.tensors[i]);
-        if (!text.empty()) return "fused and explicit differ in tensor " + std::to_string(i) + ": " + text;
+        const std::string text = compared(a.tensors[i], b.tensors[i]);
+        if (!text.empty()) return "they differ in tensor " + std::to_string(i) + ": " + text;
     }
     if (a.rows.size() != b.rows.size()) return "the ledgers differ in length";
     for (const BoundaryRow& x : a.rows) {
@@ -114,6 +116,15 @@ std::string differences(const Outcome& a, const Outcome& b) {
         if (!found) return "the ledgers differ in " + x.operand;
     }
     return "";
+}
+
+std::string beside_the_cpu(const Outcome& here, const Outcome& cpu) {
+    const std::string text = differences(here, cpu, real_gpu() ? same_numbers : same_bits);
+    return text.empty() ? "" : "beside the CPU: " + text;
+}
+std::string beside_explicit(const Outcome& fused, const Outcome& casts) {
+    const std::string text = differences(fused, casts);
+    return text.empty() ? "" : "fused beside explicit: " + text;
 }
 
 // Half a step of the dtype at |x|, and the whole step at fp16 where the result goes through it.
@@ -163,13 +174,13 @@ std::string run_select(Case& c) {
         return outcome([&](const auto& x) { return index_select_cat(x, lists, b); }, sources, needs, dy);
     };
     const Outcome fused = with(false);
-    if (std::string text = differences(fused, with(true)); !text.empty()) return text;
+    if (std::string text = beside_explicit(fused, with(true)); !text.empty()) return text;
     if (!test_device().is_cpu()) {
         std::vector<Tensor> here;
         for (const Tensor& list : lists) here.push_back(list.to(Device::cpu()));
         const Outcome cpu = outcome([&](const auto& x) { return index_select_cat(x, here, c.boundary); },
                                     on_cpu(sources), needs, dy.to(Device::cpu()));
-        if (std::string text = differences(fused, cpu); !text.empty()) return "beside the CPU: " + text;
+        if (std::string text = beside_the_cpu(fused, cpu); !text.empty()) return text;
     }
     if (!c.tame) return "";
 
@@ -222,7 +233,7 @@ std::string run_add(Case& c) {
             inputs, needs, dy);
     };
     const Outcome fused = with(false);
-    if (std::string text = differences(fused, with(true)); !text.empty()) return text;
+    if (std::string text = beside_explicit(fused, with(true)); !text.empty()) return text;
     if (!test_device().is_cpu()) {
         const Tensor here = list.to(Device::cpu());
         const Outcome cpu = outcome(
@@ -230,7 +241,7 @@ std::string run_add(Case& c) {
                 return scaled_index_add(x[0], here, x[1], scaled ? x[2] : Variable(), alpha, c.boundary);
             },
             on_cpu(inputs), needs, dy.to(Device::cpu()));
-        if (std::string text = differences(fused, cpu); !text.empty()) return "beside the CPU: " + text;
+        if (std::string text = beside_the_cpu(fused, cpu); !text.empty()) return text;
     }
     if (!c.tame) return "";
 

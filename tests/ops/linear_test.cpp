@@ -40,6 +40,7 @@ TEST_CASE("linear") {
             .range = {-1, 1},
             .factor = 10,
             .grad_factor = 20,
+            .products = true,
         };
         check_op(c);
         c.shapes = {{{2, 3}, {4, 3}}, {{1, 1}, {1, 1}}, {{6, 2, 19}, {35, 19}}};
@@ -68,6 +69,7 @@ TEST_CASE("linear_add and mlp_add") {
         .range = {-1, 1},
         .factor = 10,
         .grad_factor = 20,
+        .products = true,
     };
     check_op(c);
     // beyond 384 rows the hidden layer is computed again instead of kept
@@ -176,6 +178,7 @@ TEST_CASE("mlp") {
         .range = {-1, 1},
         .factor = 16,
         .grad_factor = 40,
+        .products = true,
     };
     check_op(c);
     c.shapes = {{{6, 3}, {4, 3}, {5, 4}}};

@@ -62,6 +62,7 @@ void check_matmul(const std::vector<std::vector<Shape>>& shapes, MatmulOptions o
         .range = {-1, 1},
         .factor = 8,
         .grad_factor = 16,
+        .products = true,
     });
 }
 

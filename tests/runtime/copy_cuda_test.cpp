@@ -1,4 +1,5 @@
-// copy, fill, accumulate and all_finite on a GPU (or its emulation): the CPU's bits.
+// copy, fill, accumulate and all_finite on a GPU (or its emulation): the CPU's bits, but for the payload of a
+// NaN that a real GPU adds to.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -7,6 +8,7 @@
 #include "runtime/copy.h"
 #include "runtime/random.h"
 #include "tests/support/compare.h"
+#include "tests/support/device.h"
 #include "tests/support/skip.h"
 
 namespace demi::test {
@@ -112,7 +114,7 @@ TEST_CASE("fill and accumulate on the GPU") {
             Tensor here = sum.to(kGpu);
             accumulate(sum, x);
             accumulate(here, x.to(kGpu));
-            CHECK(same_bits(here, sum) == "");
+            CHECK((kEmulation ? same_bits : same_numbers)(here, sum) == "");
         }
 }
 

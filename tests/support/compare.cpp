@@ -58,25 +58,36 @@ std::string compare(const Tensor& got, const Tensor& want, Tolerance tolerance) 
     return text.str();
 }
 
-std::string same_bits(const Tensor& got, const Tensor& want) {
+namespace {
+
+std::string first_difference(const Tensor& got, const Tensor& want, bool any_nan) {
     if (!got.defined() && !want.defined()) return "";
     if (!got.defined() || !want.defined() || got.shape() != want.shape() || got.dtype() != want.dtype())
         return mismatch(got, want);
     const Tensor a = got.to(Device::cpu()).contiguous(), b = want.to(Device::cpu()).contiguous();
     const size_t bytes = size_of(a.dtype());
     const char *x = static_cast<const char*>(a.raw()), *y = static_cast<const char*>(b.raw());
+    std::vector<double> p, q;  // as numbers, once they are needed
     for (int64_t i = 0; i < a.numel(); ++i) {
-        const size_t at = static_cast<size_t>(i) * bytes;
+        const size_t n = static_cast<size_t>(i), at = n * bytes;
         if (std::memcmp(x + at, y + at, bytes) == 0) continue;
+        if (p.empty()) {
+            p = a.to_vector<double>();
+            q = b.to_vector<double>();
+        }
+        if (any_nan && std::isnan(p[n]) && std::isnan(q[n])) continue;
         std::ostringstream text;
         text.precision(17);
-        text << place(i, a.shape()) << " differs in its bits: got "
-             << a.to_vector<double>()[static_cast<size_t>(i)] << ", want "
-             << b.to_vector<double>()[static_cast<size_t>(i)];
+        text << place(i, a.shape()) << " differs in its bits: got " << p[n] << ", want " << q[n];
         return text.str();
     }
     return "";
 }
+
+}  // namespace
+
+std::string same_bits(const Tensor& got, const Tensor& want) { return first_difference(got, want, false); }
+std::string same_numbers(const Tensor& got, const Tensor& want) { return first_difference(got, want, true); }
 
 Tolerance rounding_of(DType dtype, double factor) {
     const double unit = dtype == DType::f64   ? 1e-12

@@ -34,6 +34,7 @@ struct OpCase {
     double factor = 1;                   // on rounding_of(dtype), for values
     double grad_factor = 4;              // and for gradients
     bool exact_strides = true;           // strided input: same bits, or within the tolerance
+    bool products = false;               // a real GPU may sum in another order for other strides
     bool gradients = true;
     GradcheckOptions gradcheck{};
 };

@@ -108,6 +108,10 @@ inline uint16_t float_to_bf16(float x) { return float_bits_to_bf16(bit_cast<uint
 inline uint32_t pack_f16(float low, float high) {
     return static_cast<uint32_t>(float_to_half(low)) | static_cast<uint32_t>(float_to_half(high)) << 16;
 }
+inline void unpack_f16(uint32_t pair, float& low, float& high) {
+    low = half_to_float(static_cast<uint16_t>(pair));
+    high = half_to_float(static_cast<uint16_t>(pair >> 16));
+}
 inline uint32_t pack_bf16(float low, float high) {
     return static_cast<uint32_t>(float_to_bf16(low)) | static_cast<uint32_t>(float_to_bf16(high)) << 16;
 }
