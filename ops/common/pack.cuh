@@ -66,16 +66,39 @@ template <class T> DEMI_DEVICE void write_pack(T* p, const Bytes16& b, int count
         if (i < count) PackBits<T>::copy_out(p + i, b, i);
 }
 
+// Two 16-bit elements in a word, as arithmetic wants them: it loses a NaN's payload anyway.
+template <class T> struct Pair;
+template <> struct Pair<gpu::f16> {
+    static DEMI_DEVICE float low(uint32_t w) { return gpu::half_value(static_cast<uint16_t>(w & 0xffffu)); }
+    static DEMI_DEVICE float high(uint32_t w) { return gpu::half_value(static_cast<uint16_t>(w >> 16)); }
+    static DEMI_DEVICE uint32_t of(float low, float high) { return gpu::pack_f16(low, high); }
+};
+template <> struct Pair<gpu::bf16> {
+    static DEMI_DEVICE float low(uint32_t w) { return gpu::bit_cast<float>(w << 16); }
+    static DEMI_DEVICE float high(uint32_t w) { return gpu::bit_cast<float>(w & 0xffff0000u); }
+    static DEMI_DEVICE uint32_t of(float low, float high) { return gpu::pack_bf16(low, high); }
+};
+
 template <class T> DEMI_DEVICE Values<T> unpack(const Bytes16& b) {
     Values<T> x;
     DEMI_UNROLL
-    for (int i = 0; i < kPack<T>; ++i) x.v[i] = PackBits<T>::get(b, i);
+    for (int i = 0; i < kPack<T>; ++i) {
+        if constexpr (sizeof(T) == 2)
+            x.v[i] = i % 2 == 0 ? Pair<T>::low(b.w[i / 2]) : Pair<T>::high(b.w[i / 2]);
+        else
+            x.v[i] = PackBits<T>::get(b, i);
+    }
     return x;
 }
 template <class T> DEMI_DEVICE Bytes16 pack(const Values<T>& x) {
     Bytes16 b{{0, 0, 0, 0}};
-    DEMI_UNROLL
-    for (int i = 0; i < kPack<T>; ++i) PackBits<T>::set(b, i, x.v[i]);
+    if constexpr (sizeof(T) == 2) {
+        DEMI_UNROLL
+        for (int k = 0; k < 4; ++k) b.w[k] = Pair<T>::of(x.v[2 * k], x.v[2 * k + 1]);
+    } else {
+        DEMI_UNROLL
+        for (int i = 0; i < kPack<T>; ++i) PackBits<T>::set(b, i, x.v[i]);
+    }
     return b;
 }
 
