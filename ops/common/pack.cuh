@@ -123,6 +123,38 @@ template <class T> DEMI_DEVICE Values<T> read_beside(const gpu::compute_t<T>* p,
     return x;
 }
 
+// As many elements of Y as a pack of T has: T itself, or 16-bit data beside f32.
+template <class T, class Y> struct Aside {
+    static_assert(sizeof(T) == 4 && sizeof(Y) == 2, "a 16-bit type beside f32");
+    typedef gpu::Bytes8 Bits;
+    static DEMI_DEVICE Bits read(const Y* p, int count, bool aligned) {
+        if (aligned) return gpu::load8(p);
+        Bits b{{0, 0}};
+        DEMI_UNROLL
+        for (int i = 0; i < kPack<T>; ++i)
+            if (i < count) b.w[i / 2] |= static_cast<uint32_t>(p[i].bits) << 16 * (i % 2);
+        return b;
+    }
+    static DEMI_DEVICE Values<T> values(const Bits& b) {
+        return {{Pair<Y>::low(b.w[0]), Pair<Y>::high(b.w[0]), Pair<Y>::low(b.w[1]), Pair<Y>::high(b.w[1])}};
+    }
+    static DEMI_DEVICE void write(Y* p, const Values<T>& x, int count, bool aligned) {
+        const Bits b{{Pair<Y>::of(x.v[0], x.v[1]), Pair<Y>::of(x.v[2], x.v[3])}};
+        if (aligned) return gpu::store8(p, b);
+        DEMI_UNROLL
+        for (int i = 0; i < kPack<T>; ++i)
+            if (i < count) p[i].bits = static_cast<uint16_t>(b.w[i / 2] >> 16 * (i % 2));
+    }
+};
+template <class T> struct Aside<T, T> {
+    typedef Bytes16 Bits;
+    static DEMI_DEVICE Bits read(const T* p, int count, bool aligned) { return read_pack(p, count, aligned); }
+    static DEMI_DEVICE Values<T> values(const Bits& b) { return unpack<T>(b); }
+    static DEMI_DEVICE void write(T* p, const Values<T>& x, int count, bool aligned) {
+        write_values(p, x, count, aligned);
+    }
+};
+
 // Packs of a flat array: fn(first element, count, aligned) for the packs of this thread.
 template <class T, class F> DEMI_DEVICE void for_flat_packs(int64_t count, bool aligned, F&& fn) {
     const int64_t packs = (count + kPack<T> - 1) / kPack<T>;
