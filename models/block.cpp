@@ -69,14 +69,15 @@ void Block::visit(const std::string& prefix, const ParameterVisitor& fn) {
 // f(norm(x)), in the compute dtype, before LayerScale.
 Variable Block::residual(const Variable& x, Branch branch, const AttentionBias& bias,
                          const ForwardContext& context) const {
-    return after_norm((branch == Branch::attention ? norm1 : norm2).forward(x), branch, bias, context);
+    const LayerNorm& norm = branch == Branch::attention ? norm1 : norm2;
+    return after_norm(norm.forward_as(x, compute_dtype(context.precision)), branch, bias, context);
 }
 
+// f(x) with x in the compute dtype.
 Variable Block::after_norm(const Variable& x, Branch branch, const AttentionBias& bias,
                            const ForwardContext& context) const {
-    const Variable y = cast(x, compute_dtype(context.precision));
-    if (branch == Branch::attention) return attn.forward(y, bias, context);
-    return use_swiglu ? swiglu.forward(y) : mlp.forward(y);
+    if (branch == Branch::attention) return attn.forward(x, bias, context);
+    return use_swiglu ? swiglu.forward(x) : mlp.forward(x);
 }
 
 // y + gamma * r, in y's dtype; without gamma y + r.
@@ -89,9 +90,10 @@ static Variable add_scaled(const Variable& y, const Variable& r, const Variable&
 Variable Block::add_branch(const Variable& x, Branch branch, const AttentionBias& bias,
                            const ForwardContext& context) const {
     const bool attention = branch == Branch::attention;
-    const std::vector<Variable> both = (attention ? norm1 : norm2).forward_branch(x);
+    const DType compute = compute_dtype(context.precision);
+    const std::vector<Variable> both = (attention ? norm1 : norm2).forward_branch(x, compute);
     const Variable& gamma = attention ? gamma1 : gamma2;
-    const bool together = !gamma.defined() && x.dtype() == compute_dtype(context.precision);
+    const bool together = !gamma.defined() && x.dtype() == compute;
     if (together && attention) return attn.forward(both[1], bias, context, both[0]);
     if (together && !use_swiglu) return mlp.forward_add(both[0], both[1]);
     return add_scaled(both[0], after_norm(both[1], branch, bias, context), gamma);

@@ -33,8 +33,12 @@ LayerNorm::LayerNorm(int64_t dim, double epsilon)
 
 Variable LayerNorm::forward(const Variable& x) const { return layernorm(x, weight, bias, eps); }
 
-std::vector<Variable> LayerNorm::forward_branch(const Variable& x) const {
-    return layernorm_branch(x, weight, bias, eps);
+Variable LayerNorm::forward_as(const Variable& x, DType dtype) const {
+    return layernorm_as(x, dtype, weight, bias, eps);
+}
+
+std::vector<Variable> LayerNorm::forward_branch(const Variable& x, DType dtype) const {
+    return layernorm_branch(x, dtype, weight, bias, eps);
 }
 
 void LayerNorm::visit(const std::string& prefix, const ParameterVisitor& fn) {

@@ -23,7 +23,8 @@ struct LayerNorm {
     LayerNorm() = default;
     explicit LayerNorm(int64_t dim, double eps = 1e-6);
     Variable forward(const Variable& x) const;
-    std::vector<Variable> forward_branch(const Variable& x) const;  // {x, forward(x)}
+    Variable forward_as(const Variable& x, DType dtype) const;
+    std::vector<Variable> forward_branch(const Variable& x, DType dtype) const;  // {x, forward_as(x, dtype)}
     void visit(const std::string& prefix, const ParameterVisitor& fn);
 };
 

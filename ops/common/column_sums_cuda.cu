@@ -3,9 +3,11 @@
 namespace demi::gpu_kernels {
 namespace {
 
-// A block adds 32 columns: eight warps take every eighth partial row each.
+// A block adds 32 columns: each warp takes every 32nd partial row, several under way at a time, and in the
+// end all that the warps have of one column.
 template <class C> struct SumPartialsKernel {
-    static constexpr int threads = 256, kWarps = 8;
+    static constexpr int threads = 1024, kWarps = 32, kAtOnce = 8;
+    static constexpr size_t kShared = kWarps * 33 * sizeof(C);
     SumPartials p;
 
     DEMI_DEVICE void operator()() const {
@@ -13,16 +15,21 @@ template <class C> struct SumPartialsKernel {
         const int64_t column = static_cast<int64_t>(gpu::block_idx().x) * 32 + gpu::lane();
         const C* partial = static_cast<const C*>(p.partial);
         C sum = 0;
-        if (column < columns) {
-            for (int64_t b = gpu::warp(); b < p.blocks; b += kWarps) sum += partial[b * columns + column];
+        for (int64_t b = gpu::warp(); column < columns && b < p.blocks; b += kAtOnce * kWarps) {
+            C next[kAtOnce];
+            DEMI_UNROLL
+            for (int i = 0; i < kAtOnce; ++i)
+                next[i] = b + i * kWarps < p.blocks ? partial[(b + i * kWarps) * columns + column] : C(0);
+            DEMI_UNROLL
+            for (int i = 0; i < kAtOnce; ++i) sum += next[i];
         }
         C* scratch = gpu::shared<C>();
-        scratch[gpu::warp() * 32 + gpu::lane()] = sum;
+        scratch[gpu::warp() * 33 + gpu::lane()] = sum;
         gpu::sync_threads();
-        if (gpu::warp() != 0 || column >= columns) return;
-        for (int w = 1; w < kWarps; ++w) sum += scratch[w * 32 + gpu::lane()];
-        (column < p.width ? static_cast<C*>(p.out0)[column] : static_cast<C*>(p.out1)[column - p.width]) =
-            sum;
+        sum = gpu::warp_sum(scratch[gpu::lane() * 33 + gpu::warp()]);
+        const int64_t out = static_cast<int64_t>(gpu::block_idx().x) * 32 + gpu::warp();
+        if (gpu::lane() != 0 || out >= columns) return;
+        (out < p.width ? static_cast<C*>(p.out0)[out] : static_cast<C*>(p.out1)[out - p.width]) = sum;
     }
 };
 
@@ -56,9 +63,9 @@ void sum_partials(gpu::Type type, const SumPartials& call, gpu::Stream stream) {
     const int64_t columns = call.out1 != nullptr ? 2 * call.width : call.width;
     const gpu::Dim3 grid{static_cast<unsigned>((columns + 31) / 32)};
     if (type == gpu::Type::f64)
-        gpu::launch(SumPartialsKernel<double>{call}, grid, {256}, 256 * sizeof(double), stream);
+        gpu::launch(SumPartialsKernel<double>{call}, grid, {1024}, SumPartialsKernel<double>::kShared, stream);
     else
-        gpu::launch(SumPartialsKernel<float>{call}, grid, {256}, 256 * sizeof(float), stream);
+        gpu::launch(SumPartialsKernel<float>{call}, grid, {1024}, SumPartialsKernel<float>::kShared, stream);
 }
 
 void column_sums(gpu::Type type, const ColumnSumsCall& call, gpu::Stream stream) {

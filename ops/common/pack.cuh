@@ -66,16 +66,39 @@ template <class T> DEMI_DEVICE void write_pack(T* p, const Bytes16& b, int count
         if (i < count) PackBits<T>::copy_out(p + i, b, i);
 }
 
+// Two 16-bit elements in a word, as arithmetic wants them: it loses a NaN's payload anyway.
+template <class T> struct Pair;
+template <> struct Pair<gpu::f16> {
+    static DEMI_DEVICE float low(uint32_t w) { return gpu::half_value(static_cast<uint16_t>(w & 0xffffu)); }
+    static DEMI_DEVICE float high(uint32_t w) { return gpu::half_value(static_cast<uint16_t>(w >> 16)); }
+    static DEMI_DEVICE uint32_t of(float low, float high) { return gpu::pack_f16(low, high); }
+};
+template <> struct Pair<gpu::bf16> {
+    static DEMI_DEVICE float low(uint32_t w) { return gpu::bit_cast<float>(w << 16); }
+    static DEMI_DEVICE float high(uint32_t w) { return gpu::bit_cast<float>(w & 0xffff0000u); }
+    static DEMI_DEVICE uint32_t of(float low, float high) { return gpu::pack_bf16(low, high); }
+};
+
 template <class T> DEMI_DEVICE Values<T> unpack(const Bytes16& b) {
     Values<T> x;
     DEMI_UNROLL
-    for (int i = 0; i < kPack<T>; ++i) x.v[i] = PackBits<T>::get(b, i);
+    for (int i = 0; i < kPack<T>; ++i) {
+        if constexpr (sizeof(T) == 2)
+            x.v[i] = i % 2 == 0 ? Pair<T>::low(b.w[i / 2]) : Pair<T>::high(b.w[i / 2]);
+        else
+            x.v[i] = PackBits<T>::get(b, i);
+    }
     return x;
 }
 template <class T> DEMI_DEVICE Bytes16 pack(const Values<T>& x) {
     Bytes16 b{{0, 0, 0, 0}};
-    DEMI_UNROLL
-    for (int i = 0; i < kPack<T>; ++i) PackBits<T>::set(b, i, x.v[i]);
+    if constexpr (sizeof(T) == 2) {
+        DEMI_UNROLL
+        for (int k = 0; k < 4; ++k) b.w[k] = Pair<T>::of(x.v[2 * k], x.v[2 * k + 1]);
+    } else {
+        DEMI_UNROLL
+        for (int i = 0; i < kPack<T>; ++i) PackBits<T>::set(b, i, x.v[i]);
+    }
     return b;
 }
 
@@ -99,6 +122,38 @@ template <class T> DEMI_DEVICE Values<T> read_beside(const gpu::compute_t<T>* p,
     }
     return x;
 }
+
+// As many elements of Y as a pack of T has: T itself, or 16-bit data beside f32.
+template <class T, class Y> struct Aside {
+    static_assert(sizeof(T) == 4 && sizeof(Y) == 2, "a 16-bit type beside f32");
+    typedef gpu::Bytes8 Bits;
+    static DEMI_DEVICE Bits read(const Y* p, int count, bool aligned) {
+        if (aligned) return gpu::load8(p);
+        Bits b{{0, 0}};
+        DEMI_UNROLL
+        for (int i = 0; i < kPack<T>; ++i)
+            if (i < count) b.w[i / 2] |= static_cast<uint32_t>(p[i].bits) << 16 * (i % 2);
+        return b;
+    }
+    static DEMI_DEVICE Values<T> values(const Bits& b) {
+        return {{Pair<Y>::low(b.w[0]), Pair<Y>::high(b.w[0]), Pair<Y>::low(b.w[1]), Pair<Y>::high(b.w[1])}};
+    }
+    static DEMI_DEVICE void write(Y* p, const Values<T>& x, int count, bool aligned) {
+        const Bits b{{Pair<Y>::of(x.v[0], x.v[1]), Pair<Y>::of(x.v[2], x.v[3])}};
+        if (aligned) return gpu::store8(p, b);
+        DEMI_UNROLL
+        for (int i = 0; i < kPack<T>; ++i)
+            if (i < count) p[i].bits = static_cast<uint16_t>(b.w[i / 2] >> 16 * (i % 2));
+    }
+};
+template <class T> struct Aside<T, T> {
+    typedef Bytes16 Bits;
+    static DEMI_DEVICE Bits read(const T* p, int count, bool aligned) { return read_pack(p, count, aligned); }
+    static DEMI_DEVICE Values<T> values(const Bits& b) { return unpack<T>(b); }
+    static DEMI_DEVICE void write(T* p, const Values<T>& x, int count, bool aligned) {
+        write_values(p, x, count, aligned);
+    }
+};
 
 // Packs of a flat array: fn(first element, count, aligned) for the packs of this thread.
 template <class T, class F> DEMI_DEVICE void for_flat_packs(int64_t count, bool aligned, F&& fn) {

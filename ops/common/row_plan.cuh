@@ -6,13 +6,14 @@
 namespace demi::gpu_kernels {
 
 // kThreads: 32 (a warp takes a row, four to a block), else a block of that many. kCached: a thread keeps its
-// elements, at most kElements of them, in registers.
-template <int kThreads_, bool kCached_> struct RowPlan {
-    static constexpr int kThreads = kThreads_, kElements = 32;
+// elements, at most kElements of them, in registers; fewer of them let more warps run.
+template <int kThreads_, bool kCached_, int kElements_ = 32> struct RowPlan {
+    static constexpr int kThreads = kThreads_, kElements = kElements_;
     static constexpr bool kCached = kCached_;
     static constexpr int kRows = kThreads == 32 ? 4 : 1;  // rows that a block works on at a time
     static constexpr int kBlock = kThreads * kRows;
-    template <class T> static constexpr int kPacks = kCached ? kElements / kPack<T> : 1;
+    template <class T>
+    static constexpr int kPacks = kCached ? (kElements + kPack<T> - 1) / kPack<T> : 1;
 
     static DEMI_DEVICE int rank() {
         return kThreads == 32 ? gpu::lane() : static_cast<int>(gpu::thread_idx().x);
@@ -66,16 +67,18 @@ template <int kThreads_, bool kCached_> struct RowPlan {
     }
 };
 
-// One row as its threads see it: in registers where the plan caches, else read again and again.
-template <class T, class Plan> struct Row {
-    const T* start;
-    bool aligned;  // the row's start is, and its width is whole packs
-    Bytes16 kept[Plan::template kPacks<T>];
+// One row as its threads see it: in registers where the plan caches, else read again and again. Y: the type
+// in memory where that is not T.
+template <class T, class Plan, class Y = T> struct Row {
+    typedef Aside<T, Y> Access;
+    const Y* start;  // null: nothing is read
+    bool aligned;    // the row's start is, and its width is whole packs
+    typename Access::Bits kept[Plan::template kPacks<T>];
 
-    DEMI_DEVICE Row(const T* start_, int64_t width, bool aligned_) : start(start_), aligned(aligned_) {
-        if constexpr (Plan::kCached)
+    DEMI_DEVICE Row(const Y* start_, int64_t width, bool aligned_) : start(start_), aligned(aligned_) {
+        if (Plan::kCached && start != nullptr)
             Plan::template each_pack<T>(width, [&](int k, int64_t at, int count) {
-                kept[k] = read_pack(start + at, count, aligned);
+                kept[k] = Access::read(start + at, count, aligned);
             });
     }
     // x = a + b, rounded to T and written.
@@ -92,7 +95,7 @@ template <class T, class Plan> struct Row {
         });
     }
     DEMI_DEVICE Values<T> values(int k, int64_t at, int count) const {
-        return unpack<T>(Plan::kCached ? kept[k] : read_pack(start + at, count, aligned));
+        return Access::values(Plan::kCached ? kept[k] : Access::read(start + at, count, aligned));
     }
     // fn(value) for every element of this thread.
     template <class F> DEMI_DEVICE void each(int64_t width, F&& fn) const {
@@ -109,7 +112,11 @@ template <class T, class Plan> struct Row {
 constexpr int64_t kRowBlocks = 1 << 20;
 
 template <class F> void with_row_plan(int64_t width, F&& fn) {
-    if (width <= 32 * 32)
+    if (width <= 32 * 12)
+        fn(RowPlan<32, true, 12>{});
+    else if (width <= 32 * 24)
+        fn(RowPlan<32, true, 24>{});
+    else if (width <= 32 * 32)
         fn(RowPlan<32, true>{});
     else if (width <= 256 * 32)
         fn(RowPlan<256, true>{});

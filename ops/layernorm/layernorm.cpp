@@ -1,6 +1,7 @@
 #include "ops/layernorm/layernorm.h"
 
 #include "autograd/record.h"
+#include "ops/cast/cast.h"
 #include "ops/common/operand.h"
 #include "ops/layernorm/layernorm_kernels.h"
 #include "runtime/copy.h"
@@ -12,7 +13,7 @@ namespace {
 
 // The checked, contiguous call with its results allocated.
 LayernormForward prepare(std::string_view op, const Variable& x, const Variable& weight, const Variable& bias,
-                         double eps) {
+                         double eps, DType y) {
     check_float_operand(op, "x", x.value());
     check(x.rank() >= 1, op, "x must have at least one dimension: got ", x.value());
     check(eps >= 0, op, "eps must not be negative: got ", eps);
@@ -28,7 +29,7 @@ LayernormForward prepare(std::string_view op, const Variable& x, const Variable&
         call.bias = bias.value().to(compute).contiguous();
     }
     call.eps = eps;
-    call.y = Tensor::like(call.x);
+    call.y = Tensor::empty(x.shape(), y, x.device());
     call.mean = Tensor::empty({row_count(call.x)}, compute, x.device());
     call.rstd = Tensor::like(call.mean);
     return call;
@@ -48,10 +49,15 @@ struct Backward {
         const Shape width{call.x.shape().back()};
         if (want_x) call.dx = Tensor::like(call.x);
         if (want_weight || want_bias) {
-            call.dweight = Tensor::zeros(width, call.mean.dtype(), call.x.device());
-            call.dbias = Tensor::zeros(width, call.mean.dtype(), call.x.device());
+            call.dweight = Tensor::empty(width, call.mean.dtype(), call.x.device());
+            call.dbias = Tensor::like(call.dweight);
         }
-        if (call.x.numel() > 0) DEMI_SELECT(layernorm, call.x.device(), backward)(call);
+        if (call.x.numel() > 0) {
+            DEMI_SELECT(layernorm, call.x.device(), backward)(call);
+        } else if (call.dweight.defined()) {
+            fill(call.dweight, 0);
+            fill(call.dbias, 0);
+        }
         return {call.dx, want_weight ? call.dweight.to(weight_dtype) : Tensor(),
                 want_bias ? call.dbias.to(bias_dtype) : Tensor()};
     }
@@ -68,11 +74,22 @@ Backward backward_of(std::string_view op, const LayernormForward& call, const Te
             std::string(op)};
 }
 
+// Whether a kernel rounds to `dtype` as it stores.
+bool stores_as(const Variable& x, DType dtype) {
+    return dtype == x.dtype() || (x.dtype() == DType::f32 && is_half(dtype));
+}
+
 }  // namespace
 
 Variable layernorm(const Variable& x, const Variable& weight, const Variable& bias, double eps) {
+    return layernorm_as(x, x.dtype(), weight, bias, eps);
+}
+
+Variable layernorm_as(const Variable& x, DType dtype, const Variable& weight, const Variable& bias,
+                      double eps) {
+    if (!stores_as(x, dtype)) return cast(layernorm(x, weight, bias, eps), dtype);
     const ProfileScope scope("layernorm");
-    LayernormForward call = prepare("layernorm", x, weight, bias, eps);
+    LayernormForward call = prepare("layernorm", x, weight, bias, eps, dtype);
     if (call.x.numel() > 0) DEMI_SELECT(layernorm, x.device(), forward)(call);
     return record(
         "layernorm", {x, weight, bias}, call.y,
@@ -81,10 +98,15 @@ Variable layernorm(const Variable& x, const Variable& weight, const Variable& bi
         });
 }
 
-std::vector<Variable> layernorm_branch(const Variable& x, const Variable& weight, const Variable& bias,
-                                       double eps) {
+std::vector<Variable> layernorm_branch(const Variable& x, DType dtype, const Variable& weight,
+                                       const Variable& bias, double eps) {
+    if (!stores_as(x, dtype)) {
+        std::vector<Variable> both = layernorm_branch(x, x.dtype(), weight, bias, eps);
+        both[1] = cast(both[1], dtype);
+        return both;
+    }
     const ProfileScope scope("layernorm");
-    LayernormForward call = prepare("layernorm", x, weight, bias, eps);
+    LayernormForward call = prepare("layernorm", x, weight, bias, eps, dtype);
     if (call.x.numel() > 0) DEMI_SELECT(layernorm, x.device(), forward)(call);
     return record("layernorm", {x, weight, bias}, Tensors{x.value(), call.y},
                   [run = backward_of("layernorm", call, call.x, weight, bias)](
@@ -97,7 +119,7 @@ std::vector<Variable> layernorm_branch(const Variable& x, const Variable& weight
 std::vector<Variable> add_layernorm(const Variable& x, const Variable& residual, const Variable& weight,
                                     const Variable& bias, double eps) {
     const ProfileScope scope("add_layernorm");
-    LayernormForward call = prepare("add_layernorm", x, weight, bias, eps);
+    LayernormForward call = prepare("add_layernorm", x, weight, bias, eps, x.dtype());
     check_same_shape("add_layernorm", "x", x.value(), "residual", residual.value());
     check_same_dtype("add_layernorm", "x", x.value(), "residual", residual.value());
     check_same_device("add_layernorm", "x", x.value(), "residual", residual.value());

@@ -18,14 +18,18 @@ inline constexpr double kLayernormEps = 1e-6;
 Variable layernorm(const Variable& x, const Variable& weight = {}, const Variable& bias = {},
                    double eps = kLayernormEps);
 
+// cast(layernorm(x, ...), dtype): in one pass where x is f32 and dtype f16 or bf16, to the same bits.
+Variable layernorm_as(const Variable& x, DType dtype, const Variable& weight = {}, const Variable& bias = {},
+                      double eps = kLayernormEps);
+
 // One pass over a residual stream: {s, layernorm(s)} with s = x + residual, rounded to x's dtype.
 // residual has x's shape and dtype. The gradients of both outputs meet in one kernel.
 std::vector<Variable> add_layernorm(const Variable& x, const Variable& residual, const Variable& weight = {},
                                     const Variable& bias = {}, double eps = kLayernormEps);
 
-// A residual stream on its way past a branch: {x, layernorm(x)}. The first is x itself; that it goes through
-// the op lets the gradients of both meet in one kernel.
-std::vector<Variable> layernorm_branch(const Variable& x, const Variable& weight = {},
+// A residual stream on its way past a branch: {x, layernorm_as(x, dtype)}. The first is x itself; that it goes
+// through the op lets the gradients of both meet in one kernel.
+std::vector<Variable> layernorm_branch(const Variable& x, DType dtype, const Variable& weight = {},
                                        const Variable& bias = {}, double eps = kLayernormEps);
 
 }  // namespace demi

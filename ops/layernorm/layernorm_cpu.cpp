@@ -5,6 +5,7 @@
 #include "ops/common/row_sums.h"
 #include "ops/layernorm/layernorm_isa.h"
 #include "ops/layernorm/layernorm_kernels.h"
+#include "runtime/copy.h"
 #include "runtime/isa.h"
 
 namespace demi {
@@ -108,10 +109,17 @@ template <class T> void backward_as(LayernormBackward& c) {
     });
 }
 
+// y in f32, then rounded: the same bits as one rounding.
 void forward(LayernormForward& call) {
+    Tensor y = call.y;
+    if (y.dtype() != call.x.dtype()) call.y = Tensor::like(call.x);
     call.x.dtype() == DType::f64 ? forward_as<double>(call) : forward_as<float>(call);
+    if (y.dtype() == call.x.dtype()) return;
+    copy(y, call.y);
+    call.y = y;
 }
 void backward(LayernormBackward& call) {
+    call.dy = call.dy.to(call.x.dtype());
     call.x.dtype() == DType::f64 ? backward_as<double>(call) : backward_as<float>(call);
 }
 

@@ -52,6 +52,12 @@ DEMI_DEVICE void store16(void* p, Bytes16 v) {
     *static_cast<uint4*>(p) = make_uint4(v.w[0], v.w[1], v.w[2], v.w[3]);
 }
 
+DEMI_DEVICE Bytes8 load8(const void* p) {
+    const uint2 v = *static_cast<const uint2*>(p);
+    return {{v.x, v.y}};
+}
+DEMI_DEVICE void store8(void* p, Bytes8 v) { *static_cast<uint2*>(p) = make_uint2(v.w[0], v.w[1]); }
+
 DEMI_DEVICE uint32_t shared_address(const void* p) {
     return static_cast<uint32_t>(__cvta_generic_to_shared(p));
 }
@@ -93,6 +99,7 @@ DEMI_DEVICE uint16_t float_to_half(float x) {
     const uint16_t bits = __half_as_ushort(__float2half_rn(x));
     return x != x ? nan_to_f16(__float_as_uint(x)) : bits;
 }
+DEMI_DEVICE float half_value(uint16_t bits) { return __half2float(__ushort_as_half(bits)); }
 DEMI_DEVICE float bf16_to_float(uint16_t bits) { return __uint_as_float(static_cast<uint32_t>(bits) << 16); }
 DEMI_DEVICE uint16_t float_to_bf16(float x) { return float_bits_to_bf16(__float_as_uint(x)); }
 DEMI_DEVICE uint32_t pack_f16(float low, float high) {

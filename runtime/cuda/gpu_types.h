@@ -42,6 +42,9 @@ struct bf16 {
 struct alignas(16) Bytes16 {
     uint32_t w[4];
 };
+struct alignas(8) Bytes8 {  // one 8-byte access
+    uint32_t w[2];
+};
 
 constexpr int kMaxRank = 8;  // as many dimensions as a Shape has
 

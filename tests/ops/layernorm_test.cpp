@@ -1,8 +1,10 @@
+#include "ops/cast/cast.h"
 #include "ops/layernorm/layernorm.h"
 
 #include <doctest/doctest.h>
 
 #include "tests/support/compare.h"
+#include "tests/support/device.h"
 #include "tests/support/op_case.h"
 
 namespace demi::test {
@@ -71,7 +73,7 @@ TEST_CASE("layernorm_branch") {
     check_op({
         .op = "layernorm_branch",
         .shapes = {{{5, 33}, {33}, {33}}, {{300, 128}, {128}, {128}}, {{0, 4}, {4}, {4}}},
-        .fn = [](const Vars& x) { return layernorm_branch(x[0], x[1], x[2], kEps); },
+        .fn = [](const Vars& x) { return layernorm_branch(x[0], x[0].dtype(), x[1], x[2], kEps); },
         .reference = [](const Arrays& x) -> Arrays {
             return {x[0], normalise(x[0], &x[1], &x[2], kEps)};
         },
@@ -94,6 +96,32 @@ TEST_CASE("layernorm with f32 parameters beside f16") {
     CHECK(vx.grad().dtype() == DType::f16);
     CHECK(vw.grad().dtype() == DType::f32);
     CHECK(vb.grad().to_vector<double>() == std::vector<double>(40, 3.0));
+}
+
+TEST_CASE("layernorm in another dtype is layernorm, then cast") {
+    Generator generator{5};
+    for (DType from : {DType::f32, DType::f16, DType::f64})
+        for (DType to : {DType::f16, DType::bf16, DType::f32})
+            for (const Shape& shape : {Shape{0, 4}, Shape{3, 33}, Shape{21, 384}, Shape{5, 1028}}) {
+                INFO(name(from), " to ", name(to), ", width ", shape[1]);
+                Tensor x = Tensor::empty(shape), dy = Tensor::empty(shape);
+                Tensor w = Tensor::empty({shape[1]}), b = Tensor::empty({shape[1]});
+                for (Tensor* t : {&x, &dy, &w, &b}) normal(*t, generator);
+                std::vector<Tensor> want;
+                for (const bool apart : {true, false}) {
+                    const auto leaf = [](const Tensor& t) { return Variable(t.to(test_device()), true); };
+                    const Variable vx = leaf(x.to(from)), vw = leaf(w), vb = leaf(b);
+                    const std::vector<Variable> both = layernorm_branch(vx, apart ? from : to, vw, vb);
+                    const Variable y = apart ? cast(both[1], to) : both[1];
+                    CHECK(y.dtype() == to);
+                    const Variable alone = layernorm_as(vx, to, vw, vb);
+                    CHECK(same_bits(alone.value(), y.value()) == "");
+                    y.backward(dy.to(to).to(test_device()));
+                    const Tensors got{y.value(), vx.grad(), vw.grad(), vb.grad()};
+                    if (apart) want = got;
+                    for (size_t i = 0; i < got.size(); ++i) CHECK(same_bits(got[i], want[i]) == "");
+                }
+            }
 }
 
 TEST_CASE("layernorm far from zero keeps its digits") {

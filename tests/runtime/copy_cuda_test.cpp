@@ -58,7 +58,7 @@ Tensor numbers(int64_t count) {
 TEST_CASE("copy on the GPU: every type to every type") {
     NEEDS_GPU();
     for (DType from : kAll) {
-        const Tensor x = numbers(200).to(from);
+        const Tensor x = numbers(203).to(from);
         const Tensor gx = x.to(kGpu);
         CHECK(same_bits(gx, x) == "");
         for (DType to : kAll) {

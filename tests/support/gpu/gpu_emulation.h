@@ -93,6 +93,15 @@ inline void store16(void* p, Bytes16 v) {
     *static_cast<Bytes16*>(p) = v;
 }
 
+inline Bytes8 load8(const void* p) {
+    emulation::check_aligned(p, 8, "load8");
+    return *static_cast<const Bytes8*>(p);
+}
+inline void store8(void* p, Bytes8 v) {
+    emulation::check_aligned(p, 8, "store8");
+    *static_cast<Bytes8*>(p) = v;
+}
+
 inline void cp_async16(void* to, const void* from, bool valid) { emulation::cp_async(to, from, valid); }
 inline void cp_async_commit() { emulation::cp_async_commit(); }
 template <int N> void cp_async_wait() { emulation::cp_async_wait(N); }
@@ -103,6 +112,7 @@ inline void atomic_max_u32(uint32_t* p, uint32_t v) { *p = *p > v ? *p : v; }
 
 inline float half_to_float(uint16_t bits) { return emulation::f16_to(bits); }
 inline uint16_t float_to_half(float x) { return emulation::f16_from(x); }
+inline float half_value(uint16_t bits) { return half_to_float(bits); }
 inline float bf16_to_float(uint16_t bits) { return bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 inline uint16_t float_to_bf16(float x) { return float_bits_to_bf16(bit_cast<uint32_t>(x)); }
 inline uint32_t pack_f16(float low, float high) {
