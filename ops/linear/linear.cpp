@@ -35,8 +35,9 @@ Variable affine(std::string_view op, const Variable& x, const Variable& weight, 
     if (gelu && needs_grad(inputs)) call.pre = Tensor::like(call.y);
     DEMI_SELECT(linear, x.device(), forward)(call);
 
-    auto backward = [rows = Saved(call.x), w = Saved(weight), read = call.weight, pre = Saved(call.pre), shape = x.shape(),
-                     bias_shape = bias_value, adds](const Tensor& dy, const Needs& needs) -> Tensors {
+    auto backward = [rows = Saved(call.x), w = Saved(weight), read = call.weight, pre = Saved(call.pre),
+                     shape = x.shape(), bias_shape = bias_value,
+                     adds](const Tensor& dy, const Needs& needs) -> Tensors {
         LinearBackward back;
         back.x = rows;
         const Tensor& original = w;  // asked for even where unused: it must not have changed

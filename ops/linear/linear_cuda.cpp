@@ -27,8 +27,8 @@ void narrow(LinearForward& call) {
         if (with_bias) call.bias = call.bias.to(dtype);
         return;
     }
-    const Tensor weight = std::exchange(
-        call.weight, Tensor::empty(call.weight.shape(), dtype, call.weight.device()));
+    const Tensor weight =
+        std::exchange(call.weight, Tensor::empty(call.weight.shape(), dtype, call.weight.device()));
     const Tensor bias = call.bias;
     if (with_bias) call.bias = Tensor::empty(bias.shape(), dtype, bias.device());
     gpu_kernels::narrow(gpu_type(call.x),

@@ -12,7 +12,8 @@ struct NarrowCall {
 };
 void narrow(gpu::Type type, const NarrowCall& call, gpu::Stream stream);
 
-// Where the product's own epilogue adds no bias: y [rows, width] of `type` = x + bias [width] of `type`, rounded once; x in f32 (f64 for f64), may be y.
+// Where the product's own epilogue adds no bias: y [rows, width] of `type` = x + bias [width] of `type`,
+// rounded once; x in f32 (f64 for f64), may be y.
 struct AddBiasCall {
     const void *x, *bias;
     void* y;
