@@ -63,7 +63,8 @@ void sum_partials(gpu::Type type, const SumPartials& call, gpu::Stream stream) {
     const int64_t columns = call.out1 != nullptr ? 2 * call.width : call.width;
     const gpu::Dim3 grid{static_cast<unsigned>((columns + 31) / 32)};
     if (type == gpu::Type::f64)
-        gpu::launch(SumPartialsKernel<double>{call}, grid, {1024}, SumPartialsKernel<double>::kShared, stream);
+        gpu::launch(SumPartialsKernel<double>{call}, grid, {1024}, SumPartialsKernel<double>::kShared,
+                    stream);
     else
         gpu::launch(SumPartialsKernel<float>{call}, grid, {1024}, SumPartialsKernel<float>::kShared, stream);
 }

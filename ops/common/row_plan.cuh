@@ -12,8 +12,7 @@ template <int kThreads_, bool kCached_, int kElements_ = 32> struct RowPlan {
     static constexpr bool kCached = kCached_;
     static constexpr int kRows = kThreads == 32 ? 4 : 1;  // rows that a block works on at a time
     static constexpr int kBlock = kThreads * kRows;
-    template <class T>
-    static constexpr int kPacks = kCached ? (kElements + kPack<T> - 1) / kPack<T> : 1;
+    template <class T> static constexpr int kPacks = kCached ? (kElements + kPack<T> - 1) / kPack<T> : 1;
 
     static DEMI_DEVICE int rank() {
         return kThreads == 32 ? gpu::lane() : static_cast<int>(gpu::thread_idx().x);

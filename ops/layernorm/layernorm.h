@@ -27,8 +27,8 @@ Variable layernorm_as(const Variable& x, DType dtype, const Variable& weight = {
 std::vector<Variable> add_layernorm(const Variable& x, const Variable& residual, const Variable& weight = {},
                                     const Variable& bias = {}, double eps = kLayernormEps);
 
-// A residual stream on its way past a branch: {x, layernorm_as(x, dtype)}. The first is x itself; that it goes
-// through the op lets the gradients of both meet in one kernel.
+// A residual stream on its way past a branch: {x, layernorm_as(x, dtype)}. The first is x itself; that it
+// goes through the op lets the gradients of both meet in one kernel.
 std::vector<Variable> layernorm_branch(const Variable& x, DType dtype, const Variable& weight = {},
                                        const Variable& bias = {}, double eps = kLayernormEps);
 

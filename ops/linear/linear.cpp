@@ -35,11 +35,13 @@ Variable affine(std::string_view op, const Variable& x, const Variable& weight, 
     if (gelu && needs_grad(inputs)) call.pre = Tensor::like(call.y);
     DEMI_SELECT(linear, x.device(), forward)(call);
 
-    auto backward = [rows = Saved(call.x), w = Saved(weight), pre = Saved(call.pre), shape = x.shape(),
-                     bias_shape = bias_value, adds](const Tensor& dy, const Needs& needs) -> Tensors {
+    auto backward = [rows = Saved(call.x), w = Saved(weight), read = call.weight, pre = Saved(call.pre),
+                     shape = x.shape(), bias_shape = bias_value,
+                     adds](const Tensor& dy, const Needs& needs) -> Tensors {
         LinearBackward back;
         back.x = rows;
-        back.weight = w;
+        const Tensor& original = w;  // asked for even where unused: it must not have changed
+        back.weight = read;
         back.dy = as_rows(dy).contiguous();
         if (pre.get().defined()) {
             Tensor du = Tensor::like(back.dy);
@@ -47,7 +49,7 @@ Variable affine(std::string_view op, const Variable& x, const Variable& weight, 
             back.dy = du;
         }
         if (needs[0]) back.dx = Tensor::empty(back.x.shape(), back.x.dtype(), dy.device());
-        if (needs[1]) back.dweight = Tensor::like(back.weight);
+        if (needs[1]) back.dweight = Tensor::like(original);
         if (bias_shape.defined() && needs[2]) back.dbias = Tensor::like(bias_shape);
         DEMI_SELECT(linear, dy.device(), backward)(back);
         Tensors grads{needs[0] ? back.dx.view(shape) : Tensor(), back.dweight};

@@ -1,5 +1,7 @@
 #include "ops/linear/linear_cuda.h"
 
+#include <utility>
+
 #include "ops/common/activation_cuda.h"
 #include "ops/common/column_sums_cuda.h"
 #include "ops/common/gpu_tensor.h"
@@ -16,14 +18,33 @@ Tensor compute_tensor(const Tensor& like) {
     return Tensor::empty(like.shape(), like.dtype() == DType::f64 ? DType::f64 : DType::f32, like.device());
 }
 
-// out = x weight^T + bias, rounded once.
-void affine(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& out) {
-    const Tensor right = weight.to(x.dtype()).transpose(0, 1);
-    if (!bias.defined()) {
+// Weight and bias in x's dtype.
+void narrow(LinearForward& call) {
+    const DType dtype = call.x.dtype();
+    const bool with_bias = call.bias.defined() && call.bias.dtype() != dtype;
+    if (!is_half(dtype) || call.weight.dtype() == dtype || !call.weight.is_contiguous()) {
+        call.weight = call.weight.to(dtype);
+        if (with_bias) call.bias = call.bias.to(dtype);
+        return;
+    }
+    const Tensor weight =
+        std::exchange(call.weight, Tensor::empty(call.weight.shape(), dtype, call.weight.device()));
+    const Tensor bias = call.bias;
+    if (with_bias) call.bias = Tensor::empty(bias.shape(), dtype, bias.device());
+    gpu_kernels::narrow(gpu_type(call.x),
+                        {weight.raw(), with_bias ? bias.raw() : nullptr, call.weight.mutable_raw(),
+                         with_bias ? call.bias.mutable_raw() : nullptr, weight.numel(),
+                         with_bias ? bias.numel() : 0},
+                        gpu_stream(call.x));
+}
+
+// out = x weight^T + bias, rounded once; all of one dtype.
+void affine(const Tensor& x, const Tensor& weight, const Tensor& add, Tensor& out) {
+    const Tensor right = weight.transpose(0, 1);
+    if (!add.defined()) {
         blas_product(x, right, out);
         return;
     }
-    const Tensor add = bias.to(x.dtype());
     if (blas_product(x, right, out, {.bias = add, .row_sums = {}})) return;
     Tensor sum = is_half(out.dtype()) ? compute_tensor(out) : out;
     blas_product(x, right, sum);
@@ -33,6 +54,7 @@ void affine(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& o
 
 void forward(LinearForward& call) {
     if (call.y.numel() == 0) return;
+    narrow(call);
     Tensor& product = call.gelu && call.pre.defined() ? call.pre : call.y;
     affine(call.x, call.weight, call.bias, product);
     // cublasLt's own GELU is the approximation by tanh.

@@ -1,6 +1,6 @@
 #include "ops/linear/linear_cuda.h"
 
-#include "runtime/cuda/gpu.h"
+#include "ops/common/pack.cuh"
 
 namespace demi::gpu_kernels {
 namespace {
@@ -17,7 +17,43 @@ template <class T> struct AddBiasKernel {
     }
 };
 
+// The weight's packs, then the bias's: two tensors in one launch.
+template <class T> struct NarrowKernel {
+    static constexpr int threads = 256;
+    NarrowCall p;
+    bool aligned;
+
+    static DEMI_HOST_DEVICE int64_t packs(int64_t count) { return (count + kPack<T> - 1) / kPack<T>; }
+    DEMI_DEVICE void operator()() const {
+        const int64_t first = packs(p.weights), all = first + packs(p.biases);
+        for (int64_t i = gpu::global_index(); i < all; i += gpu::global_size()) {
+            const bool weight = i < first;
+            const int64_t at = (weight ? i : i - first) * kPack<T>;
+            const int64_t left = (weight ? p.weights : p.biases) - at;
+            const int count = left < kPack<T> ? static_cast<int>(left) : kPack<T>;
+            const bool whole = aligned && count == kPack<T>;
+            const float* from = static_cast<const float*>(weight ? p.weight : p.bias) + at;
+            write_values(static_cast<T*>(weight ? p.weight_out : p.bias_out) + at,
+                         read_beside<T>(from, count, whole), count, whole);
+        }
+    }
+};
+
+template <class T> void launch_narrow(const NarrowCall& call, gpu::Stream stream) {
+    typedef NarrowKernel<T> Kernel;
+    const bool aligned = all_aligned(call.weight, call.bias, call.weight_out, call.bias_out);
+    const int64_t packs = Kernel::packs(call.weights) + Kernel::packs(call.biases);
+    gpu::launch(Kernel{call, aligned}, gpu::blocks_for(packs, 256), {256}, 0, stream);
+}
+
 }  // namespace
+
+void narrow(gpu::Type type, const NarrowCall& call, gpu::Stream stream) {
+    if (type == gpu::Type::f16)
+        launch_narrow<gpu::f16>(call, stream);
+    else
+        launch_narrow<gpu::bf16>(call, stream);
+}
 
 void add_bias(gpu::Type type, const AddBiasCall& call, gpu::Stream stream) {
     gpu::dispatch_float(type, [&](auto tag) {

@@ -1,10 +1,19 @@
 #pragma once
-// The launch behind linear where the product's own epilogue adds no bias.
+// Launches around linear's products.
 #include "runtime/cuda/gpu_types.h"
 
 namespace demi::gpu_kernels {
 
-// y [rows, width] of `type` = x + bias [width] of `type`, rounded once; x in f32 (f64 for f64), may be y.
+// A layer's parameters from f32 to the 16-bit `type`; bias may be null.
+struct NarrowCall {
+    const void *weight, *bias;
+    void *weight_out, *bias_out;
+    int64_t weights, biases;
+};
+void narrow(gpu::Type type, const NarrowCall& call, gpu::Stream stream);
+
+// Where the product's own epilogue adds no bias: y [rows, width] of `type` = x + bias [width] of `type`,
+// rounded once; x in f32 (f64 for f64), may be y.
 struct AddBiasCall {
     const void *x, *bias;
     void* y;

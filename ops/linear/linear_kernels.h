@@ -1,7 +1,8 @@
 #pragma once
 // Contract: x [m, k] any strides; y, pre, dy, dx, x_pre [m, n or k] contiguous, all of x's dtype. weight [n,
 // k] any strides, bias [n] contiguous, of x's dtype or f32, rounded to x's dtype as they are read; dweight
-// contiguous.
+// contiguous, of any of these dtypes. A forward that rounds the weight first leaves it so in the call, for
+// the backward to read.
 #include "runtime/kernel_table.h"
 #include "runtime/tensor.h"
 

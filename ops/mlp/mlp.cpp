@@ -36,6 +36,7 @@ Tensor run(LinearForward& call) {
 
 struct Saves {
     Saved rows, w1, w2, u, h;  // h only where it is kept
+    Tensor read1, read2;       // the weights as the products read them
     Shape shape;
     Tensor bias1, bias2;
     bool keeps, adds;
@@ -43,24 +44,25 @@ struct Saves {
     Tensors backward(const Tensor& dy, const Needs& needs) const {
         const size_t at1 = 3, at2 = bias1.defined() ? 4 : 3;
         const bool want_b1 = bias1.defined() && needs[at1], want_b2 = bias2.defined() && needs[at2];
+        const Tensor &original1 = w1, &original2 = w2;  // asked for even where unused: unchanged since
         LinearBackward second, first;
         second.x = keeps ? h.get() : u.get();
         second.gelu_of_x = !keeps;
-        second.weight = w2;
+        second.weight = read2;
         second.dy = as_rows(dy).contiguous();
         const bool reach_first = needs[0] || needs[1] || want_b1;
         if (reach_first) {
             if (keeps) second.x_pre = u;
             second.dx = Tensor::like(second.x);
         }
-        if (needs[2]) second.dweight = Tensor::like(second.weight);
+        if (needs[2]) second.dweight = Tensor::like(original2);
         if (want_b2) second.dbias = Tensor::like(bias2);
         DEMI_SELECT(linear, dy.device(), backward)(second);
         first.x = rows;
-        first.weight = w1;
+        first.weight = read1;
         first.dy = second.dx;
         if (needs[0]) first.dx = Tensor::like(first.x);
-        if (needs[1]) first.dweight = Tensor::like(first.weight);
+        if (needs[1]) first.dweight = Tensor::like(original1);
         if (want_b1) first.dbias = Tensor::like(bias1);
         if (reach_first) DEMI_SELECT(linear, dy.device(), backward)(first);
         Tensors grads{needs[0] ? first.dx.view(shape) : Tensor(), first.dweight, second.dweight};
@@ -97,8 +99,18 @@ Variable two_layers(std::string_view op, const Variable& x, const Variable& w1, 
     if (adds) second.residual = as_rows(checked_residual(op, x.value(), out_shape, residual.value()));
     const Tensor y = run(second).view(out_shape);
 
-    Saves saves{rows,  w1,    w2,  keeps ? first.pre : first.y, keeps ? first.y : Tensor(), x.shape(), bias1,
-                bias2, keeps, adds};
+    Saves saves{rows,
+                w1,
+                w2,
+                keeps ? first.pre : first.y,
+                keeps ? first.y : Tensor(),
+                first.weight,
+                second.weight,
+                x.shape(),
+                bias1,
+                bias2,
+                keeps,
+                adds};
     return record(op, inputs, y, [saves = std::move(saves)](const Tensor& dy, const Needs& needs) {
         return saves.backward(dy, needs);
     });

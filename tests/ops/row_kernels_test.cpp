@@ -111,6 +111,9 @@ TEST_CASE("row kernels: layernorm") {
         check_device([](const Vars& v) { return layernorm(v[0]); }, {x}, shape, dtype, 16);
         check_device([](const Vars& v) { return add_layernorm(v[0], v[1], v[2], v[3])[1]; },
                      {x, draw(shape, dtype, 4), weight, bias}, shape, dtype, 16);
+        if (is_half(dtype))
+            check_device([dtype](const Vars& v) { return layernorm_as(v[0], dtype, v[1], v[2]); },
+                         {draw(shape, DType::f32, 1), weight, bias}, shape, dtype, 16);
     });
 }
 
