@@ -21,7 +21,7 @@ struct RowTile {
 inline RowTiles make_row_tiles(int64_t rows, int64_t columns) {
     RowTiles t{rows, columns, 0, 0, 0, 0};
     if (rows == 0 || columns == 0) return t;
-    const int64_t size = rows * columns >= (int64_t{8} << 20) ? 8192 : 2048;
+    const int64_t size = rows * columns >= (int64_t{4} << 20) ? 8192 : 2048;
     const int64_t most = size / columns < kMostTileRows ? size / columns : kMostTileRows;
     t.tile_rows = static_cast<int32_t>(most > 1 ? most : 1);
     t.tile_columns = static_cast<int32_t>(columns < size ? columns : size);
