@@ -65,7 +65,8 @@ void forward(const std::vector<Tensor>& sources, const std::vector<Tensor>& indi
                     begin * bytes_of(y) % 16 == 0 && gpu_kernels::rows_aligned(y.raw(), columns, bytes_of(y));
         counting |= counts(part.cast);
         if (part.tiles.tiles > 0) {
-            const bool same = all.empty() || (how.keep == part.keep && (how.keep || how.from == part.storage));
+            const bool same =
+                all.empty() || (how.keep == part.keep && (how.keep || how.from == part.storage));
             how = {part.wide && same && (all.empty() || how.alike), part.keep, part.storage};
         }
         add_part(all, part);

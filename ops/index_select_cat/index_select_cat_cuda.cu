@@ -170,8 +170,7 @@ template <Storage kStorage> struct SelectBackwardAlikeKernel {
                 if (u >= count) break;
                 row[k] = tile.rows == 1 ? 0 : u / width;
                 const int64_t* use = uses + 3 * row[k];
-                if (use[0] < use[2])
-                    raw[k] = read(part, use[1], tile.column + (u - row[k] * width) * 8);
+                if (use[0] < use[2]) raw[k] = read(part, use[1], tile.column + (u - row[k] * width) * 8);
             }
             DEMI_UNROLL
             for (int k = 0; k < kAhead; ++k) {
@@ -296,8 +295,7 @@ struct SelectBackwardKernel {
 
 }  // namespace
 
-void launch_select(const SelectForward& call, const SelectParts& parts, SelectAlike how,
-                   gpu::Stream stream) {
+void launch_select(const SelectForward& call, const SelectParts& parts, SelectAlike how, gpu::Stream stream) {
     constexpr size_t kShared = kMostTileRows * sizeof(int64_t) + kCountScratch;
     const auto launch_alike = [&](const auto& kernel) {
         gpu::launch(kernel, {static_cast<unsigned>(parts.tiles)}, {kThreads}, kShared, stream);
@@ -326,7 +324,8 @@ void launch_select_backward(const SelectBackward& call, const SelectParts& parts
             gpu::launch(kernel, {static_cast<unsigned>(parts.tiles)}, {kThreads},
                         3 * kMostTileRows * sizeof(int64_t) + kCountScratch, stream);
         };
-        if (call.from == Storage::f16) return launch_alike(SelectBackwardAlikeKernel<Storage::f16>{call, parts});
+        if (call.from == Storage::f16)
+            return launch_alike(SelectBackwardAlikeKernel<Storage::f16>{call, parts});
         if (call.from == Storage::bf16)
             return launch_alike(SelectBackwardAlikeKernel<Storage::bf16>{call, parts});
         return launch_alike(SelectBackwardAlikeKernel<Storage::f32>{call, parts});

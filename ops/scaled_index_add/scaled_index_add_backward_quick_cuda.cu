@@ -1,6 +1,6 @@
-// The gradients of scaled_index_add where all is aligned and of one storage. A block takes one bundle of rows and 64
-// columns. All its threads load and multiply; 64 of them then add the products in the order of the rows, which the
-// sums owe to the CPU, while the next rows are on their way.
+// The gradients of scaled_index_add where all is aligned and of one storage. A block takes one bundle of rows
+// and 64 columns. All its threads load and multiply; 64 of them then add the products in the order of the
+// rows, which the sums owe to the CPU, while the next rows are on their way.
 #include "ops/common/boundary_lane_cuda.h"
 #include "ops/scaled_index_add/scaled_index_add_cuda.h"
 
@@ -45,7 +45,8 @@ template <Storage kStorage, bool kCasts> struct BackwardQuickKernel {
         const int64_t b = row / call.M, m = row - b * call.M;
         dy = load_raw(call.dy.data, call.index[b] * call.dy.row_step + m * call.dy.m_step + d, kStorage);
         if (call.partial != nullptr)
-            source = load_raw(call.source.data, b * call.source.row_step + m * call.source.m_step + d, kStorage);
+            source =
+                load_raw(call.source.data, b * call.source.row_step + m * call.source.m_step + d, kStorage);
     }
 
     // The sum of column t of the block, for its first threads.

@@ -1,6 +1,6 @@
-// scaled_index_add where all is aligned and of one storage: what training calls. A block takes some rows m of one b,
-// a thread eight columns of several of them; alpha * scaling stays in its registers. All of its loads from input are
-// on their way before it asks the list who adds to b.
+// scaled_index_add where all is aligned and of one storage: what training calls. A block takes some rows m of
+// one b, a thread eight columns of several of them; alpha * scaling stays in its registers. All of its loads
+// from input are on their way before it asks the list who adds to b.
 #include "ops/common/boundary_lane_cuda.h"
 #include "ops/scaled_index_add/scaled_index_add_cuda.h"
 
@@ -118,7 +118,8 @@ template <Storage kStorage, bool kCasts> struct AddQuickKernel {
                     for (int j = 0; j < 8; ++j) x[i][j] = one_nan(x[i][j]);
                     pass(x[i], call.result_cast, result);
                 }
-                store_eight(call.out, (b * call.M + m + i * cut.side) * call.tiles.columns + d, kStorage, x[i]);
+                store_eight(call.out, (b * call.M + m + i * cut.side) * call.tiles.columns + d, kStorage,
+                            x[i]);
             }
         }
         if constexpr (kCasts) {

@@ -186,7 +186,9 @@ void index_ops(Report& report, const std::string& name, int64_t dim) {
         index_select_cat({large32, small32}, {at, more}, strict);
     });
     report.time("index_select_cat f32 strict " + name + ", uncounted", 8.0 * static_cast<double>(taken), 0,
-                [&] { index_select_cat({large32, small32}, {at, more}, uncounted); });
+                [&] {
+                    index_select_cat({large32, small32}, {at, more}, uncounted);
+                });
     const Tensor x = drawn({128, 257, dim}), source = drawn({at.numel(), 257, dim}), scaling = drawn({dim});
     report.time("scaled_index_add " + name, 2.0 * static_cast<double>(2 * x.numel() + source.numel()), 0,
                 [&] { scaled_index_add(x, at, source, scaling, 1 / 0.7f, off); });
