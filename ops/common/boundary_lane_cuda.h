@@ -80,8 +80,8 @@ DEMI_DEVICE float cross(float x, const Cast& cast) {
     return cross(x, quiet, none);
 }
 
-// Eight values at once. Where none is NaN, and none asks for a counter of its own, the hardware's conversions of
-// pairs do; the others go one by one.
+// Eight values at once. Where none is NaN, and none asks for a counter of its own, the hardware's conversions
+// of pairs do; the others go one by one.
 DEMI_DEVICE void cross_eight(float (&x)[8], const Cast& cast, LaneCount& count) {
     const bool plain = cast.scale == 1 && cast.undo == 1;
     if (!cast.round && plain && !cast.saturate) return;

@@ -21,7 +21,7 @@ struct RowTile {
 inline RowTiles make_row_tiles(int64_t rows, int64_t columns) {
     RowTiles t{rows, columns, 0, 0, 0, 0};
     if (rows == 0 || columns == 0) return t;
-    const int64_t size = rows * columns >= (int64_t{8} << 20) ? 8192 : 2048;
+    const int64_t size = rows * columns >= (int64_t{4} << 20) ? 8192 : 2048;
     const int64_t most = size / columns < kMostTileRows ? size / columns : kMostTileRows;
     t.tile_rows = static_cast<int32_t>(most > 1 ? most : 1);
     t.tile_columns = static_cast<int32_t>(columns < size ? columns : size);
@@ -42,7 +42,8 @@ struct SortedRows {
     const int64_t* rows = nullptr;
     const int64_t* places = nullptr;
     int64_t count = 0;
-    const int64_t* first = nullptr;  // what find() gives, for every row and one more; null where they are many
+    const int64_t* first =
+        nullptr;  // what find() gives, for every row and one more; null where they are many
 
     // The first entry that is not below `row`.
     DEMI_HOST_DEVICE int64_t find(int64_t row) const {
@@ -59,8 +60,9 @@ struct SortedRows {
     }
 };
 
-// Sorts `list`; rows and places have room for `count`, first (which may be null) for `bins` + 1. Each element counts who comes before it: one launch,
-// always the same result, and quick for the lengths that lists of rows have (up to some 100,000).
+// Sorts `list`; rows and places have room for `count`, first (which may be null) for `bins` + 1. Each element
+// counts who comes before it: one launch, always the same result, and quick for the lengths that lists of
+// rows have (up to some 100,000).
 void launch_sort_rows(const int64_t* list, int64_t count, int64_t* rows, int64_t* places, int64_t* first,
                       int64_t bins, gpu::Stream stream);
 

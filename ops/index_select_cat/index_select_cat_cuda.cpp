@@ -65,7 +65,8 @@ void forward(const std::vector<Tensor>& sources, const std::vector<Tensor>& indi
                     begin * bytes_of(y) % 16 == 0 && gpu_kernels::rows_aligned(y.raw(), columns, bytes_of(y));
         counting |= counts(part.cast);
         if (part.tiles.tiles > 0) {
-            const bool same = all.empty() || (how.keep == part.keep && (how.keep || how.from == part.storage));
+            const bool same =
+                all.empty() || (how.keep == part.keep && (how.keep || how.from == part.storage));
             how = {part.wide && same && (all.empty() || how.alike), part.keep, part.storage};
         }
         add_part(all, part);
@@ -87,6 +88,7 @@ void backward(const Tensor& dy, const std::vector<int64_t>& begins, const std::v
     std::vector<DeviceRows> lists;
     const int64_t step = dy.numel() > 1 ? dy.strides()[0] : 1;
     const bool f64 = dy.dtype() == DType::f64;
+    bool alike = !f64;
     for (size_t i = 0; i < grads.size(); ++i) {
         if (!grads[i].defined() || grads[i].numel() == 0) continue;
         const int64_t columns = grads[i].size(1);
@@ -100,13 +102,14 @@ void backward(const Tensor& dy, const std::vector<int64_t>& begins, const std::v
         part.wide = !f64 && step == 1 && columns % 8 == 0 && begins[i] * bytes_of(dy) % 16 == 0 &&
                     gpu_kernels::rows_aligned(dy.raw(), columns, bytes_of(dy)) &&
                     gpu_kernels::rows_aligned(part.grad, columns, bytes_of(grads[i]));
+        alike &= part.wide && grads[i].dtype() == dy.dtype();
         add_part(all, part);
     }
     DeviceCounters lost(2, counts(entry) || counts(exit), dy.device());
     Tensor memory;
     const SelectParts parts = gathered(all, dy.device(), memory);
     gpu_kernels::launch_select_backward(
-        {dy.raw(), step, storage_or_f32(dy.dtype()), f64, entry, exit, lost[0], lost[1]}, parts,
+        {dy.raw(), step, storage_or_f32(dy.dtype()), f64, entry, exit, lost[0], lost[1]}, parts, alike,
         gpu::current_stream(dy.device()));
     lost.add_to(0, entered);
     lost.add_to(1, left);

@@ -34,7 +34,7 @@ DEMI_DEVICE void copy_one(char* dst, const char* src, int size) {
 // The usual case: parts that are wide and alike. A thread has several loads on their way.
 template <bool kKeep, bool kCounts, Storage kFrom, Storage kTo> struct SelectAlikeKernel {
     static constexpr int threads = kThreads;
-    static constexpr int kAhead = kKeep ? 8 : 4;
+    static constexpr int kAhead = 4;
     SelectForward call;
     SelectParts parts;
 
@@ -91,6 +91,7 @@ template <bool kKeep, bool kCounts, Storage kFrom, Storage kTo> struct SelectAli
     }
 };
 
+// What the alike parts do not fit, in any mixture.
 struct SelectKernel {
     static constexpr int threads = kThreads;
     SelectForward call;
@@ -136,6 +137,76 @@ struct SelectKernel {
         load_eight(x, part.source, src, part.storage);
         cross_eight(x, cast, lost);
         store_eight(call.y, dst, call.to, x);
+    }
+};
+
+// Gradients that are wide and of dy's storage: the first use of several units is on its way at a time.
+template <Storage kStorage> struct SelectBackwardAlikeKernel {
+    static constexpr int threads = kThreads;
+    static constexpr int kAhead = 4;
+    SelectBackward call;
+    SelectParts parts;
+
+    DEMI_DEVICE void operator()() const {
+        int64_t* uses = gpu::shared<int64_t>();  // of each row of the tile: its first use, its place, the end
+        LaneCount entered, left;
+        const int64_t i = gpu::block_idx().x;
+        const SelectPart& part = part_at(parts, i);
+        const RowTile tile = tile_at(part.tiles, i - part.first_tile);
+        const int t = static_cast<int>(gpu::thread_idx().x);
+        if (t < tile.rows) {
+            uses[3 * t] = part.uses.find(tile.row + t);
+            uses[3 * t + 2] = part.uses.find(tile.row + t + 1);
+            if (uses[3 * t] < uses[3 * t + 2]) uses[3 * t + 1] = part.uses.places[uses[3 * t]];
+        }
+        gpu::sync_threads();
+        const int width = tile.columns / 8, count = width * tile.rows;
+        for (int begin = t; begin < count; begin += kAhead * kThreads) {
+            Raw8 raw[kAhead];
+            int row[kAhead];
+            DEMI_UNROLL
+            for (int k = 0; k < kAhead; ++k) {
+                const int u = begin + k * kThreads;
+                if (u >= count) break;
+                row[k] = tile.rows == 1 ? 0 : u / width;
+                const int64_t* use = uses + 3 * row[k];
+                if (use[0] < use[2]) raw[k] = read(part, use[1], tile.column + (u - row[k] * width) * 8);
+            }
+            DEMI_UNROLL
+            for (int k = 0; k < kAhead; ++k) {
+                const int u = begin + k * kThreads;
+                if (u >= count) break;
+                const int64_t* use = uses + 3 * row[k];
+                const int64_t column = tile.column + (u - row[k] * width) * 8;
+                float x[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+                if (use[0] < use[2]) sum(x, raw[k], part, use[0], use[2], column, entered, left);
+                store_eight(part.grad, (tile.row + row[k]) * part.tiles.columns + column, kStorage, x);
+            }
+        }
+        uint32_t* scratch = gpu::shared<uint32_t>() + 6 * kMostTileRows;
+        if (call.entered != nullptr) add_counts(entered, scratch, call.entered);
+        if (call.left != nullptr) add_counts(left, scratch, call.left);
+    }
+
+    DEMI_DEVICE Raw8 read(const SelectPart& part, int64_t place, int64_t column) const {
+        return load_raw(call.dy, part.begin + place * part.tiles.columns + column, kStorage);
+    }
+
+    DEMI_DEVICE void sum(float (&x)[8], const Raw8& raw, const SelectPart& part, int64_t first, int64_t end,
+                         int64_t column, LaneCount& entered, LaneCount& left) const {
+        Cast entry = call.entry;
+        if (end - first == 1) entry.undo = call.exit.undo;
+        unpack(x, raw, kStorage);
+        cross_eight(x, entry, entered);
+        if (end - first == 1) return;
+        for (int64_t use = first + 1; use < end; ++use) {
+            float more[8];
+            unpack(more, read(part, part.uses.places[use], column), kStorage);
+            cross_eight(more, entry, entered);
+            DEMI_UNROLL
+            for (int j = 0; j < 8; ++j) x[j] += more[j];
+        }
+        cross_eight(x, call.exit, left);
     }
 };
 
@@ -224,8 +295,7 @@ struct SelectBackwardKernel {
 
 }  // namespace
 
-void launch_select(const SelectForward& call, const SelectParts& parts, SelectAlike how,
-                   gpu::Stream stream) {
+void launch_select(const SelectForward& call, const SelectParts& parts, SelectAlike how, gpu::Stream stream) {
     constexpr size_t kShared = kMostTileRows * sizeof(int64_t) + kCountScratch;
     const auto launch_alike = [&](const auto& kernel) {
         gpu::launch(kernel, {static_cast<unsigned>(parts.tiles)}, {kThreads}, kShared, stream);
@@ -247,7 +317,19 @@ void launch_select(const SelectForward& call, const SelectParts& parts, SelectAl
                     kShared, stream);
 }
 
-void launch_select_backward(const SelectBackward& call, const SelectParts& parts, gpu::Stream stream) {
+void launch_select_backward(const SelectBackward& call, const SelectParts& parts, bool alike,
+                            gpu::Stream stream) {
+    if (alike && parts.tiles <= int64_t{0x7fffffff}) {
+        const auto launch_alike = [&](const auto& kernel) {
+            gpu::launch(kernel, {static_cast<unsigned>(parts.tiles)}, {kThreads},
+                        3 * kMostTileRows * sizeof(int64_t) + kCountScratch, stream);
+        };
+        if (call.from == Storage::f16)
+            return launch_alike(SelectBackwardAlikeKernel<Storage::f16>{call, parts});
+        if (call.from == Storage::bf16)
+            return launch_alike(SelectBackwardAlikeKernel<Storage::bf16>{call, parts});
+        return launch_alike(SelectBackwardAlikeKernel<Storage::f32>{call, parts});
+    }
     gpu::launch(SelectBackwardKernel{call, parts}, gpu::blocks_for(parts.tiles, 1, kMostBlocks), {kThreads},
                 2 * kMostTileRows * sizeof(int64_t) + kCountScratch, stream);
 }

@@ -49,6 +49,8 @@ struct SelectBackward {
     Cast entry, exit;
     CastSums *entered, *left;  // null: nobody counts
 };
-void launch_select_backward(const SelectBackward& call, const SelectParts& parts, gpu::Stream stream);
+// `alike`: all gradients are wide and of dy's storage.
+void launch_select_backward(const SelectBackward& call, const SelectParts& parts, bool alike,
+                            gpu::Stream stream);
 
 }  // namespace demi::gpu_kernels

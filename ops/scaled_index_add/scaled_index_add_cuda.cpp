@@ -65,8 +65,8 @@ void forward(ScaledIndexAddForward& call, Tensor& out) {
     } else {
         const DeviceRows uses(call.index, B);
         job.uses = uses.rows();
-        (quick ? gpu_kernels::launch_add_quick : gpu_kernels::launch_add)(
-            job, gpu::current_stream(out.device()));
+        (quick ? gpu_kernels::launch_add_quick : gpu_kernels::launch_add)(job,
+                                                                          gpu::current_stream(out.device()));
     }
     lost.add_to(0, call.input_counters);
     lost.add_to(1, call.source_counters);
@@ -99,8 +99,9 @@ void backward(ScaledIndexAddBackward& call, Tensor& grad_source, Tensor& sums) {
     job.M = M;
     job.rows = rows;
     job.columns = D;
-    // Without sums any bundle gives the same; small ones keep more threads busy.
-    job.bundle = sum ? std::max(gpu_kernels::kLeastRows, ceil_div(rows, gpu_kernels::kSumTiles)) : int64_t{8};
+    // Without sums any bundle gives the same; these keep all processors busy.
+    job.bundle = sum ? std::max(gpu_kernels::kLeastRows, ceil_div(rows, gpu_kernels::kSumTiles))
+                     : gpu_kernels::kLeastRows;
     job.bundles = ceil_div(rows, job.bundle);
     Tensor partial;
     if (sum) {

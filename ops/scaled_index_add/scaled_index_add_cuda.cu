@@ -203,6 +203,7 @@ template <int N> struct AddBackwardKernel {
 
 struct AddPartialsKernel {
     static constexpr int threads = kThreads;
+    static constexpr int kAhead = 16;  // loads on their way
     const float* partial;
     float* sums;
     int64_t bundles, columns;
@@ -210,7 +211,15 @@ struct AddPartialsKernel {
     DEMI_DEVICE void operator()() const {
         for (int64_t d = gpu::global_index(); d < columns; d += gpu::global_size()) {
             float sum = 0;
-            for (int64_t i = 0; i < bundles; ++i) sum = multiply_add(1.0f, partial[i * columns + d], sum);
+            for (int64_t first = 0; first < bundles; first += kAhead) {
+                float x[kAhead];
+                DEMI_UNROLL
+                for (int i = 0; i < kAhead; ++i)
+                    x[i] = first + i < bundles ? partial[(first + i) * columns + d] : 0;
+                DEMI_UNROLL
+                for (int i = 0; i < kAhead; ++i)
+                    if (first + i < bundles) sum = multiply_add(1.0f, x[i], sum);
+            }
             sums[d] = sum;
         }
     }
@@ -266,7 +275,9 @@ void launch_add_backward(const AddBackward& call, gpu::Stream stream) {
     const int64_t groups = call.wide ? call.columns / 8 : call.columns;
     const gpu::Dim3 grid{gpu::blocks_for(groups, kBlock, 1 << 30).x,
                          static_cast<unsigned>(call.bundles < 65535 ? call.bundles : 65535)};
-    if (call.wide)
+    if (is_quick(call))
+        launch_add_backward_quick(call, stream);
+    else if (call.wide)
         gpu::launch(AddBackwardKernel<8>{call}, grid, {kBlock}, kCountScratch, stream);
     else
         gpu::launch(AddBackwardKernel<1>{call}, grid, {kBlock}, kCountScratch, stream);

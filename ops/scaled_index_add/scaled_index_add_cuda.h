@@ -36,7 +36,7 @@ struct AddForward {
 void launch_add(const AddForward& call, gpu::Stream stream);
 
 // For wide operands of one storage, but for scaling: one pass with several loads on their way per thread.
-constexpr int64_t kShortList = 256;
+constexpr int64_t kShortList = 128;
 bool is_quick(const AddForward& call);
 void launch_add_quick(const AddForward& call, gpu::Stream stream);
 
@@ -61,5 +61,9 @@ struct AddBackward {
     CastSums* counters;  // null, or of dy, exit
 };
 void launch_add_backward(const AddBackward& call, gpu::Stream stream);
+
+// For wide tensors of one storage, but for scaling; leaves the partial sums to launch_add_backward.
+bool is_quick(const AddBackward& call);
+void launch_add_backward_quick(const AddBackward& call, gpu::Stream stream);
 
 }  // namespace demi::gpu_kernels

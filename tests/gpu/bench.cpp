@@ -134,7 +134,7 @@ class Report {
 
     // The median over rounds of `inner` calls each, between events of the device.
     void time(const std::string& name, double bytes, double flops, const std::function<void()>& fn,
-              int rounds = 20, int inner = 3) {
+              int rounds = 20, int inner = 10) {
         if (name.find(only_) == name.npos) return;
         for (int i = 0; i < 3; ++i) fn();
         std::vector<double> times;
@@ -173,9 +173,38 @@ void index_ops(Report& report, const std::string& name, int64_t dim) {
     report.time("index_select_cat " + name, 4.0 * static_cast<double>(taken), 0, [&] {
         index_select_cat({large, small}, {at, more}, off);
     });
+    const int64_t all = large.numel() + small.numel();
+    const Tensor taken_dy = drawn({taken}, DType::f16, 4);
+    report.time("index_select_cat both " + name, 2.0 * static_cast<double>(3 * taken + all), 0, [&] {
+        const Variable a(large, true), b(small, true);
+        index_select_cat({a, b}, {at, more}, off).backward(taken_dy);
+    });
+    const Tensor large32 = large.to(DType::f32), small32 = small.to(DType::f32);
+    // f32 through fp16 and back; counting asks the device for its counters after every call
+    const Boundary strict{}, uncounted{.count = false};
+    report.time("index_select_cat f32 strict " + name, 8.0 * static_cast<double>(taken), 0, [&] {
+        index_select_cat({large32, small32}, {at, more}, strict);
+    });
+    report.time("index_select_cat f32 strict " + name + ", uncounted", 8.0 * static_cast<double>(taken), 0,
+                [&] {
+                    index_select_cat({large32, small32}, {at, more}, uncounted);
+                });
     const Tensor x = drawn({128, 257, dim}), source = drawn({at.numel(), 257, dim}), scaling = drawn({dim});
     report.time("scaled_index_add " + name, 2.0 * static_cast<double>(2 * x.numel() + source.numel()), 0,
                 [&] { scaled_index_add(x, at, source, scaling, 1 / 0.7f, off); });
+    const Tensor dy = drawn({128, 257, dim}, DType::f16, 5);
+    report.time("scaled_index_add both " + name,
+                2.0 * static_cast<double>(2 * x.numel() + 4 * source.numel()), 0, [&] {
+                    const Variable a(x, true), b(source, true), c(scaling, true);
+                    scaled_index_add(a, at, b, c, 1 / 0.7f, off).backward(dy);
+                });
+    const Tensor x32 = x.to(DType::f32), source32 = source.to(DType::f32), scaling32 = scaling.to(DType::f32);
+    report.time("scaled_index_add f32 strict " + name,
+                4.0 * static_cast<double>(2 * x.numel() + source.numel()), 0,
+                [&] { scaled_index_add(x32, at, source32, scaling32, 1 / 0.7f, strict); });
+    report.time("scaled_index_add f32 strict " + name + ", uncounted",
+                4.0 * static_cast<double>(2 * x.numel() + source.numel()), 0,
+                [&] { scaled_index_add(x32, at, source32, scaling32, 1 / 0.7f, uncounted); });
 }
 
 void attention_case(Report& report, const std::string& what, const Shape& shape, const AttentionBias& bias,

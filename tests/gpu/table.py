@@ -26,7 +26,7 @@ def main():
         cells = [name, f"{line['ms']:.3f}", f"{rate:.0f}" if rate else "",
                  f"{line['bytes'] / line['ms'] / peak:.0%}" if rate and peak else "",
                  f"{line['flops'] / line['ms'] / 1e9:.1f}" if line.get("flops") else ""]
-        peer = peers.get(name) or peers.get(name.removesuffix(", CUDA graph"))
+        peer = peers.get(name) or peers.get(name.removesuffix(", CUDA graph").removesuffix(", uncounted"))
         cells += [f"{peer['ms']:.3f}", f"{peer['ms'] / line['ms']:.2f}"] if peer else ["", ""]
         print("| " + " | ".join(cells) + " |")
 

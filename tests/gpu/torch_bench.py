@@ -12,7 +12,7 @@ import torch.nn.functional as F
 DEVICE = "cuda"
 
 
-def timed(fn, rounds=20, inner=3):
+def timed(fn, rounds=20, inner=10):
     for _ in range(3):
         fn()
     times = []
@@ -36,9 +36,30 @@ def index_ops(report, name, dim):
     rows = [torch.randperm(s.shape[0], device=DEVICE)[: int(s.shape[0] * 0.7)] for s in sources]
     report(f"index_select_cat {name}",
            timed(lambda: torch.cat([s[r].flatten() for s, r in zip(sources, rows)])))
+    dy = half(sum(r.numel() * s.shape[1] for s, r in zip(sources, rows)))
+
+    def select_both():
+        leaves = [s.detach().requires_grad_() for s in sources]
+        torch.cat([s[r].flatten() for s, r in zip(leaves, rows)]).backward(dy)
+
+    report(f"index_select_cat both {name}", timed(select_both))
+    singles = [s.float() for s in sources]
+    report(f"index_select_cat f32 strict {name}",
+           timed(lambda: torch.cat([s.half()[r].flatten() for s, r in zip(singles, rows)]).float()))
     x, source, scaling = half(128, 257, dim), half(rows[0].numel(), 257, dim), half(dim)
     report(f"scaled_index_add {name}",
            timed(lambda: torch.index_add(x, 0, rows[0], source * scaling, alpha=1 / 0.7)))
+    dy = half(128, 257, dim)
+
+    def add_both():
+        a, b, c = (t.detach().requires_grad_() for t in (x, source, scaling))
+        torch.index_add(a, 0, rows[0], b * c, alpha=1 / 0.7).backward(dy)
+
+    report(f"scaled_index_add both {name}", timed(add_both))
+    x32, source32, scaling32 = x.float(), source.float(), scaling.float()
+    report(f"scaled_index_add f32 strict {name}",
+           timed(lambda: torch.index_add(x32.half(), 0, rows[0], source32.half() * scaling32.half(),
+                                         alpha=1 / 0.7).float()))
 
 
 def attention(report, name, heads):
