@@ -96,7 +96,7 @@ template <int kSize, bool kBf16> struct FullBackwardKvKernel {
         if (rows > 0) {
             const int64_t token = at.segment->k_begin + at.first + row;
             store_rows<kSize, kBf16>(keys(), out, row_offset(out, at.batch, at.head, token), rows, wide, acc,
-                                     factor, factor, lost);
+                                     factor, factor, sums, lost);
         }
         if (sums != nullptr) add_counts(lost, gpu::shared<uint32_t>(), sums);
     }

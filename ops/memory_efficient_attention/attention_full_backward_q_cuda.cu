@@ -96,7 +96,7 @@ template <int kSize, bool kBf16> struct FullBackwardQKernel {
                     if (state.shift[e / 2] == gpu::infinity()) acc[n][e] = 0;
             }
             store_rows<kSize, kBf16>(queries(), b.grad_q, row_offset(b.grad_q, at.batch, at.head, token + row),
-                                     rows, m.wide_grad_q, acc, factor, factor, lost);
+                                     rows, m.wide_grad_q, acc, factor, factor, m.job.sums.grad_q, lost);
         }
         if (m.job.sums.grad_q != nullptr) add_counts(lost, gpu::shared<uint32_t>(), m.job.sums.grad_q);
     }

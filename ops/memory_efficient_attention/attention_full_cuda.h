@@ -55,14 +55,15 @@ DEMI_DEVICE void load_rows(uint16_t* tile, int capacity, const AttentionOperand&
 }
 
 // The sums of a warp's rows, times a factor for each of the lane's two, to `rows` rows of the result from element
-// `first` on. `tiles`: shared memory of the block, which nobody needs any more.
+// `first` on. `tiles`: shared memory of the block, which nobody needs any more. `sums`: null where nobody counts.
 template <int kSize, bool kBf16>
 DEMI_DEVICE void store_rows(uint16_t* tiles, const AttentionResult& out, int64_t first, int rows, bool wide,
-                            const float (&acc)[kSize / 8][4], float factor, float other_factor, LaneCount& lost) {
+                            const float (&acc)[kSize / 8][4], float factor, float other_factor,
+                            const CastSums* sums, LaneCount& lost) {
     constexpr int kUnits = kSize / 8, kStride = kSize + 8;
     const Cast& cast = out.cast;
     const bool as_is = wide && out.storage == (kBf16 ? Storage::bf16 : Storage::f16) && cast.scale == 1 &&
-                       cast.undo == 1 && !cast.saturate && !cast.count && !(kBf16 && cast.round);
+                       cast.undo == 1 && !cast.saturate && sums == nullptr && !(kBf16 && cast.round);
     if (!as_is) {
         const RowsOut<kSize> leaving(tiles);
         leaving.take(acc, factor, other_factor);

@@ -150,7 +150,7 @@ template <int kSize, bool kBf16> struct FullForwardKernel {
         if (rows > 0) {
             const int64_t token = at.segment->q_begin + at.first + row;
             store_rows<kSize, kBf16>(queries(), out, row_offset(out, at.batch, at.head, token), rows, m.wide_out,
-                                     acc, factor[0], factor[1], lost);
+                                     acc, factor[0], factor[1], m.job.sums.out, lost);
         }
         if (m.job.sums.out != nullptr) add_counts(lost, gpu::shared<uint32_t>(), m.job.sums.out);
     }
