@@ -5,11 +5,10 @@
 namespace demi::gpu_kernels {
 namespace {
 
-constexpr int kQueries = 32;                                        // of a tile
-template <int kSize> constexpr int kMostKeys = kSize <= 64 ? 96 : 128;  // of a block
+constexpr int kQueries = 32;  // of a tile
 
 template <int kSize, bool kBf16> struct FullBackwardKvKernel {
-    static constexpr int threads = kMostKeys<kSize> * 2, blocks = kSize <= 64 ? 2 : 1;
+    static constexpr int threads = 2 * kMostRows<kSize>, blocks = kBlocks<kSize>;
     static constexpr int kStride = kSize + 8;
     AttentionMatrixJob m;
 
@@ -40,6 +39,7 @@ template <int kSize, bool kBf16> struct FullBackwardKvKernel {
         Next next{first_unit<kSize>(p.q, row_offset(p.q, at.batch, at.head, segment.q_begin)),
                   first_unit<kSize>(b.grad_out, row_offset(b.grad_out, at.batch, at.head, segment.q_begin)),
                   query_index(m.job, at.batch, at.head, segment.q_begin)};
+        look_ahead(next, all);
         if (all > 0) load_queries(0, next, all);
         gpu::cp_async_commit();
 
@@ -53,14 +53,10 @@ template <int kSize, bool kBf16> struct FullBackwardKvKernel {
         WarpScale scale;
         int stage = 0;
         for (int tile = 0; tile < all; tile += kQueries, stage ^= 1) {
-            if (tile + kQueries < all) {
-                load_queries(stage ^ 1, next, all - tile - kQueries);
-                gpu::cp_async_commit();
-                gpu::cp_async_wait<1>();
-            } else {
-                gpu::cp_async_wait<0>();
-            }
-            gpu::sync_threads();
+            gpu::cp_async_wait<0>();
+            gpu::sync_threads();  // the tile is there, and nobody needs the one before it
+            if (tile + kQueries < all) load_queries(stage ^ 1, next, all - tile - kQueries);
+            gpu::cp_async_commit();
             if (tile == 0) {
                 left.load(keys(), row, kSize);
                 left_values.load(values(), row, kSize);
@@ -77,7 +73,6 @@ template <int kSize, bool kBf16> struct FullBackwardKvKernel {
                 step<kQueries, false>(at, stage, here, left, left_values, scale, for_keys, for_values);
             else if (row < at.rows)
                 step<16, false>(at, stage, here, left, left_values, scale, for_keys, for_values);
-            gpu::sync_threads();
         }
         gpu::cp_async_wait<0>();
         gpu::sync_threads();
@@ -90,21 +85,30 @@ template <int kSize, bool kBf16> struct FullBackwardKvKernel {
     }
 
     DEMI_DEVICE void store(const AttentionResult& out, const Place& at, int row,
-                           const float (&acc)[kSize / 8][4], float factor, bool wide, CastSums* sums) const {
+                           float (&acc)[kSize / 8][4], float factor, bool wide, CastSums* sums) const {
         LaneCount lost;
         const int rows = smaller(16, at.rows - row);
         if (rows > 0) {
             const int64_t token = at.segment->k_begin + at.first + row;
-            store_rows<kSize, kBf16>(keys(), out, row_offset(out, at.batch, at.head, token), rows, wide, acc,
-                                     factor, factor, sums, lost);
+            store_rows<kSize>(keys(), out, row_offset(out, at.batch, at.head, token), rows, wide, acc,
+                                     factor, factor, lost);
         }
         if (sums != nullptr) add_counts(lost, gpu::shared<uint32_t>(), sums);
     }
 
-    // Where the next tile comes from, and what is known of its queries.
+    // Where the next tile comes from, and what a thread knows already of one of its queries.
     struct Next {
         int64_t query_unit, grad_unit, index;
+        float lse = 0, dot = 0;
     };
+
+    // Reads it, of `rest` queries at most: on its way while a tile is multiplied.
+    DEMI_DEVICE void look_ahead(Next& next, int rest) const {
+        const int t = static_cast<int>(gpu::thread_idx().x);
+        const bool real = t < smaller(kQueries, rest);
+        next.lse = real ? m.job.p.lse[next.index + t] : 0.f;
+        next.dot = real ? m.job.dot[next.index + t] : 0.f;
+    }
 
     // The next tile, of `rest` queries at most.
     DEMI_DEVICE void load_queries(int stage, Next& next, int rest) const {
@@ -114,15 +118,16 @@ template <int kSize, bool kBf16> struct FullBackwardKvKernel {
         load_rows<kSize, kBf16>(queries(stage), kQueries, p.q, next.query_unit, rows);
         load_rows<kSize, kBf16>(grad_out(stage), kQueries, b.grad_out, next.grad_unit, rows);
         if (t < kQueries) {
-            const float lse = t < rows ? p.lse[next.index + t] : 0.f;
-            const bool blind = is_minus_infinity(lse);
+            const bool blind = is_minus_infinity(next.lse);
             shifts(stage)[t] = blind ? gpu::infinity()
-                                     : lse * static_cast<float>(kLog2E) - static_cast<float>(kWeightShift<kBf16>);
-            dots(stage)[t] = t < rows && !blind ? m.job.dot[next.index + t] : 0.f;
+                                     : next.lse * static_cast<float>(kLog2E) -
+                                           static_cast<float>(kWeightShift<kBf16>);
+            dots(stage)[t] = blind ? 0.f : next.dot;
         }
         next.query_unit += kQueries * p.q.token;
         next.grad_unit += kQueries * b.grad_out.token;
         next.index += kQueries;
+        look_ahead(next, rest - kQueries);
     }
 
     DEMI_DEVICE void clear_blind(int stage) const {
@@ -180,8 +185,7 @@ template <int kSize> void launch(const AttentionMatrixJob& m, gpu::Dim3 grid, gp
 }  // namespace
 
 size_t full_backward_kv_shared(int64_t size, int rows) {
-    const int64_t most = size == 64 ? kMostKeys<64> : kMostKeys<128>;
-    if (rows > most) return SIZE_MAX;
+    if (rows > (size <= 64 ? kMostRows<64> : kMostRows<128>)) return SIZE_MAX;
     return kCountScratch + static_cast<size_t>((2 * rows + 4 * kQueries) * (size + 8)) * 2 +
            static_cast<size_t>(4 * kQueries) * sizeof(float);
 }

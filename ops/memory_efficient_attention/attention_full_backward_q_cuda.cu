@@ -14,7 +14,7 @@ struct RowState {
 };
 
 template <int kSize, bool kBf16> struct FullBackwardQKernel {
-    static constexpr int threads = 256, blocks = kSize <= 64 ? 2 : 1;
+    static constexpr int threads = 2 * kMostRows<kSize>, blocks = kBlocks<kSize>;
     static constexpr int kKeys = kKeyTile<kSize>, kStride = kSize + 8;
     AttentionMatrixJob m;
 
@@ -61,14 +61,10 @@ template <int kSize, bool kBf16> struct FullBackwardQKernel {
         WarpScale scale;
         int stage = 0;
         for (int tile = 0; tile < all; tile += kKeys, stage ^= 1) {
-            if (tile + kKeys < all) {
-                load_keys(stage ^ 1, key_unit, value_unit, all - tile - kKeys);
-                gpu::cp_async_commit();
-                gpu::cp_async_wait<1>();
-            } else {
-                gpu::cp_async_wait<0>();
-            }
-            gpu::sync_threads();
+            gpu::cp_async_wait<0>();
+            gpu::sync_threads();  // the tile is there, and nobody needs the one before it
+            if (tile + kKeys < all) load_keys(stage ^ 1, key_unit, value_unit, all - tile - kKeys);
+            gpu::cp_async_commit();
             const int end = row < at.rows ? smaller(kKeys, all - tile) : 0;
             DEMI_ROLLED
             for (int part = 0; part < end; part += kPart) {
@@ -80,7 +76,6 @@ template <int kSize, bool kBf16> struct FullBackwardQKernel {
                 else
                     step<16, false>(k, v, end - part, left, left_grad, state, scale, acc);
             }
-            gpu::sync_threads();
         }
         gpu::cp_async_wait<0>();
         if (b.grad_q.data == nullptr) return;
@@ -95,8 +90,8 @@ template <int kSize, bool kBf16> struct FullBackwardQKernel {
                 for (int e = 0; e < 4; ++e)
                     if (state.shift[e / 2] == gpu::infinity()) acc[n][e] = 0;
             }
-            store_rows<kSize, kBf16>(queries(), b.grad_q, row_offset(b.grad_q, at.batch, at.head, token + row),
-                                     rows, m.wide_grad_q, acc, factor, factor, m.job.sums.grad_q, lost);
+            store_rows<kSize>(queries(), b.grad_q, row_offset(b.grad_q, at.batch, at.head, token + row),
+                                     rows, m.wide_grad_q, acc, factor, factor, lost);
         }
         if (m.job.sums.grad_q != nullptr) add_counts(lost, gpu::shared<uint32_t>(), m.job.sums.grad_q);
     }
@@ -184,6 +179,7 @@ template <int kSize> void launch(const AttentionMatrixJob& m, gpu::Dim3 grid, gp
 }  // namespace
 
 size_t full_backward_q_shared(int64_t size, int rows) {
+    if (rows > (size <= 64 ? kMostRows<64> : kMostRows<128>)) return SIZE_MAX;
     const int keys = size <= 64 ? kKeyTile<64> : kKeyTile<128>;
     return kCountScratch + static_cast<size_t>((2 * rows + 4 * keys) * (size + 8)) * 2;
 }

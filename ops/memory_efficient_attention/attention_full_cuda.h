@@ -6,6 +6,10 @@
 
 namespace demi::gpu_kernels {
 
+// Rows of a block: the registers of two such blocks fit into a multiprocessor.
+template <int kSize> constexpr int kMostRows = kSize <= 64 ? 96 : 128;
+template <int kSize> constexpr int kBlocks = kSize <= 64 ? 2 : 1;
+
 // Tiles travel in units of eight elements. A thread's first unit, of rows that begin at element `first`: the others
 // follow whole multiples of units_at_once() rows later.
 template <int kSize> DEMI_DEVICE int64_t first_unit(const AttentionOperand& x, int64_t first) {
@@ -33,9 +37,9 @@ DEMI_OUT_OF_LINE void cast_rows(uint16_t* to, int row, int rows, int capacity, c
     }
 }
 template <int kSize>
-DEMI_OUT_OF_LINE void cast_out(const RowsOut<kSize>& leaving, const AttentionResult& out, int64_t first, int rows,
-                               bool wide, LaneCount& lost) {
-    leaving.store(out, first, rows, kSize, wide, lost);
+DEMI_OUT_OF_LINE void store_by_elements(const RowsOut<kSize>& leaving, const AttentionResult& out, int64_t first,
+                                        int rows, LaneCount& lost) {
+    leaving.store(out, first, rows, kSize, false, lost);
 }
 
 // Rows of an operand to shared memory, from a thread's first unit on, zeros beyond `rows`. What needs no cast is on
@@ -54,43 +58,85 @@ DEMI_DEVICE void load_rows(uint16_t* tile, int capacity, const AttentionOperand&
     for (; row < capacity; row += step, to += step * kStride) gpu::store16(to, {});
 }
 
-// The sums of a warp's rows, times a factor for each of the lane's two, to `rows` rows of the result from element
-// `first` on. `tiles`: shared memory of the block, which nobody needs any more. `sums`: null where nobody counts.
-template <int kSize, bool kBf16>
-DEMI_DEVICE void store_rows(uint16_t* tiles, const AttentionResult& out, int64_t first, int rows, bool wide,
-                            const float (&acc)[kSize / 8][4], float factor, float other_factor,
-                            const CastSums* sums, LaneCount& lost) {
-    constexpr int kUnits = kSize / 8, kStride = kSize + 8;
+// What leaves goes through its cast in the registers where it was summed; `rows` of the warp's are real. To fp16 it
+// is rounded by who stores it.
+template <int kSize>
+DEMI_DEVICE void cast_sums(float (&x)[kSize / 8][4], const AttentionResult& out, int rows, LaneCount& lost) {
     const Cast& cast = out.cast;
-    const bool as_is = wide && out.storage == (kBf16 ? Storage::bf16 : Storage::f16) && cast.scale == 1 &&
-                       cast.undo == 1 && !cast.saturate && sums == nullptr && !(kBf16 && cast.round);
-    if (!as_is) {
-        const RowsOut<kSize> leaving(tiles);
-        leaving.take(acc, factor, other_factor);
-        return cast_out(leaving, out, first, rows, wide, lost);
+    const auto each = [&](auto&& fn) {
+        DEMI_UNROLL
+        for (int n = 0; n < kSize / 8; ++n) {
+            DEMI_UNROLL
+            for (int half = 0; half < 2; ++half)
+                fn(x[n][2 * half], x[n][2 * half + 1], gpu::lane() / 4 + 8 * half < rows);
+        }
+    };
+    if (cast.scale != 1) each([&](float& a, float& b, bool) { a *= cast.scale, b *= cast.scale; });
+    if (cast.round && cast.count)
+        each([&](float a, float b, bool real) {
+            if (real) lost.add(a), lost.add(b);
+        });
+    if (cast.round && cast.saturate)
+        each([&](float& a, float& b, bool) { a = saturate_to_half(a), b = saturate_to_half(b); });
+    if (cast.round && !(out.storage == Storage::f16 && cast.undo == 1))
+        each([&](float& a, float& b, bool) { gpu::unpack_f16(gpu::pack_f16(a, b), a, b); });
+    if (cast.undo != 1) each([&](float& a, float& b, bool) { a *= cast.undo, b *= cast.undo; });
+}
+
+// Rows of kBytes, from shared memory where they are kApart bytes apart, 16 bytes a lane.
+template <int kBytes, int kApart>
+DEMI_DEVICE void store_staged(const void* stage, void* first, int64_t apart, int rows) {
+    constexpr int kUnits = kBytes / 16, kAtOnce = 32 / kUnits;
+    int row = gpu::lane() / kUnits;
+    const char* from = static_cast<const char*>(stage) + row * kApart + gpu::lane() % kUnits * 16;
+    char* to = static_cast<char*>(first) + row * apart + gpu::lane() % kUnits * 16;
+    DEMI_UNROLL
+    for (int i = 0; i < 16 / kAtOnce; ++i) {
+        if (row < rows) gpu::store16(to, gpu::load16(from));
+        row += kAtOnce;
+        from += kAtOnce * kApart;
+        to += kAtOnce * apart;
     }
-    uint16_t* stage = tiles + gpu::warp() * 16 * kStride;
-    uint16_t* mine = stage + gpu::lane() / 4 * kStride + 2 * (gpu::lane() % 4);
-    gpu::sync_warp();
+}
+
+// The sums of a warp's rows, times a factor for each of the lane's two, to `rows` rows of the result from element
+// `first` on. `tiles`: shared memory of the block, which nobody needs any more.
+template <int kSize>
+DEMI_DEVICE void store_rows(uint16_t* tiles, const AttentionResult& out, int64_t first, int rows, bool wide,
+                            float (&acc)[kSize / 8][4], float factor, float other_factor, LaneCount& lost) {
+    constexpr int kStride = kSize + 8;
+    const RowsOut<kSize> leaving(tiles);
+    if (!wide) {
+        leaving.take(acc, factor, other_factor);
+        return store_by_elements(leaving, out, first, rows, lost);
+    }
     DEMI_UNROLL
     for (int n = 0; n < kSize / 8; ++n) {
-        const uint32_t pairs[2] = {pack<kBf16>(acc[n][0] * factor, acc[n][1] * factor),
-                                   pack<kBf16>(acc[n][2] * other_factor, acc[n][3] * other_factor)};
-        *reinterpret_cast<uint32_t*>(mine + 8 * n) = pairs[0];
-        *reinterpret_cast<uint32_t*>(mine + 8 * n + 8 * kStride) = pairs[1];
+        DEMI_UNROLL
+        for (int e = 0; e < 4; ++e) acc[n][e] *= e < 2 ? factor : other_factor;
     }
+    cast_sums<kSize>(acc, out, rows, lost);
+    if (out.storage == Storage::f32) {
+        leaving.take(acc, 1, 1);
+        float* to = static_cast<float*>(out.data) + first;
+        return store_staged<kSize * 4, kStride * 4>(leaving.stage, to, out.token * 4, rows);
+    }
+    uint16_t* stage = reinterpret_cast<uint16_t*>(leaving.stage);
+    uint16_t* mine = stage + gpu::lane() / 4 * kStride + 2 * (gpu::lane() % 4);
     gpu::sync_warp();
-    int row = gpu::lane() / kUnits;
-    const int column = gpu::lane() % kUnits * 8;
-    uint16_t* to = static_cast<uint16_t*>(out.data) + first + row * out.token + column;
-    const uint16_t* from = stage + row * kStride + column;
-    DEMI_UNROLL
-    for (int i = 0; i < kUnits / 2; ++i) {
-        if (row < rows) gpu::store16(to, gpu::load16(from));
-        row += 32 / kUnits;
-        to += 32 / kUnits * out.token;
-        from += 32 / kUnits * kStride;
-    }
+    const auto put = [&](auto&& packed) {
+        DEMI_UNROLL
+        for (int n = 0; n < kSize / 8; ++n) {
+            *reinterpret_cast<uint32_t*>(mine + 8 * n) = packed(acc[n][0], acc[n][1]);
+            *reinterpret_cast<uint32_t*>(mine + 8 * n + 8 * kStride) = packed(acc[n][2], acc[n][3]);
+        }
+    };
+    if (out.storage == Storage::f16)
+        put([](float a, float b) { return gpu::pack_f16(a, b); });
+    else
+        put([](float a, float b) { return gpu::pack_bf16(a, b); });
+    gpu::sync_warp();
+    store_staged<kSize * 2, kStride * 2>(stage, static_cast<uint16_t*>(out.data) + first, out.token * 2, rows);
 }
 
 // Products of the warp's rows with `kCount` rows of a tile: -infinity from column `here` on and in rows that are

@@ -8,14 +8,16 @@ namespace {
 
 template <int kSize> constexpr int kKeyTile = kSize <= 64 ? 64 : 32;
 
-// What a lane knows of its two rows, g and g + 8 of its warp: the largest score as it was multiplied and in
-// powers of two, and its share of the sum of weights.
+// What a lane knows of its two rows, g and g + 8 of its warp: the largest score, as it was multiplied, and its
+// share of the sum of weights.
 struct RowState {
-    float top[2], base[2], sum[2];
+    float top[2], sum[2];
 };
+// Weights are powers of two of scores minus this. A row of -infinity: weights 0, not NaN.
+DEMI_DEVICE float base_of(float top, float scale) { return is_minus_infinity(top) ? 0.f : top * scale; }
 
 template <int kSize, bool kBf16> struct FullForwardKernel {
-    static constexpr int threads = 256, blocks = kSize <= 64 ? 2 : 1;
+    static constexpr int threads = 2 * kMostRows<kSize>, blocks = kBlocks<kSize>;
     static constexpr int kKeys = kKeyTile<kSize>, kStride = kSize + 8;
     AttentionMatrixJob m;
 
@@ -43,7 +45,7 @@ template <int kSize, bool kBf16> struct FullForwardKernel {
         RowState state;
         for (int half = 0; half < 2; ++half) {
             state.top[half] = -gpu::infinity();
-            state.base[half] = state.sum[half] = 0;
+            state.sum[half] = 0;
         }
         float acc[kSize / 8][4];
         DEMI_UNROLL
@@ -54,14 +56,10 @@ template <int kSize, bool kBf16> struct FullForwardKernel {
         LeftRows<kSize> left;
         int stage = 0;
         for (int tile = 0; tile < all; tile += kKeys, stage ^= 1) {
-            if (tile + kKeys < all) {
-                load_keys(stage ^ 1, key_unit, value_unit, all - tile - kKeys);
-                gpu::cp_async_commit();
-                gpu::cp_async_wait<1>();
-            } else {
-                gpu::cp_async_wait<0>();
-            }
-            gpu::sync_threads();
+            gpu::cp_async_wait<0>();
+            gpu::sync_threads();  // the tile is there, and nobody needs the one before it
+            if (tile + kKeys < all) load_keys(stage ^ 1, key_unit, value_unit, all - tile - kKeys);
+            gpu::cp_async_commit();
             if (tile == 0) left.load(queries(), row, kSize);
             const int here = smaller(kKeys, all - tile);
             const uint16_t *k = keys(capacity, stage), *v = values(capacity, stage);
@@ -73,7 +71,6 @@ template <int kSize, bool kBf16> struct FullForwardKernel {
             } else {
                 step<16, false>(k, v, here, left, state, acc);
             }
-            gpu::sync_threads();
         }
         gpu::cp_async_wait<0>();
         gpu::sync_threads();
@@ -106,11 +103,9 @@ template <int kSize, bool kBf16> struct FullForwardKernel {
             top = gpu::max_number(top, gpu::shfl_xor(top, 1));
             top = gpu::max_number(top, gpu::shfl_xor(top, 2));
             top = gpu::max_number(top, state.top[half]);
-            // A row of -infinity: weights 0, not NaN.
-            const float base = is_minus_infinity(top) ? 0.f : top * scale;
+            const float base = base_of(top, scale);
             const float decay = gpu::exp2_approx(gpu::fma(state.top[half], scale, -base));
             state.top[half] = top;
-            state.base[half] = base;
             float sum[2] = {0, 0};
             DEMI_UNROLL
             for (int n = 0; n < kCount / 8; ++n) {
@@ -132,7 +127,7 @@ template <int kSize, bool kBf16> struct FullForwardKernel {
     }
 
     DEMI_DEVICE void finish(const Place& at, int row, const RowState& state,
-                            const float (&acc)[kSize / 8][4]) const {
+                            float (&acc)[kSize / 8][4]) const {
         const AttentionProblem& p = m.job.p;
         const AttentionResult& out = m.job.f.out;
         float factor[2];
@@ -143,14 +138,15 @@ template <int kSize, bool kBf16> struct FullForwardKernel {
             if (gpu::lane() % 4 != 0 || mine >= at.rows) continue;
             p.lse[query_index(m.job, at.batch, at.head, at.segment->q_begin + at.first + mine)] =
                 sum == 0 ? -gpu::infinity()
-                         : gpu::fma(state.base[half], static_cast<float>(kLn2), gpu::log(sum));
+                         : gpu::fma(base_of(state.top[half], p.scale * static_cast<float>(kLog2E)),
+                                    static_cast<float>(kLn2), gpu::log(sum));
         }
         LaneCount lost;
         const int rows = smaller(16, at.rows - row);
         if (rows > 0) {
             const int64_t token = at.segment->q_begin + at.first + row;
-            store_rows<kSize, kBf16>(queries(), out, row_offset(out, at.batch, at.head, token), rows, m.wide_out,
-                                     acc, factor[0], factor[1], m.job.sums.out, lost);
+            store_rows<kSize>(queries(), out, row_offset(out, at.batch, at.head, token), rows, m.wide_out,
+                                     acc, factor[0], factor[1], lost);
         }
         if (m.job.sums.out != nullptr) add_counts(lost, gpu::shared<uint32_t>(), m.job.sums.out);
     }
@@ -168,6 +164,7 @@ template <int kSize> void launch(const AttentionMatrixJob& m, gpu::Dim3 grid, gp
 }  // namespace
 
 size_t full_forward_shared(int64_t size, int rows) {
+    if (rows > (size <= 64 ? kMostRows<64> : kMostRows<128>)) return SIZE_MAX;
     const int keys = size <= 64 ? kKeyTile<64> : kKeyTile<128>;
     return kCountScratch + static_cast<size_t>(std::max(rows + 4 * keys, 2 * rows) * (size + 8)) * 2;
 }

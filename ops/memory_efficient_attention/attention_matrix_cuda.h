@@ -9,7 +9,7 @@ namespace demi::gpu_kernels {
 // One tile of one segment, batch and head.
 struct Place {
     const AttentionSegment* segment;
-    int64_t batch, head;
+    int batch, head;
     int first;            // its first row, in the segment
     int rows;             // real ones
     int64_t tile, tiles;  // of the segment
@@ -34,8 +34,8 @@ template <bool kKeys> DEMI_DEVICE Place place_of(const AttentionMatrixJob& m, ui
     const int64_t end = tiles.first_tile != nullptr ? tiles.first_tile[s + 1] : tiles.count;
     Place at;
     at.segment = &segment_at(m.job, s);
-    at.batch = pair / heads;
-    at.head = pair % heads;
+    at.batch = static_cast<int>(pair / heads);
+    at.head = static_cast<int>(pair % heads);
     at.tile = tile - begin;
     at.tiles = end - begin;
     at.first = static_cast<int>(at.tile * tiles.rows);
