@@ -27,6 +27,30 @@ struct LaneCount {
         subnormal += m > kVanishBits && m < kNormalBits ? 1u : 0u;
         highest = m > highest && !is_nan ? m : highest;
     }
+    // The same for several: what is rare is looked for only where the largest says so.
+    template <int N> DEMI_DEVICE void add_all(const float (&scaled)[N]) {
+        uint32_t largest = 0, small = 0, none = 0;
+        DEMI_UNROLL
+        for (int i = 0; i < N; ++i) {
+            const uint32_t m = gpu::bit_cast<uint32_t>(scaled[i]) & 0x7fffffffu;
+            largest = m > largest ? m : largest;
+            small += m - 1 < kNormalBits - 1 ? 1u : 0u;
+            none += m - 1 < kVanishBits ? 1u : 0u;
+        }
+        elements += N;
+        to_zero += none;
+        subnormal += small - none;
+        if (largest < kOverflowBits) {
+            highest = largest > highest ? largest : highest;
+            return;
+        }
+        for (int i = 0; i < N; ++i) {
+            const uint32_t m = gpu::bit_cast<uint32_t>(scaled[i]) & 0x7fffffffu;
+            nan += m > kInfinityBits ? 1u : 0u;
+            to_inf += m >= kOverflowBits && m <= kInfinityBits ? 1u : 0u;
+            highest = m > highest && m <= kInfinityBits ? m : highest;
+        }
+    }
 };
 
 // Adds the counts of a whole block to `sums`: reduced first, so that one thread adds. Every thread of the

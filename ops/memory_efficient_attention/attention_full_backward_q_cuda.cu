@@ -45,10 +45,11 @@ template <int kSize, bool kBf16> struct FullBackwardQKernel {
         gpu::cp_async_commit();
         if (all > 0) load_keys(0, key_unit, value_unit, all);
         gpu::cp_async_commit();
+        const Results results = read_results(at, row);
         gpu::cp_async_wait<1>();
         gpu::sync_threads();
 
-        const RowState state = start(at, row);
+        const RowState state = start(at, row, results);
         float acc[kSize / 8][4];
         DEMI_UNROLL
         for (int n = 0; n < kSize / 8; ++n) {
@@ -106,36 +107,55 @@ template <int kSize, bool kBf16> struct FullBackwardQKernel {
         value_unit += kKeys * p.v.token;
     }
 
-    // The rows' log-sum-exp and sums of grad_out * out, which the keys' kernel needs too.
-    DEMI_DEVICE RowState start(const Place& at, int row) const {
+    // What a lane reads of the result's rows: on its way while the tiles come.
+    struct Results {
+        Raw8 part[2][kSize / 32];
+        float lse[2];
+    };
+    DEMI_DEVICE Results read_results(const Place& at, int row) const {
         const AttentionOperand& out = m.job.b.out;
-        RowState state;
+        Results r;
+        DEMI_UNROLL
         for (int half = 0; half < 2; ++half) {
             const int mine = row + gpu::lane() / 4 + 8 * half;
-            const bool real = mine < at.rows;
             const int64_t token = at.segment->q_begin + at.first + mine;
-            const int64_t index = real ? query_index(m.job, at.batch, at.head, token) : 0;
-            const float lse = real ? m.job.p.lse[index] : -gpu::infinity();
+            const int64_t from = row_offset(out, at.batch, at.head, token) + gpu::lane() % 4 * 8;
+            const bool real = mine < at.rows;
+            r.lse[half] = real ? m.job.p.lse[query_index(m.job, at.batch, at.head, token)] : -gpu::infinity();
+            DEMI_UNROLL
+            for (int i = 0; i < kSize / 32; ++i)
+                r.part[half][i] = real ? load_raw(out.data, from + 32 * i, out.storage) : Raw8{};
+        }
+        return r;
+    }
+
+    // The rows' log-sum-exp and sums of grad_out * out, which the keys' kernel needs too.
+    DEMI_DEVICE RowState start(const Place& at, int row, const Results& results) const {
+        const AttentionBackward& b = m.job.b;
+        RowState state;
+        DEMI_UNROLL
+        for (int half = 0; half < 2; ++half) {
+            const int mine = row + gpu::lane() / 4 + 8 * half;
+            const float lse = results.lse[half];
             const bool saw = !is_minus_infinity(lse);
             state.shift[half] = saw ? lse * static_cast<float>(kLog2E) : gpu::infinity();
             float sum = 0;
-            if (real) {
-                const int64_t from = row_offset(out, at.batch, at.head, token);
+            DEMI_UNROLL
+            for (int i = 0; i < kSize / 32; ++i) {
+                const gpu::Bytes16 grads =
+                    gpu::load16(grad_out() + mine * kStride + 32 * i + gpu::lane() % 4 * 8);
+                float x[8];
+                unpack(x, results.part[half][i], b.out.storage);
                 DEMI_UNROLL
-                for (int i = 0; i < kSize / 32; ++i) {
-                    const int column = 32 * i + gpu::lane() % 4 * 8;
-                    const gpu::Bytes16 grads = gpu::load16(grad_out() + mine * kStride + column);
-                    float x[8];
-                    load_eight(x, out.data, from + column, out.storage);
-                    DEMI_UNROLL
-                    for (int j = 0; j < 8; ++j) {
-                        const uint16_t bits = static_cast<uint16_t>(grads.w[j / 2] >> (16 * (j % 2)));
-                        sum = gpu::fma(unpack_one<kBf16>(bits), x[j], sum);
-                    }
+                for (int j = 0; j < 8; ++j) {
+                    const uint16_t bits = static_cast<uint16_t>(grads.w[j / 2] >> (16 * (j % 2)));
+                    sum = gpu::fma(unpack_one<kBf16>(bits), x[j], sum);
                 }
             }
             sum = row_sum(sum);
-            const AttentionBackward& b = m.job.b;
+            const bool real = mine < at.rows;
+            const int64_t index =
+                query_index(m.job, at.batch, at.head, at.segment->q_begin + at.first + (real ? mine : 0));
             if (saw && b.grad_lse != nullptr) sum -= b.grad_lse[index] * b.grad_lse_scale;
             state.dot[half] = saw ? sum : 0.f;
             if (real && gpu::lane() % 4 == 0) m.job.dot[index] = state.dot[half];

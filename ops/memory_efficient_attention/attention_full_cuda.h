@@ -67,20 +67,25 @@ DEMI_DEVICE void cast_sums(float (&x)[kSize / 8][4], const AttentionResult& out,
         DEMI_UNROLL
         for (int n = 0; n < kSize / 8; ++n) {
             DEMI_UNROLL
-            for (int half = 0; half < 2; ++half)
-                fn(x[n][2 * half], x[n][2 * half + 1], gpu::lane() / 4 + 8 * half < rows);
+            for (int half = 0; half < 2; ++half) fn(x[n][2 * half], x[n][2 * half + 1]);
         }
     };
-    if (cast.scale != 1) each([&](float& a, float& b, bool) { a *= cast.scale, b *= cast.scale; });
-    if (cast.round && cast.count)
-        each([&](float a, float b, bool real) {
-            if (real) lost.add(a), lost.add(b);
-        });
+    if (cast.scale != 1) each([&](float& a, float& b) { a *= cast.scale, b *= cast.scale; });
+    if (cast.round && cast.count) {
+        DEMI_UNROLL
+        for (int half = 0; half < 2; ++half) {
+            if (gpu::lane() / 4 + 8 * half >= rows) continue;
+            float row[kSize / 4];
+            DEMI_UNROLL
+            for (int i = 0; i < kSize / 4; ++i) row[i] = x[i / 2][2 * half + i % 2];
+            lost.add_all(row);
+        }
+    }
     if (cast.round && cast.saturate)
-        each([&](float& a, float& b, bool) { a = saturate_to_half(a), b = saturate_to_half(b); });
+        each([&](float& a, float& b) { a = saturate_to_half(a), b = saturate_to_half(b); });
     if (cast.round && !(out.storage == Storage::f16 && cast.undo == 1))
-        each([&](float& a, float& b, bool) { gpu::unpack_f16(gpu::pack_f16(a, b), a, b); });
-    if (cast.undo != 1) each([&](float& a, float& b, bool) { a *= cast.undo, b *= cast.undo; });
+        each([&](float& a, float& b) { gpu::unpack_f16(gpu::pack_f16(a, b), a, b); });
+    if (cast.undo != 1) each([&](float& a, float& b) { a *= cast.undo, b *= cast.undo; });
 }
 
 // Rows of kBytes, from shared memory where they are kApart bytes apart, 16 bytes a lane.

@@ -107,7 +107,8 @@ DEMI_DEVICE void count_rows(const AttentionOperand& x, int64_t first, int64_t ro
         float v[8];
         load_eight(v, x.data, at, x.storage);
         DEMI_UNROLL
-        for (int j = 0; j < 8; ++j) lost.add(v[j] * x.cast.scale);
+        for (int j = 0; j < 8; ++j) v[j] *= x.cast.scale;
+        lost.add_all(v);
     }
 }
 
