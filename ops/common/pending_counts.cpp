@@ -14,7 +14,7 @@ using gpu_kernels::CastSums;
 
 namespace {
 
-constexpr int64_t kSets = 2048;  // of a slab: 96 KiB
+constexpr int64_t kSets = 1024;  // of a slab: 48 KiB
 constexpr int64_t kWords = sizeof(CastSums) / sizeof(int64_t);
 
 int64_t fresh_ids() {
