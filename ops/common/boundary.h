@@ -78,6 +78,8 @@ struct BoundaryRow {
     int min_exponent = 0, max_exponent = 0;  // of the gradient scale
 };
 
+// A GPU counts while operators go on; asking waits for it, as does every few thousandth cast. Replays of a
+// captured step count nothing, and the step itself cannot ask.
 std::vector<BoundaryRow> boundary_counters();  // in the order in which the lines first appeared
 std::string boundary_report();                 // the same as a text table
 void reset_boundary_counters();

@@ -5,12 +5,13 @@
 #include <vector>
 
 #include "ops/common/boundary_kernels.h"
+#include "ops/common/pending_counts.h"
 #include "runtime/capture.h"
 #include "runtime/parallel.h"
 
 namespace demi {
 
-void add_to_ledger(const BoundaryRow& more);
+void add_to_ledger(const BoundaryRow& more);  // counters as they crossed, with k as the exponents
 
 Storage storage_of(DType dtype) {
     switch (dtype) {
@@ -50,14 +51,17 @@ Cast BoundaryCall::exit(int scale, int undo) const {
 
 void BoundaryCall::note(std::string_view operand, const CastCounters& counters, int k,
                         const std::function<Overflow()>& find) const {
-    if (counters.elements == 0) return;
-    if (count_) {
-        BoundaryRow row{
-            boundary_.site, std::string(op_), direction_, std::string(operand), 1, counters, k, k};
-        row.counters.amax = std::ldexp(counters.amax, -k);
-        add_to_ledger(row);
+    const bool refuses = boundary_.overflow == OverflowPolicy::error;
+    if (counters.pending != 0 && refuses) {
+        CastCounters now = counters;
+        settle(now);
+        return note(operand, now, k, find);
     }
-    if (boundary_.overflow != OverflowPolicy::error || counters.to_inf == 0) return;
+    if (counters.elements == 0 && counters.pending == 0) return;
+    if (count_)
+        add_to_ledger(
+            {boundary_.site, std::string(op_), direction_, std::string(operand), 1, counters, k, k});
+    if (!refuses || counters.to_inf == 0) return;
     const Overflow first = find ? find() : Overflow{std::string(operand), counters.amax};
     fail(op_, "overflow at the fp16 boundary", boundary_.site.empty() ? "" : " of " + boundary_.site, " (",
          name(direction_), "): ", first.place, " is ", first.value, ", at most 65504 fits; ", counters.to_inf,

@@ -16,6 +16,7 @@ namespace demi {
 
 Storage storage_of(DType dtype);  // throws for anything but f32, f16, bf16
 
+// One of the two may be pending without a wait.
 void merge(CastCounters& into, const CastCounters& from);
 
 // An element that does not fit into fp16: where it is and what it was.
@@ -36,8 +37,8 @@ class BoundaryCall {
     Cast exit(int scale = 0, int undo = 0) const;
     bool counts() const { return count_; }
 
-    // Adds to the ledger; under OverflowPolicy::error throws where something overflowed. `find` is called
-    // only then.
+    // Adds to the ledger, which reads what is pending later; under OverflowPolicy::error reads it at once and
+    // throws where something overflowed. `find` is called only then.
     void note(std::string_view operand, const CastCounters& counters, int k = 0,
               const std::function<Overflow()>& find = nullptr) const;
 

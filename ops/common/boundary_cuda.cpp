@@ -1,7 +1,6 @@
 #include "ops/common/boundary_cuda.h"
 
 #include <algorithm>
-#include <bit>
 
 #include "ops/common/boundary_kernels.h"
 #include "ops/common/cast_sums.h"
@@ -15,10 +14,8 @@ using gpu_kernels::CastSums;
 
 namespace {
 
-constexpr int64_t kWords = sizeof(CastSums) / sizeof(int64_t);
-
 void cast(const Tensor& src, const Cast& cast, Tensor& dst, CastCounters& counters) {
-    DeviceCounters lost(1, counts(cast), src.device());
+    const DeviceCounters lost(1, counts(cast), src.device());
     gpu_kernels::launch_cast(src.raw(), storage_of(src.dtype()), strided_of(src), src.numel(), cast,
                              dst.mutable_raw(), storage_of(dst.dtype()), lost[0],
                              gpu::current_stream(src.device()));
@@ -49,24 +46,17 @@ double amax(const Tensor& src) {
 }  // namespace
 
 DeviceCounters::DeviceCounters(int sets, bool counting, Device device) {
-    if (counting && !capturing(device)) sums_ = Tensor::zeros({sets, kWords}, DType::i64, device);
+    if (counting && !capturing(device)) sets_ = take_sets(sets, device);
 }
 
-CastSums* DeviceCounters::operator[](int set) {
-    return sums_.defined() ? reinterpret_cast<CastSums*>(sums_.mutable_data<int64_t>()) + set : nullptr;
+CastSums* DeviceCounters::operator[](int set) const {
+    return sets_.sums != nullptr ? sets_.sums + set : nullptr;
 }
 
-void DeviceCounters::add_to(int set, CastCounters& counters) {
-    if (!sums_.defined()) return;
-    if (!here_.defined()) here_ = sums_.to(Device::cpu());
-    const int64_t* sums = here_.data<int64_t>() + set * kWords;
+void DeviceCounters::add_to(int set, CastCounters& counters) const {
+    if (sets_.sums == nullptr) return;
     CastCounters more;
-    more.elements = sums[0];
-    more.to_inf = sums[1];
-    more.nan = sums[2];
-    more.to_zero = sums[3];
-    more.subnormal = sums[4];
-    more.amax = static_cast<double>(std::bit_cast<float>(static_cast<uint32_t>(sums[5])));
+    more.pending = sets_.first + set;
     merge(counters, more);
 }
 

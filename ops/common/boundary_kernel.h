@@ -29,6 +29,7 @@ struct CastCounters {
     int64_t to_zero = 0;    // x != 0, result 0
     int64_t subnormal = 0;  // result below 2^-14, not 0: kept with fewer digits
     double amax = 0;        // largest |x| as it crossed (scaled), NaN left out
+    int64_t pending = 0;    // what a GPU counted besides, not read yet: ops/common/pending_counts.h
 };
 
 // Block routines, compiled for every instruction set. `counters` may be null where cast.count is false.

@@ -2,27 +2,63 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cmath>
 #include <cstdio>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <tuple>
 
 #include "ops/common/boundary_call.h"
+#include "ops/common/pending_counts.h"
+#include "runtime/capture.h"
 
 namespace demi {
 namespace {
 
 using Key = std::tuple<std::string, std::string, Direction, std::string>;
 
+// A line whose counters are all pending has no calls yet.
 struct Ledger {
     std::mutex mutex;
     std::map<Key, size_t> index;
     std::vector<BoundaryRow> rows;
+    std::vector<PendingRow> pending;
+    uint64_t resets = 0;
+    std::mutex reading;  // taken first: whoever asks waits for what another thread is reading
 };
 
 Ledger& ledger() {
     static Ledger all;
     return all;
+}
+
+void add_call(BoundaryRow& row, const CastCounters& crossed, int k) {
+    CastCounters more = crossed;
+    more.amax = std::ldexp(more.amax, -k);
+    row.min_exponent = row.calls == 0 ? k : std::min(row.min_exponent, k);
+    row.max_exponent = row.calls == 0 ? k : std::max(row.max_exponent, k);
+    ++row.calls;
+    merge(row.counters, more);
+}
+
+// Reads what is pending. Operators of other threads go on meanwhile.
+void read_pending(Ledger& all) {
+    const std::lock_guard reading(all.reading);
+    std::vector<PendingRow> late;
+    uint64_t resets = 0;
+    {
+        const std::lock_guard lock(all.mutex);
+        if (all.pending.empty()) return;
+        check(!capturing(), "boundary", "a captured step cannot read the counters of its device");
+        late.swap(all.pending);
+        resets = all.resets;
+    }
+    settle(late);
+    const std::lock_guard lock(all.mutex);
+    if (resets != all.resets) return;
+    for (const PendingRow& row : late)
+        if (row.counters.elements > 0) add_call(all.rows[row.line], row.counters, row.k);
 }
 
 std::atomic<bool> counting{true};
@@ -73,28 +109,41 @@ void merge(CastCounters& into, const CastCounters& from) {
     into.to_zero += from.to_zero;
     into.subnormal += from.subnormal;
     into.amax = std::max(into.amax, from.amax);
+    if (from.pending == 0) return;
+    if (into.pending != 0) settle(into);
+    into.pending = from.pending;
 }
 
 void add_to_ledger(const BoundaryRow& more) {
     Ledger& all = ledger();
-    const std::lock_guard lock(all.mutex);
-    const auto [at, fresh] =
-        all.index.try_emplace(Key{more.site, more.op, more.direction, more.operand}, all.rows.size());
-    if (fresh) {
-        all.rows.push_back(more);
-        return;
+    const CastCounters& counters = more.counters;
+    bool full = false;
+    {
+        const std::lock_guard lock(all.mutex);
+        const auto [at, fresh] =
+            all.index.try_emplace(Key{more.site, more.op, more.direction, more.operand}, all.rows.size());
+        if (fresh) all.rows.push_back({more.site, more.op, more.direction, more.operand, 0, {}, 0, 0});
+        if (counters.pending == 0) return add_call(all.rows[at->second], counters, more.min_exponent);
+        all.pending.push_back({at->second, more.min_exponent, counters, slab_of(counters.pending)});
+        full = all.pending.size() >= kMostPending;
     }
-    BoundaryRow& row = all.rows[at->second];
-    row.calls += more.calls;
-    merge(row.counters, more.counters);
-    row.min_exponent = std::min(row.min_exponent, more.min_exponent);
-    row.max_exponent = std::max(row.max_exponent, more.max_exponent);
+    if (full && !capturing()) read_pending(all);
+}
+
+size_t pending_rows() {
+    Ledger& all = ledger();
+    const std::lock_guard lock(all.mutex);
+    return all.pending.size();
 }
 
 std::vector<BoundaryRow> boundary_counters() {
     Ledger& all = ledger();
+    read_pending(all);
     const std::lock_guard lock(all.mutex);
-    return all.rows;
+    std::vector<BoundaryRow> rows;
+    std::copy_if(all.rows.begin(), all.rows.end(), std::back_inserter(rows),
+                 [](const BoundaryRow& row) { return row.calls > 0; });
+    return rows;
 }
 
 void reset_boundary_counters() {
@@ -102,6 +151,8 @@ void reset_boundary_counters() {
     const std::lock_guard lock(all.mutex);
     all.index.clear();
     all.rows.clear();
+    all.pending.clear();
+    ++all.resets;
 }
 
 std::string boundary_report() {

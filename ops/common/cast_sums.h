@@ -1,7 +1,7 @@
 #pragma once
-// Internal: the counters of one call on the GPU: zeroed device memory, read back once afterwards.
+// Internal: the counters of one call on the GPU. They stay there until somebody asks for them.
 #include "ops/common/boundary_call.h"
-#include "ops/common/boundary_cuda.h"
+#include "ops/common/pending_counts.h"
 
 namespace demi {
 
@@ -10,12 +10,12 @@ class DeviceCounters {
     // Room for `sets` counters; nothing at all where nobody counts.
     DeviceCounters(int sets, bool counting, Device device);
 
-    gpu_kernels::CastSums* operator[](int set);  // null without counting
-    // Waits for the device the first time.
-    void add_to(int set, CastCounters& counters);
+    gpu_kernels::CastSums* operator[](int set) const;  // null without counting
+    // Once the kernels are launched. What they count is pending from then on: nobody waits here.
+    void add_to(int set, CastCounters& counters) const;
 
   private:
-    Tensor sums_, here_;
+    TakenSets sets_;
 };
 
 inline bool counts(const Cast& cast) { return cast.round && cast.count; }

@@ -33,6 +33,14 @@ template <class T> DEMI_DEVICE T shfl_xor(T v, int mask) { return __shfl_xor_syn
 template <class T> DEMI_DEVICE T shfl_down(T v, int delta) {
     return __shfl_down_sync(0xffffffffu, v, static_cast<unsigned>(delta));
 }
+DEMI_DEVICE uint32_t warp_sum(uint32_t v) {
+#if __CUDA_ARCH__ >= 800
+    return __reduce_add_sync(0xffffffffu, v);
+#else
+    for (int step = 16; step > 0; step /= 2) v += shfl_xor(v, step);
+    return v;
+#endif
+}
 DEMI_DEVICE uint32_t warp_max(uint32_t v) {
 #if __CUDA_ARCH__ >= 800
     return __reduce_max_sync(0xffffffffu, v);
