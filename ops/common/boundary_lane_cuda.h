@@ -89,13 +89,13 @@ DEMI_DEVICE float saturate_to_half(float x) {
 
 // What one value goes through.
 DEMI_DEVICE float cross(float x, const Cast& cast, LaneCount& count) {
-    const bool plain = cast.scale == 1 && cast.undo == 1 && !cast.saturate;
-    if (!plain) x *= cast.scale;
-    if (!cast.round) return plain ? x : x * cast.undo;
-    if (cast.count) count.add(x);
-    if (cast.saturate) x = saturate_to_half(x);
-    x = round_to_half(x);
-    return plain ? x : x * cast.undo;
+    if (cast.scale != 1) x *= cast.scale;  // even by 1 the GPU makes another NaN of a NaN
+    if (cast.round) {
+        if (cast.count) count.add(x);
+        if (cast.saturate) x = saturate_to_half(x);
+        x = round_to_half(x);
+    }
+    return cast.undo != 1 ? x * cast.undo : x;
 }
 DEMI_DEVICE float cross(float x, const Cast& cast) {
     Cast quiet = cast;

@@ -97,10 +97,10 @@ std::vector<Tensor> on_cpu(const std::vector<Tensor>& tensors) {
     return here;
 }
 
-std::string differences(const Outcome& a, const Outcome& b,
-                        std::string (*compared)(const Tensor&, const Tensor&) = same_bits) {
+std::string differences(const Outcome& a, const Outcome& b) {
     for (size_t i = 0; i < a.tensors.size(); ++i) {
-        const std::string text = compared(a.tensors[i], b.tensors[i]);
+        // A GPU's arithmetic makes a NaN of its own.
+        const std::string text = (real_gpu() ? same_numbers : same_bits)(a.tensors[i], b.tensors[i]);
         if (!text.empty()) return "they differ in tensor " + std::to_string(i) + ": " + text;
     }
     if (a.rows.size() != b.rows.size()) return "the ledgers differ in length";
@@ -119,7 +119,7 @@ std::string differences(const Outcome& a, const Outcome& b,
 }
 
 std::string beside_the_cpu(const Outcome& here, const Outcome& cpu) {
-    const std::string text = differences(here, cpu, real_gpu() ? same_numbers : same_bits);
+    const std::string text = differences(here, cpu);
     return text.empty() ? "" : "beside the CPU: " + text;
 }
 std::string beside_explicit(const Outcome& fused, const Outcome& casts) {
