@@ -73,8 +73,8 @@ template <int kSize> struct LeftRows {
 
 // c += left * tile^T, for `columns` rows of the tile in whole sixteens.
 template <int kSize, int kColumns, bool kBf16>
-DEMI_DEVICE void add_transposed(float (&c)[kColumns / 8][4], const LeftRows<kSize>& left, const uint16_t* tile,
-                                int columns, int64_t size) {
+DEMI_DEVICE void add_transposed(float (&c)[kColumns / 8][4], const LeftRows<kSize>& left,
+                                const uint16_t* tile, int columns, int64_t size) {
     DEMI_UNROLL
     for (int k = 0; k < kSize / 16; ++k) {
         if (16 * k >= size) break;

@@ -12,7 +12,8 @@ template <int kSize, bool kBf16> struct FullBackwardKvKernel {
     static constexpr int kStride = kSize + 8;
     AttentionMatrixJob m;
 
-    // Shared memory: counters, keys, values, two stages of queries, of gradients and of what is known of them.
+    // Shared memory: counters, keys, values, two stages of queries, of gradients and of what is known of
+    // them.
     DEMI_DEVICE uint16_t* keys() const { return gpu::shared<uint16_t>() + kCountScratch / 2; }
     DEMI_DEVICE uint16_t* values() const { return keys() + m.keys.rows * kStride; }
     DEMI_DEVICE uint16_t* queries(int stage) const {
@@ -84,14 +85,14 @@ template <int kSize, bool kBf16> struct FullBackwardKvKernel {
             store(b.grad_v, at, row, for_values, unshift, m.wide_grad_v, m.job.sums.grad_v);
     }
 
-    DEMI_DEVICE void store(const AttentionResult& out, const Place& at, int row,
-                           float (&acc)[kSize / 8][4], float factor, bool wide, CastSums* sums) const {
+    DEMI_DEVICE void store(const AttentionResult& out, const Place& at, int row, float (&acc)[kSize / 8][4],
+                           float factor, bool wide, CastSums* sums) const {
         LaneCount lost;
         const int rows = smaller(16, at.rows - row);
         if (rows > 0) {
             const int64_t token = at.segment->k_begin + at.first + row;
-            store_rows<kSize>(keys(), out, row_offset(out, at.batch, at.head, token), rows, wide, acc,
-                                     factor, factor, lost);
+            store_rows<kSize>(keys(), out, row_offset(out, at.batch, at.head, token), rows, wide, acc, factor,
+                              factor, lost);
         }
         if (sums != nullptr) add_counts(lost, gpu::shared<uint32_t>(), sums);
     }
@@ -119,9 +120,9 @@ template <int kSize, bool kBf16> struct FullBackwardKvKernel {
         load_rows<kSize, kBf16>(grad_out(stage), kQueries, b.grad_out, next.grad_unit, rows);
         if (t < kQueries) {
             const bool blind = is_minus_infinity(next.lse);
-            shifts(stage)[t] = blind ? gpu::infinity()
-                                     : next.lse * static_cast<float>(kLog2E) -
-                                           static_cast<float>(kWeightShift<kBf16>);
+            shifts(stage)[t] =
+                blind ? gpu::infinity()
+                      : next.lse * static_cast<float>(kLog2E) - static_cast<float>(kWeightShift<kBf16>);
             dots(stage)[t] = blind ? 0.f : next.dot;
         }
         next.query_unit += kQueries * p.q.token;
@@ -143,8 +144,8 @@ template <int kSize, bool kBf16> struct FullBackwardKvKernel {
     // `here` of kCount queries for the sixteen keys of this warp.
     template <int kCount, bool kWhole>
     DEMI_DEVICE void step(const Place& at, int stage, int here, const LeftRows<kSize>& left,
-                          const LeftRows<kSize>& left_values, WarpScale& scale, float (&for_keys)[kSize / 8][4],
-                          float (&for_values)[kSize / 8][4]) const {
+                          const LeftRows<kSize>& left_values, WarpScale& scale,
+                          float (&for_keys)[kSize / 8][4], float (&for_values)[kSize / 8][4]) const {
         float weights[kCount / 8][4], grads[kCount / 8][4];
         const int mine = gpu::warp() * 16 + gpu::lane() / 4;
         scores<kSize, kCount, kBf16, kWhole>(weights, left, queries(stage), here, mine < at.rows,

@@ -7,8 +7,8 @@ namespace {
 template <int kSize> constexpr int kKeyTile = kSize <= 64 ? 64 : 32;  // a warp takes kPart at a time
 constexpr int kPart = 32;
 
-// What a lane knows of its two rows, g and g + 8 of its warp: log-sum-exp in powers of two, infinite for a row
-// that saw nothing.
+// What a lane knows of its two rows, g and g + 8 of its warp: log-sum-exp in powers of two, infinite for a
+// row that saw nothing.
 struct RowState {
     float shift[2], dot[2];
 };
@@ -91,8 +91,8 @@ template <int kSize, bool kBf16> struct FullBackwardQKernel {
                 for (int e = 0; e < 4; ++e)
                     if (state.shift[e / 2] == gpu::infinity()) acc[n][e] = 0;
             }
-            store_rows<kSize>(queries(), b.grad_q, row_offset(b.grad_q, at.batch, at.head, token + row),
-                                     rows, m.wide_grad_q, acc, factor, factor, lost);
+            store_rows<kSize>(queries(), b.grad_q, row_offset(b.grad_q, at.batch, at.head, token + row), rows,
+                              m.wide_grad_q, acc, factor, factor, lost);
         }
         if (m.job.sums.grad_q != nullptr) add_counts(lost, gpu::shared<uint32_t>(), m.job.sums.grad_q);
     }

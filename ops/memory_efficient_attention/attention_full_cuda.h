@@ -1,7 +1,7 @@
 #pragma once
-// Internal, for .cu files: attention on tensor cores where nothing is in the way: every query of a segment sees
-// all its keys, no bias, no dropout, one head size, rows of whole 16 bytes. What holds for all elements is
-// settled before the loops, so that these are products and a handful of instructions for each score.
+// Internal, for .cu files: attention on tensor cores where nothing is in the way: every query of a segment
+// sees all its keys, no bias, no dropout, one head size, rows of whole 16 bytes. What holds for all elements
+// is settled before the loops, so that these are products and a handful of instructions for each score.
 #include "ops/memory_efficient_attention/attention_backward_cuda.h"
 
 namespace demi::gpu_kernels {
@@ -10,13 +10,15 @@ namespace demi::gpu_kernels {
 template <int kSize> constexpr int kMostRows = kSize <= 64 ? 96 : 128;
 template <int kSize> constexpr int kBlocks = kSize <= 64 ? 2 : 1;
 
-// Tiles travel in units of eight elements. A thread's first unit, of rows that begin at element `first`: the others
-// follow whole multiples of units_at_once() rows later.
+// Tiles travel in units of eight elements. A thread's first unit, of rows that begin at element `first`: the
+// others follow whole multiples of units_at_once() rows later.
 template <int kSize> DEMI_DEVICE int64_t first_unit(const AttentionOperand& x, int64_t first) {
     const int t = static_cast<int>(gpu::thread_idx().x);
     return first + t / (kSize / 8) * x.token + t % (kSize / 8) * 8;
 }
-template <int kSize> DEMI_DEVICE int rows_at_once() { return static_cast<int>(gpu::block_dim().x) / (kSize / 8); }
+template <int kSize> DEMI_DEVICE int rows_at_once() {
+    return static_cast<int>(gpu::block_dim().x) / (kSize / 8);
+}
 
 // What casts stays out of line, so that it costs nothing where nothing is cast.
 template <int kSize, bool kBf16>
@@ -37,13 +39,13 @@ DEMI_OUT_OF_LINE void cast_rows(uint16_t* to, int row, int rows, int capacity, c
     }
 }
 template <int kSize>
-DEMI_OUT_OF_LINE void store_by_elements(const RowsOut<kSize>& leaving, const AttentionResult& out, int64_t first,
-                                        int rows, LaneCount& lost) {
+DEMI_OUT_OF_LINE void store_by_elements(const RowsOut<kSize>& leaving, const AttentionResult& out,
+                                        int64_t first, int rows, LaneCount& lost) {
     leaving.store(out, first, rows, kSize, false, lost);
 }
 
-// Rows of an operand to shared memory, from a thread's first unit on, zeros beyond `rows`. What needs no cast is on
-// its way when this returns.
+// Rows of an operand to shared memory, from a thread's first unit on, zeros beyond `rows`. What needs no cast
+// is on its way when this returns.
 template <int kSize, bool kBf16>
 DEMI_DEVICE void load_rows(uint16_t* tile, int capacity, const AttentionOperand& x, int64_t unit, int rows) {
     constexpr int kUnits = kSize / 8, kStride = kSize + 8;
@@ -58,8 +60,8 @@ DEMI_DEVICE void load_rows(uint16_t* tile, int capacity, const AttentionOperand&
     for (; row < capacity; row += step, to += step * kStride) gpu::store16(to, {});
 }
 
-// What leaves goes through its cast in the registers where it was summed; `rows` of the warp's are real. To fp16 it
-// is rounded by who stores it.
+// What leaves goes through its cast in the registers where it was summed; `rows` of the warp's are real. To
+// fp16 it is rounded by who stores it.
 template <int kSize>
 DEMI_DEVICE void cast_sums(float (&x)[kSize / 8][4], const AttentionResult& out, int rows, LaneCount& lost) {
     const Cast& cast = out.cast;
@@ -104,8 +106,8 @@ DEMI_DEVICE void store_staged(const void* stage, void* first, int64_t apart, int
     }
 }
 
-// The sums of a warp's rows, times a factor for each of the lane's two, to `rows` rows of the result from element
-// `first` on. `tiles`: shared memory of the block, which nobody needs any more.
+// The sums of a warp's rows, times a factor for each of the lane's two, to `rows` rows of the result from
+// element `first` on. `tiles`: shared memory of the block, which nobody needs any more.
 template <int kSize>
 DEMI_DEVICE void store_rows(uint16_t* tiles, const AttentionResult& out, int64_t first, int rows, bool wide,
                             float (&acc)[kSize / 8][4], float factor, float other_factor, LaneCount& lost) {
@@ -141,14 +143,15 @@ DEMI_DEVICE void store_rows(uint16_t* tiles, const AttentionResult& out, int64_t
     else
         put([](float a, float b) { return gpu::pack_bf16(a, b); });
     gpu::sync_warp();
-    store_staged<kSize * 2, kStride * 2>(stage, static_cast<uint16_t*>(out.data) + first, out.token * 2, rows);
+    store_staged<kSize * 2, kStride * 2>(stage, static_cast<uint16_t*>(out.data) + first, out.token * 2,
+                                         rows);
 }
 
-// Products of the warp's rows with `kCount` rows of a tile: -infinity from column `here` on and in rows that are
-// not real. With kWhole there are no such rows and columns.
+// Products of the warp's rows with `kCount` rows of a tile: -infinity from column `here` on and in rows that
+// are not real. With kWhole there are no such rows and columns.
 template <int kSize, int kCount, bool kBf16, bool kWhole>
-DEMI_DEVICE void scores(float (&s)[kCount / 8][4], const LeftRows<kSize>& left, const uint16_t* tile, int here,
-                        bool row_is_real = true, bool row_8_is_real = true) {
+DEMI_DEVICE void scores(float (&s)[kCount / 8][4], const LeftRows<kSize>& left, const uint16_t* tile,
+                        int here, bool row_is_real = true, bool row_8_is_real = true) {
     multiply_transposed<kSize, kCount, kBf16>(s, left, tile, kCount, kSize);
     if constexpr (!kWhole) {
         DEMI_UNROLL

@@ -8,8 +8,8 @@ namespace {
 
 template <int kSize> constexpr int kKeyTile = kSize <= 64 ? 64 : 32;
 
-// What a lane knows of its two rows, g and g + 8 of its warp: the largest score, as it was multiplied, and its
-// share of the sum of weights.
+// What a lane knows of its two rows, g and g + 8 of its warp: the largest score, as it was multiplied, and
+// its share of the sum of weights.
 struct RowState {
     float top[2], sum[2];
 };
@@ -146,7 +146,7 @@ template <int kSize, bool kBf16> struct FullForwardKernel {
         if (rows > 0) {
             const int64_t token = at.segment->q_begin + at.first + row;
             store_rows<kSize>(queries(), out, row_offset(out, at.batch, at.head, token), rows, m.wide_out,
-                                     acc, factor[0], factor[1], lost);
+                              acc, factor[0], factor[1], lost);
         }
         if (m.job.sums.out != nullptr) add_counts(lost, gpu::shared<uint32_t>(), m.job.sums.out);
     }

@@ -6,7 +6,8 @@
 #include "ops/memory_efficient_attention/attention_cuda.h"
 
 // DEMI_CALLED: a device function that stays one, for what is rarely needed in unrolled loops (a template, so
-// that nobody minds where it is not used). DEMI_OUT_OF_LINE: the same for a template. DEMI_ROLLED: before a loop that shall not be unrolled.
+// that nobody minds where it is not used). DEMI_OUT_OF_LINE: the same for a template. DEMI_ROLLED: before a
+// loop that shall not be unrolled.
 #if defined(__CUDACC__)
 #define DEMI_CALLED template <int kOnce = 0> __device__ __noinline__
 #define DEMI_ROLLED _Pragma("unroll 1")

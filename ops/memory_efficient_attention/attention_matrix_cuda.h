@@ -133,8 +133,8 @@ DEMI_DEVICE void count_grad_out(const AttentionMatrixJob& m, const Place& at) {
     const AttentionOperand& x = m.job.b.grad_out;
     if (!x.cast.round || !x.cast.count) return;
     LaneCount lost;
-    count_rows(x, row_offset(x, at.batch, at.head, at.segment->q_begin + at.first), at.rows, m.job.p.value_size,
-               m.wide_grad_out, lost);
+    count_rows(x, row_offset(x, at.batch, at.head, at.segment->q_begin + at.first), at.rows,
+               m.job.p.value_size, m.wide_grad_out, lost);
     add_counts(lost, gpu::shared<uint32_t>(), m.job.sums.grad_out);
 }
 

@@ -114,7 +114,8 @@ TEST_CASE("attention edges: heads of 64, a row that is not finite, queries that 
         poison(bad_q, 37, kNan);
         poison(bad_g, 38, kInf);
         const Results r = run_with(bad_q, bad_k, bad_v, bad_g);
-        for (const auto& [got, want] : {std::pair{r.out, clean.out}, {r.q, clean.q}, {r.k, clean.k}, {r.v, clean.v}})
+        for (const auto& [got, want] :
+             {std::pair{r.out, clean.out}, {r.q, clean.q}, {r.k, clean.k}, {r.v, clean.v}})
             CHECK(same_bits(got.slice(1, 0, 30), want.slice(1, 0, 30)) == "");
         for (const Tensor& x : {r.out, r.q, r.k, r.v}) CHECK(row_is_nan(x, 40));
 

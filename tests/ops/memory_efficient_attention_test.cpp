@@ -158,7 +158,8 @@ TEST_CASE("attention: heads of 64 and 128 where every key is seen") {
         if (emulated() && queries > 200) continue;
         for (const int64_t size : {64, 128})
             for (const DType dtype : {DType::f16, DType::bf16})
-                check_case({2, queries, keys, 2, size, size}, i++ % 2 == 0 ? 0 : 5, dtype, queries < 3 ? 200 : 1);
+                check_case({2, queries, keys, 2, size, size}, i++ % 2 == 0 ? 0 : 5, dtype,
+                           queries < 3 ? 200 : 1);
     }
     const int64_t tokens = emulated() ? 131 : 4113;
     for (const DType dtype : {DType::f16, DType::bf16}) check_case({1, tokens, tokens, 1, 64, 64}, 5, dtype);
