@@ -64,8 +64,8 @@ void launch_matrix_forward(const AttentionMatrixJob& job, gpu::Stream stream);
 void launch_matrix_backward_q(const AttentionMatrixJob& job, gpu::Stream stream);
 void launch_matrix_backward_kv(const AttentionMatrixJob& job, gpu::Stream stream);
 
-// The same where every query of a segment sees all its keys, without bias and dropout, for head sizes 64 and 128,
-// a positive scale and operands (backward: out too) of which eight elements can be loaded at once.
+// The same where every query of a segment sees all its keys, without bias and dropout, for head sizes 64 and
+// 128, a positive scale and operands (backward: out too) of which eight elements can be loaded at once.
 size_t full_forward_shared(int64_t size, int rows);
 size_t full_backward_q_shared(int64_t size, int rows);
 size_t full_backward_kv_shared(int64_t size, int rows);
