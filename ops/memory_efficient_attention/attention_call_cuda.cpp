@@ -13,11 +13,6 @@ using gpu_kernels::AttentionTiles;
 
 namespace {
 
-Storage storage(const Tensor& x) {
-    if (x.dtype() == DType::f16) return Storage::f16;
-    return x.dtype() == DType::bf16 ? Storage::bf16 : Storage::f32;
-}
-
 bool is_f16_valued(const AttentionOperand& x) {
     return x.cast.round ? x.cast.undo == 1
                         : x.storage == Storage::f16 && x.cast.scale == 1 && x.cast.undo == 1;
@@ -28,14 +23,6 @@ bool is_bf16(const AttentionOperand& x) {
 
 }  // namespace
 
-AttentionOperand attention_operand(const Tensor& x, const Cast& cast) {
-    return {x.raw(), x.strides()[0], x.strides()[1], x.strides()[2], storage(x), cast};
-}
-AttentionResult attention_result(Tensor x, const Cast& cast) {
-    if (!x.defined()) return {};
-    return {x.mutable_raw(), x.strides()[0], x.strides()[1], x.strides()[2], storage(x), cast};
-}
-
 bool is_wide(const Tensor& x) {
     const auto size = static_cast<int64_t>(size_of(x.dtype()));
     if (x.size(3) % 8 != 0 || reinterpret_cast<uintptr_t>(x.raw()) % 16 != 0) return false;
@@ -45,29 +32,11 @@ bool is_wide(const Tensor& x) {
 }
 
 AttentionCall::AttentionCall(const AttentionArguments& a) : args_(a), device_(a.q.device()) {
-    AttentionProblem& p = job.p;
-    p.batch = a.q.size(0);
-    p.queries = a.q.size(1);
-    p.heads = a.q.size(2);
-    p.head_size = a.q.size(3);
-    p.keys = a.k.size(1);
-    p.value_size = a.v.size(3);
-    p.segment_count = static_cast<int64_t>(a.segments.size());
-    p.q = attention_operand(a.q, a.cast_q);
-    p.k = attention_operand(a.k, a.cast_k);
-    p.v = attention_operand(a.v, a.cast_v);
-    if (a.bias.defined()) {
-        const Shape& s = a.bias.strides();
-        const bool one_batch = a.bias.size(0) == 1, one_head = a.bias.size(1) == 1;
-        p.bias = {a.bias.raw(),    one_batch ? 0 : s[0], one_head ? 0 : s[1], s[2],
-                  storage(a.bias), a.cast_bias,          one_batch,           one_head};
-    }
-    if (a.dropout > 0)
-        p.dropout = {nullptr, a.draw.seed, a.draw.offset, a.dropout, p.heads, p.queries, p.keys, a.draw.live};
-    p.scale = static_cast<float>(a.scale);
+    job.p = attention_problem(a);
+    job.p.segments = nullptr;  // until they are uploaded
     job.scale = a.scale;
     job.f64 = a.q.dtype() == DType::f64;
-    if (p.segment_count > 0) job.only = a.segments[0];
+    if (!a.segments.empty()) job.only = a.segments[0];
 }
 
 gpu::Stream AttentionCall::stream() const { return gpu::current_stream(device_); }

@@ -1,12 +1,9 @@
 #pragma once
 // Internal: one call of attention on the GPU: what its kernels are given, and the memory behind it.
+#include "ops/memory_efficient_attention/attention_arguments.h"
 #include "ops/memory_efficient_attention/attention_cuda.h"
-#include "ops/memory_efficient_attention/memory_efficient_attention_kernels.h"
 
 namespace demi {
-
-AttentionOperand attention_operand(const Tensor& x, const Cast& cast = {});
-AttentionResult attention_result(Tensor x, const Cast& cast);  // of an undefined tensor: nothing is wanted
 
 // Whether eight elements of a row can be had at a time, from addresses that are multiples of 16 bytes.
 bool is_wide(const Tensor& x);

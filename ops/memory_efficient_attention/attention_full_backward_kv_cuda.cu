@@ -113,11 +113,9 @@ template <int kSize, bool kBf16> struct FullBackwardKvKernel {
 
     // The next tile, of `rest` queries at most.
     DEMI_DEVICE void load_queries(int stage, Next& next, int rest) const {
-        const AttentionProblem& p = m.job.p;
-        const AttentionBackward& b = m.job.b;
-        const int rows = smaller(kQueries, rest), t = static_cast<int>(gpu::thread_idx().x);
-        load_rows<kSize, kBf16>(queries(stage), kQueries, p.q, next.query_unit, rows);
-        load_rows<kSize, kBf16>(grad_out(stage), kQueries, b.grad_out, next.grad_unit, rows);
+        const int t = static_cast<int>(gpu::thread_idx().x);
+        load_next<kSize, kBf16, kQueries>(queries(stage), m.job.p.q, next.query_unit, grad_out(stage),
+                                          m.job.b.grad_out, next.grad_unit, rest);
         if (t < kQueries) {
             const bool blind = is_minus_infinity(next.lse);
             shifts(stage)[t] =
@@ -125,8 +123,6 @@ template <int kSize, bool kBf16> struct FullBackwardKvKernel {
                       : next.lse * static_cast<float>(kLog2E) - static_cast<float>(kWeightShift<kBf16>);
             dots(stage)[t] = blind ? 0.f : next.dot;
         }
-        next.query_unit += kQueries * p.q.token;
-        next.grad_unit += kQueries * b.grad_out.token;
         next.index += kQueries;
         look_ahead(next, rest - kQueries);
     }
@@ -174,15 +170,6 @@ template <int kSize, bool kBf16> struct FullBackwardKvKernel {
     }
 };
 
-template <int kSize> void launch(const AttentionMatrixJob& m, gpu::Dim3 grid, gpu::Stream stream) {
-    const size_t bytes = full_backward_kv_shared(kSize, m.keys.rows);
-    const gpu::Dim3 block{static_cast<unsigned>(m.keys.rows * 2)};
-    if (m.bf16)
-        gpu::launch(FullBackwardKvKernel<kSize, true>{m}, grid, block, bytes, stream);
-    else
-        gpu::launch(FullBackwardKvKernel<kSize, false>{m}, grid, block, bytes, stream);
-}
-
 }  // namespace
 
 size_t full_backward_kv_shared(int64_t size, int rows) {
@@ -192,11 +179,8 @@ size_t full_backward_kv_shared(int64_t size, int rows) {
 }
 
 void launch_full_backward_kv(const AttentionMatrixJob& m, gpu::Stream stream) {
-    const gpu::Dim3 grid{static_cast<unsigned>(m.job.p.batch * m.job.p.heads * m.keys.count)};
-    if (m.job.p.head_size == 64)
-        launch<64>(m, grid, stream);
-    else
-        launch<128>(m, grid, stream);
+    launch_full<FullBackwardKvKernel>(m, m.keys, full_backward_kv_shared(m.job.p.head_size, m.keys.rows),
+                                      stream);
 }
 
 }  // namespace demi::gpu_kernels

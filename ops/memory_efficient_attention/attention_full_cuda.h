@@ -60,6 +60,18 @@ DEMI_DEVICE void load_rows(uint16_t* tile, int capacity, const AttentionOperand&
     for (; row < capacity; row += step, to += step * kStride) gpu::store16(to, {});
 }
 
+// The next kRows rows, or `rest` where that is less, of the two operands that a kernel walks through
+// together.
+template <int kSize, bool kBf16, int kRows>
+DEMI_DEVICE void load_next(uint16_t* tile, const AttentionOperand& x, int64_t& unit, uint16_t* other_tile,
+                           const AttentionOperand& other, int64_t& other_unit, int rest) {
+    const int rows = smaller(kRows, rest);
+    load_rows<kSize, kBf16>(tile, kRows, x, unit, rows);
+    load_rows<kSize, kBf16>(other_tile, kRows, other, other_unit, rows);
+    unit += kRows * x.token;
+    other_unit += kRows * other.token;
+}
+
 // What leaves goes through its cast in the registers where it was summed; `rows` of the warp's are real. To
 // fp16 it is rounded by who stores it.
 template <int kSize>
@@ -193,6 +205,22 @@ DEMI_DEVICE void fit_all(float (&grads)[kCount][4], WarpScale& scale, float (&su
         if (decay != 1) scale_all(sums, decay);
         scale_all(grads, scale.into());
     }
+}
+
+// One block for a tile of every batch and head.
+template <template <int, bool> class Kernel>
+void launch_full(const AttentionMatrixJob& m, const AttentionTiles& tiles, size_t bytes, gpu::Stream stream) {
+    const gpu::Dim3 grid{static_cast<unsigned>(m.job.p.batch * m.job.p.heads * tiles.count)};
+    const gpu::Dim3 block{static_cast<unsigned>(tiles.rows * 2)};
+    const bool small = m.job.p.head_size == 64;
+    if (small && m.bf16)
+        gpu::launch(Kernel<64, true>{m}, grid, block, bytes, stream);
+    else if (small)
+        gpu::launch(Kernel<64, false>{m}, grid, block, bytes, stream);
+    else if (m.bf16)
+        gpu::launch(Kernel<128, true>{m}, grid, block, bytes, stream);
+    else
+        gpu::launch(Kernel<128, false>{m}, grid, block, bytes, stream);
 }
 
 }  // namespace demi::gpu_kernels

@@ -79,12 +79,8 @@ template <int kSize, bool kBf16> struct FullForwardKernel {
 
     // The next tile, of `rest` keys at most.
     DEMI_DEVICE void load_keys(int stage, int64_t& key_unit, int64_t& value_unit, int rest) const {
-        const AttentionProblem& p = m.job.p;
-        const int rows = smaller(kKeys, rest);
-        load_rows<kSize, kBf16>(keys(m.queries.rows, stage), kKeys, p.k, key_unit, rows);
-        load_rows<kSize, kBf16>(values(m.queries.rows, stage), kKeys, p.v, value_unit, rows);
-        key_unit += kKeys * p.k.token;
-        value_unit += kKeys * p.v.token;
+        load_next<kSize, kBf16, kKeys>(keys(m.queries.rows, stage), m.job.p.k, key_unit,
+                                       values(m.queries.rows, stage), m.job.p.v, value_unit, rest);
     }
 
     // `here` of kCount keys for the sixteen rows of this warp.
@@ -152,15 +148,6 @@ template <int kSize, bool kBf16> struct FullForwardKernel {
     }
 };
 
-template <int kSize> void launch(const AttentionMatrixJob& m, gpu::Dim3 grid, gpu::Stream stream) {
-    const size_t bytes = full_forward_shared(kSize, m.queries.rows);
-    const gpu::Dim3 block{static_cast<unsigned>(m.queries.rows * 2)};
-    if (m.bf16)
-        gpu::launch(FullForwardKernel<kSize, true>{m}, grid, block, bytes, stream);
-    else
-        gpu::launch(FullForwardKernel<kSize, false>{m}, grid, block, bytes, stream);
-}
-
 }  // namespace
 
 size_t full_forward_shared(int64_t size, int rows) {
@@ -170,11 +157,8 @@ size_t full_forward_shared(int64_t size, int rows) {
 }
 
 void launch_full_forward(const AttentionMatrixJob& m, gpu::Stream stream) {
-    const gpu::Dim3 grid{static_cast<unsigned>(m.job.p.batch * m.job.p.heads * m.queries.count)};
-    if (m.job.p.head_size == 64)
-        launch<64>(m, grid, stream);
-    else
-        launch<128>(m, grid, stream);
+    launch_full<FullForwardKernel>(m, m.queries, full_forward_shared(m.job.p.head_size, m.queries.rows),
+                                   stream);
 }
 
 }  // namespace demi::gpu_kernels

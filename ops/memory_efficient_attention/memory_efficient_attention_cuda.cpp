@@ -73,15 +73,7 @@ void backward(const AttentionArguments& args, const AttentionIncoming& in, const
     if (call.is_empty()) return;
     AttentionJob& job = call.job;
     job.p.lse = static_cast<float*>(const_cast<void*>(in.lse.raw()));
-    AttentionBackward& b = job.b;
-    b.out = attention_operand(in.out);
-    b.grad_out = attention_operand(in.grad_out, in.cast_grad_out);
-    b.grad_lse = in.grad_lse.defined() ? static_cast<const float*>(in.grad_lse.raw()) : nullptr;
-    b.grad_lse_scale = in.grad_lse_scale;
-    b.grad_q = attention_result(grads.q, grads.cast_q);
-    b.grad_k = attention_result(grads.k, grads.cast_k);
-    b.grad_v = attention_result(grads.v, grads.cast_v);
-    if (grads.bias.defined()) b.grad_bias = attention_result(grads.bias, grads.cast_bias);
+    AttentionBackward& b = job.b = attention_backward_of(in, grads);
     const bool rows = grads.q.defined() || grads.k.defined() || grads.v.defined();
     const Cast* casts[] = {&in.cast_grad_out, &grads.cast_q, &grads.cast_k, &grads.cast_v, &grads.cast_bias};
     const bool counting =
