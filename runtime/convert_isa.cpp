@@ -32,6 +32,6 @@ template <class H> void widen(float* dst, const uint16_t* src, int64_t count) {
 }  // namespace
 
 extern const ConvertIsa convert_isa;
-const ConvertIsa convert_isa{narrow<f16_t>, widen<f16_t>, narrow<bf16_t>, widen<bf16_t>};
+const ConvertIsa convert_isa{narrow<Half>, widen<Half>, narrow<BFloat16>, widen<BFloat16>};
 
 }  // namespace demi::DEMI_ISA_NS

@@ -9,18 +9,18 @@ namespace demi {
 namespace {
 
 void copy_forward(Tensor& dst, const Tensor& src) {
-    gpu_kernels::copy(gpu::type_of(dst.dtype()), dst.mutable_raw(), gpu::type_of(src.dtype()), src.raw(),
+    gpu_kernels::copy(dst.dtype(), dst.mutable_raw(), src.dtype(), src.raw(),
                       gpu::strided<2>(dst.shape(), {&dst.strides(), &src.strides()}),
                       gpu::current_stream(dst.device()));
 }
 
 void fill_forward(Tensor& dst, double value) {
-    gpu_kernels::fill(gpu::type_of(dst.dtype()), dst.mutable_raw(), value,
+    gpu_kernels::fill(dst.dtype(), dst.mutable_raw(), value,
                       gpu::strided<1>(dst.shape(), {&dst.strides()}), gpu::current_stream(dst.device()));
 }
 
 void accumulate_forward(Tensor& dst, const Tensor& src) {
-    gpu_kernels::accumulate(gpu::type_of(dst.dtype()), dst.mutable_raw(), gpu::type_of(src.dtype()),
+    gpu_kernels::accumulate(dst.dtype(), dst.mutable_raw(), src.dtype(),
                             src.raw(), gpu::strided<2>(dst.shape(), {&dst.strides(), &src.strides()}),
                             gpu::current_stream(dst.device()));
 }
@@ -28,7 +28,7 @@ void accumulate_forward(Tensor& dst, const Tensor& src) {
 bool finite_forward(const Tensor& tensor) {
     Tensor flag = Tensor::zeros({1}, DType::i32, tensor.device());
     gpu_kernels::find_not_finite(
-        gpu::type_of(tensor.dtype()), tensor.raw(), gpu::strided<1>(tensor.shape(), {&tensor.strides()}),
+        tensor.dtype(), tensor.raw(), gpu::strided<1>(tensor.shape(), {&tensor.strides()}),
         static_cast<uint32_t*>(flag.mutable_raw()), gpu::current_stream(tensor.device()));
     uint32_t found = 0;
     gpu::read_back(&found, flag.raw(), sizeof found, tensor.device());

@@ -74,21 +74,21 @@ template <class To, class From> struct PackedCopyKernel {
 // Conversions with an integer on one side: rare, so one kernel asks for the types as it goes instead of 48.
 struct MixedCopyKernel {
     static constexpr int threads = kThreads;
-    gpu::Type to, from;
+    DType to, from;
     void* dst;
     const void* src;
     gpu::Strided<2> walk;
 
     template <class From> DEMI_DEVICE void put(int64_t at, From x) const {
         switch (to) {
-        case gpu::Type::f16: return put_as<gpu::f16>(at, x);
-        case gpu::Type::bf16: return put_as<gpu::bf16>(at, x);
-        case gpu::Type::f32: return put_as<float>(at, x);
-        case gpu::Type::f64: return put_as<double>(at, x);
-        case gpu::Type::i32: return put_as<int32_t>(at, x);
-        case gpu::Type::i64: return put_as<int64_t>(at, x);
-        case gpu::Type::u8: return put_as<uint8_t>(at, x);
-        case gpu::Type::b1: return put_as<bool>(at, x);
+        case DType::f16: return put_as<Half>(at, x);
+        case DType::bf16: return put_as<BFloat16>(at, x);
+        case DType::f32: return put_as<float>(at, x);
+        case DType::f64: return put_as<double>(at, x);
+        case DType::i32: return put_as<int32_t>(at, x);
+        case DType::i64: return put_as<int64_t>(at, x);
+        case DType::u8: return put_as<uint8_t>(at, x);
+        case DType::boolean: return put_as<bool>(at, x);
         }
     }
     template <class To, class From> DEMI_DEVICE void put_as(int64_t at, From x) const {
@@ -103,19 +103,19 @@ struct MixedCopyKernel {
             const auto o = gpu::offsets_of(walk, i);
             const int64_t at = o.at[1];
             // Every float fits a double and every integer an int64_t: nothing is rounded on the way.
-            if (from == gpu::Type::f16)
-                put(o.at[0], static_cast<double>(get<gpu::f16>(at)));
-            else if (from == gpu::Type::bf16)
-                put(o.at[0], static_cast<double>(get<gpu::bf16>(at)));
-            else if (from == gpu::Type::f32)
+            if (from == DType::f16)
+                put(o.at[0], static_cast<double>(get<Half>(at)));
+            else if (from == DType::bf16)
+                put(o.at[0], static_cast<double>(get<BFloat16>(at)));
+            else if (from == DType::f32)
                 put(o.at[0], static_cast<double>(get<float>(at)));
-            else if (from == gpu::Type::f64)
+            else if (from == DType::f64)
                 put(o.at[0], get<double>(at));
-            else if (from == gpu::Type::i32)
+            else if (from == DType::i32)
                 put(o.at[0], static_cast<int64_t>(get<int32_t>(at)));
-            else if (from == gpu::Type::i64)
+            else if (from == DType::i64)
                 put(o.at[0], get<int64_t>(at));
-            else if (from == gpu::Type::u8)
+            else if (from == DType::u8)
                 put(o.at[0], static_cast<int64_t>(get<uint8_t>(at)));
             else
                 put(o.at[0], static_cast<int64_t>(get<bool>(at)));
@@ -188,15 +188,15 @@ bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 
 }  // namespace
 
-void copy(gpu::Type to, void* dst, gpu::Type from, const void* src, const gpu::Strided<2>& walk,
+void copy(DType to, void* dst, DType from, const void* src, const gpu::Strided<2>& walk,
           gpu::Stream stream) {
     const bool contiguous = walk.rank == 1 && walk.strides[0][0] == 1 && walk.strides[1][0] == 1;
     if (to == from && contiguous && aligned(dst) && aligned(src)) {
-        const int64_t bytes = walk.count * gpu::size_of(to);
+        const int64_t bytes = walk.count * size_of(to);
         run(BytesKernel{static_cast<unsigned char*>(dst), static_cast<const unsigned char*>(src), bytes},
             (bytes + 15) / 16, stream);
     } else if (to == from) {
-        const int size = gpu::size_of(to);
+        const int size = size_of(to);
         if (size == 8)
             move<uint64_t>(dst, src, walk, stream);
         else if (size == 4)
@@ -205,7 +205,7 @@ void copy(gpu::Type to, void* dst, gpu::Type from, const void* src, const gpu::S
             move<uint16_t>(dst, src, walk, stream);
         else
             move<uint8_t>(dst, src, walk, stream);
-    } else if (gpu::is_float(to) && gpu::is_float(from)) {
+    } else if (is_float(to) && is_float(from)) {
         gpu::dispatch_float(to, [&](auto to_tag) {
             using To = gpu::tag_t<decltype(to_tag)>;
             gpu::dispatch_float(from, [&](auto from_tag) {
@@ -225,14 +225,14 @@ void copy(gpu::Type to, void* dst, gpu::Type from, const void* src, const gpu::S
     }
 }
 
-void fill(gpu::Type type, void* dst, double value, const gpu::Strided<1>& walk, gpu::Stream stream) {
+void fill(DType type, void* dst, double value, const gpu::Strided<1>& walk, gpu::Stream stream) {
     gpu::dispatch_all(type, [&](auto tag) {
         using T = gpu::tag_t<decltype(tag)>;
         run(FillKernel<T>{static_cast<T*>(dst), value, walk}, walk.count, stream);
     });
 }
 
-void accumulate(gpu::Type to, void* dst, gpu::Type from, const void* src, const gpu::Strided<2>& walk,
+void accumulate(DType to, void* dst, DType from, const void* src, const gpu::Strided<2>& walk,
                 gpu::Stream stream) {
     gpu::dispatch_float(to, [&](auto to_tag) {
         using To = gpu::tag_t<decltype(to_tag)>;
@@ -244,7 +244,7 @@ void accumulate(gpu::Type to, void* dst, gpu::Type from, const void* src, const 
     });
 }
 
-void find_not_finite(gpu::Type type, const void* src, const gpu::Strided<1>& walk, uint32_t* flag,
+void find_not_finite(DType type, const void* src, const gpu::Strided<1>& walk, uint32_t* flag,
                      gpu::Stream stream) {
     gpu::dispatch_float(type, [&](auto tag) {
         using T = gpu::tag_t<decltype(tag)>;

@@ -1,41 +1,16 @@
 #pragma once
 // The element types, and the way from a run-time dtype to a compile-time type.
-#include <cstddef>
 #include <cstdint>
 #include <ostream>
 #include <string_view>
 
 #include "runtime/check.h"
-#include "runtime/half.h"
+#include "runtime/element.h"
 
 namespace demi {
 
-enum class DType : uint8_t { f16, bf16, f32, f64, i32, i64, u8, boolean };
-
 std::string_view name(DType dtype);  // "f16", ..., "bool"
 std::ostream& operator<<(std::ostream& out, DType dtype);
-
-constexpr size_t size_of(DType dtype) {
-    switch (dtype) {
-    case DType::f16:
-    case DType::bf16: return 2;
-    case DType::f32:
-    case DType::i32: return 4;
-    case DType::f64:
-    case DType::i64: return 8;
-    case DType::u8:
-    case DType::boolean: return 1;
-    }
-    return 0;
-}
-
-constexpr bool is_float(DType dtype) {
-    return dtype == DType::f16 || dtype == DType::bf16 || dtype == DType::f32 || dtype == DType::f64;
-}
-constexpr bool is_half(DType dtype) { return dtype == DType::f16 || dtype == DType::bf16; }
-constexpr bool is_int(DType dtype) {
-    return dtype == DType::i32 || dtype == DType::i64 || dtype == DType::u8;
-}
 
 // The one promotion rule of element-wise ops. Same dtype: itself. Any float beats any integer, any integer
 // beats bool. Two floats: the wider one; f16 with bf16 gives f32. Two integers: the wider one.

@@ -3,9 +3,10 @@
 // Tiles run in any order, at once or one after another: results must not depend on it, so tiles are cut from
 // shapes, never from the number of threads. A call from inside a tile, or while another thread uses the pool,
 // runs inline. The exception of the lowest failing tile is rethrown. DEMI_THREADS sets the number of threads.
-#include <cstdint>
-#include <memory>
-#include <type_traits>
+// Kernel files that are compiled once per instruction set include it: nothing here emits code that others could share.
+#include <stdint.h>
+
+#include "runtime/element.h"
 
 namespace demi {
 
@@ -16,17 +17,16 @@ namespace detail {
 void run_tiles(int64_t tiles, void (*call)(void*, int64_t), void* fn);
 }
 
-template <class F> void parallel_for(int64_t tiles, F&& fn) {
-    using Fn = std::remove_reference_t<F>;
+template <class F> DEMI_INLINE void parallel_for(int64_t tiles, const F& fn) {
     detail::run_tiles(
-        tiles, [](void* f, int64_t tile) { (*static_cast<Fn*>(f))(tile); },
-        const_cast<void*>(static_cast<const void*>(std::addressof(fn))));
+        tiles, [](void* f, int64_t tile) { (*static_cast<const F*>(f))(tile); },
+        const_cast<void*>(static_cast<const void*>(__builtin_addressof(fn))));
 }
 
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+DEMI_INLINE constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Splits [0, n) into ranges of `grain` and calls fn(begin, end) for each.
-template <class F> void parallel_ranges(int64_t n, int64_t grain, F&& fn) {
+template <class F> DEMI_INLINE void parallel_ranges(int64_t n, int64_t grain, const F& fn) {
     parallel_for(ceil_div(n, grain), [&](int64_t tile) {
         const int64_t begin = tile * grain;
         fn(begin, begin + grain < n ? begin + grain : n);

@@ -4,31 +4,18 @@
 //   vm   the result of a comparison, for select() and mask logic (& | work through mask_and, mask_or).
 //   load/store (aligned to the vector), loadu/storeu, load_n/store_n (first n lanes, 0 <= n <= kLanes; other
 //   lanes read as zero and memory beyond them is not touched). The pointer decides the storage: float*, const
-//   f16_t*, const bf16_t*. Half and bfloat16 convert with round to nearest even; subnormals, infinities and
+//   Half*, const BFloat16*. Half and bfloat16 convert with round to nearest even; subnormals, infinities and
 //   NaN survive, nothing is flushed. fma(a, b, c) = a * b + c, fused on v3 and v4. hsum/hmax/hmin reduce in a
 //   fixed order.
 // Include it from *_isa.cpp files only: everything is in a namespace of its own for each instruction set, so
 // that code for wide registers cannot leak into other files.
-#include <stddef.h>
-#include <stdint.h>
+#include "runtime/element.h"
 
 #ifndef DEMI_ISA_NS
 #error "runtime/simd.h is for *_isa.cpp files, which are compiled with -DDEMI_ISA_NS=..."
 #endif
 
-#define DEMI_INLINE inline __attribute__((always_inline))
 
-namespace demi::DEMI_ISA_NS {
-
-// Storage of 16-bit floats: distinct types, so that load and store know the format.
-struct f16_t {
-    uint16_t bits;
-};
-struct bf16_t {
-    uint16_t bits;
-};
-
-}  // namespace demi::DEMI_ISA_NS
 
 #include "runtime/simd_scalar.h"
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
@@ -40,3 +27,4 @@ struct bf16_t {
 #endif
 #include "runtime/simd_gelu.h"
 #include "runtime/simd_math.h"
+#include "runtime/simd_double.h"

@@ -8,9 +8,9 @@ DEMI_INLINE uint32_t float_to_bits(float f) { return __builtin_bit_cast(uint32_t
 
 DEMI_INLINE float to_float(float x) { return x; }
 
-DEMI_INLINE float to_float(bf16_t h) { return bits_to_float(static_cast<uint32_t>(h.bits) << 16); }
+DEMI_INLINE float to_float(BFloat16 h) { return bits_to_float(static_cast<uint32_t>(h.bits) << 16); }
 
-DEMI_INLINE float to_float(f16_t h) {
+DEMI_INLINE float to_float(Half h) {
     const uint32_t sign = static_cast<uint32_t>(h.bits & 0x8000u) << 16;
     const uint32_t rest = h.bits & 0x7fffu;
     if (rest > 0x7c00u) return bits_to_float(sign | 0x7fc00000u | rest << 13);
@@ -22,13 +22,13 @@ DEMI_INLINE float to_float(f16_t h) {
 
 DEMI_INLINE void from_float(float x, float* out) { *out = x; }
 
-DEMI_INLINE void from_float(float x, bf16_t* out) {
+DEMI_INLINE void from_float(float x, BFloat16* out) {
     const uint32_t u = float_to_bits(x);
     const bool nan = (u & 0x7fffffffu) > 0x7f800000u;
     out->bits = static_cast<uint16_t>(nan ? (u >> 16 | 0x40u) : (u + 0x7fffu + (u >> 16 & 1u)) >> 16);
 }
 
-DEMI_INLINE void from_float(float x, f16_t* out) {
+DEMI_INLINE void from_float(float x, Half* out) {
     const uint32_t u = float_to_bits(x);
     const uint32_t sign = u >> 16 & 0x8000u;
     const uint32_t rest = u & 0x7fffffffu;

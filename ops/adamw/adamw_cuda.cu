@@ -24,12 +24,12 @@ struct AdamwKernel {
             const float scale = static_cast<float>(static_cast<double>(n.grad_scale) * e.scale);
             Quad param = load_quad(e.type[0], e.data[0], at, count, whole);
             const Quad grad = load_quad(e.type[1], e.data[1], at, count, whole);
-            Quad m = load_quad(gpu::Type::f32, e.data[2], at, count, whole);
-            Quad v = load_quad(gpu::Type::f32, e.data[3], at, count, whole);
+            Quad m = load_quad(DType::f32, e.data[2], at, count, whole);
+            Quad v = load_quad(DType::f32, e.data[3], at, count, whole);
             DEMI_UNROLL
             for (int i = 0; i < 4; ++i) update(n, scale, grad.v[i], param.v[i], m.v[i], v.v[i]);
-            store_quad(gpu::Type::f32, e.data[2], at, m, count, whole);
-            store_quad(gpu::Type::f32, e.data[3], at, v, count, whole);
+            store_quad(DType::f32, e.data[2], at, m, count, whole);
+            store_quad(DType::f32, e.data[3], at, v, count, whole);
             store_quad(e.type[0], e.data[0], at, param, count, whole);
         });
     }

@@ -29,8 +29,8 @@ void step(void* param, const void* grad, float* exp_avg, float* exp_avg_sq, int6
 }  // namespace
 
 extern const AdamwIsa adamw_isa;
-const AdamwIsa adamw_isa = {{{step<f16_t, f16_t>, step<f16_t, bf16_t>, step<f16_t, float>},
-                             {step<bf16_t, f16_t>, step<bf16_t, bf16_t>, step<bf16_t, float>},
-                             {step<float, f16_t>, step<float, bf16_t>, step<float, float>}}};
+const AdamwIsa adamw_isa = {{{step<Half, Half>, step<Half, BFloat16>, step<Half, float>},
+                             {step<BFloat16, Half>, step<BFloat16, BFloat16>, step<BFloat16, float>},
+                             {step<float, Half>, step<float, BFloat16>, step<float, float>}}};
 
 }  // namespace demi::DEMI_ISA_NS

@@ -25,7 +25,7 @@ template <class T, class Fn, bool kBackward> struct ActivationKernel {
 };
 
 template <bool kBackward>
-void launch(ActivationFn fn, gpu::Type type, const ActivationCall& call, gpu::Stream stream) {
+void launch(ActivationFn fn, DType type, const ActivationCall& call, gpu::Stream stream) {
     gpu::dispatch_float(type, [&](auto tag) {
         typedef gpu::tag_t<decltype(tag)> T;
         const bool aligned = all_aligned(call.x, call.dy, call.y);
@@ -41,10 +41,10 @@ void launch(ActivationFn fn, gpu::Type type, const ActivationCall& call, gpu::St
 
 }  // namespace
 
-void activation_forward(ActivationFn fn, gpu::Type type, const ActivationCall& call, gpu::Stream stream) {
+void activation_forward(ActivationFn fn, DType type, const ActivationCall& call, gpu::Stream stream) {
     launch<false>(fn, type, call, stream);
 }
-void activation_backward(ActivationFn fn, gpu::Type type, const ActivationCall& call, gpu::Stream stream) {
+void activation_backward(ActivationFn fn, DType type, const ActivationCall& call, gpu::Stream stream) {
     launch<true>(fn, type, call, stream);
 }
 

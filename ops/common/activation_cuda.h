@@ -11,7 +11,7 @@ struct ActivationCall {
     void* y;             // backward: dx = dy * slope(x); may be dy itself
     int64_t count;
 };
-void activation_forward(ActivationFn fn, gpu::Type type, const ActivationCall& call, gpu::Stream stream);
-void activation_backward(ActivationFn fn, gpu::Type type, const ActivationCall& call, gpu::Stream stream);
+void activation_forward(ActivationFn fn, DType type, const ActivationCall& call, gpu::Stream stream);
+void activation_backward(ActivationFn fn, DType type, const ActivationCall& call, gpu::Stream stream);
 
 }  // namespace demi::gpu_kernels

@@ -23,8 +23,8 @@ void activation_slope(const void* x_, const void* dy_, void* dx_, int64_t count)
 }
 
 template <class Op> constexpr ActivationIsa activation_table() {
-    return {{activation_value<Op, f16_t>, activation_value<Op, bf16_t>, activation_value<Op, float>},
-            {activation_slope<Op, f16_t>, activation_slope<Op, bf16_t>, activation_slope<Op, float>}};
+    return {{activation_value<Op, Half>, activation_value<Op, BFloat16>, activation_value<Op, float>},
+            {activation_slope<Op, Half>, activation_slope<Op, BFloat16>, activation_slope<Op, float>}};
 }
 
 }  // namespace

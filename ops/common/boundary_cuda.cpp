@@ -22,12 +22,12 @@ void cast(const Tensor& src, const Cast& cast, Tensor& dst, CastCounters& counte
     lost.add_to(0, counters);
 }
 
-gpu::Type type_of(DType dtype) {
+DType type_of(DType dtype) {
     switch (dtype) {
-    case DType::f64: return gpu::Type::f64;
-    case DType::f16: return gpu::Type::f16;
-    case DType::bf16: return gpu::Type::bf16;
-    case DType::f32: return gpu::Type::f32;
+    case DType::f64: return DType::f64;
+    case DType::f16: return DType::f16;
+    case DType::bf16: return DType::bf16;
+    case DType::f32: return DType::f32;
     default: fail("boundary", "needs a floating-point tensor: got ", dtype);
     }
 }
@@ -36,7 +36,7 @@ double amax(const Tensor& src) {
     const int64_t count = src.numel();
     if (count == 0) return 0;
     Tensor highest = Tensor::empty({gpu_kernels::amax_blocks(count)}, DType::f64, src.device());
-    gpu_kernels::launch_amax(src.raw(), type_of(src.dtype()), strided_of(src), count,
+    gpu_kernels::launch_amax(src.raw(), src.dtype(), strided_of(src), count,
                              highest.mutable_data<double>(), gpu::current_stream(src.device()));
     double all = 0;
     for (const double x : highest.to_vector<double>()) all = std::max(all, x);

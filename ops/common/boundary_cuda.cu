@@ -80,7 +80,7 @@ void launch_cast(const void* src, Storage from, const Strided& shape, int64_t co
 
 int64_t amax_blocks(int64_t count) { return gpu::blocks_for(count, kThreads * 8, kMostBlocks).x; }
 
-void launch_amax(const void* src, gpu::Type type, const Strided& shape, int64_t count, double* highest,
+void launch_amax(const void* src, DType type, const Strided& shape, int64_t count, double* highest,
                  gpu::Stream stream) {
     gpu::dispatch_float(type, [&](auto tag) {
         using T = gpu::tag_t<decltype(tag)>;

@@ -24,7 +24,7 @@ void launch_cast(const void* src, Storage from, const Strided& shape, int64_t co
 
 // highest[block] = the largest finite |x| that the block saw, for amax_blocks(count) blocks.
 int64_t amax_blocks(int64_t count);
-void launch_amax(const void* src, gpu::Type type, const Strided& shape, int64_t count, double* highest,
+void launch_amax(const void* src, DType type, const Strided& shape, int64_t count, double* highest,
                  gpu::Stream stream);
 
 // Whether rows of `step` elements, read or written eight elements at a time, are aligned to 16 bytes

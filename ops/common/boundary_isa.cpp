@@ -114,9 +114,9 @@ void load_any(float* dst, const void* src, Storage from, int64_t count, int64_t 
     case Storage::f32:
         return load_from(dst, static_cast<const float*>(src), count, step, cast, counters, streaming);
     case Storage::f16:
-        return load_from(dst, static_cast<const f16_t*>(src), count, step, cast, counters, streaming);
+        return load_from(dst, static_cast<const Half*>(src), count, step, cast, counters, streaming);
     case Storage::bf16:
-        return load_from(dst, static_cast<const bf16_t*>(src), count, step, cast, counters, streaming);
+        return load_from(dst, static_cast<const BFloat16*>(src), count, step, cast, counters, streaming);
     }
 }
 
@@ -129,8 +129,8 @@ void store_any(void* dst, Storage to, const float* src, int64_t count, const Cas
         dispatch<true>(static_cast<float*>(dst), src, count, cast, counters);
         stream_fence();
         return;
-    case Storage::f16: return dispatch<false>(static_cast<f16_t*>(dst), src, count, cast, counters);
-    case Storage::bf16: return dispatch<false>(static_cast<bf16_t*>(dst), src, count, cast, counters);
+    case Storage::f16: return dispatch<false>(static_cast<Half*>(dst), src, count, cast, counters);
+    case Storage::bf16: return dispatch<false>(static_cast<BFloat16*>(dst), src, count, cast, counters);
     }
 }
 
@@ -158,8 +158,8 @@ template <class T> float largest(const T* src, int64_t count, int64_t step) {
 float amax_any(const void* src, Storage from, int64_t count, int64_t step) {
     switch (from) {
     case Storage::f32: return largest(static_cast<const float*>(src), count, step);
-    case Storage::f16: return largest(static_cast<const f16_t*>(src), count, step);
-    case Storage::bf16: return largest(static_cast<const bf16_t*>(src), count, step);
+    case Storage::f16: return largest(static_cast<const Half*>(src), count, step);
+    case Storage::bf16: return largest(static_cast<const BFloat16*>(src), count, step);
     }
     return 0;
 }

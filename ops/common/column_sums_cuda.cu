@@ -59,17 +59,17 @@ template <class T, class Plan> struct ColumnSumsKernel {
 
 }  // namespace
 
-void sum_partials(gpu::Type type, const SumPartials& call, gpu::Stream stream) {
+void sum_partials(DType type, const SumPartials& call, gpu::Stream stream) {
     const int64_t columns = call.out1 != nullptr ? 2 * call.width : call.width;
     const gpu::Dim3 grid{static_cast<unsigned>((columns + 31) / 32)};
-    if (type == gpu::Type::f64)
+    if (type == DType::f64)
         gpu::launch(SumPartialsKernel<double>{call}, grid, {1024}, SumPartialsKernel<double>::kShared,
                     stream);
     else
         gpu::launch(SumPartialsKernel<float>{call}, grid, {1024}, SumPartialsKernel<float>::kShared, stream);
 }
 
-void column_sums(gpu::Type type, const ColumnSumsCall& call, gpu::Stream stream) {
+void column_sums(DType type, const ColumnSumsCall& call, gpu::Stream stream) {
     const RowBlocks blocks = row_blocks(call.rows);
     with_rows(type, call.width, [&](auto tag, auto plan) {
         typedef gpu::tag_t<decltype(tag)> T;

@@ -24,7 +24,7 @@ struct SumPartials {
     void *out0, *out1;
     int64_t blocks, width;
 };
-void sum_partials(gpu::Type type, const SumPartials& call, gpu::Stream stream);
+void sum_partials(DType type, const SumPartials& call, gpu::Stream stream);
 
 // out[c] = sum over r of x[r][c]; x contiguous [rows, width] of `type`; out and partial
 // (row_blocks(rows).count * width elements) in f32 (f64 for f64).
@@ -33,6 +33,6 @@ struct ColumnSumsCall {
     void *out, *partial;
     int64_t rows, width;
 };
-void column_sums(gpu::Type type, const ColumnSumsCall& call, gpu::Stream stream);
+void column_sums(DType type, const ColumnSumsCall& call, gpu::Stream stream);
 
 }  // namespace demi::gpu_kernels

@@ -13,10 +13,10 @@ void apply(ElementFn fn, Tensor& out, std::span<const Tensor> in, double p, doub
     call.operands = static_cast<int>(in.size());
     std::array<const Shape*, 4> strides;
     strides.fill(&out.strides());
-    call.types[0] = gpu::type_of(out.dtype());
+    call.types[0] = out.dtype();
     for (size_t k = 0; k < in.size(); ++k) {
         strides[k + 1] = &in[k].strides();
-        call.types[k + 1] = gpu::type_of(in[k].dtype());
+        call.types[k + 1] = in[k].dtype();
         call.in[k] = in[k].raw();
     }
     call.out = out.mutable_raw();

@@ -54,15 +54,15 @@ struct BesideKernel {
     struct Pack {
         float x[kPack];
     };
-    static DEMI_DEVICE Pack read(const void* from, gpu::Type type, int64_t at) {
-        if (type == gpu::Type::f32)
+    static DEMI_DEVICE Pack read(const void* from, DType type, int64_t at) {
+        if (type == DType::f32)
             return gpu::bit_cast<Pack>(gpu::load16(static_cast<const float*>(from) + at));
-        const gpu::Bytes8 b = gpu::load8(static_cast<const gpu::f16*>(from) + at);
+        const gpu::Bytes8 b = gpu::load8(static_cast<const Half*>(from) + at);
         Pack p;
         DEMI_UNROLL
         for (int k = 0; k < kPack; ++k) {
             const uint16_t bits = static_cast<uint16_t>(b.w[k / 2] >> 16 * (k % 2));
-            p.x[k] = type == gpu::Type::f16 ? gpu::half_to_float(bits) : gpu::bf16_to_float(bits);
+            p.x[k] = type == DType::f16 ? gpu::half_to_float(bits) : gpu::bf16_to_float(bits);
         }
         return p;
     }
@@ -116,13 +116,13 @@ bool contiguous_lines(const ElementwiseCall& call) {
     return yes;
 }
 bool of_one_type(const ElementwiseCall& call) {
-    bool yes = gpu::is_float(call.types[0]);
+    bool yes = is_float(call.types[0]);
     for (int n = 1; n <= call.operands; ++n) yes = yes && call.types[n] == call.types[0];
     return yes;
 }
 bool beside_f32(const ElementwiseCall& call) {
-    bool yes = call.types[0] == gpu::Type::f32;
-    for (int n = 1; n <= call.operands; ++n) yes = yes && call.types[n] <= gpu::Type::f32;
+    bool yes = call.types[0] == DType::f32;
+    for (int n = 1; n <= call.operands; ++n) yes = yes && call.types[n] <= DType::f32;
     return yes;
 }
 
@@ -154,7 +154,7 @@ void elementwise(const ElementwiseCall& call, gpu::Stream stream) {
         return;
     }
     const gpu::Dim3 grid = gpu::blocks_for(call.walk.count, kThreads);
-    if (call.types[0] == gpu::Type::f64)
+    if (call.types[0] == DType::f64)
         gpu::launch(StridedKernel<double>{call}, grid, {kThreads}, 0, stream);
     else
         gpu::launch(StridedKernel<float>{call}, grid, {kThreads}, 0, stream);

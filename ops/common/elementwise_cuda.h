@@ -8,7 +8,7 @@ namespace demi::gpu_kernels {
 struct ElementwiseCall {
     ElementFn fn;
     int operands;        // 1 to 3
-    gpu::Type types[4];  // of the output and the operands
+    DType types[4];  // of the output and the operands
     void* out;
     const void* in[3];
     double p, q;

@@ -6,7 +6,6 @@
 
 namespace demi {
 
-inline gpu::Type gpu_type(const Tensor& t) { return gpu::type_of(t.dtype()); }
 inline gpu::Stream gpu_stream(const Tensor& t) { return gpu::current_stream(t.device()); }
 
 // Null for an undefined tensor.

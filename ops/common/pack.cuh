@@ -41,11 +41,11 @@ template <class H> struct PackBits16 {
     static DEMI_DEVICE void copy(Bytes16& b, int i, const H* p) { set_half(b, i, p->bits); }
     static DEMI_DEVICE void copy_out(H* p, const Bytes16& b, int i) { p->bits = half(b, i); }
 };
-template <> struct PackBits<gpu::f16> : PackBits16<gpu::f16> {
+template <> struct PackBits<Half> : PackBits16<Half> {
     static DEMI_DEVICE float get(const Bytes16& b, int i) { return gpu::half_to_float(half(b, i)); }
     static DEMI_DEVICE void set(Bytes16& b, int i, float v) { set_half(b, i, gpu::float_to_half(v)); }
 };
-template <> struct PackBits<gpu::bf16> : PackBits16<gpu::bf16> {
+template <> struct PackBits<BFloat16> : PackBits16<BFloat16> {
     static DEMI_DEVICE float get(const Bytes16& b, int i) { return gpu::bf16_to_float(half(b, i)); }
     static DEMI_DEVICE void set(Bytes16& b, int i, float v) { set_half(b, i, gpu::float_to_bf16(v)); }
 };
@@ -68,12 +68,12 @@ template <class T> DEMI_DEVICE void write_pack(T* p, const Bytes16& b, int count
 
 // Two 16-bit elements in a word, as arithmetic wants them: it loses a NaN's payload anyway.
 template <class T> struct Pair;
-template <> struct Pair<gpu::f16> {
+template <> struct Pair<Half> {
     static DEMI_DEVICE float low(uint32_t w) { return gpu::half_value(static_cast<uint16_t>(w & 0xffffu)); }
     static DEMI_DEVICE float high(uint32_t w) { return gpu::half_value(static_cast<uint16_t>(w >> 16)); }
     static DEMI_DEVICE uint32_t of(float low, float high) { return gpu::pack_f16(low, high); }
 };
-template <> struct Pair<gpu::bf16> {
+template <> struct Pair<BFloat16> {
     static DEMI_DEVICE float low(uint32_t w) { return gpu::bit_cast<float>(w << 16); }
     static DEMI_DEVICE float high(uint32_t w) { return gpu::bit_cast<float>(w & 0xffff0000u); }
     static DEMI_DEVICE uint32_t of(float low, float high) { return gpu::pack_bf16(low, high); }

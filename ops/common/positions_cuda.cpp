@@ -19,7 +19,7 @@ void add_rows_cuda(Tensor& dx, const Tensor& dy, const Tensor& index, const AddR
          static_cast<uint64_t*>(next.mutable_raw()), static_cast<uint64_t*>(totals.mutable_raw()),
          static_cast<int64_t*>(gpu_out(unordered))},
         gpu_stream(dx));
-    gpu_kernels::add_rows(gpu_type(dx),
+    gpu_kernels::add_rows(dx.dtype(),
                           {dy.raw(), dx.mutable_raw(), static_cast<const uint64_t*>(first.raw()),
                            static_cast<const int64_t*>(list.raw()), shape.a, bins, count, shape.width},
                           gpu_stream(dx));

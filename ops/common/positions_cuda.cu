@@ -143,7 +143,7 @@ void find_positions(const PositionsCall& call, gpu::Stream stream) {
     gpu::launch(OrderKernel{call}, each, {256}, 0, stream);
 }
 
-void add_rows(gpu::Type type, const AddRowsCall& call, gpu::Stream stream) {
+void add_rows(DType type, const AddRowsCall& call, gpu::Stream stream) {
     gpu::dispatch_float(type, [&](auto tag) {
         typedef gpu::tag_t<decltype(tag)> T;
         const bool aligned = call.width % kPack<T> == 0 && all_aligned(call.dy, call.dx);

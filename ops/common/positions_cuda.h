@@ -29,6 +29,6 @@ struct AddRowsCall {
     const int64_t* list;
     int64_t a, s, n, width;
 };
-void add_rows(gpu::Type type, const AddRowsCall& call, gpu::Stream stream);
+void add_rows(DType type, const AddRowsCall& call, gpu::Stream stream);
 
 }  // namespace demi::gpu_kernels

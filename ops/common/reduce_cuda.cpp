@@ -22,9 +22,9 @@ void sum(Tensor& out, const Tensor& x, const Tensor& y, double scale) {
         ys.insert(ys.rank(), y_step);
     }
     gpu_kernels::SumCall call{};
-    call.x_type = gpu::type_of(x.dtype());
-    call.y_type = y.defined() ? gpu::type_of(y.dtype()) : call.x_type;
-    call.out_type = gpu::type_of(out.dtype());
+    call.x_type = x.dtype();
+    call.y_type = y.defined() ? y.dtype() : call.x_type;
+    call.out_type = out.dtype();
     call.x = x.raw();
     call.y = y.defined() ? y.raw() : nullptr;
     call.out = out.mutable_raw();
@@ -40,7 +40,7 @@ void sum(Tensor& out, const Tensor& x, const Tensor& y, double scale) {
 }
 
 void max(Tensor& values, Tensor& indices, const Tensor& x) {
-    gpu_kernels::max_rows(gpu::type_of(x.dtype()), x.raw(), x.size(0), x.size(1), values.mutable_raw(),
+    gpu_kernels::max_rows(x.dtype(), x.raw(), x.size(0), x.size(1), values.mutable_raw(),
                           indices.mutable_data<int64_t>(), gpu::current_stream(x.device()));
 }
 

@@ -181,7 +181,7 @@ template <class C> struct Best {
 // A warp per row, or a block where rows are long.
 template <class C> struct MaxKernel {
     static constexpr int threads = kThreads;
-    gpu::Type type;
+    DType type;
     const void* x;
     int64_t n, m;
     void* values;
@@ -214,7 +214,7 @@ template <class C> struct MaxKernel {
 };
 
 template <class C>
-void max_as(gpu::Type type, const void* x, int64_t n, int64_t m, void* values, int64_t* indices,
+void max_as(DType type, const void* x, int64_t n, int64_t m, void* values, int64_t* indices,
             gpu::Stream stream) {
     const bool long_rows = m > 4096;
     gpu::launch(MaxKernel<C>{type, x, n, m, values, indices, long_rows},
@@ -230,15 +230,15 @@ int64_t sum_partials(const SumCall& call) {
 }
 
 void sum(const SumCall& call, double* partials, gpu::Stream stream) {
-    if (call.out_type == gpu::Type::f64)
+    if (call.out_type == DType::f64)
         sum_as<double>(call, partials, stream);
     else
         sum_as<float>(call, partials, stream);
 }
 
-void max_rows(gpu::Type type, const void* x, int64_t n, int64_t m, void* values, int64_t* indices,
+void max_rows(DType type, const void* x, int64_t n, int64_t m, void* values, int64_t* indices,
               gpu::Stream stream) {
-    if (type == gpu::Type::f64)
+    if (type == DType::f64)
         max_as<double>(type, x, n, m, values, indices, stream);
     else
         max_as<float>(type, x, n, m, values, indices, stream);

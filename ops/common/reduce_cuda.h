@@ -6,7 +6,7 @@ namespace demi::gpu_kernels {
 
 // Element (k, r) lies at kept(k) + reduced(r) of x and y.
 struct SumCall {
-    gpu::Type x_type, y_type, out_type;
+    DType x_type, y_type, out_type;
     const void* x;
     const void* y;  // null: x alone
     void* out;      // [kept.count], contiguous
@@ -20,7 +20,7 @@ int64_t sum_partials(const SumCall& call);
 void sum(const SumCall& call, double* partials, gpu::Stream stream);
 
 // x [n, m] contiguous.
-void max_rows(gpu::Type type, const void* x, int64_t n, int64_t m, void* values, int64_t* indices,
+void max_rows(DType type, const void* x, int64_t n, int64_t m, void* values, int64_t* indices,
               gpu::Stream stream);
 
 }  // namespace demi::gpu_kernels

@@ -124,7 +124,7 @@ template <class F> void with_row_plan(int64_t width, F&& fn) {
 }
 
 // f64 is for checks: one plan serves every width.
-template <class F> void with_rows(gpu::Type type, int64_t width, F&& fn) {
+template <class F> void with_rows(DType type, int64_t width, F&& fn) {
     gpu::dispatch_float(type, [&](auto tag) {
         typedef gpu::tag_t<decltype(tag)> T;
         if constexpr (sizeof(T) == 8)

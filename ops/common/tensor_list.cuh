@@ -9,23 +9,23 @@ struct Quad {
     float v[4];
 };
 
-DEMI_DEVICE float load_any(gpu::Type type, const void* p, int64_t at) {
-    if (type == gpu::Type::f32) return static_cast<const float*>(p)[at];
+DEMI_DEVICE float load_any(DType type, const void* p, int64_t at) {
+    if (type == DType::f32) return static_cast<const float*>(p)[at];
     const uint16_t bits = static_cast<const uint16_t*>(p)[at];
-    return type == gpu::Type::f16 ? gpu::half_to_float(bits) : gpu::bf16_to_float(bits);
+    return type == DType::f16 ? gpu::half_to_float(bits) : gpu::bf16_to_float(bits);
 }
-DEMI_DEVICE void store_any(gpu::Type type, void* p, int64_t at, float v) {
-    if (type == gpu::Type::f32)
+DEMI_DEVICE void store_any(DType type, void* p, int64_t at, float v) {
+    if (type == DType::f32)
         static_cast<float*>(p)[at] = v;
     else
         static_cast<uint16_t*>(p)[at] =
-            type == gpu::Type::f16 ? gpu::float_to_half(v) : gpu::float_to_bf16(v);
+            type == DType::f16 ? gpu::float_to_half(v) : gpu::float_to_bf16(v);
 }
 
 // whole: four elements are there and lie at a multiple of their size; zeros behind `count` elements.
-DEMI_DEVICE Quad load_quad(gpu::Type type, const void* p, int64_t at, int count, bool whole) {
+DEMI_DEVICE Quad load_quad(DType type, const void* p, int64_t at, int count, bool whole) {
     Quad q{{0, 0, 0, 0}};
-    if (whole && type == gpu::Type::f32) {
+    if (whole && type == DType::f32) {
         const gpu::Bytes16 b = gpu::load16(static_cast<const float*>(p) + at);
         DEMI_UNROLL
         for (int i = 0; i < 4; ++i) q.v[i] = gpu::bit_cast<float>(b.w[i]);
@@ -34,7 +34,7 @@ DEMI_DEVICE Quad load_quad(gpu::Type type, const void* p, int64_t at, int count,
         DEMI_UNROLL
         for (int i = 0; i < 4; ++i) {
             const uint16_t bits = static_cast<uint16_t>(b >> (16 * i));
-            q.v[i] = type == gpu::Type::f16 ? gpu::half_to_float(bits) : gpu::bf16_to_float(bits);
+            q.v[i] = type == DType::f16 ? gpu::half_to_float(bits) : gpu::bf16_to_float(bits);
         }
     } else {
         DEMI_UNROLL
@@ -43,8 +43,8 @@ DEMI_DEVICE Quad load_quad(gpu::Type type, const void* p, int64_t at, int count,
     }
     return q;
 }
-DEMI_DEVICE void store_quad(gpu::Type type, void* p, int64_t at, const Quad& q, int count, bool whole) {
-    if (whole && type == gpu::Type::f32) {
+DEMI_DEVICE void store_quad(DType type, void* p, int64_t at, const Quad& q, int count, bool whole) {
+    if (whole && type == DType::f32) {
         gpu::Bytes16 b;
         DEMI_UNROLL
         for (int i = 0; i < 4; ++i) b.w[i] = gpu::bit_cast<uint32_t>(q.v[i]);
@@ -54,7 +54,7 @@ DEMI_DEVICE void store_quad(gpu::Type type, void* p, int64_t at, const Quad& q, 
         DEMI_UNROLL
         for (int i = 0; i < 4; ++i) {
             const uint64_t bits =
-                type == gpu::Type::f16 ? gpu::float_to_half(q.v[i]) : gpu::float_to_bf16(q.v[i]);
+                type == DType::f16 ? gpu::float_to_half(q.v[i]) : gpu::float_to_bf16(q.v[i]);
             b |= bits << (16 * i);
         }
         *reinterpret_cast<uint64_t*>(static_cast<uint16_t*>(p) + at) = b;

@@ -17,8 +17,8 @@ void TensorListBuilder::add(std::initializer_list<const void*> data, const Tenso
         all |= reinterpret_cast<uintptr_t>(p);
     }
     entry.count = first.numel();
-    entry.type[0] = gpu_type(first);
-    entry.type[1] = second.defined() ? gpu_type(second) : entry.type[0];
+    entry.type[0] = first.dtype();
+    entry.type[1] = second.defined() ? second.dtype() : entry.type[0];
     entry.aligned = all % 16 == 0;
     entry.group = group;
     entry.factor = factor.defined() ? factor.data<double>() : nullptr;

@@ -9,7 +9,7 @@ struct ListEntry {
     void* data[4];  // of the tensors that belong together, each with `count` elements
     int64_t count;
     const double* factor;  // null, or a number that only the device knows; not finite: leave the entry alone
-    gpu::Type type[2];     // of data[0] and data[1]
+    DType type[2];     // of data[0] and data[1]
     bool aligned;          // all of data start 16-byte lines
     int32_t group;         // entries of a group have the same numbers
 };

@@ -29,14 +29,14 @@ CrossEntropyLabels inspect(const Tensor& labels, int64_t classes, std::optional<
 }
 
 void forward(CrossEntropyForward& c) {
-    gpu_kernels::cross_entropy_forward(gpu_type(c.logits),
+    gpu_kernels::cross_entropy_forward(c.logits.dtype(),
                                        {rows_of(c.logits, c.labels, c.target, c.smoothing, c.ignore_index),
                                         gpu_out(c.losses), gpu_out(c.row_max), gpu_out(c.log_sum)},
                                        gpu_stream(c.logits));
 }
 
 void backward(CrossEntropyBackward& c) {
-    gpu_kernels::cross_entropy_backward(gpu_type(c.logits),
+    gpu_kernels::cross_entropy_backward(c.logits.dtype(),
                                         {rows_of(c.logits, c.labels, c.target, c.smoothing, c.ignore_index),
                                          gpu_in(c.row_max), gpu_in(c.log_sum), gpu_in(c.dloss),
                                          c.dloss.numel() == 1, c.scale, gpu_out(c.dlogits),
@@ -45,7 +45,7 @@ void backward(CrossEntropyBackward& c) {
 }
 
 void total(const Tensor& losses, double scale, Tensor& out) {
-    gpu_kernels::cross_entropy_total(gpu_type(out), {losses.raw(), out.mutable_raw(), losses.numel(), scale},
+    gpu_kernels::cross_entropy_total(out.dtype(), {losses.raw(), out.mutable_raw(), losses.numel(), scale},
                                      gpu_stream(out));
 }
 

@@ -175,7 +175,7 @@ template <class C> struct TotalKernel {
 
 }  // namespace
 
-void cross_entropy_forward(gpu::Type type, const CrossEntropyForwardCall& call, gpu::Stream stream) {
+void cross_entropy_forward(DType type, const CrossEntropyForwardCall& call, gpu::Stream stream) {
     with_rows(type, call.in.width, [&](auto tag, auto plan) {
         typedef gpu::tag_t<decltype(tag)> T;
         typedef decltype(plan) Plan;
@@ -185,7 +185,7 @@ void cross_entropy_forward(gpu::Type type, const CrossEntropyForwardCall& call, 
     });
 }
 
-void cross_entropy_backward(gpu::Type type, const CrossEntropyBackwardCall& call, gpu::Stream stream) {
+void cross_entropy_backward(DType type, const CrossEntropyBackwardCall& call, gpu::Stream stream) {
     with_rows(type, call.in.width, [&](auto tag, auto plan) {
         typedef gpu::tag_t<decltype(tag)> T;
         typedef RowPlan<decltype(plan)::kThreads, false> Plan;  // nothing is read twice
@@ -200,8 +200,8 @@ void inspect_labels(const InspectLabels& call, gpu::Stream stream) {
     gpu::launch(InspectKernel{call}, {1}, {InspectKernel::threads}, 32 * sizeof(int64_t), stream);
 }
 
-void cross_entropy_total(gpu::Type type, const TotalCall& call, gpu::Stream stream) {
-    if (type == gpu::Type::f64)
+void cross_entropy_total(DType type, const TotalCall& call, gpu::Stream stream) {
+    if (type == DType::f64)
         gpu::launch(TotalKernel<double>{call}, {1}, {1024}, 32 * sizeof(double), stream);
     else
         gpu::launch(TotalKernel<float>{call}, {1}, {1024}, 32 * sizeof(double), stream);

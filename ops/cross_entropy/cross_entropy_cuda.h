@@ -25,8 +25,8 @@ struct CrossEntropyBackwardCall {
     double scale;
     void *dlogits, *dtarget;
 };
-void cross_entropy_forward(gpu::Type type, const CrossEntropyForwardCall& call, gpu::Stream stream);
-void cross_entropy_backward(gpu::Type type, const CrossEntropyBackwardCall& call, gpu::Stream stream);
+void cross_entropy_forward(DType type, const CrossEntropyForwardCall& call, gpu::Stream stream);
+void cross_entropy_backward(DType type, const CrossEntropyBackwardCall& call, gpu::Stream stream);
 
 // found[0]: place of the first label outside [0, classes) or -1; found[1]: labels that are not ignored.
 struct InspectLabels {
@@ -44,6 +44,6 @@ struct TotalCall {
     int64_t count;
     double scale;
 };
-void cross_entropy_total(gpu::Type type, const TotalCall& call, gpu::Stream stream);
+void cross_entropy_total(DType type, const TotalCall& call, gpu::Stream stream);
 
 }  // namespace demi::gpu_kernels

@@ -60,8 +60,8 @@ void target_grad(const void* x_, float max, float log_sum, float factor, float* 
 }  // namespace
 
 extern const CrossEntropyIsa cross_entropy_isa;
-const CrossEntropyIsa cross_entropy_isa = {{forward<f16_t>, forward<bf16_t>, forward<float>},
-                                           {backward<f16_t>, backward<bf16_t>, backward<float>},
-                                           {target_grad<f16_t>, target_grad<bf16_t>, target_grad<float>}};
+const CrossEntropyIsa cross_entropy_isa = {{forward<Half>, forward<BFloat16>, forward<float>},
+                                           {backward<Half>, backward<BFloat16>, backward<float>},
+                                           {target_grad<Half>, target_grad<BFloat16>, target_grad<float>}};
 
 }  // namespace demi::DEMI_ISA_NS

@@ -6,7 +6,7 @@ namespace demi {
 namespace {
 
 void apply(const Tensor& x, DropoutDraw draw, Tensor& y) {
-    gpu_kernels::drop(gpu_type(x),
+    gpu_kernels::drop(x.dtype(),
                       {x.raw(), y.mutable_raw(), x.numel(), x.numel() / x.size(0), draw.at.seed,
                        draw.at.offset, draw.threshold, draw.scale, draw.at.live},
                       gpu_stream(x));

@@ -74,7 +74,7 @@ template <class T> struct SamplesKernel {
 
 }  // namespace
 
-void drop(gpu::Type type, const DropCall& call, gpu::Stream stream) {
+void drop(DType type, const DropCall& call, gpu::Stream stream) {
     gpu::dispatch_float(type, [&](auto tag) {
         typedef gpu::tag_t<decltype(tag)> T;
         const bool aligned = all_aligned(call.x, call.y);

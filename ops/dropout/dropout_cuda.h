@@ -14,6 +14,6 @@ struct DropCall {
     double scale;
     const uint64_t* live;  // null, or where the offset is to be read
 };
-void drop(gpu::Type type, const DropCall& call, gpu::Stream stream);
+void drop(DType type, const DropCall& call, gpu::Stream stream);
 
 }  // namespace demi::gpu_kernels

@@ -98,7 +98,7 @@ template <class T> void scale(const void* x_, void* y_, int64_t count, float fac
 }  // namespace
 
 extern const DropoutIsa dropout_isa;
-const DropoutIsa dropout_isa = {{apply<f16_t>, apply<bf16_t>, apply<float>},
-                                {scale<f16_t>, scale<bf16_t>, scale<float>}};
+const DropoutIsa dropout_isa = {{apply<Half>, apply<BFloat16>, apply<float>},
+                                {scale<Half>, scale<BFloat16>, scale<float>}};
 
 }  // namespace demi::DEMI_ISA_NS

@@ -13,7 +13,7 @@ struct EmaKernel {
     DEMI_DEVICE void operator()() const {
         const float keep = static_cast<float>(momentum), take = static_cast<float>(1 - momentum);
         for_quads(list, [&](const Entry& e, int64_t at, int count, bool whole) {
-            if (e.type[0] == gpu::Type::f64) {
+            if (e.type[0] == DType::f64) {
                 double* to = static_cast<double*>(e.data[0]);
                 const double* from = static_cast<const double*>(e.data[1]);
                 for (int64_t i = at; i < at + count; ++i) to[i] = momentum * to[i] + (1 - momentum) * from[i];

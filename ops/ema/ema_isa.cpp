@@ -17,8 +17,8 @@ void update(void* dst_, const void* src_, int64_t count, float keep_, float take
 }  // namespace
 
 extern const EmaIsa ema_isa;
-const EmaIsa ema_isa = {{{update<f16_t, f16_t>, update<f16_t, bf16_t>, update<f16_t, float>},
-                         {update<bf16_t, f16_t>, update<bf16_t, bf16_t>, update<bf16_t, float>},
-                         {update<float, f16_t>, update<float, bf16_t>, update<float, float>}}};
+const EmaIsa ema_isa = {{{update<Half, Half>, update<Half, BFloat16>, update<Half, float>},
+                         {update<BFloat16, Half>, update<BFloat16, BFloat16>, update<BFloat16, float>},
+                         {update<float, Half>, update<float, BFloat16>, update<float, float>}}};
 
 }  // namespace demi::DEMI_ISA_NS

@@ -15,7 +15,7 @@ struct SquaresKernel {
         for (int64_t c = gpu::block_idx().x; c < list.count; c += gpu::grid_dim().x) {
             double sum = 0;
             for_chunk_quads(list, c, [&](const Entry& e, int64_t at, int count, bool whole) {
-                if (e.type[0] == gpu::Type::f64) {
+                if (e.type[0] == DType::f64) {
                     for (int64_t i = at; i < at + count; ++i) {
                         const double v = static_cast<const double*>(e.data[0])[i];
                         sum += v * v;
@@ -79,7 +79,7 @@ struct ScaleKernel {
 
     DEMI_DEVICE void operator()() const {
         for_quads(list, [&](const Entry& e, int64_t at, int count, bool whole) {
-            if (e.type[0] == gpu::Type::f64) {
+            if (e.type[0] == DType::f64) {
                 for (int64_t i = at; i < at + count; ++i) static_cast<double*>(e.data[0])[i] *= factor;
                 return;
             }
@@ -99,7 +99,7 @@ struct FiniteKernel {
     DEMI_DEVICE void operator()() const {
         bool good = true;
         for_quads(list, [&](const Entry& e, int64_t at, int count, bool whole) {
-            if (e.type[0] == gpu::Type::f64) {
+            if (e.type[0] == DType::f64) {
                 for (int64_t i = at; i < at + count; ++i)
                     good = good && gpu::is_finite(static_cast<const double*>(e.data[0])[i]);
                 return;

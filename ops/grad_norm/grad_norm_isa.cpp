@@ -55,8 +55,8 @@ template <class T> bool finite(const void* x_, int64_t count) {
 }  // namespace
 
 extern const GradNormIsa grad_norm_isa;
-const GradNormIsa grad_norm_isa = {{sum_squares<f16_t>, sum_squares<bf16_t>, sum_squares<float>},
-                                   {scale<f16_t>, scale<bf16_t>, scale<float>},
-                                   {finite<f16_t>, finite<bf16_t>, finite<float>}};
+const GradNormIsa grad_norm_isa = {{sum_squares<Half>, sum_squares<BFloat16>, sum_squares<float>},
+                                   {scale<Half>, scale<BFloat16>, scale<float>},
+                                   {finite<Half>, finite<BFloat16>, finite<float>}};
 
 }  // namespace demi::DEMI_ISA_NS

@@ -12,7 +12,7 @@ void apply(const Tensor& x, const Taps& taps, Tensor& y) {
     const size_t start = builder.add(taps.start), index = builder.add(taps.index),
                  weight = builder.add(taps.weight);
     const Tensor table = builder.send(x.device());
-    gpu_kernels::apply_taps(gpu_type(x),
+    gpu_kernels::apply_taps(x.dtype(),
                             {x.raw(), y.mutable_raw(), table_at<int64_t>(table, start),
                              table_at<int64_t>(table, index), table_at<double>(table, weight), x.size(0),
                              taps.in, taps.out, x.size(2)},

@@ -25,9 +25,9 @@ template <class T> struct TapsKernel {
 
 }  // namespace
 
-void apply_taps(gpu::Type type, const TapsCall& call, gpu::Stream stream) {
+void apply_taps(DType type, const TapsCall& call, gpu::Stream stream) {
     const gpu::Dim3 grid = gpu::blocks_for(call.outer * call.out * call.inner, 256);
-    if (type == gpu::Type::f64)
+    if (type == DType::f64)
         gpu::launch(TapsKernel<double>{call}, grid, {256}, 0, stream);
     else
         gpu::launch(TapsKernel<float>{call}, grid, {256}, 0, stream);

@@ -12,6 +12,6 @@ struct TapsCall {
     const double* weight;
     int64_t outer, in, out, inner;
 };
-void apply_taps(gpu::Type type, const TapsCall& call, gpu::Stream stream);
+void apply_taps(DType type, const TapsCall& call, gpu::Stream stream);
 
 }  // namespace demi::gpu_kernels

@@ -9,13 +9,13 @@ namespace {
 void forward(const Tensor& x, double eps, Tensor& y, Tensor& norms) {
     const int64_t width = x.shape().back();
     gpu_kernels::l2_normalize_forward(
-        gpu_type(x), {x.raw(), y.mutable_raw(), norms.mutable_raw(), x.numel() / width, width, eps},
+        x.dtype(), {x.raw(), y.mutable_raw(), norms.mutable_raw(), x.numel() / width, width, eps},
         gpu_stream(x));
 }
 void backward(const Tensor& x, const Tensor& norms, double eps, const Tensor& dy, Tensor& dx) {
     const int64_t width = x.shape().back();
     gpu_kernels::l2_normalize_backward(
-        gpu_type(x), {x.raw(), norms.raw(), dy.raw(), dx.mutable_raw(), x.numel() / width, width, eps},
+        x.dtype(), {x.raw(), norms.raw(), dy.raw(), dx.mutable_raw(), x.numel() / width, width, eps},
         gpu_stream(x));
 }
 

@@ -70,7 +70,7 @@ template <class T, class Plan> struct Backward {
 
 }  // namespace
 
-void l2_normalize_forward(gpu::Type type, const L2NormalizeForwardCall& call, gpu::Stream stream) {
+void l2_normalize_forward(DType type, const L2NormalizeForwardCall& call, gpu::Stream stream) {
     with_rows(type, call.width, [&](auto tag, auto plan) {
         typedef gpu::tag_t<decltype(tag)> T;
         typedef decltype(plan) Plan;
@@ -79,7 +79,7 @@ void l2_normalize_forward(gpu::Type type, const L2NormalizeForwardCall& call, gp
     });
 }
 
-void l2_normalize_backward(gpu::Type type, const L2NormalizeBackwardCall& call, gpu::Stream stream) {
+void l2_normalize_backward(DType type, const L2NormalizeBackwardCall& call, gpu::Stream stream) {
     with_rows(type, call.width, [&](auto tag, auto plan) {
         typedef gpu::tag_t<decltype(tag)> T;
         typedef decltype(plan) Plan;

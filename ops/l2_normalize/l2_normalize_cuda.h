@@ -16,7 +16,7 @@ struct L2NormalizeBackwardCall {
     int64_t rows, width;
     double eps;
 };
-void l2_normalize_forward(gpu::Type type, const L2NormalizeForwardCall& call, gpu::Stream stream);
-void l2_normalize_backward(gpu::Type type, const L2NormalizeBackwardCall& call, gpu::Stream stream);
+void l2_normalize_forward(DType type, const L2NormalizeForwardCall& call, gpu::Stream stream);
+void l2_normalize_backward(DType type, const L2NormalizeBackwardCall& call, gpu::Stream stream);
 
 }  // namespace demi::gpu_kernels

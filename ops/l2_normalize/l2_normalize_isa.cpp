@@ -46,7 +46,7 @@ void backward(const void* x_, const float* norms, float eps, const void* dy_, vo
 }  // namespace
 
 extern const L2NormalizeIsa l2_normalize_isa;
-const L2NormalizeIsa l2_normalize_isa = {{forward<f16_t>, forward<bf16_t>, forward<float>},
-                                         {backward<f16_t>, backward<bf16_t>, backward<float>}};
+const L2NormalizeIsa l2_normalize_isa = {{forward<Half>, forward<BFloat16>, forward<float>},
+                                         {backward<Half>, backward<BFloat16>, backward<float>}};
 
 }  // namespace demi::DEMI_ISA_NS

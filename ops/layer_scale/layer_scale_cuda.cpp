@@ -10,7 +10,7 @@ namespace {
 void forward(const Tensor& x, const Tensor& gamma, const Tensor& residual, Tensor& y) {
     const int64_t width = x.shape().back();
     gpu_kernels::layer_scale_forward(
-        gpu_type(x), {x.raw(), gamma.raw(), gpu_in(residual), y.mutable_raw(), x.numel() / width, width},
+        x.dtype(), {x.raw(), gamma.raw(), gpu_in(residual), y.mutable_raw(), x.numel() / width, width},
         gpu_stream(x));
 }
 
@@ -21,7 +21,7 @@ void backward(const Tensor& x, const Tensor& gamma, const Tensor& dy, Tensor& dx
     if (dgamma.defined())
         partial = Tensor::empty({gpu_kernels::row_blocks(rows).count, width}, dgamma.dtype(), x.device());
     gpu_kernels::layer_scale_backward(
-        gpu_type(x),
+        x.dtype(),
         {x.raw(), gamma.raw(), dy.raw(), gpu_out(dx), gpu_out(dgamma), gpu_out(partial), rows, width},
         gpu_stream(x));
 }

@@ -70,7 +70,7 @@ template <class T, class Plan> struct Backward {
 
 }  // namespace
 
-void layer_scale_forward(gpu::Type type, const LayerScaleForwardCall& call, gpu::Stream stream) {
+void layer_scale_forward(DType type, const LayerScaleForwardCall& call, gpu::Stream stream) {
     gpu::dispatch_float(type, [&](auto tag) {
         typedef gpu::tag_t<decltype(tag)> T;
         const bool aligned =
@@ -80,7 +80,7 @@ void layer_scale_forward(gpu::Type type, const LayerScaleForwardCall& call, gpu:
     });
 }
 
-void layer_scale_backward(gpu::Type type, const LayerScaleBackwardCall& call, gpu::Stream stream) {
+void layer_scale_backward(DType type, const LayerScaleBackwardCall& call, gpu::Stream stream) {
     const RowBlocks blocks = row_blocks(call.rows);
     with_rows(type, call.width, [&](auto tag, auto plan) {
         typedef gpu::tag_t<decltype(tag)> T;

@@ -15,7 +15,7 @@ struct LayerScaleBackwardCall {
     void* partial;  // for dgamma: row_blocks(rows).count * width values in its dtype
     int64_t rows, width;
 };
-void layer_scale_forward(gpu::Type type, const LayerScaleForwardCall& call, gpu::Stream stream);
-void layer_scale_backward(gpu::Type type, const LayerScaleBackwardCall& call, gpu::Stream stream);
+void layer_scale_forward(DType type, const LayerScaleForwardCall& call, gpu::Stream stream);
+void layer_scale_backward(DType type, const LayerScaleBackwardCall& call, gpu::Stream stream);
 
 }  // namespace demi::gpu_kernels

@@ -44,7 +44,7 @@ void backward(const void* x_, const float* gamma, const void* dy_, void* dx_, fl
 }  // namespace
 
 extern const LayerScaleIsa layer_scale_isa;
-const LayerScaleIsa layer_scale_isa = {{forward<f16_t>, forward<bf16_t>, forward<float>},
-                                       {backward<f16_t>, backward<bf16_t>, backward<float>}};
+const LayerScaleIsa layer_scale_isa = {{forward<Half>, forward<BFloat16>, forward<float>},
+                                       {backward<Half>, backward<BFloat16>, backward<float>}};
 
 }  // namespace demi::DEMI_ISA_NS

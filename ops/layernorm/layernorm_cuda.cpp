@@ -9,7 +9,7 @@ namespace {
 
 void forward(LayernormForward& c) {
     const int64_t width = c.x.shape().back();
-    gpu_kernels::layernorm_forward(gpu_type(c.x), gpu_type(c.y),
+    gpu_kernels::layernorm_forward(c.x.dtype(), c.y.dtype(),
                                    {gpu_in(c.x), gpu_in(c.residual), gpu_in(c.weight), gpu_in(c.bias),
                                     gpu_out(c.sum), gpu_out(c.y), gpu_out(c.mean), gpu_out(c.rstd),
                                     c.x.numel() / width, width, c.eps},
@@ -23,7 +23,7 @@ void backward(LayernormBackward& c) {
     if (c.dweight.defined())
         partial =
             Tensor::empty({gpu_kernels::row_blocks(rows).count, 2, width}, c.mean.dtype(), c.x.device());
-    gpu_kernels::layernorm_backward(gpu_type(c.x), gpu_type(c.dy),
+    gpu_kernels::layernorm_backward(c.x.dtype(), c.dy.dtype(),
                                     {gpu_in(c.x), gpu_in(c.weight), gpu_in(c.mean), gpu_in(c.rstd),
                                      gpu_in(c.dy), gpu_in(c.dsum), gpu_out(c.dx), gpu_out(c.dweight),
                                      gpu_out(c.dbias), gpu_out(partial), rows, width},

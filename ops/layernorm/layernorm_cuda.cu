@@ -157,11 +157,11 @@ void launch_backward(const LayernormBackwardCall& call, bool aligned, gpu::Strea
 }
 
 // fn(tag of T, tag of Y, plan).
-template <class F> void with_types(gpu::Type type, gpu::Type y, int64_t width, F&& fn) {
+template <class F> void with_types(DType type, DType y, int64_t width, F&& fn) {
     with_rows(type, width, [&](auto tag, auto plan) {
         if constexpr (sizeof(gpu::tag_t<decltype(tag)>) == 4) {
-            if (y == gpu::Type::f16) return fn(tag, gpu::Tag<gpu::f16>{}, plan);
-            if (y == gpu::Type::bf16) return fn(tag, gpu::Tag<gpu::bf16>{}, plan);
+            if (y == DType::f16) return fn(tag, gpu::Tag<Half>{}, plan);
+            if (y == DType::bf16) return fn(tag, gpu::Tag<BFloat16>{}, plan);
         }
         fn(tag, tag, plan);
     });
@@ -169,7 +169,7 @@ template <class F> void with_types(gpu::Type type, gpu::Type y, int64_t width, F
 
 }  // namespace
 
-void layernorm_forward(gpu::Type type, gpu::Type y, const LayernormForwardCall& call, gpu::Stream stream) {
+void layernorm_forward(DType type, DType y, const LayernormForwardCall& call, gpu::Stream stream) {
     with_types(type, y, call.width, [&](auto tag, auto y_tag, auto plan) {
         typedef gpu::tag_t<decltype(tag)> T;
         typedef gpu::tag_t<decltype(y_tag)> Y;
@@ -181,7 +181,7 @@ void layernorm_forward(gpu::Type type, gpu::Type y, const LayernormForwardCall& 
     });
 }
 
-void layernorm_backward(gpu::Type type, gpu::Type y, const LayernormBackwardCall& call, gpu::Stream stream) {
+void layernorm_backward(DType type, DType y, const LayernormBackwardCall& call, gpu::Stream stream) {
     with_types(type, y, call.width, [&](auto tag, auto y_tag, auto plan) {
         typedef gpu::tag_t<decltype(tag)> T;
         typedef gpu::tag_t<decltype(y_tag)> Y;

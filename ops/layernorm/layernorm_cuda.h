@@ -11,7 +11,7 @@ struct LayernormForwardCall {
     int64_t rows, width;
     double eps;
 };
-void layernorm_forward(gpu::Type type, gpu::Type y, const LayernormForwardCall& call, gpu::Stream stream);
+void layernorm_forward(DType type, DType y, const LayernormForwardCall& call, gpu::Stream stream);
 
 struct LayernormBackwardCall {
     const void *x, *weight, *mean, *rstd, *dy, *dsum;
@@ -19,6 +19,6 @@ struct LayernormBackwardCall {
     void* partial;  // for dweight and dbias: row_blocks(rows).count * 2 * width values in their dtype
     int64_t rows, width;
 };
-void layernorm_backward(gpu::Type type, gpu::Type y, const LayernormBackwardCall& call, gpu::Stream stream);
+void layernorm_backward(DType type, DType y, const LayernormBackwardCall& call, gpu::Stream stream);
 
 }  // namespace demi::gpu_kernels

@@ -94,7 +94,7 @@ void backward(const void* x_, const void* dy_, const void* dsum_, const float* w
 }  // namespace
 
 extern const LayernormIsa layernorm_isa;
-const LayernormIsa layernorm_isa = {{forward<f16_t>, forward<bf16_t>, forward<float>},
-                                    {backward<f16_t>, backward<bf16_t>, backward<float>}};
+const LayernormIsa layernorm_isa = {{forward<Half>, forward<BFloat16>, forward<float>},
+                                    {backward<Half>, backward<BFloat16>, backward<float>}};
 
 }  // namespace demi::DEMI_ISA_NS

@@ -31,7 +31,7 @@ void narrow(LinearForward& call) {
         std::exchange(call.weight, Tensor::empty(call.weight.shape(), dtype, call.weight.device()));
     const Tensor bias = call.bias;
     if (with_bias) call.bias = Tensor::empty(bias.shape(), dtype, bias.device());
-    gpu_kernels::narrow(gpu_type(call.x),
+    gpu_kernels::narrow(call.x.dtype(),
                         {weight.raw(), with_bias ? bias.raw() : nullptr, call.weight.mutable_raw(),
                          with_bias ? call.bias.mutable_raw() : nullptr, weight.numel(),
                          with_bias ? bias.numel() : 0},
@@ -48,7 +48,7 @@ void affine(const Tensor& x, const Tensor& weight, const Tensor& add, Tensor& ou
     if (blas_product(x, right, out, {.bias = add, .row_sums = {}})) return;
     Tensor sum = is_half(out.dtype()) ? compute_tensor(out) : out;
     blas_product(x, right, sum);
-    gpu_kernels::add_bias(gpu_type(out), {sum.raw(), add.raw(), out.mutable_raw(), out.size(0), out.size(1)},
+    gpu_kernels::add_bias(out.dtype(), {sum.raw(), add.raw(), out.mutable_raw(), out.size(0), out.size(1)},
                           gpu_stream(out));
 }
 
@@ -59,7 +59,7 @@ void forward(LinearForward& call) {
     affine(call.x, call.weight, call.bias, product);
     // cublasLt's own GELU is the approximation by tanh.
     if (call.gelu)
-        gpu_kernels::activation_forward(ActivationFn::gelu, gpu_type(call.y),
+        gpu_kernels::activation_forward(ActivationFn::gelu, call.y.dtype(),
                                         {product.raw(), nullptr, call.y.mutable_raw(), call.y.numel()},
                                         gpu_stream(call.y));
 }
@@ -68,7 +68,7 @@ void input_gradient(LinearBackward& call) {
     blas_product(call.dy, call.weight.to(call.dy.dtype()), call.dx);
     if (!call.x_pre.defined()) return;
     void* dx = call.dx.mutable_raw();
-    gpu_kernels::activation_backward(ActivationFn::gelu, gpu_type(call.dx),
+    gpu_kernels::activation_backward(ActivationFn::gelu, call.dx.dtype(),
                                      {call.x_pre.raw(), dx, dx, call.dx.numel()}, gpu_stream(call.dx));
 }
 
@@ -77,7 +77,7 @@ void bias_gradient(const Tensor& dy, Tensor& dbias) {
     Tensor sums = is_half(dbias.dtype()) ? compute_tensor(dbias) : dbias;
     const int64_t rows = dy.size(0), width = dy.size(1);
     Tensor partial = Tensor::empty({gpu_kernels::row_blocks(rows).count, width}, sums.dtype(), dy.device());
-    gpu_kernels::column_sums(gpu_type(dy), {dy.raw(), sums.mutable_raw(), partial.mutable_raw(), rows, width},
+    gpu_kernels::column_sums(dy.dtype(), {dy.raw(), sums.mutable_raw(), partial.mutable_raw(), rows, width},
                              gpu_stream(dy));
     if (is_half(dbias.dtype())) copy(dbias, sums);
 }

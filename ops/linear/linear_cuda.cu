@@ -48,14 +48,14 @@ template <class T> void launch_narrow(const NarrowCall& call, gpu::Stream stream
 
 }  // namespace
 
-void narrow(gpu::Type type, const NarrowCall& call, gpu::Stream stream) {
-    if (type == gpu::Type::f16)
-        launch_narrow<gpu::f16>(call, stream);
+void narrow(DType type, const NarrowCall& call, gpu::Stream stream) {
+    if (type == DType::f16)
+        launch_narrow<Half>(call, stream);
     else
-        launch_narrow<gpu::bf16>(call, stream);
+        launch_narrow<BFloat16>(call, stream);
 }
 
-void add_bias(gpu::Type type, const AddBiasCall& call, gpu::Stream stream) {
+void add_bias(DType type, const AddBiasCall& call, gpu::Stream stream) {
     gpu::dispatch_float(type, [&](auto tag) {
         typedef gpu::tag_t<decltype(tag)> T;
         gpu::launch(AddBiasKernel<T>{call}, gpu::blocks_for(call.rows * call.width, 256), {256}, 0, stream);

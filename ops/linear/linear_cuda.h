@@ -10,7 +10,7 @@ struct NarrowCall {
     void *weight_out, *bias_out;
     int64_t weights, biases;
 };
-void narrow(gpu::Type type, const NarrowCall& call, gpu::Stream stream);
+void narrow(DType type, const NarrowCall& call, gpu::Stream stream);
 
 // Where the product's own epilogue adds no bias: y [rows, width] of `type` = x + bias [width] of `type`,
 // rounded once; x in f32 (f64 for f64), may be y.
@@ -19,6 +19,6 @@ struct AddBiasCall {
     void* y;
     int64_t rows, width;
 };
-void add_bias(gpu::Type type, const AddBiasCall& call, gpu::Stream stream);
+void add_bias(DType type, const AddBiasCall& call, gpu::Stream stream);
 
 }  // namespace demi::gpu_kernels

@@ -8,12 +8,12 @@ namespace {
 void forward(const Tensor& x, Tensor& y) {
     const int64_t width = x.shape().back();
     gpu_kernels::log_softmax_forward(
-        gpu_type(x), {x.raw(), nullptr, y.mutable_raw(), x.numel() / width, width}, gpu_stream(x));
+        x.dtype(), {x.raw(), nullptr, y.mutable_raw(), x.numel() / width, width}, gpu_stream(x));
 }
 void backward(const Tensor& y, const Tensor& dy, Tensor& dx) {
     const int64_t width = y.shape().back();
     gpu_kernels::log_softmax_backward(
-        gpu_type(y), {y.raw(), dy.raw(), dx.mutable_raw(), y.numel() / width, width}, gpu_stream(y));
+        y.dtype(), {y.raw(), dy.raw(), dx.mutable_raw(), y.numel() / width, width}, gpu_stream(y));
 }
 
 }  // namespace

@@ -61,8 +61,8 @@ void pack_b(const void* b, GemmType type, int64_t b_row, int64_t b_col, int64_t 
 
 Finish finish_of(const GemmTile& t) {
     switch (t.c_type) {
-    case GemmType::f16: return finish_for<f16_t>(t.epilogue);
-    case GemmType::bf16: return finish_for<bf16_t>(t.epilogue);
+    case GemmType::f16: return finish_for<Half>(t.epilogue);
+    case GemmType::bf16: return finish_for<BFloat16>(t.epilogue);
     default: return finish_for<float>(t.epilogue);
     }
 }

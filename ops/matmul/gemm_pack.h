@@ -18,12 +18,12 @@ DEMI_INLINE vf loadu(const f32_as_bf16* p) { return round_bf16(loadu(&p->value))
 DEMI_INLINE vf load_n(const f32_as_f16* p, int n) { return round_f16(load_n(&p->value, n)); }
 DEMI_INLINE vf load_n(const f32_as_bf16* p, int n) { return round_bf16(load_n(&p->value, n)); }
 DEMI_INLINE float to_float(f32_as_f16 x) {
-    f16_t h;
+    Half h;
     from_float(x.value, &h);
     return to_float(h);
 }
 DEMI_INLINE float to_float(f32_as_bf16 x) {
-    bf16_t h;
+    BFloat16 h;
     from_float(x.value, &h);
     return to_float(h);
 }
@@ -32,8 +32,8 @@ DEMI_INLINE float to_float(f32_as_bf16 x) {
 template <class T> struct gelu_of { T value; };
 
 DEMI_INLINE vf rounded_like(vf x, const float*) { return x; }
-DEMI_INLINE vf rounded_like(vf x, const f16_t*) { return round_f16(x); }
-DEMI_INLINE vf rounded_like(vf x, const bf16_t*) { return round_bf16(x); }
+DEMI_INLINE vf rounded_like(vf x, const Half*) { return round_f16(x); }
+DEMI_INLINE vf rounded_like(vf x, const BFloat16*) { return round_bf16(x); }
 template <class T> DEMI_INLINE vf loadu(const gelu_of<T>* p) {
     return rounded_like(gelu(loadu(&p->value)), &p->value);
 }
@@ -50,13 +50,13 @@ template <class T> DEMI_INLINE float to_float(gelu_of<T> x) {
 template <class F> DEMI_INLINE void with_type(GemmType type, const void* p, F f) {
     switch (type) {
     case GemmType::f32: return f(static_cast<const float*>(p));
-    case GemmType::f16: return f(static_cast<const f16_t*>(p));
-    case GemmType::bf16: return f(static_cast<const bf16_t*>(p));
+    case GemmType::f16: return f(static_cast<const Half*>(p));
+    case GemmType::bf16: return f(static_cast<const BFloat16*>(p));
     case GemmType::f32_as_f16: return f(static_cast<const f32_as_f16*>(p));
     case GemmType::f32_as_bf16: return f(static_cast<const f32_as_bf16*>(p));
     case GemmType::gelu_of_f32: return f(static_cast<const gelu_of<float>*>(p));
-    case GemmType::gelu_of_f16: return f(static_cast<const gelu_of<f16_t>*>(p));
-    case GemmType::gelu_of_bf16: return f(static_cast<const gelu_of<bf16_t>*>(p));
+    case GemmType::gelu_of_f16: return f(static_cast<const gelu_of<Half>*>(p));
+    case GemmType::gelu_of_bf16: return f(static_cast<const gelu_of<BFloat16>*>(p));
     }
 }
 
@@ -66,10 +66,10 @@ template <class F> DEMI_INLINE void with_type(GemmType type, const void* p, F f)
 constexpr int kTransposeSize = 8;
 
 DEMI_INLINE __m256 load8(const float* p) { return _mm256_loadu_ps(p); }
-DEMI_INLINE __m256 load8(const f16_t* p) {
+DEMI_INLINE __m256 load8(const Half* p) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
-DEMI_INLINE __m256 load8(const bf16_t* p) {
+DEMI_INLINE __m256 load8(const BFloat16* p) {
     const __m128i h = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
 }

@@ -40,8 +40,8 @@ Operand operand(const Tensor& x) {
 gpu::BlasCall call_of(const Tensor& a, const Tensor& b, const Operand& left, const Operand& right,
                       Tensor& out) {
     gpu::BlasCall call;
-    call.type = gpu_type(a);
-    call.out_type = gpu_type(out);
+    call.type = a.dtype();
+    call.out_type = out.dtype();
     call.m = a.size(-2);
     call.n = b.size(-1);
     call.k = a.size(-1);

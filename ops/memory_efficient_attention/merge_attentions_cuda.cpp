@@ -10,10 +10,10 @@ namespace {
 using gpu_kernels::MergeJob;
 using gpu_kernels::MergePart;
 
-gpu::Type type_of(DType dtype) {
-    if (dtype == DType::f64) return gpu::Type::f64;
-    if (dtype == DType::f32) return gpu::Type::f32;
-    return dtype == DType::f16 ? gpu::Type::f16 : gpu::Type::bf16;
+DType type_of(DType dtype) {
+    if (dtype == DType::f64) return DType::f64;
+    if (dtype == DType::f32) return DType::f32;
+    return dtype == DType::f16 ? DType::f16 : DType::bf16;
 }
 
 const void* raw(const Tensor& t) { return t.defined() ? t.raw() : nullptr; }

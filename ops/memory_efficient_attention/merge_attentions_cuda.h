@@ -16,7 +16,7 @@ struct MergeJob {
     const MergePart* parts;       // on the device, `count` of them
     void *out, *lse;              // forward: written
     const void *grad, *grad_lse;  // backward; null: zeros
-    gpu::Type type;
+    DType type;
 };
 void launch_merge(const MergeJob& job, gpu::Stream stream);
 void launch_merge_backward(const MergeJob& job, gpu::Stream stream);

@@ -13,7 +13,7 @@ DEMI_INLINE vf multiply_add(vf a, vf b, vf c) {
 }
 
 template <class T> constexpr bool is_half = false;
-template <> constexpr bool is_half<f16_t> = true;
+template <> constexpr bool is_half<Half> = true;
 
 // What is f16 already needs no rounding; what is stored as f16 is rounded by that.
 template <bool kRound, class T> DEMI_INLINE vf enter(vf x) {
@@ -112,8 +112,8 @@ template <class T> void direct_of(const DirectAdd& job) {
 void direct(const DirectAdd& job) {
     switch (job.storage) {
     case Storage::f32: direct_of<float>(job); break;
-    case Storage::f16: direct_of<f16_t>(job); break;
-    case Storage::bf16: direct_of<bf16_t>(job); break;
+    case Storage::f16: direct_of<Half>(job); break;
+    case Storage::bf16: direct_of<BFloat16>(job); break;
     }
     if (job.stream) stream_fence();
 }

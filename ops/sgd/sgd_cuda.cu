@@ -26,12 +26,12 @@ struct SgdKernel {
             Quad param = load_quad(e.type[0], e.data[0], at, count, whole), buffer{{0, 0, 0, 0}};
             const Quad grad = load_quad(e.type[1], e.data[1], at, count, whole);
             const bool kept = e.data[2] != nullptr;
-            if (kept) buffer = load_quad(gpu::Type::f32, e.data[2], at, count, whole);
+            if (kept) buffer = load_quad(DType::f32, e.data[2], at, count, whole);
             DEMI_UNROLL
             for (int i = 0; i < 4; ++i)
                 update(p, (p.live != nullptr ? p.live : p.groups)[e.group], scale, grad.v[i], param.v[i],
                        kept ? &buffer.v[i] : nullptr);
-            if (kept) store_quad(gpu::Type::f32, e.data[2], at, buffer, count, whole);
+            if (kept) store_quad(DType::f32, e.data[2], at, buffer, count, whole);
             store_quad(e.type[0], e.data[0], at, param, count, whole);
         });
     }

@@ -8,11 +8,11 @@ namespace {
 constexpr auto kFn = gpu_kernels::ActivationFn::silu;
 
 void forward(const Tensor& x, Tensor& y) {
-    gpu_kernels::activation_forward(kFn, gpu_type(x), {x.raw(), nullptr, y.mutable_raw(), x.numel()},
+    gpu_kernels::activation_forward(kFn, x.dtype(), {x.raw(), nullptr, y.mutable_raw(), x.numel()},
                                     gpu_stream(x));
 }
 void backward(const Tensor& x, const Tensor& dy, Tensor& dx) {
-    gpu_kernels::activation_backward(kFn, gpu_type(x), {x.raw(), dy.raw(), dx.mutable_raw(), x.numel()},
+    gpu_kernels::activation_backward(kFn, x.dtype(), {x.raw(), dy.raw(), dx.mutable_raw(), x.numel()},
                                      gpu_stream(x));
 }
 

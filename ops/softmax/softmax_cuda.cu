@@ -126,7 +126,7 @@ template <class T, class Plan> struct LogBackward : RowKernel<T, Plan> {
 };
 
 template <template <class, class> class Kernel>
-void launch(gpu::Type type, const SoftmaxCall& call, gpu::Stream stream) {
+void launch(DType type, const SoftmaxCall& call, gpu::Stream stream) {
     with_rows(type, call.width, [&](auto tag, auto plan) {
         typedef gpu::tag_t<decltype(tag)> T;
         typedef decltype(plan) Plan;
@@ -139,16 +139,16 @@ void launch(gpu::Type type, const SoftmaxCall& call, gpu::Stream stream) {
 
 }  // namespace
 
-void softmax_forward(gpu::Type type, const SoftmaxCall& call, gpu::Stream stream) {
+void softmax_forward(DType type, const SoftmaxCall& call, gpu::Stream stream) {
     launch<Forward>(type, call, stream);
 }
-void softmax_backward(gpu::Type type, const SoftmaxCall& call, gpu::Stream stream) {
+void softmax_backward(DType type, const SoftmaxCall& call, gpu::Stream stream) {
     launch<Backward>(type, call, stream);
 }
-void log_softmax_forward(gpu::Type type, const SoftmaxCall& call, gpu::Stream stream) {
+void log_softmax_forward(DType type, const SoftmaxCall& call, gpu::Stream stream) {
     launch<LogForward>(type, call, stream);
 }
-void log_softmax_backward(gpu::Type type, const SoftmaxCall& call, gpu::Stream stream) {
+void log_softmax_backward(DType type, const SoftmaxCall& call, gpu::Stream stream) {
     launch<LogBackward>(type, call, stream);
 }
 

@@ -9,9 +9,9 @@ struct SoftmaxCall {
     void* y;             // backward: the gradient of x
     int64_t rows, width;
 };
-void softmax_forward(gpu::Type type, const SoftmaxCall& call, gpu::Stream stream);
-void softmax_backward(gpu::Type type, const SoftmaxCall& call, gpu::Stream stream);
-void log_softmax_forward(gpu::Type type, const SoftmaxCall& call, gpu::Stream stream);
-void log_softmax_backward(gpu::Type type, const SoftmaxCall& call, gpu::Stream stream);
+void softmax_forward(DType type, const SoftmaxCall& call, gpu::Stream stream);
+void softmax_backward(DType type, const SoftmaxCall& call, gpu::Stream stream);
+void log_softmax_forward(DType type, const SoftmaxCall& call, gpu::Stream stream);
+void log_softmax_backward(DType type, const SoftmaxCall& call, gpu::Stream stream);
 
 }  // namespace demi::gpu_kernels

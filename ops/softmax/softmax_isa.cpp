@@ -98,9 +98,9 @@ void log_backward(const void* y_, const void* dy_, void* dx_, int64_t rows, int6
 }  // namespace
 
 extern const SoftmaxIsa softmax_isa;
-const SoftmaxIsa softmax_isa = {{forward<f16_t>, forward<bf16_t>, forward<float>},
-                                {backward<f16_t>, backward<bf16_t>, backward<float>},
-                                {log_forward<f16_t>, log_forward<bf16_t>, log_forward<float>},
-                                {log_backward<f16_t>, log_backward<bf16_t>, log_backward<float>}};
+const SoftmaxIsa softmax_isa = {{forward<Half>, forward<BFloat16>, forward<float>},
+                                {backward<Half>, backward<BFloat16>, backward<float>},
+                                {log_forward<Half>, log_forward<BFloat16>, log_forward<float>},
+                                {log_backward<Half>, log_backward<BFloat16>, log_backward<float>}};
 
 }  // namespace demi::DEMI_ISA_NS

@@ -1,25 +1,23 @@
 #include "ops/swiglu/swiglu.h"
 
-#include "autograd/record.h"
-#include "ops/common/operand.h"
+#include "ops/op.h"
 #include "ops/swiglu/swiglu_kernels.h"
-#include "runtime/profile.h"
 
 namespace demi {
 
 Variable swiglu(const Variable& input) {
-    const ProfileScope scope("swiglu");
-    check_float_operand("swiglu", "x", input.value());
-    check(input.rank() >= 1 && input.size(-1) % 2 == 0, "swiglu", "x must have an even last size: got ",
-          input.value());
-    const Tensor x = input.value().contiguous();
+    const Op op("swiglu");
+    const Tensor& value = op.floats("x", input);
+    op.check(value.rank() >= 1 && value.size(-1) % 2 == 0, "x must have an even last size: got ", value);
+    const Tensor x = value.contiguous();
     Shape shape = x.shape();
-    shape[x.rank() - 1] /= 2;
+    const int64_t half = shape[x.rank() - 1] /= 2, rows = row_count(x);
     Tensor y = Tensor::empty(shape, x.dtype(), x.device());
-    if (y.numel() > 0) DEMI_SELECT(swiglu, x.device(), forward)(x, y);
-    return record("swiglu", {input}, y, [x = Saved(x)](const Tensor& dy, const Needs&) -> Tensors {
+    if (rows > 0) swiglu_on(x.device()).forward({reads(x), writes(y), rows, half}, queue_of(x));
+    return op.record({input}, y, [x = Saved(x), rows, half](const Tensor& grad, const Needs&) -> Tensors {
+        const Tensor dy = grad.contiguous();
         Tensor dx = Tensor::like(x.get());
-        if (dx.numel() > 0) DEMI_SELECT(swiglu, dx.device(), backward)(x, dy.contiguous(), dx);
+        if (rows > 0) swiglu_on(dx.device()).backward({reads(x), reads(dy), writes(dx), rows, half}, queue_of(dx));
         return {dx};
     });
 }

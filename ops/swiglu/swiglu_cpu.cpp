@@ -1,60 +1,49 @@
-#include <cmath>
-
-#include "ops/common/isa_index.h"
-#include "ops/common/rows.h"
-#include "ops/swiglu/swiglu_isa.h"
 #include "ops/swiglu/swiglu_kernels.h"
-#include "runtime/isa.h"
 
-namespace demi {
+#include "ops/kernel_cpu.h"
 
-DEMI_ISA_TABLE(SwigluIsa, swiglu_isa)
-
+namespace demi::DEMI_BACKEND {
 namespace {
 
-double sigmoid(double x) { return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x)); }
-
-void forward_f64(const double* x, double* y, int64_t rows, int64_t half) {
-    for (int64_t r = 0; r < rows; ++r, x += 2 * half, y += half)
-        for (int64_t i = 0; i < half; ++i) y[i] = x[i] * sigmoid(x[i]) * x[half + i];
+template <class T> void forward_row(const T* a, const T* b, T* y, int64_t half) {
+    for_lanes<T>(half, DEMI_LANES { put(y + i, silu(get(a + i, n)) * get(b + i, n), n); });
 }
 
-void backward_f64(const double* x, const double* dy, double* dx, int64_t rows, int64_t half) {
-    for (int64_t r = 0; r < rows; ++r, x += 2 * half, dx += 2 * half, dy += half)
-        for (int64_t i = 0; i < half; ++i) {
-            const double s = sigmoid(x[i]);
-            dx[i] = dy[i] * x[half + i] * s * (1 + x[i] * (1 - s));
-            dx[half + i] = dy[i] * x[i] * s;
-        }
-}
-
-void forward(const Tensor& x, Tensor& y) {
-    const int64_t half = y.shape().back(), rows = y.numel() / half;
-    const RowPointer in(x, 2 * half);
-    const MutableRowPointer out(y, half);
-    parallel_rows(rows, 2 * half, [&](int64_t begin, int64_t count) {
-        if (x.dtype() == DType::f64)
-            forward_f64(in.at<double>(begin), out.at<double>(begin), count, half);
-        else
-            swiglu_isa().forward[isa_index(x.dtype(), "swiglu")](in[begin], out[begin], count, half);
+template <class T> void backward_row(const T* a, const T* b, const T* dy, T* da, T* db, int64_t half) {
+    const auto one = splat<T>(1);
+    for_lanes<T>(half, DEMI_LANES {
+        const auto u = get(a + i, n), g = get(dy + i, n);
+        const auto s = sigmoid(u), v = u * s;
+        put(da + i, g * get(b + i, n) * fma(v, one - s, s), n);
+        put(db + i, g * v, n);
     });
 }
 
-void backward(const Tensor& x, const Tensor& dy, Tensor& dx) {
-    const int64_t half = dy.shape().back(), rows = dy.numel() / half;
-    const RowPointer in(x, 2 * half), grad(dy, half);
-    const MutableRowPointer out(dx, 2 * half);
-    parallel_rows(rows, 2 * half, [&](int64_t begin, int64_t count) {
-        if (x.dtype() == DType::f64)
-            backward_f64(in.at<double>(begin), grad.at<double>(begin), out.at<double>(begin), count, half);
-        else
-            swiglu_isa().backward[isa_index(x.dtype(), "swiglu")](in[begin], grad[begin], out[begin], count,
-                                                                  half);
+void forward(const SwigluForward& c, Queue) {
+    dispatch_float(c.x.dtype, [&]<class T>() {
+        parallel_rows(c.rows, 2 * c.half, [&](int64_t first, int64_t count) {
+            for (int64_t r = first; r < first + count; ++r) {
+                const T* x = elements<T>(c.x) + 2 * c.half * r;
+                forward_row(x, x + c.half, elements<T>(c.y) + c.half * r, c.half);
+            }
+        });
+    });
+}
+
+void backward(const SwigluBackward& c, Queue) {
+    dispatch_float(c.x.dtype, [&]<class T>() {
+        parallel_rows(c.rows, 2 * c.half, [&](int64_t first, int64_t count) {
+            for (int64_t r = first; r < first + count; ++r) {
+                const T* x = elements<T>(c.x) + 2 * c.half * r;
+                T* dx = elements<T>(c.dx) + 2 * c.half * r;
+                backward_row(x, x + c.half, elements<T>(c.dy) + c.half * r, dx, dx + c.half, c.half);
+            }
+        });
     });
 }
 
 }  // namespace
 
-const SwigluKernels swiglu_cpu{.forward = forward, .backward = backward};
+const SwigluKernels swiglu_kernels{forward, backward};
 
-}  // namespace demi
+}  // namespace demi::DEMI_BACKEND

@@ -1,63 +1,64 @@
-#include "ops/swiglu/swiglu_cuda.h"
+#include "ops/swiglu/swiglu_kernels.h"
 
 #include "ops/common/activation.cuh"
-#include "ops/common/pack.cuh"
+#include "ops/kernel_cuda.h"
 
-namespace demi::gpu_kernels {
+namespace demi::DEMI_BACKEND {
 namespace {
 
 // A thread takes a pack of a row of y, and the two packs of x that belong to it.
-template <class T, bool kBackward> struct SwigluKernel {
+template <class T, class Call> struct SwigluKernel {
     typedef gpu::compute_t<T> C;
     static constexpr int threads = 256;
-    SwigluCall p;
+    static constexpr bool kBackward = IsSame<Call, SwigluBackward>::value;
+    Call c;
     bool aligned;
 
     DEMI_DEVICE void operator()() const {
-        const int64_t packs = (p.half + kPack<T> - 1) / kPack<T>;
-        for (int64_t i = gpu::global_index(); i < p.rows * packs; i += gpu::global_size()) {
+        const int64_t packs = (c.half + kPack<T> - 1) / kPack<T>;
+        for (int64_t i = gpu::global_index(); i < c.rows * packs; i += gpu::global_size()) {
             const int64_t row = i / packs, at = (i - row * packs) * kPack<T>;
-            pack_at(row, at, static_cast<int>(p.half - at < kPack<T> ? p.half - at : kPack<T>));
+            pack_at(row, at, static_cast<int>(c.half - at < kPack<T> ? c.half - at : kPack<T>));
         }
     }
     DEMI_DEVICE void pack_at(int64_t row, int64_t at, int count) const {
-        const T* x = static_cast<const T*>(p.x) + 2 * p.half * row + at;
-        Values<T> a = read_values(x, count, aligned), b = read_values(x + p.half, count, aligned);
+        const T* x = elements<T>(c.x) + 2 * c.half * row + at;
+        Values<T> a = read_values(x, count, aligned), b = read_values(x + c.half, count, aligned);
         if constexpr (!kBackward) {
             DEMI_UNROLL
             for (int i = 0; i < kPack<T>; ++i) a.v[i] = Silu::value(a.v[i]) * b.v[i];
-            write_values(static_cast<T*>(p.out) + p.half * row + at, a, count, aligned);
+            write_values(elements<T>(c.y) + c.half * row + at, a, count, aligned);
         } else {
-            const Values<T> dy = read_values(static_cast<const T*>(p.dy) + p.half * row + at, count, aligned);
+            const Values<T> dy = read_values(elements<T>(c.dy) + c.half * row + at, count, aligned);
             DEMI_UNROLL
             for (int i = 0; i < kPack<T>; ++i) {
                 const C s = sigmoid(a.v[i]), v = a.v[i] * s;
                 a.v[i] = dy.v[i] * b.v[i] * gpu::fma(v, 1 - s, s);
                 b.v[i] = dy.v[i] * v;
             }
-            T* dx = static_cast<T*>(p.out) + 2 * p.half * row + at;
+            T* dx = elements<T>(c.dx) + 2 * c.half * row + at;
             write_values(dx, a, count, aligned);
-            write_values(dx + p.half, b, count, aligned);
+            write_values(dx + c.half, b, count, aligned);
         }
     }
 };
 
-template <bool kBackward> void launch(gpu::Type type, const SwigluCall& call, gpu::Stream stream) {
-    gpu::dispatch_float(type, [&](auto tag) {
+template <class Call> void launch(const Call& call, bool lines, Queue queue) {
+    gpu::dispatch_float(call.x.dtype, [&](auto tag) {
         typedef gpu::tag_t<decltype(tag)> T;
-        const bool aligned = call.half % kPack<T> == 0 && all_aligned(call.x, call.dy, call.out);
+        const bool aligned = call.half % kPack<T> == 0 && lines;
         const int64_t packs = call.rows * ((call.half + kPack<T> - 1) / kPack<T>);
-        gpu::launch(SwigluKernel<T, kBackward>{call, aligned}, gpu::blocks_for(packs, 256), {256}, 0, stream);
+        gpu::launch(SwigluKernel<T, Call>{call, aligned}, gpu::blocks_for(packs, 256), {256}, 0, queue.stream);
     });
+}
+
+void forward(const SwigluForward& c, Queue queue) { launch(c, all_aligned(c.x.data, c.y.data), queue); }
+void backward(const SwigluBackward& c, Queue queue) {
+    launch(c, all_aligned(c.x.data, c.dy.data, c.dx.data), queue);
 }
 
 }  // namespace
 
-void swiglu_forward(gpu::Type type, const SwigluCall& call, gpu::Stream stream) {
-    launch<false>(type, call, stream);
-}
-void swiglu_backward(gpu::Type type, const SwigluCall& call, gpu::Stream stream) {
-    launch<true>(type, call, stream);
-}
+const SwigluKernels swiglu_kernels{forward, backward};
 
-}  // namespace demi::gpu_kernels
+}  // namespace demi::DEMI_BACKEND

@@ -1,14 +1,23 @@
 #pragma once
-// Contract: contiguous, one dtype; x and dx [..., 2 h], y and dy [..., h].
-#include "runtime/kernel_table.h"
-#include "runtime/tensor.h"
+#include "runtime/backends.h"
 
 namespace demi {
 
-struct SwigluKernels {
-    void (*forward)(const Tensor& x, Tensor& y) = nullptr;
-    void (*backward)(const Tensor& x, const Tensor& dy, Tensor& dx) = nullptr;
+// Contiguous, one dtype: x and dx [rows, 2 half], y and dy [rows, half]; at least one element.
+struct SwigluForward {
+    ConstMem x;
+    Mem y;
+    int64_t rows, half;
 };
-DEMI_KERNEL_TABLES(SwigluKernels, swiglu)
+struct SwigluBackward {
+    ConstMem x, dy;
+    Mem dx;
+    int64_t rows, half;
+};
+struct SwigluKernels {
+    void (*forward)(const SwigluForward& call, Queue queue);
+    void (*backward)(const SwigluBackward& call, Queue queue);
+};
+DEMI_BACKENDS(SwigluKernels, swiglu)
 
 }  // namespace demi

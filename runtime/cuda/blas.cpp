@@ -19,12 +19,12 @@ void check_blas(cublasStatus_t status, const char* call) {
     check(status == CUBLAS_STATUS_SUCCESS, "cublasLt", call, " failed: ", cublasLtGetStatusString(status));
 }
 
-cudaDataType_t data_type(Type type) {
+cudaDataType_t data_type(DType type) {
     switch (type) {
-    case Type::f16: return CUDA_R_16F;
-    case Type::bf16: return CUDA_R_16BF;
-    case Type::f32: return CUDA_R_32F;
-    case Type::f64: return CUDA_R_64F;
+    case DType::f16: return CUDA_R_16F;
+    case DType::bf16: return CUDA_R_16BF;
+    case DType::f32: return CUDA_R_32F;
+    case DType::f64: return CUDA_R_64F;
     default: fail("cublasLt", "needs f16, bf16, f32 or f64");
     }
 }
@@ -84,7 +84,7 @@ State& state() {
 class Layout {
   public:
     // `outer` contiguous runs of `inner` elements: columns in cublasLt's order.
-    Layout(Type type, int64_t inner, int64_t outer, int64_t ld, int64_t batch, int64_t stride) {
+    Layout(DType type, int64_t inner, int64_t outer, int64_t ld, int64_t batch, int64_t stride) {
         check_blas(cublasLtMatrixLayoutCreate(&layout_, data_type(type), static_cast<uint64_t>(inner),
                                               static_cast<uint64_t>(outer), ld),
                    "cublasLtMatrixLayoutCreate");
@@ -112,7 +112,7 @@ class Product {
     explicit Product(const BlasCall& c)
         : call_(c), a_(stored(c.type, c.b, c.k, c.n, c.batch)), b_(stored(c.type, c.a, c.m, c.k, c.batch)),
           c_(c.out_type, c.n, c.m, c.ldc, c.batch, c.c_batch_stride) {
-        const bool wide = c.type == Type::f64;
+        const bool wide = c.type == DType::f64;
         check_blas(cublasLtMatmulDescCreate(&description_, wide ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F,
                                             wide ? CUDA_R_64F : CUDA_R_32F),
                    "cublasLtMatmulDescCreate");
@@ -161,7 +161,7 @@ class Product {
     bool run(const Library& library, const Choice& choice, Stream stream) const {
         const float one = 1, zero = 0;
         const double one64 = 1, zero64 = 0;
-        const bool wide = call_.type == Type::f64;
+        const bool wide = call_.type == DType::f64;
         const cublasStatus_t status = cublasLtMatmul(
             library.handle, description_, wide ? static_cast<const void*>(&one64) : &one, call_.b.data, a_,
             call_.a.data, b_, wide ? static_cast<const void*>(&zero64) : &zero, call_.c, c_, call_.c, c_,
@@ -172,7 +172,7 @@ class Product {
     }
 
   private:
-    static Layout stored(Type type, const BlasMatrix& x, int64_t rows, int64_t columns, int64_t batch) {
+    static Layout stored(DType type, const BlasMatrix& x, int64_t rows, int64_t columns, int64_t batch) {
         return x.transposed ? Layout(type, rows, columns, x.ld, batch, x.batch_stride)
                             : Layout(type, columns, rows, x.ld, batch, x.batch_stride);
     }

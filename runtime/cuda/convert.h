@@ -5,7 +5,7 @@
 
 namespace demi::gpu {
 
-// To f16 and bf16 from more than 24 bits: rounding to odd on the way keeps the dropped bits visible, so that
+// To Half and BFloat16 from more than 24 bits: rounding to odd on the way keeps the dropped bits visible, so that
 // the last rounding sees every tie as what it is.
 DEMI_DEVICE float round_to_odd(double x) {
     const float y = static_cast<float>(x);
@@ -21,8 +21,8 @@ DEMI_DEVICE double as_odd_double(int64_t x) {
 }
 
 template <class T> struct IsHalf { static constexpr bool value = false; };
-template <> struct IsHalf<f16> { static constexpr bool value = true; };
-template <> struct IsHalf<bf16> { static constexpr bool value = true; };
+template <> struct IsHalf<Half> { static constexpr bool value = true; };
+template <> struct IsHalf<BFloat16> { static constexpr bool value = true; };
 template <class T> struct IsInt { static constexpr bool value = false; };
 template <> struct IsInt<int32_t> { static constexpr bool value = true; };
 template <> struct IsInt<int64_t> { static constexpr bool value = true; };

@@ -58,41 +58,41 @@ template <class T> using compute_t = typename ComputeOf<T>::type;
 
 DEMI_DEVICE float load(const float* p) { return *p; }
 DEMI_DEVICE double load(const double* p) { return *p; }
-DEMI_DEVICE float load(const f16* p) { return half_to_float(p->bits); }
-DEMI_DEVICE float load(const bf16* p) { return bf16_to_float(p->bits); }
+DEMI_DEVICE float load(const Half* p) { return half_to_float(p->bits); }
+DEMI_DEVICE float load(const BFloat16* p) { return bf16_to_float(p->bits); }
 
 DEMI_DEVICE void store(float* p, float v) { *p = v; }
 DEMI_DEVICE void store(double* p, double v) { *p = v; }
-DEMI_DEVICE void store(f16* p, float v) { p->bits = float_to_half(v); }
-DEMI_DEVICE void store(bf16* p, float v) { p->bits = float_to_bf16(v); }
+DEMI_DEVICE void store(Half* p, float v) { p->bits = float_to_half(v); }
+DEMI_DEVICE void store(BFloat16* p, float v) { p->bits = float_to_bf16(v); }
 
 template <class T> DEMI_DEVICE float load_as_float(const T* p) { return static_cast<float>(load(p)); }
 template <class T> DEMI_DEVICE void store_float(T* p, float v) { store(p, static_cast<compute_t<T>>(v)); }
 
-// ---- from a Type to a template parameter: dispatch_float(type, [&](auto tag) { using T =
+// ---- from a DType to a template parameter: dispatch_float(type, [&](auto tag) { using T =
 // tag_t<decltype(tag)>; })
 template <class T> struct Tag { typedef T type; };
 template <class T> using tag_t = typename T::type;
 
 // Nothing happens for a type outside the list: the calling table has checked it.
-template <class F> void dispatch_float(Type type, F&& fn) {
-    if (type == Type::f32)
+template <class F> void dispatch_float(DType type, F&& fn) {
+    if (type == DType::f32)
         fn(Tag<float>{});
-    else if (type == Type::f16)
-        fn(Tag<f16>{});
-    else if (type == Type::bf16)
-        fn(Tag<bf16>{});
-    else if (type == Type::f64)
+    else if (type == DType::f16)
+        fn(Tag<Half>{});
+    else if (type == DType::bf16)
+        fn(Tag<BFloat16>{});
+    else if (type == DType::f64)
         fn(Tag<double>{});
 }
-template <class F> void dispatch_all(Type type, F&& fn) {
-    if (type == Type::i32)
+template <class F> void dispatch_all(DType type, F&& fn) {
+    if (type == DType::i32)
         fn(Tag<int32_t>{});
-    else if (type == Type::i64)
+    else if (type == DType::i64)
         fn(Tag<int64_t>{});
-    else if (type == Type::u8)
+    else if (type == DType::u8)
         fn(Tag<uint8_t>{});
-    else if (type == Type::b1)
+    else if (type == DType::boolean)
         fn(Tag<bool>{});
     else
         dispatch_float(type, static_cast<F&&>(fn));

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "runtime/element.h"
+
 #if defined(__CUDACC__)
 #define DEMI_DEVICE __device__ __forceinline__
 #define DEMI_HOST_DEVICE __host__ __device__ __forceinline__
@@ -18,24 +20,6 @@ typedef void* Stream;  // a cudaStream_t; see runtime/cuda/stream.h
 
 struct Dim3 {
     unsigned x = 1, y = 1, z = 1;
-};
-
-// Element types as a number, for launch functions that choose a template instance.
-enum class Type : uint8_t { f16, bf16, f32, f64, i32, i64, u8, b1 };
-DEMI_HOST_DEVICE int size_of(Type t) {
-    return t == Type::f64 || t == Type::i64   ? 8
-           : t == Type::f32 || t == Type::i32 ? 4
-           : t == Type::u8 || t == Type::b1   ? 1
-                                              : 2;
-}
-DEMI_HOST_DEVICE bool is_float(Type t) { return t <= Type::f64; }
-
-// Storage of the 16-bit floats. Arithmetic happens in float: load() and store() in gpu.h.
-struct f16 {
-    uint16_t bits;
-};
-struct bf16 {
-    uint16_t bits;
 };
 
 // What one 16-byte access moves.

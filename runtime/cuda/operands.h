@@ -7,20 +7,6 @@
 
 namespace demi::gpu {
 
-constexpr Type type_of(DType dtype) {
-    switch (dtype) {
-    case DType::f16: return Type::f16;
-    case DType::bf16: return Type::bf16;
-    case DType::f32: return Type::f32;
-    case DType::f64: return Type::f64;
-    case DType::i32: return Type::i32;
-    case DType::i64: return Type::i64;
-    case DType::u8: return Type::u8;
-    case DType::boolean: return Type::b1;
-    }
-    return Type::f32;
-}
-
 template <int N> Strided<N> strided(const Shape& shape, const std::array<const Shape*, N>& strides) {
     const StridedWalk<N> walk(shape, strides);
     Strided<N> out{};

@@ -11,23 +11,23 @@
 namespace demi::gpu {
 namespace {
 
-template <class F> void with_type(Type type, F&& fn) {
+template <class F> void with_type(DType type, F&& fn) {
     switch (type) {
-    case Type::f16: return fn(Half{});
-    case Type::bf16: return fn(BFloat16{});
-    case Type::f32: return fn(float{});
-    case Type::f64: return fn(double{});
+    case DType::f16: return fn(Half{});
+    case DType::bf16: return fn(BFloat16{});
+    case DType::f32: return fn(float{});
+    case DType::f64: return fn(double{});
     default: fail("cublasLt", "needs f16, bf16, f32 or f64");
     }
 }
 
-size_t element_size(Type type) {
+size_t element_size(DType type) {
     size_t size = 0;
     with_type(type, [&](auto zero) { size = sizeof zero; });
     return size;
 }
 
-void check_matrix(const char* name, const BlasMatrix& x, int64_t rows, int64_t columns, Type type) {
+void check_matrix(const char* name, const BlasMatrix& x, int64_t rows, int64_t columns, DType type) {
     const int64_t run = x.transposed ? rows : columns;
     check(x.ld >= run, "cublasLt", name, " [", rows, ", ", columns, "] cannot have lines ", x.ld, " apart");
     check(reinterpret_cast<uintptr_t>(x.data) % element_size(type) == 0, "cublasLt", name,
@@ -37,7 +37,7 @@ void check_matrix(const char* name, const BlasMatrix& x, int64_t rows, int64_t c
 
 // Matrix `b` of the batch, row after row.
 template <class C>
-std::vector<C> values_of(Type type, const BlasMatrix& x, int64_t b, int64_t rows, int64_t columns) {
+std::vector<C> values_of(DType type, const BlasMatrix& x, int64_t b, int64_t rows, int64_t columns) {
     std::vector<C> out(static_cast<size_t>(rows * columns));
     with_type(type, [&](auto zero) {
         const auto* data = static_cast<const decltype(zero)*>(x.data) + b * x.batch_stride;
@@ -88,15 +88,15 @@ template <class C> void multiply(const BlasCall& c) {
 bool blas_multiply(const BlasCall& c, Device) {
     check(c.m > 0 && c.n > 0 && c.k > 0 && c.batch > 0 && c.batch < 65536, "cublasLt",
           "needs a product with elements: got ", c.m, " x ", c.n, " x ", c.k, ", batch ", c.batch);
-    check(c.out_type == c.type || (c.out_type == Type::f32 && c.type != Type::f64), "cublasLt",
+    check(c.out_type == c.type || (c.out_type == DType::f32 && c.type != DType::f64), "cublasLt",
           "cannot give this type from that one");
     check_matrix("a", c.a, c.m, c.k, c.type);
     check_matrix("b", c.b, c.k, c.n, c.type);
     check_matrix("c", {c.c, c.ldc, false, c.c_batch_stride}, c.m, c.n, c.out_type);
-    if (c.epilogue != BlasEpilogue::none && (c.type == Type::f64 || c.batch > 1)) return false;
+    if (c.epilogue != BlasEpilogue::none && (c.type == DType::f64 || c.batch > 1)) return false;
     emulation::run_or_record([c] {
         const emulation::DeviceAccess access;
-        c.type == Type::f64 ? multiply<double>(c) : multiply<float>(c);
+        c.type == DType::f64 ? multiply<double>(c) : multiply<float>(c);
     });
     return true;
 }

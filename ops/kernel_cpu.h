@@ -1,0 +1,69 @@
+#pragma once
+// What kernel files of the CPU (*_cpu.cpp, compiled once per instruction set) are written with. Loops over vectors with a
+// masked tail, for any element type T:
+//   for_lanes<T>(count, DEMI_LANES { put(y + i, get(x + i, n) * two, n); });
+// i is the first element, n the number of lanes in use: a constant but for the tail.
+#include "runtime/backends.h"
+#include "runtime/parallel.h"
+#include "runtime/simd.h"
+
+#define DEMI_LANES [&](int64_t i, int n) __attribute__((always_inline))
+
+namespace demi::DEMI_BACKEND {
+
+template <class T> DEMI_INLINE const T* elements(ConstMem m) { return static_cast<const T*>(m.data); }
+template <class T> DEMI_INLINE T* elements(Mem m) { return static_cast<T*>(m.data); }
+
+// fn.operator()<T>() for a floating-point dtype; the wrapper has checked that it is one.
+template <class F> DEMI_INLINE void dispatch_float(DType dtype, const F& fn) {
+    switch (dtype) {
+    case DType::f16: return fn.template operator()<Half>();
+    case DType::bf16: return fn.template operator()<BFloat16>();
+    case DType::f32: return fn.template operator()<float>();
+    default: return fn.template operator()<double>();
+    }
+}
+
+template <class T> DEMI_INLINE vector_t<T> get(const T* p, int n) {
+    return n == kLanesOf<T> ? loadu(p) : load_n(p, n);
+}
+template <class T> DEMI_INLINE void put(T* p, vector_t<T> x, int n) {
+    if (n == kLanesOf<T>)
+        storeu(p, x);
+    else
+        store_n(p, x, n);
+}
+// x in the lanes in use, `other` in the rest.
+DEMI_INLINE vf only(int n, vf x, vf other) { return n == kLanes ? x : select(first_lanes(n), x, other); }
+DEMI_INLINE double only(int, double x, double) { return x; }
+
+template <class T, class F> DEMI_INLINE void for_lanes(int64_t count, const F& body) {
+    int64_t i = 0;
+    for (; i + kLanesOf<T> <= count; i += kLanesOf<T>) body(i, kLanesOf<T>);
+    if (i < count) body(i, static_cast<int>(count - i));
+}
+
+// Sum of body(i, n) over all lanes in use; `body` gives zeros in the others.
+template <class T, class F> DEMI_INLINE lane_t<T> sum_lanes(int64_t count, const F& body) {
+    vector_t<T> sum = splat<T>(0);
+    for_lanes<T>(count, DEMI_LANES { sum = sum + body(i, n); });
+    return hsum(sum);
+}
+
+template <class T> DEMI_INLINE lane_t<T> max_lanes(const T* x, int64_t count) {
+    vector_t<T> m = splat<T>(-__builtin_inff());
+    for_lanes<T>(count, DEMI_LANES { m = max(m, only(n, get(x + i, n), m)); });
+    return hmax(m);
+}
+
+// Rows in one tile: about 32 Ki elements.
+DEMI_INLINE int64_t rows_per_tile(int64_t width) {
+    const int64_t rows = 32768 / (width > 1 ? width : 1);
+    return rows > 1 ? rows : 1;
+}
+// fn(first row, number of rows) for all tiles of a tensor of rows.
+template <class F> DEMI_INLINE void parallel_rows(int64_t rows, int64_t width, const F& fn) {
+    parallel_ranges(rows, rows_per_tile(width), [&](int64_t begin, int64_t end) { fn(begin, end - begin); });
+}
+
+}  // namespace demi::DEMI_BACKEND

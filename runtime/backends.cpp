@@ -1,0 +1,26 @@
+#include "runtime/backends.h"
+
+#include "runtime/allocator.h"
+#include "runtime/check.h"
+#include "runtime/profile.h"
+
+namespace demi {
+
+const void* detail::table_on(Device device, const char* op, const void* const* tables) {
+    profile_kernel(device);
+    if (device.is_cpu()) return tables[static_cast<int>(cpu_isa())];
+    check(tables[3] != nullptr, op, "this build has no CUDA kernels (configure with -Dcuda=enabled): asked for ",
+          device);
+    return tables[3];
+}
+
+static Device device_of(Queue queue) {
+    return queue.stream == nullptr ? Device::cpu() : Device::cuda(queue.device);
+}
+
+Scratch::Scratch(size_t bytes, Queue queue)
+    : data_(allocate(device_of(queue), bytes)), bytes_(bytes), queue_(queue) {}
+
+Scratch::~Scratch() { release(device_of(queue_), data_, bytes_); }
+
+}  // namespace demi
