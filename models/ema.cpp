@@ -1,6 +1,6 @@
 #include "models/ema.h"
 
-#include "ops/ema/ema.h"
+#include "ops/optimizer/ema.h"
 
 namespace demi {
 

@@ -3,8 +3,8 @@
 #include <cmath>
 
 #include "models/state.h"
-#include "ops/grad_norm/grad_norm.h"
-#include "ops/sgd/sgd.h"
+#include "ops/optimizer/grad_norm.h"
+#include "ops/optimizer/sgd.h"
 #include "runtime/copy.h"
 
 namespace demi {

@@ -2,7 +2,7 @@
 // AdamW and SGD over named parameters. Each parameter's rate and decay are the step's, times its own
 // multipliers (models/param_groups.h). Parameters without a gradient are left alone.
 #include "models/param_groups.h"
-#include "ops/adamw/adamw.h"
+#include "ops/optimizer/adamw.h"
 #include "runtime/capture.h"
 
 namespace demi {

@@ -1,6 +1,6 @@
 #pragma once
 // Checks that most ops share. Their messages name op and operand, and say what came.
-#include "runtime/tensor.h"
+#include "ops/op.h"
 
 namespace demi {
 
@@ -16,11 +16,5 @@ void check_same_shape(std::string_view op, std::string_view name_a, const Tensor
 // A parameter of shape [width], float, on x's device.
 void check_vector(std::string_view op, std::string_view operand, const Tensor& tensor, int64_t width,
                   const Tensor& x);
-
-// The dtype that statistics and parameters take inside a kernel: f64 for f64, else f32.
-inline DType compute_dtype(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
-
-// Rows of the last dimension: x.numel() / x.size(-1), 0 where the last size is 0.
-inline int64_t row_count(const Tensor& x) { return x.numel() == 0 ? 0 : x.numel() / x.shape().back(); }
 
 }  // namespace demi

@@ -11,7 +11,7 @@
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/dropout/dropout.h"
 #include "ops/exp/exp.h"
-#include "ops/grad_norm/grad_norm.h"
+#include "ops/optimizer/grad_norm.h"
 #include "ops/index_select/index_select.h"
 #include "ops/memory_efficient_attention/memory_efficient_attention.h"
 #include "ops/operators.h"

@@ -1,4 +1,4 @@
-#include "ops/adamw/adamw.h"
+#include "ops/optimizer/adamw.h"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "ops/ema/ema.h"
+#include "ops/optimizer/ema.h"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "ops/grad_norm/grad_norm.h"
+#include "ops/optimizer/grad_norm.h"
 
 #include <doctest/doctest.h>
 

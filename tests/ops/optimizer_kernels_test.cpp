@@ -4,12 +4,12 @@
 
 #include <cmath>
 
-#include "ops/adamw/adamw.h"
+#include "ops/optimizer/adamw.h"
 #include "ops/drop_path/drop_path.h"
 #include "ops/dropout/dropout.h"
-#include "ops/ema/ema.h"
-#include "ops/grad_norm/grad_norm.h"
-#include "ops/sgd/sgd.h"
+#include "ops/optimizer/ema.h"
+#include "ops/optimizer/grad_norm.h"
+#include "ops/optimizer/sgd.h"
 #include "runtime/copy.h"
 #include "tests/support/compare.h"
 #include "tests/support/device.h"

@@ -1,4 +1,4 @@
-#include "ops/sgd/sgd.h"
+#include "ops/optimizer/sgd.h"
 
 #include <doctest/doctest.h>
 

@@ -1,9 +1,9 @@
 #pragma once
 // Device code: four elements at a time of whatever type the list says.
-#include "ops/common/tensor_list_cuda.h"
+#include "ops/optimizer/optimizer_kernels.h"
 #include "runtime/cuda/gpu.h"
 
-namespace demi::gpu_kernels {
+namespace demi::DEMI_BACKEND {
 
 struct Quad {
     float v[4];
@@ -69,7 +69,11 @@ constexpr int kListThreads = 256;
 
 struct Entry : ListEntry {
     double scale;  // the factor's value, or 1
+    DEMI_DEVICE double* doubles(int which) const { return static_cast<double*>(data[which]); }
 };
+template <class Numbers> DEMI_DEVICE float scale_of(const Numbers& n, const Entry& e) {
+    return static_cast<float>(static_cast<double>(static_cast<float>(n.grad_scale)) * e.scale);
+}
 
 // fn(entry, first element, count, whole) for this thread's quads of one chunk, or of all of this block's
 // chunks; nothing for an entry whose factor is not finite.
@@ -79,17 +83,17 @@ template <class F> DEMI_DEVICE void for_chunk_quads(const TensorList& list, int6
     static_cast<ListEntry&>(entry) = list.entries[chunk.entry];
     entry.scale = entry.factor != nullptr ? *entry.factor : 1;
     if (!gpu::is_finite(entry.scale)) return;
-    const int64_t begin = chunk.number * kListChunk;
-    const int64_t end = begin + kListChunk < entry.count ? begin + kListChunk : entry.count;
+    const int64_t begin = chunk.number * list.chunk_size;
+    const int64_t end = begin + list.chunk_size < entry.count ? begin + list.chunk_size : entry.count;
     for (int64_t at = begin + 4 * static_cast<int64_t>(gpu::thread_idx().x); at < end; at += 4 * kListThreads)
         fn(entry, at, end - at < 4 ? static_cast<int>(end - at) : 4, entry.aligned && end - at >= 4);
 }
 template <class F> DEMI_DEVICE void for_quads(const TensorList& list, F&& fn) {
-    for (int64_t c = gpu::block_idx().x; c < list.count; c += gpu::grid_dim().x) for_chunk_quads(list, c, fn);
+    for (int64_t c = gpu::block_idx().x; c < list.chunk_count; c += gpu::grid_dim().x) for_chunk_quads(list, c, fn);
 }
 
-template <class Kernel> void launch_list(const Kernel& kernel, const TensorList& list, gpu::Stream stream) {
-    gpu::launch(kernel, gpu::blocks_for(list.count, 1), {kListThreads}, 0, stream);
+template <class Kernel> void launch_list(const Kernel& kernel, const TensorList& list, Queue queue) {
+    gpu::launch(kernel, gpu::blocks_for(list.chunk_count, 1), {kListThreads}, 0, queue.stream);
 }
 
-}  // namespace demi::gpu_kernels
+}  // namespace demi::DEMI_BACKEND

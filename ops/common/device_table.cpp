@@ -4,7 +4,9 @@
 
 #include "ops/common/device_table.h"
 #include "runtime/capture.h"
+#ifdef DEMI_CUDA
 #include "runtime/cuda/pinned.h"
+#endif
 
 namespace demi {
 namespace {
@@ -49,7 +51,9 @@ Tensor device_table(Device device, const void* bytes, size_t count) {
                 {first, first + count},
                 Tensor::empty({static_cast<int64_t>(count)}, DType::u8, device),
                 ++t.clock};
+#ifdef DEMI_CUDA
     if (count > 0) gpu::upload(entry.tensor.mutable_raw(), bytes, count, device);
+#endif
     const Tensor tensor = entry.tensor;
     if (t.entries.size() < Tables::kMost)
         t.entries.push_back(std::move(entry));
