@@ -13,6 +13,13 @@ namespace demi::DEMI_BACKEND {
 
 template <class T> DEMI_INLINE const T* elements(ConstMem m) { return static_cast<const T*>(m.data); }
 template <class T> DEMI_INLINE T* elements(Mem m) { return static_cast<T*>(m.data); }
+// Row r of contiguous rows; null where the operand is absent.
+template <class T> DEMI_INLINE const T* row(ConstMem m, int64_t r, int64_t width) {
+    return m.data == nullptr ? nullptr : elements<T>(m) + r * width;
+}
+template <class T> DEMI_INLINE T* row(Mem m, int64_t r, int64_t width) {
+    return m.data == nullptr ? nullptr : elements<T>(m) + r * width;
+}
 
 // fn.operator()<T>() for a floating-point dtype; the wrapper has checked that it is one.
 template <class F> DEMI_INLINE void dispatch_float(DType dtype, const F& fn) {

@@ -1,7 +1,7 @@
 #include "ops/common/activation_cuda.h"
 
 #include "ops/common/activation.cuh"
-#include "ops/common/pack.cuh"
+#include "ops/kernel_cuda.h"
 
 namespace demi::gpu_kernels {
 namespace {

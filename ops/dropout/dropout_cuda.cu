@@ -1,6 +1,6 @@
 #include "ops/dropout/dropout_cuda.h"
 
-#include "ops/common/pack.cuh"
+#include "ops/kernel_cuda.h"
 
 namespace demi::gpu_kernels {
 namespace {

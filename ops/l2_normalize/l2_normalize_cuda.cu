@@ -1,6 +1,6 @@
 #include "ops/l2_normalize/l2_normalize_cuda.h"
 
-#include "ops/common/row_plan.cuh"
+#include "ops/rows/row_plan_cuda.h"
 
 namespace demi::gpu_kernels {
 namespace {

@@ -1,48 +1,48 @@
 #include "ops/layer_scale/layer_scale.h"
 
-#include "autograd/record.h"
-#include "ops/common/operand.h"
 #include "ops/layer_scale/layer_scale_kernels.h"
-#include "runtime/profile.h"
+#include "ops/op.h"
 
 namespace demi {
 
 namespace {
 
 // inputs: {x, gamma} or {x, gamma, residual}.
-Variable scale(std::string_view op, const std::vector<Variable>& inputs) {
-    const ProfileScope scope(op);
-    const Variable &vx = inputs[0], &vgamma = inputs[1];
-    check_float_operand(op, "x", vx.value());
-    check(vx.rank() >= 1, op, "x must have at least one dimension: got ", vx.value());
-    check_vector(op, "gamma", vgamma.value(), vx.size(-1), vx.value());
-    const Tensor x = vx.value().contiguous();
-    const Tensor gamma = vgamma.value().to(compute_dtype(x.dtype())).contiguous();
+Variable scale(const char* name, const std::vector<Variable>& inputs) {
+    const Op op(name);
+    const Tensor& value = op.floats("x", inputs[0]);
+    op.check(value.rank() >= 1, "x must have at least one dimension: got ", value);
+    op.vector("gamma", inputs[1].value(), value);
     Tensor residual;
     if (inputs.size() > 2) {
         residual = inputs[2].value();
-        check_same_shape(op, "x", x, "residual", residual);
-        check_same_dtype(op, "x", x, "residual", residual);
-        check_same_device(op, "x", x, "residual", residual);
+        op.same_shape("x", value, "residual", residual);
+        op.same_dtype("x", value, "residual", residual);
+        op.same_device("x", value, "residual", residual);
         residual = residual.contiguous();
     }
+    const Tensor x = value.contiguous(), gamma = inputs[1].value().to(compute_dtype(x.dtype())).contiguous();
+    const int64_t rows = row_count(x), width = x.size(-1);
     Tensor y = Tensor::like(x);
-    if (x.numel() > 0) DEMI_SELECT(layer_scale, x.device(), forward)(x, gamma, residual, y);
-    return record(op, inputs, y,
-                  [x = Saved(x), gamma = Saved(gamma),
-                   dtype = vgamma.dtype()](const Tensor& grad, const Needs& needs) -> Tensors {
-                      Tensors out(needs.size());
-                      const Tensor dy = grad.contiguous();
-                      Tensor dgamma;
-                      if (needs[0]) out[0] = Tensor::like(dy);
-                      if (needs[1])
-                          dgamma = Tensor::zeros(gamma.get().shape(), gamma.get().dtype(), dy.device());
-                      if (dy.numel() > 0 && (needs[0] || needs[1]))
-                          DEMI_SELECT(layer_scale, dy.device(), backward)(x, gamma, dy, out[0], dgamma);
-                      if (needs[1]) out[1] = dgamma.to(dtype);
-                      if (needs.size() > 2 && needs[2]) out[2] = grad;
-                      return out;
-                  });
+    if (rows > 0)
+        layer_scale_on(x.device())
+            .forward({reads(x), reads(gamma), reads(residual), writes(y), rows, width}, queue_of(x));
+    const auto backward = [x = Saved(x), gamma = Saved(gamma), dtype = inputs[1].dtype(), rows,
+                           width](const Tensor& grad, const Needs& needs) -> Tensors {
+        Tensors out(needs.size());
+        const Tensor dy = grad.contiguous();
+        Tensor dgamma;
+        if (needs[0]) out[0] = Tensor::like(dy);
+        if (needs[1]) dgamma = Tensor::zeros(gamma.get().shape(), gamma.get().dtype(), dy.device());
+        if (rows > 0 && (needs[0] || needs[1]))
+            layer_scale_on(dy.device())
+                .backward({reads(x), reads(gamma), reads(dy), writes(out[0]), writes(dgamma), rows, width},
+                          queue_of(dy));
+        if (needs[1]) out[1] = dgamma.to(dtype);
+        if (needs.size() > 2 && needs[2]) out[2] = grad;
+        return out;
+    };
+    return op.record(inputs, y, backward);
 }
 
 }  // namespace

@@ -1,70 +1,52 @@
-#include <array>
-
-#include "ops/common/isa_index.h"
-#include "ops/common/row_sums.h"
-#include "ops/layer_scale/layer_scale_isa.h"
 #include "ops/layer_scale/layer_scale_kernels.h"
-#include "runtime/isa.h"
 
-namespace demi {
+#include "ops/rows/row_sums_cpu.h"
 
-DEMI_ISA_TABLE(LayerScaleIsa, layer_scale_isa)
-
+namespace demi::DEMI_BACKEND {
 namespace {
 
-void forward_f64(const double* x, const double* gamma, const double* residual, double* y, int64_t rows,
-                 int64_t width) {
-    for (int64_t i = 0; i < rows * width; ++i)
-        y[i] = x[i] * gamma[i % width] + (residual != nullptr ? residual[i] : 0.0);
+template <class T> void forward_row(const T* x, const lane_t<T>* gamma, const T* residual, T* y, int64_t width) {
+    if (residual == nullptr)
+        for_lanes<T>(width, DEMI_LANES { put(y + i, get(x + i, n) * get(gamma + i, n), n); });
+    else
+        for_lanes<T>(width, DEMI_LANES { put(y + i, fma(get(x + i, n), get(gamma + i, n), get(residual + i, n)), n); });
 }
 
-void backward_f64(const double* x, const double* gamma, const double* dy, double* dx, double* dgamma,
-                  int64_t rows, int64_t width) {
-    for (int64_t i = 0; i < rows * width; ++i) {
-        if (dx != nullptr) dx[i] = dy[i] * gamma[i % width];
-        if (dgamma != nullptr) dgamma[i % width] += dy[i] * x[i];
-    }
-}
-
-void forward(const Tensor& x, const Tensor& gamma, const Tensor& residual, Tensor& y) {
-    const int64_t width = x.shape().back();
-    const RowPointer in(x, width), add(residual, width), factor(gamma, 0);
-    const MutableRowPointer out(y, width);
-    parallel_rows(x.numel() / width, width, [&](int64_t r, int64_t count) {
-        if (x.dtype() == DType::f64)
-            return forward_f64(in.at<double>(r), factor.at<double>(0), add.at<double>(r), out.at<double>(r),
-                               count, width);
-        layer_scale_isa().forward[isa_index(x.dtype(), "layer_scale")](in[r], factor.at<float>(0), add[r],
-                                                                       out[r], count, width);
+void forward(const LayerScaleForward& c, Queue) {
+    dispatch_float(c.x.dtype, [&]<class T>() {
+        parallel_rows(c.rows, c.width, [&](int64_t first, int64_t count) {
+            for (int64_t r = first; r < first + count; ++r)
+                forward_row(row<T>(c.x, r, c.width), elements<lane_t<T>>(c.gamma), row<T>(c.residual, r, c.width),
+                            row<T>(c.y, r, c.width), c.width);
+        });
     });
 }
 
+// Writes dx and adds to dgamma, each where it is not null.
 template <class T>
-void backward_as(const Tensor& x, const Tensor& gamma, const Tensor& dy, Tensor& dx, Tensor& dgamma) {
-    const int64_t width = x.shape().back(), rows = x.numel() / width;
-    const RowPointer in(x, width), grad(dy, width);
-    const MutableRowPointer out(dx, width);
-    const T* factor = gamma.data<T>();
-    const auto run = [&](int64_t r, int64_t count, T* sums) {
-        if constexpr (std::is_same_v<T, double>)
-            backward_f64(in.at<double>(r), factor, grad.at<double>(r), out.at<double>(r), sums, count, width);
-        else
-            layer_scale_isa().backward[isa_index(x.dtype(), "layer_scale")](in[r], factor, grad[r], out[r],
-                                                                            sums, count, width);
-    };
-    if (!dgamma.defined())
-        return parallel_rows(rows, width, [&](int64_t r, int64_t count) { run(r, count, nullptr); });
-    sum_rows(RowBlocks{rows, width}, std::array<T*, 1>{dgamma.mutable_data<T>()},
-             [&](int64_t r, int64_t count, const std::array<T*, 1>& sums) { run(r, count, sums[0]); });
+void backward_row(const T* x, const lane_t<T>* gamma, const T* dy, T* dx, lane_t<T>* dgamma, int64_t width) {
+    if (dx != nullptr) for_lanes<T>(width, DEMI_LANES { put(dx + i, get(dy + i, n) * get(gamma + i, n), n); });
+    if (dgamma != nullptr)
+        for_lanes<T>(width, DEMI_LANES { put(dgamma + i, fma(get(dy + i, n), get(x + i, n), get(dgamma + i, n)), n); });
 }
 
-void backward(const Tensor& x, const Tensor& gamma, const Tensor& dy, Tensor& dx, Tensor& dgamma) {
-    x.dtype() == DType::f64 ? backward_as<double>(x, gamma, dy, dx, dgamma)
-                            : backward_as<float>(x, gamma, dy, dx, dgamma);
+void backward(const LayerScaleBackward& c, Queue queue) {
+    dispatch_float(c.x.dtype, [&]<class T>() {
+        typedef lane_t<T> C;
+        const auto rows = [&](int64_t first, int64_t count, C* dgamma) {
+            for (int64_t r = first; r < first + count; ++r)
+                backward_row(row<T>(c.x, r, c.width), elements<C>(c.gamma), row<T>(c.dy, r, c.width),
+                             row<T>(c.dx, r, c.width), dgamma, c.width);
+        };
+        if (c.dgamma.data == nullptr)
+            return parallel_rows(c.rows, c.width, [&](int64_t first, int64_t count) { rows(first, count, nullptr); });
+        sum_rows(c.rows, c.width, {elements<C>(c.dgamma)}, queue,
+                 [&](int64_t first, int64_t count, C* const(&sums)[1]) { rows(first, count, sums[0]); });
+    });
 }
 
 }  // namespace
 
-const LayerScaleKernels layer_scale_cpu{.forward = forward, .backward = backward};
+const LayerScaleKernels layer_scale_kernels{forward, backward};
 
-}  // namespace demi
+}  // namespace demi::DEMI_BACKEND

@@ -1,33 +1,33 @@
-#include "ops/layer_scale/layer_scale_cuda.h"
+#include "ops/layer_scale/layer_scale_kernels.h"
 
-#include "ops/common/column_sums.cuh"
+#include "ops/rows/column_sums_device.h"
 
-namespace demi::gpu_kernels {
+namespace demi::DEMI_BACKEND {
 namespace {
 
 template <class T> struct Forward {
     static constexpr int threads = 256;
-    LayerScaleForwardCall p;
+    LayerScaleForward c;
     bool aligned;
 
     DEMI_DEVICE void operator()() const {
         typedef gpu::compute_t<T> C;
-        const T *in = static_cast<const T*>(p.x), *add = static_cast<const T*>(p.residual);
-        const C* gamma = static_cast<const C*>(p.gamma);
-        for_flat_packs<T>(p.rows * p.width, aligned, [&](int64_t at, int count, bool whole) {
+        const T *in = elements<T>(c.x), *add = elements<T>(c.residual);
+        const C* gamma = elements<C>(c.gamma);
+        for_flat_packs<T>(c.rows * c.width, aligned, [&](int64_t at, int count, bool whole) {
             Values<T> x = read_values(in + at, count, whole), more;
             if (add != nullptr) more = read_values(add + at, count, whole);
-            int64_t column = at % p.width;
+            int64_t column = at % c.width;
             Values<T> g;
             if (whole) g = read_beside<T>(gamma + column, count, true);
             DEMI_UNROLL
             for (int i = 0; i < kPack<T>; ++i) {
                 if (i >= count) continue;
                 const C factor = whole ? g.v[i] : gamma[column];
-                column = column + 1 == p.width ? 0 : column + 1;
+                column = column + 1 == c.width ? 0 : column + 1;
                 x.v[i] = add != nullptr ? gpu::fma(x.v[i], factor, more.v[i]) : x.v[i] * factor;
             }
-            write_values(static_cast<T*>(p.y) + at, x, count, whole);
+            write_values(elements<T>(c.y) + at, x, count, whole);
         });
     }
 };
@@ -35,21 +35,21 @@ template <class T> struct Forward {
 template <class T, class Plan> struct Backward {
     typedef gpu::compute_t<T> C;
     static constexpr int threads = Plan::kBlock;
-    LayerScaleBackwardCall p;
+    LayerScaleBackward c;
+    C* sums;  // partial sums of dgamma, or null
     int64_t per;
     bool aligned;
 
     DEMI_DEVICE void operator()() const {
         const int64_t block = gpu::block_idx().x, begin = block * per;
-        const int64_t end = begin + per < p.rows ? begin + per : p.rows;
-        const C* gamma = static_cast<const C*>(p.gamma);
-        C* partial = p.dgamma != nullptr ? static_cast<C*>(p.partial) + block * p.width : nullptr;
-        ColumnSums<T, Plan> dgamma(partial, p.width);
+        const int64_t end = begin + per < c.rows ? begin + per : c.rows;
+        const C* gamma = elements<C>(c.gamma);
+        C* partial = sums != nullptr ? sums + block * c.width : nullptr;
+        ColumnSums<T, Plan> dgamma(partial, c.width);
         for (int64_t r = begin + Plan::place(); r < end; r += Plan::kRows) {
-            const T *x = static_cast<const T*>(p.x) + r * p.width,
-                    *dy = static_cast<const T*>(p.dy) + r * p.width;
-            T* dx = p.dx != nullptr ? static_cast<T*>(p.dx) + r * p.width : nullptr;
-            Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
+            const T *x = row<T>(c.x, r, c.width), *dy = row<T>(c.dy, r, c.width);
+            T* dx = row<T>(c.dx, r, c.width);
+            Plan::template each_pack<T>(c.width, [&](int k, int64_t at, int count) {
                 Values<T> d = read_values(dy + at, count, aligned);
                 if (partial != nullptr) {
                     const Values<T> v = read_values(x + at, count, aligned);
@@ -64,33 +64,39 @@ template <class T, class Plan> struct Backward {
                 write_values(dx + at, d, count, aligned);
             });
         }
-        dgamma.finish(p.width, gpu::shared<C>());
+        dgamma.finish(c.width, gpu::shared<C>());
     }
 };
 
-}  // namespace
-
-void layer_scale_forward(DType type, const LayerScaleForwardCall& call, gpu::Stream stream) {
-    gpu::dispatch_float(type, [&](auto tag) {
+void forward(const LayerScaleForward& c, Queue queue) {
+    gpu::dispatch_float(c.x.dtype, [&](auto tag) {
         typedef gpu::tag_t<decltype(tag)> T;
         const bool aligned =
-            call.width % kPack<T> == 0 && all_aligned(call.x, call.gamma, call.residual, call.y);
-        const int64_t packs = (call.rows * call.width + kPack<T> - 1) / kPack<T>;
-        gpu::launch(Forward<T>{call, aligned}, gpu::blocks_for(packs, 256), {256}, 0, stream);
+            c.width % kPack<T> == 0 && all_aligned(c.x.data, c.gamma.data, c.residual.data, c.y.data);
+        const int64_t packs = (c.rows * c.width + kPack<T> - 1) / kPack<T>;
+        gpu::launch(Forward<T>{c, aligned}, gpu::blocks_for(packs, 256), {256}, 0, queue.stream);
     });
 }
 
-void layer_scale_backward(DType type, const LayerScaleBackwardCall& call, gpu::Stream stream) {
-    const RowBlocks blocks = row_blocks(call.rows);
-    with_rows(type, call.width, [&](auto tag, auto plan) {
+void backward(const LayerScaleBackward& c, Queue queue) {
+    const RowBlocks blocks = row_blocks(c.rows);
+    with_rows(c.x.dtype, c.width, [&](auto tag, auto plan) {
         typedef gpu::tag_t<decltype(tag)> T;
+        typedef gpu::compute_t<T> C;
         typedef decltype(plan) Plan;
-        const bool aligned = call.width % kPack<T> == 0 && all_aligned(call.x, call.gamma, call.dy, call.dx);
-        gpu::launch(Backward<T, Plan>{call, blocks.per, aligned}, {static_cast<unsigned>(blocks.count)},
-                    {Plan::kBlock}, ColumnSums<T, Plan>::shared_bytes(call.width), stream);
+        const bool aligned = c.width % kPack<T> == 0 && all_aligned(c.x.data, c.gamma.data, c.dy.data, c.dx.data);
+        const bool sums = c.dgamma.data != nullptr;
+        const Scratch partial(sums ? static_cast<size_t>(blocks.count * c.width) * sizeof(C) : 0, queue);
+        gpu::launch(Backward<T, Plan>{c, sums ? partial.as<C>() : nullptr, blocks.per, aligned},
+                    {static_cast<unsigned>(blocks.count)}, {Plan::kBlock}, ColumnSums<T, Plan>::shared_bytes(c.width),
+                    queue.stream);
+        if (sums)
+            sum_partials(c.x.dtype, {partial.as<C>(), c.dgamma.data, nullptr, blocks.count, c.width}, queue.stream);
     });
-    if (call.dgamma != nullptr)
-        sum_partials(type, {call.partial, call.dgamma, nullptr, blocks.count, call.width}, stream);
 }
 
-}  // namespace demi::gpu_kernels
+}  // namespace
+
+const LayerScaleKernels layer_scale_kernels{forward, backward};
+
+}  // namespace demi::DEMI_BACKEND

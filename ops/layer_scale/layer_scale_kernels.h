@@ -1,16 +1,24 @@
 #pragma once
-// Contract: contiguous; x, residual, y, dy, dx of one shape and dtype, at least one element; gamma and dgamma
-// [width] in f32 (f64 for f64). residual may be undefined; so may dx and dgamma, where not wanted.
-#include "runtime/kernel_table.h"
-#include "runtime/tensor.h"
+#include "runtime/backends.h"
 
 namespace demi {
 
-struct LayerScaleKernels {
-    void (*forward)(const Tensor& x, const Tensor& gamma, const Tensor& residual, Tensor& y) = nullptr;
-    void (*backward)(const Tensor& x, const Tensor& gamma, const Tensor& dy, Tensor& dx,
-                     Tensor& dgamma) = nullptr;
+// Contiguous, at least one element: x, residual, y, dy and dx [rows, width] of one dtype; gamma and dgamma [width] in
+// f32 (f64 for f64). Absent: residual (adds nothing), dx and dgamma (not wanted).
+struct LayerScaleForward {
+    ConstMem x, gamma, residual;
+    Mem y;
+    int64_t rows, width;
 };
-DEMI_KERNEL_TABLES(LayerScaleKernels, layer_scale)
+struct LayerScaleBackward {
+    ConstMem x, gamma, dy;
+    Mem dx, dgamma;
+    int64_t rows, width;
+};
+struct LayerScaleKernels {
+    void (*forward)(const LayerScaleForward& call, Queue queue);
+    void (*backward)(const LayerScaleBackward& call, Queue queue);
+};
+DEMI_BACKENDS(LayerScaleKernels, layer_scale)
 
 }  // namespace demi

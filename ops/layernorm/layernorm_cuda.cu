@@ -1,6 +1,6 @@
 #include "ops/layernorm/layernorm_cuda.h"
 
-#include "ops/common/column_sums.cuh"
+#include "ops/rows/column_sums_device.h"
 
 namespace demi::gpu_kernels {
 namespace {

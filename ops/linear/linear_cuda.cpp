@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "ops/common/activation_cuda.h"
-#include "ops/common/column_sums_cuda.h"
+#include "ops/rows/column_sums_cuda.h"
 #include "ops/common/gpu_tensor.h"
 #include "ops/linear/linear_kernels.h"
 #include "ops/matmul/blas_tensor.h"

@@ -1,6 +1,6 @@
 #include "ops/softmax/softmax_cuda.h"
 
-#include "ops/common/row_plan.cuh"
+#include "ops/rows/row_plan_cuda.h"
 
 namespace demi::gpu_kernels {
 namespace {

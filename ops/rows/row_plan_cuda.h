@@ -1,7 +1,7 @@
 #pragma once
 // Device code: rows of contiguous [rows, width] tensors. A warp takes a row, or a whole block where rows are
 // long. A thread's elements, and with them the order of every sum, depend on the width only.
-#include "ops/common/pack.cuh"
+#include "ops/kernel_cuda.h"
 
 namespace demi::gpu_kernels {
 

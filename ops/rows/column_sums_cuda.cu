@@ -1,4 +1,4 @@
-#include "ops/common/column_sums.cuh"
+#include "ops/rows/column_sums_device.h"
 
 namespace demi::gpu_kernels {
 namespace {

@@ -1,8 +1,8 @@
 #pragma once
 // Device code: a block's share of column sums, beside kernels that walk rows by a RowPlan. Every thread adds
 // to the columns that its plan gives it.
-#include "ops/common/column_sums_cuda.h"
-#include "ops/common/row_plan.cuh"
+#include "ops/rows/column_sums_cuda.h"
+#include "ops/rows/row_plan_cuda.h"
 
 namespace demi::gpu_kernels {
 
