@@ -1,8 +1,9 @@
-// Hashes what every public op computes, forward and backward, for fixed inputs: the same lines on two revisions mean the
-// same bits, and a line that differs names the op and the case.
+// Hashes what every public op computes, forward and backward, for fixed inputs: the same lines on two
+// revisions mean the same bits, and a line that differs names the op and the case.
 //   bits [--filter TEXT] [--device cpu|cuda] [--list] [--large]
-// prints "op case hash", sorted; TEXT is looked for in "op case". DEMI_ISA and DEMI_THREADS as everywhere; an emulated GPU
-// leaves large cases out, unless --large. tests/bits/compare.sh runs two of them side by side.
+// prints "op case hash", sorted ("refused" for an Error); TEXT is looked for in "op case". DEMI_ISA and
+// DEMI_THREADS as everywhere. An emulated GPU leaves large cases out, unless --large. tests/bits/compare.sh
+// runs two of them side by side.
 #include "tests/bits/bits.h"
 
 #include <algorithm>

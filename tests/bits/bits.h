@@ -1,16 +1,12 @@
 #pragma once
-// How the cases of the bits program are written; bits.cpp says what it is for. One source must compile on both sides of
-// a comparison, so cases use names that no rebuild may change, and headers that moved are looked for here.
+// How the cases of the bits program are written; bits.cpp says what it is for. The same source must compile
+// on both sides of a comparison, so cases use only public names that both have (headers.h: where they stand).
 #include <functional>
 #include <string>
 #include <vector>
 
-#if __has_include("ops/ops.h")
-#include "ops/ops.h"
-#else
-#include "tests/bits/single_headers.h"
-#endif
 #include "runtime/tensor.h"
+#include "tests/bits/headers.h"
 
 namespace demi::bits {
 
@@ -44,15 +40,15 @@ struct Numbers {
     double low = -2, high = 2;
     bool special = false;  // one in 19 is a NaN, an infinity, a zero, the smallest or largest of some dtype
 };
-// Evenly from [low, high), by `seed` and position alone, so that layouts change no value (but for expanded). Integers are
-// rounded down, u8 from the absolute value.
+// Evenly from [low, high), by `seed` and position alone, so that no layout but `expanded` changes a value.
+// Integers are rounded down, u8 from the absolute value.
 Tensor draw(uint64_t seed, const Shape& shape, DType dtype, const Numbers& numbers = {},
             Layout layout = Layout::plain);
 Tensor integers(uint64_t seed, int64_t count, int64_t below, DType dtype = DType::i64);
 Tensor on_device(const Tensor& tensor);
 
-// "y": the outputs of fn(); "grad": the leaves' gradients for drawn gradients of the outputs, all in one sweep, or of
-// output `only` alone.
+// "y": the outputs of fn(); "grad": the leaves' gradients for drawn gradients of the outputs, all in one
+// sweep, or of output `only` alone.
 struct Gradients {
     Layout layout = Layout::plain;
     Numbers numbers{-1, 1};

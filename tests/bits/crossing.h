@@ -1,5 +1,5 @@
 #pragma once
-// Cases of an operator behind the fp16 boundary; their results have a "ledger" besides: what the casts counted.
+// Cases of an operator behind the fp16 boundary; they have a result more, "ledger": what the casts counted.
 #include "tests/bits/bits.h"
 
 namespace demi::bits {
@@ -18,8 +18,8 @@ void run_crossing(const Crossing& c, const DTypes& dtypes, Layout layout, const 
                   const std::string& how, int input = -1);
 // Every mode, fused in every layout and explicit, in every dtype and in those of `mixed`.
 void run_layouts(const Crossing& c, const std::vector<DTypes>& mixed = {});
-// Every mode, fused and explicit, with every gradient scale and overflow policy, in and out of fp16's range; each
-// gradient alone.
+// Every mode, fused and explicit, with every gradient scale and overflow policy, in and out of fp16's range;
+// each gradient alone.
 void run_scales(const Crossing& c);
 
 // strict, strict_explicit, wide, ...

@@ -1,16 +1,5 @@
-// Cases of whole models: forward, backward and training steps of a small vision transformer in every precision.
+// Cases of whole models: a small vision transformer trained in every precision, self-supervised too.
 #include "tests/bits/bits.h"
-
-#if __has_include("models/models.h")
-#include "models/models.h"
-#else
-#include "models/dino_loss.h"
-#include "models/ema.h"
-#include "models/grad_scaler.h"
-#include "models/mask_generator.h"
-#include "models/optimizer.h"
-#include "models/ssl_meta_arch.h"
-#endif
 
 namespace demi::bits {
 

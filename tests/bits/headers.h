@@ -1,5 +1,8 @@
 #pragma once
-// The public headers of ops/ by name, for revisions without ops/ops.h.
+// The public headers of two revisions: where one knows a header by another path, both stand here.
+#if __has_include("ops/ops.h")
+#include "ops/ops.h"
+#else
 #include "ops/abs/abs.h"
 #include "ops/adamw/adamw.h"
 #include "ops/argmax/argmax.h"
@@ -57,4 +60,14 @@
 #include "ops/merge_attentions/merge_attentions.h"
 #else
 #include "ops/memory_efficient_attention/merge_attentions.h"
+#endif
+#endif
+
+#if __has_include("models/models.h")
+#include "models/models.h"
+#else
+#include "models/grad_scaler.h"
+#include "models/mask_generator.h"
+#include "models/optimizer.h"
+#include "models/ssl_meta_arch.h"
 #endif
