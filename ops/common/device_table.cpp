@@ -34,6 +34,11 @@ Tables& tables() {
 }  // namespace
 
 Tensor device_table(Device device, const void* bytes, size_t count) {
+    if (device.is_cpu()) {
+        Tensor table = Tensor::empty({static_cast<int64_t>(count)}, DType::u8);
+        if (count > 0) std::memcpy(table.mutable_raw(), bytes, count);
+        return table;
+    }
     if (capturing(device)) return constant_bytes(device, bytes, count);
     Tables& t = tables();
     const std::lock_guard lock(t.mutex);

@@ -1,27 +1,48 @@
 #include "ops/dropout/dropout.h"
 
-#include "autograd/record.h"
-#include "ops/common/operand.h"
+#include <cmath>
+
+#include "ops/dropout/drop_path.h"
 #include "ops/dropout/dropout_kernels.h"
-#include "runtime/profile.h"
+#include "ops/op.h"
+#include "runtime/capture.h"
 
 namespace demi {
 
-Variable dropout(const Variable& input, double p, Generator& generator, bool training) {
-    const ProfileScope scope("dropout");
-    check_float_operand("dropout", "x", input.value());
-    check(p >= 0 && p <= 1, "dropout", "p must be in [0, 1]: got ", p);
-    if (!training || p == 0) return input;
+namespace {
+
+Variable drop(const Op& op, const Variable& input, double p, int64_t groups, Generator& generator) {
     const Tensor x = input.value().contiguous();
-    const DropoutDraw draw = dropout_draw(take_draw(generator, x.numel(), x.device()), p);
-    Tensor y = Tensor::like(x);
-    if (x.numel() > 0) DEMI_SELECT(dropout, x.device(), apply)(x, draw, y);
-    return record("dropout", {input}, y, [draw](const Tensor& grad, const Needs&) -> Tensors {
-        const Tensor dy = grad.contiguous();
-        Tensor dx = Tensor::like(dy);
-        if (dx.numel() > 0) DEMI_SELECT(dropout, dx.device(), apply)(dy, draw, dx);
-        return {dx};
-    });
+    const LiveDraw draw = take_draw(generator, groups, x.device());
+    const auto run = [=, width = groups == 0 ? 0 : x.numel() / groups](const Tensor& from) {
+        Tensor to = Tensor::like(from);
+        if (to.numel() > 0)
+            dropout_on(from.device())
+                .drop({reads(from), writes(to), from.numel(), width, draw.seed, draw.offset, draw.live,
+                       static_cast<uint32_t>(std::ceil(p * 0x1p24)), p < 1 ? 1 / (1 - p) : 0},
+                      queue_of(from));
+        return to;
+    };
+    return op.record({input}, run(x), [run](const Tensor& dy, const Needs&) -> Tensors { return {run(dy.contiguous())}; });
+}
+
+}  // namespace
+
+Variable dropout(const Variable& x, double p, Generator& generator, bool training) {
+    const Op op("dropout");
+    op.floats("x", x);
+    op.check(p >= 0 && p <= 1, "p must be in [0, 1]: got ", p);
+    if (!training || p == 0) return x;
+    return drop(op, x, p, x.numel(), generator);
+}
+
+Variable drop_path(const Variable& x, double p, Generator& generator, bool training) {
+    const Op op("drop_path");
+    op.floats("x", x);
+    op.check(x.rank() >= 1, "x must be [samples, ...]: got ", x.value());
+    op.check(p >= 0 && p <= 1, "p must be in [0, 1]: got ", p);
+    if (!training || p == 0) return x;
+    return drop(op, x, p, x.size(0), generator);
 }
 
 }  // namespace demi

@@ -1,23 +1,23 @@
 #pragma once
-// Contract: contiguous, one shape and dtype; x and y may not overlap. Element i is kept when (word >> 8) >=
-// threshold for word i of the stream that starts at block `at.offset` (runtime/random.h); kept elements are
-// multiplied by scale.
-#include "runtime/capture.h"
-#include "runtime/kernel_table.h"
+#include "runtime/backends.h"
 
 namespace demi {
 
-struct DropoutDraw {
-    LiveDraw at;
-    uint32_t threshold = 0;
-    double scale = 1;
+// Forward on x, backward on dy. Contiguous, one dtype, at least one element, y apart from x. Group g holds the elements
+// [g * width, (g + 1) * width): it is kept, and multiplied by scale, where (word g of the draw >> 8) >= threshold;
+// else it becomes 0. dropout has groups of one element, drop_path one for each sample.
+struct Drop {
+    ConstMem x;
+    Mem y;
+    int64_t count, width;
+    uint64_t seed, offset;   // the draw's first word; see runtime/random.h
+    const uint64_t* live;    // null, or where on the device the offset is to be read (captured steps)
+    uint32_t threshold;
+    double scale;
 };
-// For probability p in [0, 1]: p = 1 keeps nothing.
-DropoutDraw dropout_draw(LiveDraw draw, double p);
-
 struct DropoutKernels {
-    void (*apply)(const Tensor& x, DropoutDraw draw, Tensor& y) = nullptr;  // forward on x, backward on dy
+    void (*drop)(const Drop& call, Queue queue);
 };
-DEMI_KERNEL_TABLES(DropoutKernels, dropout)
+DEMI_BACKENDS(DropoutKernels, dropout)
 
 }  // namespace demi

@@ -2,10 +2,10 @@
 
 #include <cmath>
 
-#include "autograd/record.h"
-#include "ops/common/operand.h"
+#include "ops/common/device_table.h"
 #include "ops/interpolate_bicubic/interpolate_bicubic_kernels.h"
-#include "runtime/profile.h"
+#include "ops/interpolate_bicubic/taps.h"
+#include "ops/op.h"
 
 namespace demi {
 
@@ -19,8 +19,14 @@ struct Map {
 
 Tensor along(const Tensor& x, int64_t outer, const Taps& taps, int64_t inner) {
     Tensor y = Tensor::empty({outer, taps.out, inner}, x.dtype(), x.device());
-    if (y.numel() > 0)
-        DEMI_SELECT(interpolate_bicubic, x.device(), apply)(x.view({outer, taps.in, inner}), taps, y);
+    if (y.numel() == 0) return y;
+    TableBuilder builder;
+    const size_t start = builder.add(taps.start), index = builder.add(taps.index), weight = builder.add(taps.weight);
+    const Tensor table = builder.send(x.device());
+    interpolate_bicubic_on(x.device())
+        .apply({reads(x), writes(y), table_at<int64_t>(table, start), table_at<int64_t>(table, index),
+                table_at<double>(table, weight), outer, taps.in, taps.out, inner},
+               queue_of(x));
     return y;
 }
 
@@ -30,21 +36,20 @@ Tensor apply(const Tensor& x, const Map& map, const Shape& shape) {
     return along(high, map.outer * map.h.out, map.w, map.inner).view(shape).to(x.dtype());
 }
 
-Map make_map(std::string_view op, const Variable& x, int64_t outer, int64_t inner, Shape in, Shape out,
+Map make_map(const Op& op, const Variable& x, int64_t outer, int64_t inner, Shape in, Shape out,
              const BicubicOptions& o) {
-    check_float_operand(op, "x", x.value());
-    check(in[0] >= 1 && in[1] >= 1 && out[0] >= 1 && out[1] >= 1, op, "sizes must be at least 1: got ", in[0],
+    op.floats("x", x);
+    op.check(in[0] >= 1 && in[1] >= 1 && out[0] >= 1 && out[1] >= 1, "sizes must be at least 1: got ", in[0],
           " x ", in[1], " -> ", out[0], " x ", out[1]);
-    check(o.scale_h >= 0 && o.scale_w >= 0 && std::isfinite(o.scale_h) && std::isfinite(o.scale_w), op,
+    op.check(o.scale_h >= 0 && o.scale_w >= 0 && std::isfinite(o.scale_h) && std::isfinite(o.scale_w),
           "scale factors must be positive, or 0 for none: got ", o.scale_h, " and ", o.scale_w);
     return {outer, inner, bicubic_taps(in[0], out[0], o.scale_h, o.antialias),
             bicubic_taps(in[1], out[1], o.scale_w, o.antialias)};
 }
 
-Variable run(std::string_view op, const Variable& x, const Map& map, const Shape& shape) {
-    const ProfileScope scope(op);
-    return record(
-        op, {x}, apply(x.value(), map, shape),
+Variable run(const Op& op, const Variable& x, const Map& map, const Shape& shape) {
+    return op.record(
+        {x}, apply(x.value(), map, shape),
         [map = Map{map.outer, map.inner, map.h.transposed(), map.w.transposed()},
          shape = x.shape()](const Tensor& dy, const Needs&) -> Tensors { return {apply(dy, map, shape)}; });
 }
@@ -52,8 +57,8 @@ Variable run(std::string_view op, const Variable& x, const Map& map, const Shape
 }  // namespace
 
 Variable interpolate_bicubic(const Variable& x, int64_t out_h, int64_t out_w, const BicubicOptions& options) {
-    constexpr const char* op = "interpolate_bicubic";
-    check(x.defined() && x.rank() == 4, op, "x must be [N, C, H, W]: got ", x.value());
+    const Op op("interpolate_bicubic");
+    op.check(x.defined() && x.rank() == 4, "x must be [N, C, H, W]: got ", x.value());
     const Map map =
         make_map(op, x, x.size(0) * x.size(1), 1, {x.size(2), x.size(3)}, {out_h, out_w}, options);
     return run(op, x, map, {x.size(0), x.size(1), out_h, out_w});
@@ -61,12 +66,12 @@ Variable interpolate_bicubic(const Variable& x, int64_t out_h, int64_t out_w, co
 
 Variable interpolate_bicubic_rows(const Variable& x, int64_t in_h, int64_t in_w, int64_t out_h, int64_t out_w,
                                   const BicubicOptions& options) {
-    constexpr const char* op = "interpolate_bicubic_rows";
-    check(x.defined() && x.rank() == 2 && in_h >= 1 && in_w >= 1 && x.size(0) / in_h == in_w &&
+    const Op op("interpolate_bicubic_rows");
+    op.check(x.defined() && x.rank() == 2 && in_h >= 1 && in_w >= 1 && x.size(0) / in_h == in_w &&
               x.size(0) % in_h == 0,
-          op, "x must be [", in_h, " * ", in_w, ", D]: got ", x.value());
+          "x must be [", in_h, " * ", in_w, ", D]: got ", x.value());
     const Map map = make_map(op, x, 1, x.size(1), {in_h, in_w}, {out_h, out_w}, options);
-    return run(op, x, map, {checked_mul(out_h, out_w, op), x.size(1)});
+    return run(op, x, map, {checked_mul(out_h, out_w, op.name()), x.size(1)});
 }
 
 }  // namespace demi

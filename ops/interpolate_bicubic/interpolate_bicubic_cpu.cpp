@@ -1,40 +1,31 @@
-#include <algorithm>
-
 #include "ops/interpolate_bicubic/interpolate_bicubic_kernels.h"
-#include "runtime/parallel.h"
 
-namespace demi {
+#include "ops/kernel_cpu.h"
 
+namespace demi::DEMI_BACKEND {
 namespace {
 
-template <class T> void apply_as(const Tensor& x, const Taps& taps, Tensor& y) {
-    const int64_t outer = x.size(0), inner = x.size(2);
-    const T* in = x.data<T>();
-    T* out = y.mutable_data<T>();
-    const std::vector<T> weight(taps.weight.begin(), taps.weight.end());
-    const int64_t grain = std::max<int64_t>(1, 8192 / inner);
-    parallel_ranges(outer * taps.out, grain, [&](int64_t begin, int64_t end) {
-        for (int64_t row = begin; row < end; ++row) {
-            const T* base = in + row / taps.out * taps.in * inner;
-            T* to = out + row * inner;
-            std::fill(to, to + inner, T{0});
-            const size_t i = static_cast<size_t>(row % taps.out);
-            for (size_t k = static_cast<size_t>(taps.start[i]); k < static_cast<size_t>(taps.start[i + 1]);
-                 ++k) {
-                const T* from = base + taps.index[k] * inner;
-                const T w = weight[k];
-                for (int64_t c = 0; c < inner; ++c) to[c] += w * from[c];
+template <class T> void apply_as(const ApplyTaps& c) {
+    const int64_t grain = c.inner < 8192 ? 8192 / c.inner : 1;
+    parallel_ranges(c.outer * c.out, grain, [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) {
+            const T* x = elements<T>(c.x) + r / c.out * c.in * c.inner;
+            T* y = row<T>(c.y, r, c.inner);
+            for (int64_t i = 0; i < c.inner; ++i) y[i] = 0;
+            const int64_t o = r % c.out;
+            for (int64_t k = c.start[o]; k < c.start[o + 1]; ++k) {
+                const T* from = x + c.index[k] * c.inner;
+                const T w = static_cast<T>(c.weight[k]);
+                for (int64_t i = 0; i < c.inner; ++i) y[i] += w * from[i];
             }
         }
     });
 }
 
-void apply(const Tensor& x, const Taps& taps, Tensor& y) {
-    x.dtype() == DType::f64 ? apply_as<double>(x, taps, y) : apply_as<float>(x, taps, y);
-}
+void apply(const ApplyTaps& c, Queue) { c.x.dtype == DType::f64 ? apply_as<double>(c) : apply_as<float>(c); }
 
 }  // namespace
 
-const InterpolateBicubicKernels interpolate_bicubic_cpu{.apply = apply};
+const InterpolateBicubicKernels interpolate_bicubic_kernels{apply};
 
-}  // namespace demi
+}  // namespace demi::DEMI_BACKEND

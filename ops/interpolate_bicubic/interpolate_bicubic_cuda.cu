@@ -1,36 +1,38 @@
-#include "ops/interpolate_bicubic/interpolate_bicubic_cuda.h"
+#include "ops/interpolate_bicubic/interpolate_bicubic_kernels.h"
 
-#include "runtime/cuda/gpu.h"
+#include "ops/kernel_cuda.h"
 
-namespace demi::gpu_kernels {
+namespace demi::DEMI_BACKEND {
 namespace {
 
 template <class T> struct TapsKernel {
     static constexpr int threads = 256;
-    TapsCall p;
+    ApplyTaps c;
 
     DEMI_DEVICE void operator()() const {
-        const int64_t count = p.outer * p.out * p.inner;
+        const int64_t count = c.outer * c.out * c.inner;
         for (int64_t n = gpu::global_index(); n < count; n += gpu::global_size()) {
-            const int64_t row = n / p.inner, column = n - row * p.inner;
-            const int64_t outer = row / p.out, i = row - outer * p.out;
-            const T* x = static_cast<const T*>(p.x) + outer * p.in * p.inner + column;
+            const int64_t row = n / c.inner, column = n - row * c.inner;
+            const int64_t outer = row / c.out, i = row - outer * c.out;
+            const T* x = elements<T>(c.x) + outer * c.in * c.inner + column;
             T sum = 0;
-            for (int64_t k = p.start[i]; k < p.start[i + 1]; ++k)
-                sum += static_cast<T>(p.weight[k]) * x[p.index[k] * p.inner];
-            static_cast<T*>(p.y)[n] = sum;
+            for (int64_t k = c.start[i]; k < c.start[i + 1]; ++k)
+                sum += static_cast<T>(c.weight[k]) * x[c.index[k] * c.inner];
+            elements<T>(c.y)[n] = sum;
         }
     }
 };
 
-}  // namespace
-
-void apply_taps(DType type, const TapsCall& call, gpu::Stream stream) {
-    const gpu::Dim3 grid = gpu::blocks_for(call.outer * call.out * call.inner, 256);
-    if (type == DType::f64)
-        gpu::launch(TapsKernel<double>{call}, grid, {256}, 0, stream);
+void apply(const ApplyTaps& c, Queue queue) {
+    const gpu::Dim3 grid = gpu::blocks_for(c.outer * c.out * c.inner, 256);
+    if (c.x.dtype == DType::f64)
+        gpu::launch(TapsKernel<double>{c}, grid, {256}, 0, queue.stream);
     else
-        gpu::launch(TapsKernel<float>{call}, grid, {256}, 0, stream);
+        gpu::launch(TapsKernel<float>{c}, grid, {256}, 0, queue.stream);
 }
 
-}  // namespace demi::gpu_kernels
+}  // namespace
+
+const InterpolateBicubicKernels interpolate_bicubic_kernels{apply};
+
+}  // namespace demi::DEMI_BACKEND

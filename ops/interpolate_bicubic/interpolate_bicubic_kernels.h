@@ -1,15 +1,20 @@
 #pragma once
-// Contract: x [outer, taps.in, inner] and y [outer, taps.out, inner], contiguous, both f32 or both f64, at
-// least one element; y = taps x along the middle axis, terms added in the order of the taps.
-#include "ops/interpolate_bicubic/taps.h"
-#include "runtime/kernel_table.h"
-#include "runtime/tensor.h"
+#include "runtime/backends.h"
 
 namespace demi {
 
-struct InterpolateBicubicKernels {
-    void (*apply)(const Tensor& x, const Taps& taps, Tensor& y) = nullptr;
+// y [outer, out, inner] = taps x [outer, in, inner] along the middle axis: y_i = the sum of weight[k] x[index[k]] for k in
+// [start[i], start[i + 1]), in that order. Contiguous, f32 or f64, at least one element; the lists lie on the device.
+struct ApplyTaps {
+    ConstMem x;
+    Mem y;
+    const int64_t *start, *index;
+    const double* weight;
+    int64_t outer, in, out, inner;
 };
-DEMI_KERNEL_TABLES(InterpolateBicubicKernels, interpolate_bicubic)
+struct InterpolateBicubicKernels {
+    void (*apply)(const ApplyTaps& call, Queue queue);
+};
+DEMI_BACKENDS(InterpolateBicubicKernels, interpolate_bicubic)
 
 }  // namespace demi

@@ -1,61 +1,43 @@
-#include <cstring>
-
 #include "ops/patchify/patchify_kernels.h"
-#include "runtime/parallel.h"
 
-namespace demi {
+#include "ops/kernel_cpu.h"
 
+namespace demi::DEMI_BACKEND {
 namespace {
 
-// fn(byte offset in the image, byte offset in the patches) for every line of p elements, one row of patches a
-// tile.
-template <class F> void for_each_line(const Tensor& image, int64_t p, F&& fn) {
-    const int64_t bytes = static_cast<int64_t>(size_of(image.dtype()));
-    const int64_t channels = image.size(1), height = image.size(2), width = image.size(3);
-    const int64_t down = height / p, across = width / p;
-    parallel_for(image.size(0) * down, [&](int64_t tile) {
-        const int64_t b = tile / down, row = tile % down;
-        for (int64_t c = 0; c < channels; ++c)
+// line(to, from) moves the `patch` elements of one line of a patch; a tile is one row of patches.
+template <class F> DEMI_INLINE void for_each_line(const Patchify& c, const F& line) {
+    const int64_t bytes = static_cast<int64_t>(size_of(c.from.dtype)), p = c.patch;
+    const int64_t down = c.height / p, across = c.width / p;
+    parallel_for(c.batch * down, [&](int64_t tile) {
+        const int64_t b = tile / down, grid_row = tile % down;
+        for (int64_t channel = 0; channel < c.channels; ++channel)
             for (int64_t y = 0; y < p; ++y) {
-                const int64_t from = ((b * channels + c) * height + row * p + y) * width;
-                const int64_t to = (tile * across * channels + c) * p * p + y * p;
-                for (int64_t x = 0; x < across; ++x)
-                    fn((from + x * p) * bytes, (to + x * channels * p * p) * bytes);
+                const int64_t image = ((b * c.channels + channel) * c.height + grid_row * p + y) * c.width;
+                const int64_t patches = (tile * across * c.channels + channel) * p * p + y * p;
+                for (int64_t x = 0; x < across; ++x) {
+                    const int64_t i = (image + x * p) * bytes, o = (patches + x * c.channels * p * p) * bytes;
+                    line(static_cast<char*>(c.to.data) + (c.to_patches ? o : i),
+                         static_cast<const char*>(c.from.data) + (c.to_patches ? i : o));
+                }
             }
     });
 }
 
 // Lines of a fixed length become a few moves instead of a call.
-template <class F> void with_length(int64_t bytes, F&& copy) {
+void move(const Patchify& c, Queue) {
+    const size_t bytes = static_cast<size_t>(c.patch) * size_of(c.from.dtype);
     switch (bytes) {
-    case 16: return copy([](char* to, const char* from) { std::memcpy(to, from, 16); });
-    case 32: return copy([](char* to, const char* from) { std::memcpy(to, from, 32); });
-    case 56: return copy([](char* to, const char* from) { std::memcpy(to, from, 56); });
-    case 64: return copy([](char* to, const char* from) { std::memcpy(to, from, 64); });
-    default:
-        return copy(
-            [bytes](char* to, const char* from) { std::memcpy(to, from, static_cast<size_t>(bytes)); });
+    case 16: return for_each_line(c, [](char* to, const char* from) { __builtin_memcpy(to, from, 16); });
+    case 32: return for_each_line(c, [](char* to, const char* from) { __builtin_memcpy(to, from, 32); });
+    case 56: return for_each_line(c, [](char* to, const char* from) { __builtin_memcpy(to, from, 56); });
+    case 64: return for_each_line(c, [](char* to, const char* from) { __builtin_memcpy(to, from, 64); });
+    default: for_each_line(c, [bytes](char* to, const char* from) { __builtin_memcpy(to, from, bytes); });
     }
-}
-
-void forward(const Tensor& image, int64_t patch, Tensor& patches) {
-    const char* from = static_cast<const char*>(image.raw());
-    char* to = static_cast<char*>(patches.mutable_raw());
-    with_length(patch * static_cast<int64_t>(size_of(image.dtype())), [&](auto line) {
-        for_each_line(image, patch, [&](int64_t in, int64_t out) { line(to + out, from + in); });
-    });
-}
-
-void backward(const Tensor& patches, int64_t patch, Tensor& image) {
-    const char* from = static_cast<const char*>(patches.raw());
-    char* to = static_cast<char*>(image.mutable_raw());
-    with_length(patch * static_cast<int64_t>(size_of(image.dtype())), [&](auto line) {
-        for_each_line(image, patch, [&](int64_t in, int64_t out) { line(to + in, from + out); });
-    });
 }
 
 }  // namespace
 
-const PatchifyKernels patchify_cpu{.forward = forward, .backward = backward};
+const PatchifyKernels patchify_kernels{move};
 
-}  // namespace demi
+}  // namespace demi::DEMI_BACKEND

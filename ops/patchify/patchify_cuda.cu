@@ -1,8 +1,8 @@
-#include "ops/patchify/patchify_cuda.h"
+#include "ops/patchify/patchify_kernels.h"
 
-#include "runtime/cuda/gpu.h"
+#include "ops/kernel_cuda.h"
 
-namespace demi::gpu_kernels {
+namespace demi::DEMI_BACKEND {
 namespace {
 
 // Units are numbered as they lie in the patches: [batch, down, across, channels, patch, line].
@@ -39,43 +39,43 @@ template <class U, class I> struct MoveKernel {
     }
 };
 
-template <class U> void move(const PatchifyCall& c, int64_t line_bytes, gpu::Stream stream) {
+template <class U> void move_units(const Patchify& c, int64_t line_bytes, Queue queue) {
     const int64_t line = line_bytes / static_cast<int64_t>(sizeof(U)), down = c.height / c.patch;
     const int64_t across = c.width / c.patch, count = c.batch * c.channels * c.height * across * line;
-    const U* from = static_cast<const U*>(c.from);
-    U* to = static_cast<U*>(c.to);
+    const U* from = elements<U>(c.from);
+    U* to = elements<U>(c.to);
     const gpu::Dim3 grid = gpu::blocks_for(count, 256);
     if (count < int64_t{1} << 32) {  // 32-bit divisions are several times faster
         const auto i = [](int64_t x) { return static_cast<uint32_t>(x); };
         gpu::launch(MoveKernel<U, uint32_t>{from, to, i(c.channels), i(c.patch), i(line), i(down), i(across),
                                             count, c.to_patches},
-                    grid, {256}, 0, stream);
+                    grid, {256}, 0, queue.stream);
     } else {
         const auto i = [](int64_t x) { return static_cast<uint64_t>(x); };
         gpu::launch(MoveKernel<U, uint64_t>{from, to, i(c.channels), i(c.patch), i(line), i(down), i(across),
                                             count, c.to_patches},
-                    grid, {256}, 0, stream);
+                    grid, {256}, 0, queue.stream);
     }
+}
+
+void move(const Patchify& c, Queue queue) {
+    const int64_t bytes = c.patch * static_cast<int64_t>(size_of(c.from.dtype));
+    const uintptr_t both = reinterpret_cast<uintptr_t>(c.from.data) | reinterpret_cast<uintptr_t>(c.to.data);
+    const auto fits = [&](int64_t unit) { return bytes % unit == 0 && both % static_cast<uintptr_t>(unit) == 0; };
+    if (fits(16))
+        move_units<gpu::Bytes16>(c, bytes, queue);
+    else if (fits(8))
+        move_units<uint64_t>(c, bytes, queue);
+    else if (fits(4))
+        move_units<uint32_t>(c, bytes, queue);
+    else if (fits(2))
+        move_units<uint16_t>(c, bytes, queue);
+    else
+        move_units<uint8_t>(c, bytes, queue);
 }
 
 }  // namespace
 
-void patchify_move(const PatchifyCall& c, gpu::Stream stream) {
-    const int64_t bytes = c.patch * c.element;
-    const uintptr_t both = reinterpret_cast<uintptr_t>(c.from) | reinterpret_cast<uintptr_t>(c.to);
-    const auto fits = [&](int64_t unit) {
-        return bytes % unit == 0 && both % static_cast<uintptr_t>(unit) == 0;
-    };
-    if (fits(16))
-        move<gpu::Bytes16>(c, bytes, stream);
-    else if (fits(8))
-        move<uint64_t>(c, bytes, stream);
-    else if (fits(4))
-        move<uint32_t>(c, bytes, stream);
-    else if (fits(2))
-        move<uint16_t>(c, bytes, stream);
-    else
-        move<uint8_t>(c, bytes, stream);
-}
+const PatchifyKernels patchify_kernels{move};
 
-}  // namespace demi::gpu_kernels
+}  // namespace demi::DEMI_BACKEND

@@ -1,15 +1,19 @@
 #pragma once
-// Contract: contiguous, one dtype, at least one element; image [B, C, H, W], patches [B, (H / p) (W / p), C p
-// p].
-#include "runtime/kernel_table.h"
-#include "runtime/tensor.h"
+#include "runtime/backends.h"
 
 namespace demi {
 
-struct PatchifyKernels {
-    void (*forward)(const Tensor& image, int64_t patch, Tensor& patches) = nullptr;
-    void (*backward)(const Tensor& patches, int64_t patch, Tensor& image) = nullptr;
+// Contiguous, one dtype, at least one element: image [batch, channels, height, width], patches
+// [batch, (height / patch) (width / patch), channels patch patch].
+struct Patchify {
+    ConstMem from;
+    Mem to;
+    int64_t batch, channels, height, width, patch;
+    bool to_patches;  // from image to patches, else back
 };
-DEMI_KERNEL_TABLES(PatchifyKernels, patchify)
+struct PatchifyKernels {
+    void (*move)(const Patchify& call, Queue queue);
+};
+DEMI_BACKENDS(PatchifyKernels, patchify)
 
 }  // namespace demi

@@ -11,7 +11,7 @@
 #define DEMI_HOST_DEVICE __host__ __device__ __forceinline__
 #else
 #define DEMI_DEVICE inline
-#define DEMI_HOST_DEVICE inline
+#define DEMI_HOST_DEVICE DEMI_INLINE
 #endif
 
 namespace demi::gpu {

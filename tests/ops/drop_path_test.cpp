@@ -1,4 +1,4 @@
-#include "ops/drop_path/drop_path.h"
+#include "ops/dropout/drop_path.h"
 
 #include <doctest/doctest.h>
 

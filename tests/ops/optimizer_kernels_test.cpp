@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "ops/optimizer/adamw.h"
-#include "ops/drop_path/drop_path.h"
+#include "ops/dropout/drop_path.h"
 #include "ops/dropout/dropout.h"
 #include "ops/optimizer/ema.h"
 #include "ops/optimizer/grad_norm.h"
