@@ -62,4 +62,11 @@ class Variable {
     int output_ = 0;
 };
 
+// tensor([1., 2.], f32 (2,) on cpu, requires_grad): the value as runtime/tensor.h prints it; in messages
+// without the numbers.
+std::ostream& operator<<(std::ostream& out, const Variable& variable);
+namespace detail {
+template <> void print_value<Variable>(std::ostream& out, const void* variable);
+}  // namespace detail
+
 }  // namespace demi
