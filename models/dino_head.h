@@ -20,8 +20,8 @@ struct DINOHead {
 
     DINOHead() = default;
     DINOHead(const DinoHeadConfig& config, Generator& generator);
-    Variable forward(const Variable& x,
-                     Precision precision = Precision::f32) const;  // [n, in] -> [n, K], f32
+    // [n, in] -> [n, K], f32; n may be 0.
+    Variable forward(const Variable& x, Precision precision = Precision::f32) const;
     void visit(const std::string& prefix, const ParameterVisitor& fn);
     // Xavier-normal linear layers, for narrow heads.
     void init_xavier(Generator& generator);
