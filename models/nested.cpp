@@ -39,6 +39,8 @@ Tensor drawn_rows(const ForwardContext& context, int64_t batch, int64_t kept, De
 
 static BlockDiagonalMask mask_of(const std::vector<Variable>& list, const std::vector<int64_t>& rows) {
     std::vector<int64_t> lengths;
+    for (int64_t count : rows)
+        check(count <= INT32_MAX, "get_attn_bias_and_cat", "needs fewer than 2^31 rows: got ", count);
     for (size_t k = 0; k < list.size(); ++k)
         lengths.insert(lengths.end(), static_cast<size_t>(rows[k]), list[k].size(1));
     BlockDiagonalMask mask = BlockDiagonalMask::from_seqlens(lengths);

@@ -83,8 +83,6 @@ void Optimizer::step(const StepRates& rates) {
           parameters_.size());
     const bool captured = capturing(), clips = rates.clip_grad != 0;
     GradFactors factors = rates.factors;
-    check(!factors.values.defined() || factors.group_of.size() == parameters_.size(), "optimizer",
-          "needs the group of each parameter: got ", factors.group_of.size(), " for ", parameters_.size());
     const bool multiplied = factors.values.defined() || !scales.empty();
     check(!clips || !multiplied, "optimizer",
           "takes clip_grad, or factors or multipliers that clip: got both");
@@ -100,13 +98,13 @@ void Optimizer::step(const StepRates& rates) {
     }
     check(any, "optimizer", "no parameter has a gradient: was backward() called on a loss of these ",
           parameters_.size(), " parameters, and are they not frozen?");
-    if (clips) {
-        factors = gradient_factors(parameters_, rates.clip_groups, 1, rates.clip_grad);
-        check(captured || std::isfinite(factors.values.select(0, 1).select(0, 0).item()), "optimizer",
-              "the norm of the gradients is not finite: DEMI_DETECT_ANOMALY=1 names the operation that makes "
-              "the first "
-              "NaN or infinity");
-    }
+    if (clips) factors = gradient_factors(parameters_, rates.clip_groups, 1, rates.clip_grad);
+    check(!factors.values.defined() || factors.group_of.size() == parameters_.size(), "optimizer",
+          "needs the group of each parameter: got ", factors.group_of.size(), " for ", parameters_.size());
+    const bool looks = clips && !captured;
+    check(
+        !looks || std::isfinite(factors.values.select(0, 1).select(0, 0).item()), "optimizer",
+        "the norm of the gradients is not finite: DEMI_DETECT_ANOMALY=1 names the operation that made it so");
     for (size_t i = 0; i < parameters_.size(); ++i) prepare(i, grads[i]);
     factors_ = factors;
     ++steps_;
