@@ -14,8 +14,8 @@ struct DinoHeadConfig {
 };
 
 struct DINOHead {
-    std::vector<Linear>
-        mlp;  // "mlp.0", "mlp.2", ...: the odd places are the activations; "mlp" where it is one
+    // "mlp.0", "mlp.2", ...: the odd places are the activations; "mlp" where it is one
+    std::vector<Linear> mlp;
     Variable weight_g, weight_v;  // "last_layer.weight_g" [K, 1], "last_layer.weight_v" [K, bottleneck]
 
     DINOHead() = default;

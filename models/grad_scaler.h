@@ -6,8 +6,8 @@
 //   scaler.step(optimizer, {.lr = 1e-3});    // unscales, clips, steps or skips, adapts the scale
 //   optimizer.zero_grad();
 //
-// A step with an infinite or NaN gradient is skipped and halves the scale; after `growth_interval` good steps in a
-// row it doubles. Leaves remember the scale of their gradient: optimizer.step() refuses scaled ones.
+// A step with an infinite or NaN gradient is skipped and halves the scale; after `growth_interval` good steps
+// in a row it doubles. Leaves remember the scale of their gradient: optimizer.step() refuses scaled ones.
 #include "models/optimizer.h"
 
 namespace demi {
@@ -30,11 +30,12 @@ class GradScaler {
     double inverse() const { return 1 / scale(); }
     // loss.backward(), times scale().
     void backward(const Variable& loss, BackwardOptions options = {});
-    // optimizer.step() on the gradients divided by their scale, clipped by rates.clip_grad, or no step where one of
-    // them is infinite or NaN; then the scale adapts. True when the step was taken; optimizer.outcome() has the norm.
-    // In a captured step (runtime/captured_step.h) that is not known yet: true, and settle() tells after the step.
+    // optimizer.step() on the gradients divided by their scale, clipped by rates.clip_grad; no step where one
+    // of them is infinite or NaN. Then the scale adapts. True when the step was taken; optimizer.outcome()
+    // has the norm. In a captured step (runtime/captured_step.h) it is true before anything is known: settle().
     bool step(Optimizer& optimizer, const StepRates& rates);
-    // Whether the last step was taken. After a captured step this adapts the scale; the next backward() would, too.
+    // Whether the last step was taken. After a captured step this is what adapts the scale, before anything
+    // else is asked or saved; the next step does it, too.
     bool settle();
 
     // The same by hand: gradients times live_inverse() (gradient_factors()), the step, then update().

@@ -1,6 +1,6 @@
 #pragma once
-// The layers of a vision transformer as plain structs: parameters, forward(), visit(). No base class. One that was made
-// by its default constructor holds no parameters, and its forward() says so.
+// The layers of a vision transformer as plain structs: parameters, forward(), visit(). No base class. One
+// that was made by its default constructor holds no parameters, and its forward() says so.
 #include "models/context.h"
 #include "models/parameter.h"
 

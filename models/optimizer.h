@@ -1,7 +1,7 @@
 #pragma once
 // AdamW and SGD over named parameters. Each parameter's rate and decay are the step's, times its own
-// multipliers (models/param_groups.h). A parameter without a gradient is left alone, and so is a frozen one; moments
-// follow their parameter to another device at the next step.
+// multipliers (models/param_groups.h). A parameter without a gradient is left alone, and so is a frozen one.
+// Moments follow their parameter to another device at the next step.
 #include <limits>
 
 #include "models/param_groups.h"
@@ -24,8 +24,8 @@ struct GradFactors {
     Tensor values;                 // undefined, or what ops/grad_norm's grad_factors() gave
     std::vector<size_t> group_of;  // per parameter
 };
-// The factors of groups of so many consecutive parameters each (empty: one of all): gradients times `multiplier`,
-// clipped to `limit` (0: no limit).
+// The factors of groups of so many consecutive parameters each (empty: one group): gradients times
+// `multiplier`, clipped to `limit` (0: no limit).
 GradFactors gradient_factors(const NamedParameters& parameters, const std::vector<size_t>& group_sizes,
                              const LiveNumber& multiplier, double limit);
 
@@ -50,11 +50,10 @@ class Optimizer {
     Optimizer(NamedParameters parameters, std::vector<ParameterOptions> options,
               OptimizerOptions settings = {});
 
-    // Throws Error, and changes nothing, where no parameter has a gradient, lr was not given, gradients are still times
-    // a loss scale (GradScaler::step() takes care of it, factors and multipliers may), or the norm that clip_grad
-    // needs is not finite (in a captured step: nothing changes). Where rates.factors are not finite, nothing changes:
-    // the caller sees it later, and calls take_back().
-    // In a captured step (runtime/captured_step.h) the factors must be on the device, too.
+    // Throws Error and changes nothing where lr was not given, no parameter has a gradient, or gradients are
+    // still times a loss scale (GradScaler::step() unscales; factors or multipliers may). With clip_grad also
+    // where the norm is not finite. Where rates.factors are not finite, or clip_grad's norm in a captured
+    // step (runtime/captured_step.h), nothing changes: the caller sees it later, and calls take_back().
     void step(const StepRates& rates);
     // lr, weight_decay and last_layer_lr of the replays that follow; without it those of the captured step.
     void set_rates(const StepRates& rates);

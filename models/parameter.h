@@ -32,8 +32,9 @@ template <class Model> NamedParameters parameters_of(Model& model, const std::st
 
 int64_t parameter_count(const NamedParameters& parameters);
 void zero_grad(const NamedParameters& parameters);
-// Moves every parameter of a model to a device, with its gradient. They stay the same parameters: optimizers, averages
-// and lists that were made before go on with them. On that device already: nothing happens.
+// Moves every parameter of a model to a device, with its gradient. They stay the same parameters: optimizers,
+// averages and lists that were made before go on with them (a captured step does not: capture it after the
+// move). On that device already: nothing happens.
 template <class Model> void to_device(Model& model, Device device) {
     for (auto [name, parameter] : parameters_of(model)) parameter.move_to(device);
 }

@@ -55,7 +55,7 @@ DinoVisionTransformer::DinoVisionTransformer(const ViTConfig& config, Generator&
           "img_size must be a multiple of patch_size: got ", c.img_size, " and ", c.patch_size);
     checked_size("vit", "embed_dim", c.embed_dim);
     checked_size("vit", "in_chans", c.in_chans);
-    checked_size("vit", "depth", c.depth, 10000);
+    checked_size("vit", "depth", c.depth, 1000);
     check(c.num_register_tokens >= 0 && c.num_register_tokens <= INT32_MAX, "vit",
           "num_register_tokens must lie in [0, ", INT32_MAX, "]: got ", c.num_register_tokens);
     check(c.drop_path_rate >= 0 && c.drop_path_rate < 1, "vit", "drop_path_rate must be in [0, 1): got ",
@@ -104,7 +104,7 @@ void DinoVisionTransformer::init_xavier(Generator& generator) {
     }
 }
 
-// pos_embed for a grid of height x width patches: as it is, or resized bicubically (in f32) like the reference.
+// pos_embed for a grid of height x width patches: as it is, or resized bicubically in f32.
 Variable DinoVisionTransformer::position_embedding(int64_t height, int64_t width) const {
     const int64_t count = pos_embed_.size(1) - 1, dim = config_.embed_dim;
     if (height * width == count && height == width) return pos_embed_;

@@ -30,8 +30,8 @@ OptimizerOptions optimizer_options(const TrainOptions& options);
 std::unique_ptr<RunFolder> open_run(const std::string& program, const TrainOptions& options, Device device);
 MetricsWriter open_metrics(const RunFolder& folder, const TrainOptions& options, int64_t step);
 
-// scaler.step(). Throws Error when a gradient is not finite and there is no scale to lower, or after twenty skipped
-// steps in a row.
+// scaler.step(). Throws Error when a gradient is not finite and there is no scale to lower, or after twenty
+// skipped steps in a row.
 StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, const StepRates& rates, int64_t step,
                       double loss);
 

@@ -317,7 +317,7 @@ TEST_CASE("losses, targets, masks and lists of any tensor") {
     walk("dino targets", [&](const Tensor& x) { dino_loss({Variable(good)}, {good, x}); });
     walk_pairs("softmax_center", [](const Tensor& x, const Tensor& y) { softmax_center(x, y, 0.1); });
     walk_pairs("update_center", [](const Tensor& x, const Tensor& y) {
-        if (y.numel() > (int64_t{1} << 40)) return;  // would sum for years
+        check(y.numel() < int64_t{1} << 40, "test", "that would sum for years");
         update_center(x.defined() ? x.clone() : x, y);
     });
     walk_pairs("dino", [](const Tensor& x, const Tensor& y) { dino_loss({Variable(x)}, {y}); });

@@ -30,8 +30,7 @@ Mlp made() {
     return {6, 8, true, g};
 }
 
-// An optimizer, an average and lists that are made on the CPU, and `steps` steps of which those from `moved` on are taken
-// on the device of the tests.
+// A model with its optimizer, average and lists, all made on the CPU.
 struct Run {
     Mlp model = made(), average = made();
     NamedParameters parameters = parameters_of(model), averages = parameters_of(average);
