@@ -85,8 +85,7 @@ struct SweepScale {
 void store_leaf(Node& leaf, Pending& pending) {
     check(!leaf.grad.defined() || leaf.grad_scale == sweep_scale, "backward", "a gradient times ",
           sweep_scale, " cannot be added to one times ", leaf.grad_scale,
-          ": zero_grad() belongs between steps, and every "
-          "backward() of a step must be scaled alike");
+          ": zero_grad() between steps, and scale every backward() of a step alike");
     leaf.grad_scale = sweep_scale;
     if (leaf.grad.defined()) {
         accumulate(leaf.grad, pending.grad);

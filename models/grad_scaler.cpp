@@ -16,9 +16,8 @@ GradScaler::GradScaler(GradScalerOptions options)
               options.floor >= double{FLT_MIN} && options.floor <= options.cap &&
               options.cap <= double{FLT_MAX},
           "grad_scaler",
-          "needs init_scale > 0, growth_factor >= 1, 0 < backoff_factor < 1, growth_interval >= 1, and floor "
-          "<= cap, "
-          "both normal in f32");
+          "needs init_scale > 0, growth_factor >= 1, 0 < backoff_factor < 1, growth_interval >= 1, floor <= "
+          "cap");
     scale_ = std::clamp(scale_, static_cast<float>(options.floor), static_cast<float>(options.cap));
 }
 
