@@ -71,7 +71,22 @@ void run_hooks(const Node& node, std::vector<Pending>& grads) {
     }
 }
 
+// What the gradients of this thread's sweep are multiplied with; a sweep inside a sweep (recompute) inherits it.
+thread_local double sweep_scale = 1;
+
+struct SweepScale {
+    explicit SweepScale(double scale) : before(std::exchange(sweep_scale, sweep_scale * scale)) {}
+    ~SweepScale() { sweep_scale = before; }
+    SweepScale(const SweepScale&) = delete;
+    SweepScale& operator=(const SweepScale&) = delete;
+    double before;
+};
+
 void store_leaf(Node& leaf, Pending& pending) {
+    check(!leaf.grad.defined() || leaf.grad_scale == sweep_scale, "backward", "a gradient times ",
+          sweep_scale, " cannot be added to one times ", leaf.grad_scale,
+          ": zero_grad() between steps, and scale every backward() of a step alike");
+    leaf.grad_scale = sweep_scale;
     if (leaf.grad.defined()) {
         accumulate(leaf.grad, pending.grad);
     } else {
@@ -144,6 +159,7 @@ void Variable::backward(const Tensor& grad, BackwardOptions options) const {
     check(seed.shape() == shape() && seed.dtype() == dtype() && seed.device() == device(), "backward",
           "the gradient must match the value ", describe(value_), ": got ", describe(seed));
     const NoGrad no_grad;
+    const SweepScale scale(options.grad_scale);
     Queue queue;
     slot(queue, node_, output_).add(seed);
     while (!queue.empty()) {

@@ -27,6 +27,7 @@ struct Node {
     bool leaf = false;
     bool freed = false;
     Tensor grad;  // leaves only
+    double grad_scale = 1;
 
     Node() = default;
     Node(const Node&) = delete;

@@ -46,6 +46,20 @@ std::string graph_text(const Variable& variable) {
     return out.str();
 }
 
+static const char* note(const Variable& variable) {
+    return variable.requires_grad() ? ", requires_grad" : "";
+}
+
+std::ostream& operator<<(std::ostream& out, const Variable& variable) {
+    print(out, variable.value(), note(variable));
+    return out;
+}
+
+template <> void detail::print_value<Variable>(std::ostream& out, const void* value) {
+    const Variable& variable = *static_cast<const Variable*>(value);
+    out << describe(variable.value()) << note(variable);
+}
+
 int64_t graph_size(const Variable& variable) { return static_cast<int64_t>(reachable(variable).size()); }
 
 }  // namespace demi

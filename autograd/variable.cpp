@@ -52,10 +52,23 @@ void Variable::set_grad(Tensor grad) {
               (grad.shape() == shape() && grad.dtype() == dtype() && grad.device() == device()),
           "set_grad", "gradient must match the value ", describe(value_), ": got ", describe(grad));
     node_->grad = grad.defined() ? grad.contiguous() : Tensor();  // later gradients are added in place
+    node_->grad_scale = 1;
 }
 
 void Variable::zero_grad() {
-    if (node_) node_->grad = Tensor();
+    if (!node_) return;
+    node_->grad = Tensor();
+    node_->grad_scale = 1;
+}
+
+double Variable::grad_scale() const { return node_ ? node_->grad_scale : 1; }
+
+void Variable::move_to(Device device) {
+    check(defined() && is_leaf(), "move_to", "needs a leaf: got ", value_);
+    value_.buffer()->move_to(device);
+    if (!node_) return;
+    node_->outputs[0].device = device;
+    if (node_->grad.defined()) node_->grad = node_->grad.to(device);
 }
 
 void Variable::register_hook(Hook hook) {

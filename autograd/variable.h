@@ -13,6 +13,7 @@ struct Node;
 
 struct BackwardOptions {
     bool retain_graph = false;  // keep the graph for another backward()
+    double grad_scale = 1;      // what `grad` was multiplied with: leaves remember it beside their gradient
 };
 
 class Variable {
@@ -34,6 +35,13 @@ class Variable {
     Tensor grad() const;
     void set_grad(Tensor grad);
     void zero_grad();  // forgets the gradient
+    // What the collected gradient is multiplied with: 1, or BackwardOptions::grad_scale. Gradients of
+    // different scales are not added: backward() throws.
+    double grad_scale() const;
+    // Moves a leaf's memory, with its gradient, to a device. It stays the same leaf: every handle to it is
+    // there afterwards, and every Tensor that views the memory; backward() through a graph that was recorded
+    // before throws. On that device already: nothing happens.
+    void move_to(Device device);
 
     // d(this)/d(leaf) into every leaf's grad(). Without `grad`, this must hold one element and 1 is used.
     // The graph is freed while the sweep runs; a second call throws unless retain_graph was asked for.
@@ -61,5 +69,12 @@ class Variable {
     std::shared_ptr<Node> node_;
     int output_ = 0;
 };
+
+// tensor([1., 2.], f32 (2,) on cpu, requires_grad): the value as runtime/tensor.h prints it; in messages
+// without the numbers.
+std::ostream& operator<<(std::ostream& out, const Variable& variable);
+namespace detail {
+template <> void print_value<Variable>(std::ostream& out, const void* variable);
+}  // namespace detail
 
 }  // namespace demi

@@ -84,7 +84,7 @@ static void training() {
     for (int step = 0; step < 300; ++step) {
         Variable loss = cross_entropy(net.forward(points), labels);
         loss.backward();
-        optimizer.step({.lr = 0.02, .weight_decay = 0, .last_layer_lr = -1, .grad_multipliers = {}});
+        optimizer.step({.lr = 0.02});
         optimizer.zero_grad();
         (step == 0 ? first : last) = loss.item();
     }

@@ -15,15 +15,34 @@
 
 namespace demi {
 
+static const BlockConfig& checked(const BlockConfig& c) {
+    checked_size("block", "dim", c.dim);
+    check(c.heads >= 1 && c.dim % c.heads == 0, "attention",
+          "embed_dim must be a multiple of num_heads: got ", c.dim, " and ", c.heads);
+    check(c.drop_path >= 0 && c.drop_path < 1, "block", "drop_path must be in [0, 1): got ", c.drop_path);
+    const double hidden = static_cast<double>(c.dim) * c.mlp_ratio;
+    check(hidden >= 1 && hidden <= INT32_MAX, "block", "dim times mlp_ratio must lie in [1, ", INT32_MAX,
+          "]: got ", c.dim, " times ", c.mlp_ratio);
+    check(std::isfinite(c.init_values.value_or(0)), "block", "init_values must be finite: got ",
+          c.init_values.value_or(0));
+    return c;
+}
+
 SelfAttention::SelfAttention(const BlockConfig& config, Generator& generator)
-    : qkv(config.dim, 3 * config.dim, config.qkv_bias, generator),
-      proj(config.dim, config.dim, config.proj_bias, generator), heads(config.heads) {
-    check(heads >= 1 && config.dim % heads == 0, "attention",
-          "embed_dim must be a multiple of num_heads: got ", config.dim, " and ", heads);
+    : qkv(checked(config).dim, 3 * config.dim, config.qkv_bias, generator),
+      proj(config.dim, config.dim, config.proj_bias, generator), heads(config.heads) {}
+
+void SelfAttention::check_input(const Variable& x) const {
+    check_made(qkv.weight.defined(), "attention");
+    check(x.rank() == 3, "attention", "needs x [B, N, D]: got ", x.value());
+    check(heads >= 1 && x.size(2) % heads == 0 && qkv.weight.shape() == Shape({3 * x.size(2), x.size(2)}),
+          "attention", "needs x [B, N, D] with qkv.weight [3 D, D] and D a multiple of heads: got ",
+          x.value(), " with ", qkv.weight.value(), " and ", heads, " heads");
 }
 
 Variable SelfAttention::forward(const Variable& x, const AttentionBias& bias, const ForwardContext& context,
                                 const Variable& residual) const {
+    check_input(x);
     const int64_t batch = x.size(0), length = x.size(1), dim = x.size(2);
     const Variable packed = reshape(qkv.forward(x), {batch, length, 3, heads, dim / heads});
     const std::vector<Variable> parts = unbind(packed, 2);
@@ -40,9 +59,8 @@ void SelfAttention::visit(const std::string& prefix, const ParameterVisitor& fn)
 }
 
 Block::Block(const BlockConfig& config, Generator& generator)
-    : norm1(config.dim), norm2(config.dim), attn(config, generator), use_swiglu(config.swiglu),
+    : norm1(checked(config).dim), norm2(config.dim), attn(config, generator), use_swiglu(config.swiglu),
       drop_path(config.drop_path) {
-    check(drop_path >= 0 && drop_path < 1, "block", "drop_path must be in [0, 1): got ", drop_path);
     const auto hidden = static_cast<int64_t>(static_cast<double>(config.dim) * config.mlp_ratio);
     if (use_swiglu)
         swiglu = SwiGLUFFN(config.dim, hidden, config.ffn_bias, generator);
@@ -64,6 +82,13 @@ void Block::visit(const std::string& prefix, const ParameterVisitor& fn) {
     else
         mlp.visit(prefix + "mlp.", fn);
     if (gamma2.defined()) fn(prefix + "ls2.gamma", gamma2);
+}
+
+void Block::check_input(const Variable& x) const {
+    check_made(norm1.weight.defined(), "block");
+    check(x.rank() == 3 && x.size(2) == norm1.weight.numel(), "block", "needs x [B, N, ",
+          norm1.weight.numel(), "]: got ", x.value());
+    check(drop_path >= 0 && drop_path < 1, "block", "drop_path must be in [0, 1): got ", drop_path);
 }
 
 // f(norm(x)), in the compute dtype, before LayerScale.
@@ -105,17 +130,21 @@ Variable Block::scaled_residual(const Variable& x, Branch branch, const ForwardC
     return gamma.defined() ? layer_scale(r, gamma) : r;
 }
 
+// What makes up for the rows that were left out.
+static double upscale(int64_t batch, int64_t kept) {
+    return static_cast<double>(batch) / static_cast<double>(std::max<int64_t>(kept, 1));
+}
+
 Variable Block::add_on_subset(const Variable& x, Branch branch, const ForwardContext& context) const {
     const int64_t batch = x.size(0), kept = kept_rows(batch, drop_path);
     const Tensor index = drawn_rows(context, batch, kept, x.device());
     const Variable r = scaled_residual(index_select(x, 0, index), branch, context);
     // torch.index_add in the reference, in x's dtype: no fp16 boundary here.
-    return scaled_index_add(x, index, r, {}, static_cast<double>(batch) / static_cast<double>(kept),
-                            Boundary{.mode = BoundaryMode::off});
+    return scaled_index_add(x, index, r, {}, upscale(batch, kept), Boundary{.mode = BoundaryMode::off});
 }
 
 Variable Block::forward(const Variable& x, const ForwardContext& context) const {
-    check(x.rank() == 3, "block", "needs x [B, N, D]: got ", describe(x.value()));
+    check_input(x);
     const bool drop = context.training && drop_path > 0;
     Variable y = x;
     for (Branch branch : {Branch::attention, Branch::ffn}) {
@@ -141,13 +170,13 @@ std::vector<Variable> Block::add_on_subsets(const std::vector<Variable>& list, B
     for (const Variable& x : list) {
         const int64_t batch = x.size(0), kept = kept_rows(batch, drop_path);
         indices.push_back(drawn_rows(context, batch, kept, x.device()));
-        alphas.push_back(static_cast<double>(batch) / static_cast<double>(kept));
+        alphas.push_back(upscale(batch, kept));
     }
     Boundary boundary = context.boundary;
     const auto [bias, packed] = get_attn_bias_and_cat(list, indices, boundary);
     const Variable r = residual(packed, branch,
                                 branch == Branch::attention ? AttentionBias(bias) : AttentionBias(), context);
-    const std::vector<Variable> parts = bias.split(r);
+    const std::vector<Variable> parts = split_packed(bias, r, list);
     const Variable& gamma = branch == Branch::attention ? gamma1 : gamma2;
     std::vector<Variable> out;
     for (size_t i = 0; i < list.size(); ++i)
@@ -157,6 +186,7 @@ std::vector<Variable> Block::add_on_subsets(const std::vector<Variable>& list, B
 
 std::vector<Variable> Block::forward(const std::vector<Variable>& list, const ForwardContext& context) const {
     check(!list.empty(), "block", "needs at least one tensor: got an empty list");
+    for (const Variable& x : list) check_input(x);
     if (context.training && drop_path > 0)
         return add_on_subsets(add_on_subsets(list, Branch::attention, context), Branch::ffn, context);
     const auto [bias, packed] = get_attn_bias_and_cat(list);
@@ -164,7 +194,7 @@ std::vector<Variable> Block::forward(const std::vector<Variable>& list, const Fo
     for (Branch branch : {Branch::attention, Branch::ffn})
         y = add_branch(y, branch, branch == Branch::attention ? AttentionBias(bias) : AttentionBias(),
                        context);
-    return bias.split(y);
+    return split_packed(bias, y, list);
 }
 
 }  // namespace demi

@@ -1,14 +1,12 @@
 #pragma once
 // The transformer block of DINOv2 (dinov2/layers/block.py), on one tensor or on a list of tensors of
-// different lengths. Which path runs:
+// different lengths; batches and sequences may be empty. Which path runs:
 //   not training, or drop_path 0     x += ls1(attn(norm1 x)); x += ls2(ffn(norm2 x))
 //   tensor, 0 < drop_path <= 0.1     the same with a per-sample drop of each residual
-//   tensor, drop_path > 0.1          each residual is computed on a random subset of the batch and added back
-//   at its
-//                                    rows, times batch / subset
+//   tensor, drop_path > 0.1          each residual is computed on a random subset of the batch and added
+//                                    back at its rows, times batch / subset
 //   list, any drop_path > 0          the subsets of all tensors are packed into one sequence:
-//   index_select_cat,
-//                                    block-diagonal attention, scaled_index_add
+//                                    index_select_cat, block-diagonal attention, scaled_index_add
 #include <optional>
 
 #include "models/layers.h"
@@ -40,6 +38,9 @@ struct SelfAttention {
     // Softmax weights of the first token's query: [B, heads, N], f32, without a graph. For looking at.
     Tensor first_token_weights(const Tensor& x) const;
     void visit(const std::string& prefix, const ParameterVisitor& fn);
+
+  private:
+    void check_input(const Variable& x) const;
 };
 
 struct Block {
@@ -59,6 +60,7 @@ struct Block {
 
   private:
     enum class Branch { attention, ffn };
+    void check_input(const Variable& x) const;
     Variable residual(const Variable& x, Branch branch, const AttentionBias& bias,
                       const ForwardContext& context) const;
     Variable after_norm(const Variable& x, Branch branch, const AttentionBias& bias,

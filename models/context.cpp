@@ -31,6 +31,9 @@ std::vector<int64_t> ForwardContext::draw_permutation(int64_t n) const {
         std::vector<int64_t> drawn = permutation(n);
         check(static_cast<int64_t>(drawn.size()) == n, "stochastic_depth",
               "the given permutation must have length ", n, ": got ", drawn.size());
+        for (int64_t row : drawn)
+            check(row >= 0 && row < n, "stochastic_depth", "the given permutation must hold rows below ", n,
+                  ": got ", row);
         return drawn;
     }
     check(generator != nullptr, "stochastic_depth",

@@ -10,10 +10,11 @@
 namespace demi {
 
 DINOHead::DINOHead(const DinoHeadConfig& c, Generator& generator) {
-    check(c.nlayers >= 1 && c.in_dim >= 1 && c.out_dim >= 1 && c.bottleneck_dim >= 1, "dino_head",
-          "nlayers and all widths must be positive: got ", c.nlayers, " layers, ", c.in_dim, ", ", c.out_dim,
-          ", ", c.bottleneck_dim);
-    int64_t width = c.in_dim;
+    checked_size("dino_head", "nlayers", c.nlayers, 1000);
+    checked_size("dino_head", "hidden_dim", c.hidden_dim);
+    checked_size("dino_head", "bottleneck_dim", c.bottleneck_dim);
+    checked_size("dino_head", "out_dim", c.out_dim);
+    int64_t width = checked_size("dino_head", "in_dim", c.in_dim);
     for (int64_t i = 0; i < c.nlayers; ++i) {
         const int64_t next = i + 1 < c.nlayers ? c.hidden_dim : c.bottleneck_dim;
         mlp.emplace_back(width, next, true, generator);
@@ -25,6 +26,7 @@ DINOHead::DINOHead(const DinoHeadConfig& c, Generator& generator) {
 }
 
 Variable DINOHead::forward(const Variable& x, Precision precision) const {
+    check_made(!mlp.empty() && weight_g.defined() && weight_v.defined(), "dino_head");
     Variable y = cast(x, compute_dtype(precision));
     for (size_t i = 0; i < mlp.size(); ++i)
         y = linear(y, mlp[i].weight, mlp[i].bias, i + 1 < mlp.size() ? Activation::gelu : Activation::none);
@@ -40,6 +42,7 @@ void DINOHead::visit(const std::string& prefix, const ParameterVisitor& fn) {
 }
 
 void DINOHead::init_xavier(Generator& generator) {
+    check_made(!mlp.empty() && mlp.back().weight.defined(), "dino_head");
     for (Linear& layer : mlp)
         normal(layer.weight.value(), generator, 0,
                std::sqrt(2.0 / static_cast<double>(layer.weight.size(0) + layer.weight.size(1))));

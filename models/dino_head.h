@@ -14,14 +14,14 @@ struct DinoHeadConfig {
 };
 
 struct DINOHead {
-    std::vector<Linear>
-        mlp;  // "mlp.0", "mlp.2", ...: the odd places are the activations; "mlp" where it is one
+    // "mlp.0", "mlp.2", ...: the odd places are the activations; "mlp" where it is one
+    std::vector<Linear> mlp;
     Variable weight_g, weight_v;  // "last_layer.weight_g" [K, 1], "last_layer.weight_v" [K, bottleneck]
 
     DINOHead() = default;
     DINOHead(const DinoHeadConfig& config, Generator& generator);
-    Variable forward(const Variable& x,
-                     Precision precision = Precision::f32) const;  // [n, in] -> [n, K], f32
+    // [n, in] -> [n, K], f32; n may be 0.
+    Variable forward(const Variable& x, Precision precision = Precision::f32) const;
     void visit(const std::string& prefix, const ParameterVisitor& fn);
     // Xavier-normal linear layers, for narrow heads.
     void init_xavier(Generator& generator);

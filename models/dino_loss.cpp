@@ -28,15 +28,24 @@ namespace demi {
 static Variable widened(const Variable& x) { return x.dtype() == DType::f64 ? x : cast(x, DType::f32); }
 
 static void check_rows(const char* op, const char* what, const Tensor& t) {
-    check(t.defined() && t.rank() == 2 && is_float(t.dtype()), op, what, " must be floats [rows, K]: got ",
-          describe(t));
+    check(t.rank() == 2 && t.size(1) >= 1 && is_float(t.dtype()), op, what, " must be floats [rows, K]: got ",
+          t);
+}
+
+static void check_center(const char* op, const Tensor& center, const Tensor& teacher) {
+    check(center.defined() && center.numel() == teacher.size(1) && is_float(center.dtype()) &&
+              center.device() == teacher.device(),
+          op, "center must hold ", teacher.size(1), " floats beside the teacher's ", teacher, ": got ",
+          center);
 }
 
 Tensor softmax_center(const Tensor& teacher, const Tensor& center, double temp) {
     check_rows("softmax_center", "teacher", teacher);
+    check_center("softmax_center", center, teacher);
     check(temp > 0, "softmax_center", "temp must be positive: got ", temp);
     const NoGrad no_grad;
-    return softmax((Variable(teacher.to(DType::f32)) - Variable(center)) * (1 / temp)).value();
+    return softmax((Variable(teacher.to(DType::f32)) - reshape(center, {1, center.numel()})) * (1 / temp))
+        .value();
 }
 
 Tensor sinkhorn_knopp(const Tensor& teacher, double temp, int iterations) {
@@ -62,8 +71,8 @@ Tensor sinkhorn_knopp(const Tensor& teacher, double temp, int iterations) {
 
 void update_center(Tensor center, const Tensor& teacher, double momentum) {
     check_rows("update_center", "teacher", teacher);
-    check(center.numel() == teacher.size(1), "update_center", "center must hold ", teacher.size(1),
-          " values: got ", center.shape());
+    check_center("update_center", center, teacher);
+    check(momentum >= 0 && momentum <= 1, "update_center", "momentum must be in [0, 1]: got ", momentum);
     if (teacher.size(0) == 0) return;
     const NoGrad no_grad;
     const Variable batch = mean(Variable(teacher.to(DType::f32)), {0}, true);
@@ -77,8 +86,10 @@ Variable dino_loss(const std::vector<Variable>& students, const std::vector<Tens
     check(!students.empty() && !targets.empty(), "dino_loss",
           "needs at least one student and one target: got ", students.size(), " and ", targets.size());
     check(student_temp > 0, "dino_loss", "student_temp must be positive: got ", student_temp);
+    for (const Tensor& target : targets) check_rows("dino_loss", "targets", target);
     Variable total;
     for (const Variable& student : students) {
+        check_rows("dino_loss", "students", student.value());
         const Variable logits = widened(student) * (1 / student_temp);
         // The loss is linear in the target: one cross-entropy against the sum of all targets.
         Tensor all = targets[0];
@@ -92,8 +103,11 @@ Variable dino_loss(const std::vector<Variable>& students, const std::vector<Tens
 }
 
 Variable ibot_loss(const Variable& student, const Tensor& targets, const Tensor& masks, double student_temp) {
-    check(masks.defined() && masks.rank() == 2 && masks.dtype() == DType::boolean, "ibot_loss",
-          "masks must be bool [images, patches]: got ", describe(masks));
+    check(masks.rank() == 2 && masks.dtype() == DType::boolean, "ibot_loss",
+          "masks must be bool [images, patches]: got ", masks);
+    check_rows("ibot_loss", "student", student.value());
+    check_rows("ibot_loss", "targets", targets);
+    check(student_temp > 0, "ibot_loss", "student_temp must be positive: got ", student_temp);
     check(student.shape() == targets.shape(), "ibot_loss", "student and targets must agree: got ",
           student.shape(), " and ", targets.shape());
     const int64_t images = masks.size(0), patches = masks.size(1);
@@ -106,7 +120,7 @@ Variable ibot_loss(const Variable& student, const Tensor& targets, const Tensor&
                        1.0f / static_cast<float>(std::max<int64_t>(masked, 1)));
     }
     const auto count = static_cast<int64_t>(weights.size());
-    check(student.rank() == 2 && student.size(0) == count, "ibot_loss", "masks hold ", count,
+    check(student.size(0) == count, "ibot_loss", "masks hold ", count,
           " masked patches, but student has shape ", student.shape());
     if (count == 0) return sum(widened(student));  // an empty sum: 0, with a gradient of no rows
     CrossEntropyOptions each;
@@ -135,7 +149,8 @@ static Tensor nearest_rows(const Tensor& normed) {
 }
 
 Variable koleo_loss(const Variable& x, double eps) {
-    check(x.defined() && x.rank() == 2, "koleo_loss", "needs features [B, D]: got ", describe(x.value()));
+    check_rows("koleo_loss", "features", x.value());
+    check(eps > 0, "koleo_loss", "eps must be positive: got ", eps);
     check(x.size(0) >= 2, "koleo_loss", "needs at least two rows, each has to have a nearest other one: got ",
           x.shape());
     const Variable normed = l2_normalize(widened(x), eps);

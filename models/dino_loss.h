@@ -1,5 +1,7 @@
 #pragma once
-// The losses of DINOv2 and the targets that its teacher makes. All in f32; targets carry no graph.
+// The losses of DINOv2 and the targets that its teacher makes. All in f32; targets carry no graph. K is at
+// least 1. Without rows the targets are empty, centers stay as they are, and a loss is 0 with a gradient of
+// no rows (KoLeo refuses).
 #include "autograd/variable.h"
 
 namespace demi {

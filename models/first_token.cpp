@@ -11,7 +11,7 @@ namespace demi {
 
 Tensor SelfAttention::first_token_weights(const Tensor& x) const {
     const NoGrad no_grad;
-    check(x.rank() == 3, "attention", "needs x [B, N, D]: got ", describe(x));
+    check_input(x);
     const int64_t batch = x.size(0), length = x.size(1), dim = x.size(2), width = dim / heads;
     const Tensor packed =
         qkv.forward(Variable(x.to(DType::f32))).value().view({batch, length, 3, heads, width});

@@ -1,6 +1,7 @@
 #include "models/grad_scaler.h"
 
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
 #include <cstring>
 
@@ -11,24 +12,67 @@ namespace demi {
 GradScaler::GradScaler(GradScalerOptions options)
     : options_(options), scale_(static_cast<float>(options.init_scale)) {
     check(options.init_scale > 0 && options.growth_factor >= 1 && options.backoff_factor > 0 &&
-              options.backoff_factor < 1 && options.growth_interval >= 1 && options.floor > 0 &&
-              options.floor <= options.cap,
+              options.backoff_factor < 1 && options.growth_interval >= 1 &&
+              options.floor >= double{FLT_MIN} && options.floor <= options.cap &&
+              options.cap <= double{FLT_MAX},
           "grad_scaler",
-          "needs init_scale > 0, growth_factor >= 1, 0 < backoff_factor < 1, growth_interval >= 1, "
-          "0 < floor <= cap");
+          "needs init_scale > 0, growth_factor >= 1, 0 < backoff_factor < 1, growth_interval >= 1, floor <= "
+          "cap");
     scale_ = std::clamp(scale_, static_cast<float>(options.floor), static_cast<float>(options.cap));
 }
 
-void GradScaler::backward(const Variable& loss, BackwardOptions options) const {
-    check(loss.numel() == 1, "grad_scaler", "needs a loss with one element: got ", describe(loss.value()));
+void GradScaler::backward(const Variable& loss, BackwardOptions options) {
+    check(loss.defined() && loss.numel() == 1, "grad_scaler", "needs a loss with one element: got ",
+          loss.value());
     const Shape shape = loss.shape();
     const DType dtype = loss.dtype();
+    settle();
+    options.grad_scale = scale();
     if (!capturing(loss.device()))
         return loss.backward(Tensor::full(shape, scale(), dtype, loss.device()), options);
     const Tensor now = live_tensor(shape, dtype, loss.device(), [this, shape, dtype](void* host) {
+        settle();
         std::memcpy(host, Tensor::full(shape, scale(), dtype).raw(), size_of(dtype));
     });
     loss.backward(now.clone(), options);
+}
+
+// The one scale of all gradients.
+static double scale_of(const NamedParameters& parameters) {
+    double scale = 0;
+    for (const auto& [name, p] : parameters) {
+        if (!p.requires_grad() || !p.grad().defined()) continue;
+        check(scale == 0 || p.grad_scale() == scale, "grad_scaler", "needs gradients of one scale: got ",
+              scale, " and ", p.grad_scale(), " at '", name, "'");
+        scale = p.grad_scale();
+    }
+    return scale == 0 ? 1 : scale;
+}
+
+bool GradScaler::step(Optimizer& optimizer, const StepRates& rates) {
+    check(!rates.factors.values.defined() && rates.grad_multipliers.empty(), "grad_scaler",
+          "unscales itself: StepRates::factors and grad_multipliers are not for it");
+    settle();
+    const NamedParameters& all = optimizer.parameters();
+    const double scaled = scale_of(all);
+    StepRates factored = rates;
+    factored.clip_grad = 0;
+    factored.factors = gradient_factors(
+        all, rates.clip_groups, scaled == scale() ? live_inverse() : LiveNumber(1 / scaled), rates.clip_grad);
+    optimizer.step(factored);
+    stepped_ = &optimizer;
+    if (!capturing()) return settle();
+    before_replay(all[0].second.device(), [this, &optimizer] { stepped_ = &optimizer; });
+    return true;
+}
+
+bool GradScaler::settle() {
+    if (stepped_ == nullptr) return taken_;
+    Optimizer& optimizer = *std::exchange(stepped_, nullptr);
+    taken_ = optimizer.outcome().taken;
+    if (!taken_) optimizer.take_back();
+    update(!taken_);
+    return taken_;
 }
 
 bool GradScaler::update(bool found_inf) {
@@ -65,6 +109,7 @@ void GradScaler::load(const Metadata& state) {
     good_steps_ = state_int(state, "scaler.good_steps");
     skipped_ = state_int(state, "scaler.skipped");
     skipped_in_a_row_ = state_int(state, "scaler.skipped_in_a_row");
+    stepped_ = nullptr;
 }
 
 }  // namespace demi

@@ -1,13 +1,14 @@
 #pragma once
-// Loss scaling for f16, by PyTorch's rules (torch.amp.GradScaler): the loss is multiplied by `scale`,
-// gradients are divided by it before the step; a step with an infinite or NaN gradient is skipped and halves
-// the scale; after `growth_interval` good steps in a row the scale doubles. Beyond PyTorch: a floor and a
-// cap.
-#include <cstdint>
-
-#include "autograd/variable.h"
-#include "runtime/capture.h"
-#include "runtime/safetensors.h"
+// Loss scaling for f16, by PyTorch's rules (torch.amp.GradScaler), with a floor and a cap:
+//
+//   GradScaler scaler;                       // once
+//   scaler.backward(loss);                   // loss.backward(), times the scale
+//   scaler.step(optimizer, {.lr = 1e-3});    // unscales, clips, steps or skips, adapts the scale
+//   optimizer.zero_grad();
+//
+// A step with an infinite or NaN gradient is skipped and halves the scale; after `growth_interval` good steps
+// in a row it doubles. Leaves remember the scale of their gradient: optimizer.step() refuses scaled ones.
+#include "models/optimizer.h"
 
 namespace demi {
 
@@ -27,12 +28,21 @@ class GradScaler {
 
     double scale() const { return options_.enabled ? static_cast<double>(scale_) : 1; }
     double inverse() const { return 1 / scale(); }
-    // What it is in each replay of a captured step; as inverse() elsewhere. The scaler must outlive the step.
+    // loss.backward(), times scale().
+    void backward(const Variable& loss, BackwardOptions options = {});
+    // optimizer.step() on the gradients divided by their scale, clipped by rates.clip_grad; no step where one
+    // of them is infinite or NaN. Then the scale adapts. True when the step was taken; optimizer.outcome()
+    // has the norm. In a captured step (runtime/captured_step.h) it is true before anything is known: settle().
+    bool step(Optimizer& optimizer, const StepRates& rates);
+    // Whether the last step was taken. After a captured step this is what adapts the scale, before anything
+    // else is asked or saved; the next step does it, too.
+    bool settle();
+
+    // The same by hand: gradients times live_inverse() (gradient_factors()), the step, then update().
+    // live_inverse() is inverse() at every replay of a captured step, which the scaler must outlive.
     LiveNumber live_inverse() const {
         return LiveNumber([this] { return inverse(); });
     }
-    // loss.backward(), times scale().
-    void backward(const Variable& loss, BackwardOptions options = {}) const;
     // After the gradients were looked at: true when the step must be skipped.
     bool update(bool found_inf);
 
@@ -49,6 +59,8 @@ class GradScaler {
     int64_t good_steps_ = 0;
     int64_t skipped_ = 0;
     int64_t skipped_in_a_row_ = 0;
+    Optimizer* stepped_ = nullptr;  // whose step settle() has not looked at
+    bool taken_ = true;
 };
 
 }  // namespace demi

@@ -17,9 +17,13 @@ Linear::Linear(int64_t in, int64_t out, bool with_bias, Generator& generator, do
     if (with_bias) bias = constant_parameter({out}, 0);
 }
 
-Variable Linear::forward(const Variable& x) const { return linear(x, weight, bias); }
+Variable Linear::forward(const Variable& x) const {
+    check_made(weight.defined(), "linear");
+    return linear(x, weight, bias);
+}
 
 Variable Linear::forward_add(const Variable& residual, const Variable& x) const {
+    check_made(weight.defined(), "linear");
     return linear_add(residual, x, weight, bias);
 }
 
@@ -31,13 +35,18 @@ void Linear::visit(const std::string& prefix, const ParameterVisitor& fn) {
 LayerNorm::LayerNorm(int64_t dim, double epsilon)
     : weight(constant_parameter({dim}, 1)), bias(constant_parameter({dim}, 0)), eps(epsilon) {}
 
-Variable LayerNorm::forward(const Variable& x) const { return layernorm(x, weight, bias, eps); }
+Variable LayerNorm::forward(const Variable& x) const {
+    check_made(weight.defined(), "layernorm");
+    return layernorm(x, weight, bias, eps);
+}
 
 Variable LayerNorm::forward_as(const Variable& x, DType dtype) const {
+    check_made(weight.defined(), "layernorm");
     return layernorm_as(x, dtype, weight, bias, eps);
 }
 
 std::vector<Variable> LayerNorm::forward_branch(const Variable& x, DType dtype) const {
+    check_made(weight.defined(), "layernorm");
     return layernorm_branch(x, dtype, weight, bias, eps);
 }
 
@@ -49,9 +58,13 @@ void LayerNorm::visit(const std::string& prefix, const ParameterVisitor& fn) {
 Mlp::Mlp(int64_t dim, int64_t hidden, bool with_bias, Generator& generator)
     : fc1(dim, hidden, with_bias, generator), fc2(hidden, dim, with_bias, generator) {}
 
-Variable Mlp::forward(const Variable& x) const { return mlp(x, fc1.weight, fc1.bias, fc2.weight, fc2.bias); }
+Variable Mlp::forward(const Variable& x) const {
+    check_made(fc1.weight.defined() && fc2.weight.defined(), "mlp");
+    return mlp(x, fc1.weight, fc1.bias, fc2.weight, fc2.bias);
+}
 
 Variable Mlp::forward_add(const Variable& residual, const Variable& x) const {
+    check_made(fc1.weight.defined() && fc2.weight.defined(), "mlp");
     return mlp_add(residual, x, fc1.weight, fc1.bias, fc2.weight, fc2.bias);
 }
 
@@ -60,13 +73,18 @@ void Mlp::visit(const std::string& prefix, const ParameterVisitor& fn) {
     fc2.visit(prefix + "fc2.", fn);
 }
 
-static int64_t swiglu_hidden(int64_t hidden) { return (hidden * 2 / 3 + 7) / 8 * 8; }
+static int64_t swiglu_hidden(int64_t hidden) {
+    return (checked_size("swiglu", "hidden", hidden) * 2 / 3 + 7) / 8 * 8;
+}
 
 SwiGLUFFN::SwiGLUFFN(int64_t dim, int64_t hidden, bool with_bias, Generator& generator)
     : w12(dim, 2 * swiglu_hidden(hidden), with_bias, generator),
       w3(swiglu_hidden(hidden), dim, with_bias, generator) {}
 
-Variable SwiGLUFFN::forward(const Variable& x) const { return w3.forward(swiglu(w12.forward(x))); }
+Variable SwiGLUFFN::forward(const Variable& x) const {
+    check_made(w12.weight.defined() && w3.weight.defined(), "swiglu");
+    return w3.forward(swiglu(w12.forward(x)));
+}
 
 void SwiGLUFFN::visit(const std::string& prefix, const ParameterVisitor& fn) {
     w12.visit(prefix + "w12.", fn);
@@ -74,16 +92,19 @@ void SwiGLUFFN::visit(const std::string& prefix, const ParameterVisitor& fn) {
 }
 
 PatchEmbed::PatchEmbed(int64_t patch_size, int64_t channels, int64_t dim, Generator& generator)
-    : patch(patch_size) {
-    const double bound =
-        1 / std::sqrt(static_cast<double>(channels * patch * patch));  // the convolution's default
+    : patch(checked_size("patch_embed", "patch", patch_size)) {
+    checked_size("patch_embed", "channels", channels);
+    checked_size("patch_embed", "dim", dim);
+    const double side = static_cast<double>(patch), area = static_cast<double>(channels) * side * side;
+    const double bound = 1 / std::sqrt(area);  // the convolution's default
     weight = uniform_parameter({dim, channels, patch, patch}, generator, bound);
     bias = uniform_parameter({dim}, generator, bound);
 }
 
 Variable PatchEmbed::forward(const Variable& images, DType compute) const {
+    check_made(weight.defined() && patch >= 1, "patch_embed");
     check(images.rank() == 4 && images.size(1) == weight.size(1), "patch_embed", "needs images [B, ",
-          weight.size(1), ", H, W]: got ", describe(images.value()));
+          weight.size(1), ", H, W]: got ", images.value());
     check(images.size(2) > 0 && images.size(3) > 0 && images.size(2) % patch == 0 &&
               images.size(3) % patch == 0,
           "patch_embed", "height and width must be multiples of the patch size ", patch, ": got ",

@@ -1,5 +1,6 @@
 #pragma once
-// The layers of a vision transformer as plain structs: parameters, forward(), visit(). No base class.
+// The layers of a vision transformer as plain structs: parameters, forward(), visit(). No base class. One
+// that was made by its default constructor holds no parameters, and its forward() says so.
 #include "models/context.h"
 #include "models/parameter.h"
 
@@ -39,8 +40,8 @@ struct Mlp {
     void visit(const std::string& prefix, const ParameterVisitor& fn);
 };
 
-// w12 to two halves, silu(first) * second, w3. The hidden size is DINOv2's: 2/3 of `hidden`, up to a multiple
-// of 8.
+// w12 to two halves, silu(first) * second, w3. The hidden size is DINOv2's: 2/3 of `hidden`, rounded up to a
+// multiple of 8.
 struct SwiGLUFFN {
     Linear w12, w3;
 
@@ -50,8 +51,8 @@ struct SwiGLUFFN {
     void visit(const std::string& prefix, const ParameterVisitor& fn);
 };
 
-// Images [B, C, H, W] to tokens [B, (H/p)(W/p), D]: a convolution with kernel = stride = p, row-major over
-// the grid.
+// Images [B, C, H, W] to tokens [B, (H/p)(W/p), D]: a convolution with kernel = stride = p, the patches in
+// row-major order.
 struct PatchEmbed {
     Variable weight, bias;  // [D, C, p, p], [D]: under "proj."
     int64_t patch = 0;

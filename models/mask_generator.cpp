@@ -17,9 +17,12 @@ static int64_t add_block(std::vector<uint8_t>& mask, int64_t height, int64_t wid
                                     static_cast<double>(std::max(most, options.min_patches)));
         const double aspect =
             std::exp(between(generator, std::log(options.min_aspect), -std::log(options.min_aspect)));
-        const auto h = static_cast<int64_t>(std::round(std::sqrt(area * aspect)));
-        const auto w = static_cast<int64_t>(std::round(std::sqrt(area / aspect)));
-        if (h < 1 || w < 1 || h >= height || w >= width) continue;
+        const double rows = std::round(std::sqrt(area * aspect)),
+                     columns = std::round(std::sqrt(area / aspect));
+        if (!(rows >= 1 && columns >= 1 && rows < static_cast<double>(height) &&
+              columns < static_cast<double>(width)))
+            continue;
+        const auto h = static_cast<int64_t>(rows), w = static_cast<int64_t>(columns);
         const auto top = static_cast<int64_t>(generator.next_below(static_cast<uint32_t>(height - h + 1)));
         const auto left = static_cast<int64_t>(generator.next_below(static_cast<uint32_t>(width - w + 1)));
         int64_t fresh = 0;
@@ -32,10 +35,14 @@ static int64_t add_block(std::vector<uint8_t>& mask, int64_t height, int64_t wid
     return 0;
 }
 
+static void check_grid(const char* op, int64_t height, int64_t width) {
+    check(height >= 1 && width >= 1 && height <= INT32_MAX / width, op,
+          "needs a grid of at least one patch, fewer than 2^31: got ", height, " x ", width);
+}
+
 std::vector<uint8_t> block_mask(int64_t height, int64_t width, int64_t quota, const MaskOptions& options,
                                 Generator& generator) {
-    check(height >= 1 && width >= 1, "block_mask", "needs a grid of at least one patch: got ", height, " x ",
-          width);
+    check_grid("block_mask", height, width);
     check(options.min_patches >= 1 && options.min_aspect > 0 && options.min_aspect <= 1, "block_mask",
           "needs min_patches >= 1 and min_aspect in (0, 1]: got ", options.min_patches, " and ",
           options.min_aspect);
@@ -52,6 +59,9 @@ std::vector<uint8_t> block_mask(int64_t height, int64_t width, int64_t quota, co
 
 Tensor block_masks(int64_t images, int64_t height, int64_t width, const MaskOptions& options,
                    Generator& generator) {
+    check_grid("block_masks", height, width);
+    check(images >= 0 && images <= INT32_MAX / (height * width), "block_masks",
+          "needs fewer than 2^31 patches in all: got ", images, " images of ", height, " x ", width);
     check(options.probability >= 0 && options.probability <= 1 && options.ratio_min >= 0 &&
               options.ratio_min <= options.ratio_max && options.ratio_max <= 1,
           "block_masks", "needs probability in [0, 1] and 0 <= ratio_min <= ratio_max <= 1: got ",
@@ -75,6 +85,8 @@ Tensor block_masks(int64_t images, int64_t height, int64_t width, const MaskOpti
 }
 
 Tensor masked_positions(const Tensor& masks) {
+    check(masks.defined() && masks.dtype() == DType::boolean, "masked_positions", "needs bool masks: got ",
+          masks);
     const std::vector<uint8_t> bits = masks.to_vector<uint8_t>();
     std::vector<int64_t> positions;
     for (size_t i = 0; i < bits.size(); ++i)

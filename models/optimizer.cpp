@@ -9,19 +9,48 @@
 
 namespace demi {
 
+// Of a parameter that learns; undefined for a frozen one, whatever it collected before.
+static Tensor gradient_of(const Variable& p) { return p.requires_grad() ? p.grad() : Tensor(); }
+
 Optimizer::Optimizer(NamedParameters parameters, std::vector<ParameterOptions> options,
                      OptimizerOptions settings)
-    : parameters_(std::move(parameters)), options_(std::move(options)), settings_(settings) {
+    : parameters_(std::move(parameters)), options_(std::move(options)), settings_(settings),
+      states_(parameters_.size()) {
     check(options_.size() == parameters_.size(), "optimizer", "needs options for each parameter: got ",
           options_.size(), " for ", parameters_.size());
-    for (const auto& [name, p] : parameters_) {
-        check(p.is_leaf() && p.requires_grad(), "optimizer", "'", name,
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+        const auto& [name, p] = parameters_[i];
+        check(p.node() != nullptr && p.is_leaf(), "optimizer", "'", name,
               "' is not a parameter: it needs no gradient");
-        const DType dtype = p.dtype() == DType::f64 ? DType::f64 : DType::f32;
-        first_.push_back(Tensor::zeros(p.shape(), dtype, p.device()));
-        second_.push_back(settings_.kind == OptimizerKind::adamw ? Tensor::zeros(p.shape(), dtype, p.device())
-                                                                 : Tensor());
+        for (double multiplier : {options_[i].lr_multiplier, options_[i].wd_multiplier})
+            check(multiplier >= 0 && std::isfinite(multiplier), "optimizer", "'", name,
+                  "': multipliers must be finite, not negative: got ", multiplier);
+        if (p.requires_grad()) make_moments(i, states_[i]);
     }
+}
+
+void Optimizer::make_moments(size_t parameter, State& state) const {
+    const Variable& p = parameters_[parameter].second;
+    const DType dtype = p.dtype() == DType::f64 ? DType::f64 : DType::f32;
+    state.first = Tensor::zeros(p.shape(), dtype, p.device());
+    if (settings_.kind == OptimizerKind::adamw) state.second = Tensor::zeros(p.shape(), dtype, p.device());
+}
+
+// Moments where the parameter is, if it takes part in this step.
+void Optimizer::prepare(size_t parameter, const Tensor& grad) {
+    State& state = states_[parameter];
+    const auto& [name, p] = parameters_[parameter];
+    if (!p.requires_grad() && !state.used) state.first = state.second = Tensor();
+    if (!grad.defined()) return;
+    if (!state.first.defined()) {
+        check(!capturing(), "optimizer", "'", name,
+              "' was frozen so far: it must take a step before one is captured");
+        make_moments(parameter, state);
+        state.start = steps_;
+    }
+    state.used = true;
+    for (Tensor* moment : {&state.first, &state.second})
+        if (moment->defined()) *moment = moment->to(p.device());
 }
 
 void Optimizer::zero_grad() { demi::zero_grad(parameters_); }
@@ -29,19 +58,56 @@ void Optimizer::zero_grad() { demi::zero_grad(parameters_); }
 StepNumbers Optimizer::numbers(size_t parameter, const StepRates& rates) const {
     const ParameterOptions& o = options_[parameter];
     const double lr = o.is_last_layer && rates.last_layer_lr >= 0 ? rates.last_layer_lr : rates.lr;
-    return {lr * o.lr_multiplier, rates.weight_decay * o.wd_multiplier, steps_};
+    return {lr * o.lr_multiplier, rates.weight_decay * o.wd_multiplier, steps_ - states_[parameter].start};
+}
+
+static void check_rates(const StepRates& rates) {
+    const auto finite = [](double x) { return std::isfinite(x); };
+    check(!std::isnan(rates.lr), "optimizer", "StepRates::lr has to be given");
+    check(rates.lr >= 0 && finite(rates.lr) && rates.weight_decay >= 0 && finite(rates.weight_decay) &&
+              finite(rates.last_layer_lr),
+          "optimizer", "lr and weight_decay must be finite and not negative: got ", rates.lr, " (last layer ",
+          rates.last_layer_lr, ") and ", rates.weight_decay);
+}
+
+void Optimizer::set_rates(const StepRates& rates) {
+    check_rates(rates);
+    rates_ = rates;
 }
 
 void Optimizer::step(const StepRates& rates) {
+    check_rates(rates);
     const std::vector<double>& scales = rates.grad_multipliers;
     check(scales.empty() || scales.size() == parameters_.size(), "optimizer",
           "needs no gradient multipliers or one per parameter: got ", scales.size(), " for ",
           parameters_.size());
-    const GradFactors& factors = rates.factors;
+    const bool captured = capturing(), clips = rates.clip_grad != 0;
+    GradFactors factors = rates.factors;
+    const bool multiplied = factors.values.defined() || !scales.empty();
+    check(!clips || !multiplied, "optimizer",
+          "takes clip_grad, or factors or multipliers that clip: got both");
+
+    std::vector<Tensor> grads;
+    bool any = false;
+    for (const auto& [name, p] : parameters_) {
+        grads.push_back(gradient_of(p));
+        any = any || grads.back().defined();
+        check(multiplied || !grads.back().defined() || p.grad_scale() == 1, "optimizer", "the gradient of '",
+              name, "' is still times the loss scale ", p.grad_scale(),
+              ": say scaler.step(optimizer, rates)");
+    }
+    check(any, "optimizer", "no parameter has a gradient: was backward() called on a loss of these ",
+          parameters_.size(), " parameters, and are they not frozen?");
+    if (clips) factors = gradient_factors(parameters_, rates.clip_groups, 1, rates.clip_grad);
     check(!factors.values.defined() || factors.group_of.size() == parameters_.size(), "optimizer",
           "needs the group of each parameter: got ", factors.group_of.size(), " for ", parameters_.size());
+    const bool looks = clips && !captured;
+    check(
+        !looks || std::isfinite(factors.values.select(0, 1).select(0, 0).item()), "optimizer",
+        "the norm of the gradients is not finite: DEMI_DETECT_ANOMALY=1 names the operation that made it so");
+    for (size_t i = 0; i < parameters_.size(); ++i) prepare(i, grads[i]);
+    factors_ = factors;
     ++steps_;
-    const bool captured = capturing();
     if (captured) {
         check(scales.empty(), "optimizer", "a captured step takes StepRates::factors, no grad_multipliers");
         rates_ = rates;
@@ -59,11 +125,12 @@ void Optimizer::step(const StepRates& rates) {
         Tensor factor;
         if (factors.values.defined())
             factor = factors.values.select(0, 1).select(0, static_cast<int64_t>(factors.group_of[i]));
+        const auto& [first, second, start, used] = states_[i];
         if (settings_.kind == OptimizerKind::adamw)
             adamw_tensors.push_back(
-                {p.value(), p.grad(), first_[i], second_[i], n.lr, n.weight_decay, n.step, factor, again});
+                {p.value(), grads[i], first, second, n.lr, n.weight_decay, n.step, factor, again});
         else
-            sgd_tensors.push_back({p.value(), p.grad(), first_[i], n.lr, n.weight_decay, factor, again});
+            sgd_tensors.push_back({p.value(), grads[i], first, n.lr, n.weight_decay, factor, again});
         // one call for neighbours whose gradients have the same multiplier
         const double scale = scales.empty() ? 1 : scales[i];
         if (i + 1 < parameters_.size() && (scales.empty() || scales[i + 1] == scale)) continue;
@@ -76,59 +143,86 @@ void Optimizer::step(const StepRates& rates) {
     }
 }
 
+StepOutcome Optimizer::outcome() const {
+    check(factors_.values.defined(), "optimizer",
+          "the last step looked at no norm: it had neither clip_grad nor factors");
+    StepOutcome result;
+    const std::vector<double> values = factors_.values.to_vector<double>();  // norms, then factors
+    const size_t groups = values.size() / 2;
+    for (size_t i = 0; i < groups; ++i) result.norm += values[i] * values[i];
+    result.norm = std::sqrt(result.norm);
+    result.taken = std::isfinite(values[groups]);
+    return result;
+}
+
 static std::string first_name(const OptimizerOptions& settings) {
     return settings.kind == OptimizerKind::adamw ? "optimizer.exp_avg." : "optimizer.momentum.";
 }
 
 void Optimizer::save(NamedTensors& tensors, Metadata& metadata) const {
     for (size_t i = 0; i < parameters_.size(); ++i) {
-        tensors.emplace_back(first_name(settings_) + parameters_[i].first, first_[i]);
-        if (second_[i].defined())
-            tensors.emplace_back("optimizer.exp_avg_sq." + parameters_[i].first, second_[i]);
+        const auto& [first, second, start, used] = states_[i];
+        const std::string& name = parameters_[i].first;
+        if (first.defined()) tensors.emplace_back(first_name(settings_) + name, first);
+        if (second.defined()) tensors.emplace_back("optimizer.exp_avg_sq." + name, second);
+        if (start > 0) metadata["optimizer.start." + name] = std::to_string(start);
     }
     metadata["optimizer.steps"] = std::to_string(steps_);
 }
 
 void Optimizer::load(const SafetensorsFile& file) {
     const int64_t steps = state_int(file.metadata(), "optimizer.steps");
+    check(steps >= 0, "optimizer", "'", file.path(), "': steps must not be negative: got ", steps);
+    std::vector<std::pair<Tensor, Tensor>> copies;
     const auto read = [&](const std::string& name, const Tensor& into) {
         const Tensor tensor = file.load(name);
         check(tensor.shape() == into.shape() && tensor.dtype() == into.dtype(), "optimizer", "'", file.path(),
-              "': ", name, " must be ", describe(into), ": got ", describe(tensor));
-        return tensor;
+              "': ", name, " must be ", into, ": got ", tensor);
+        copies.emplace_back(into, tensor);
     };
-    std::vector<std::pair<Tensor, Tensor>> copies;
+    std::vector<State> states =
+        states_;  // the moments stay in their memory: a captured step knows its address
     for (size_t i = 0; i < parameters_.size(); ++i) {
-        copies.emplace_back(first_[i], read(first_name(settings_) + parameters_[i].first, first_[i]));
-        if (second_[i].defined())
-            copies.emplace_back(second_[i], read("optimizer.exp_avg_sq." + parameters_[i].first, second_[i]));
+        const std::string& name = parameters_[i].first;
+        State& state = states[i];
+        state.used = file.contains(first_name(settings_) + name);
+        if (!state.used && !parameters_[i].second.requires_grad()) {
+            state = {};
+            continue;
+        }
+        if (!state.first.defined()) make_moments(i, state);
+        read(first_name(settings_) + name, state.first);
+        if (state.second.defined()) read("optimizer.exp_avg_sq." + name, state.second);
+        const std::string key = "optimizer.start." + name;
+        state.start = file.metadata().count(key) > 0 ? state_int(file.metadata(), key) : 0;
     }
+    states_ = std::move(states);
     for (const auto& [to, from] : copies) copy(to, from);
     steps_ = steps;
 }
 
 GradFactors gradient_factors(const NamedParameters& parameters, const std::vector<size_t>& group_sizes,
                              const LiveNumber& multiplier, double limit) {
+    check(!parameters.empty(), "gradient_factors", "there are no parameters");
     std::vector<std::vector<Tensor>> groups;
     GradFactors result;
     auto at = parameters.begin();
-    for (size_t size : group_sizes) {
+    for (size_t size : group_sizes.empty() ? std::vector{parameters.size()} : group_sizes) {
         groups.emplace_back();
         for (size_t i = 0; i < size; ++i, ++at) {
             check(at != parameters.end(), "gradient_factors", "groups hold more than the ", parameters.size(),
                   " parameters");
-            groups.back().push_back(at->second.grad());
+            groups.back().push_back(gradient_of(at->second));
             result.group_of.push_back(groups.size() - 1);
         }
     }
-    check(!parameters.empty(), "gradient_factors", "there are no parameters");
     result.values = grad_factors(groups, multiplier, limit, parameters[0].second.device());
     return result;
 }
 
 GradNorm gradient_norm(const NamedParameters& parameters, double multiplier, double limit) {
     std::vector<Tensor> grads;
-    for (const auto& [name, p] : parameters) grads.push_back(p.grad());
+    for (const auto& [name, p] : parameters) grads.push_back(gradient_of(p));
     GradNorm result;
     result.norm = grad_norm(grads) * multiplier;
     result.finite = std::isfinite(result.norm);

@@ -1,6 +1,9 @@
 #pragma once
 // AdamW and SGD over named parameters. Each parameter's rate and decay are the step's, times its own
-// multipliers (models/param_groups.h). Parameters without a gradient are left alone.
+// multipliers (models/param_groups.h). A parameter without a gradient is left alone, and so is a frozen one.
+// Moments follow their parameter to another device at the next step.
+#include <limits>
+
 #include "models/param_groups.h"
 #include "ops/optimizer/adamw.h"
 #include "runtime/capture.h"
@@ -16,22 +19,30 @@ struct OptimizerOptions {
     bool nesterov = false;
 };
 
-// Norms and factors of the gradients on their device, where nobody has waited for them.
+// Norms and factors of the gradients, on their device: nothing has waited for them.
 struct GradFactors {
     Tensor values;                 // undefined, or what ops/grad_norm's grad_factors() gave
     std::vector<size_t> group_of;  // per parameter
 };
-// The factors of groups of so many consecutive parameters each: gradients times `multiplier`, clipped to
-// `limit` (0: no limit).
+// The factors of groups of so many consecutive parameters each (empty: one group): gradients times
+// `multiplier`, clipped to `limit` (0: no limit).
 GradFactors gradient_factors(const NamedParameters& parameters, const std::vector<size_t>& group_sizes,
                              const LiveNumber& multiplier, double limit);
 
 struct StepRates {
-    double lr = 0;
+    double lr = std::numeric_limits<double>::quiet_NaN();  // has to be given; 0 moves nothing
     double weight_decay = 0;
     double last_layer_lr = -1;                  // for parameters marked is_last_layer; below 0: lr
     std::vector<double> grad_multipliers = {};  // per parameter: 1 / loss scale, clipped; empty: 1
-    GradFactors factors{};
+    GradFactors factors{};                      // instead of the multipliers, decided on the device
+    double clip_grad = 0;                       // largest norm of the gradients; 0: no limit
+    // Groups of so many consecutive parameters, each clipped by its own norm; empty: all together.
+    std::vector<size_t> clip_groups = {};
+};
+
+struct StepOutcome {
+    bool taken = true;  // false: a gradient was infinite or NaN, and nothing changed
+    double norm = 0;    // of all gradients, unscaled and before clipping
 };
 
 class Optimizer {
@@ -39,29 +50,42 @@ class Optimizer {
     Optimizer(NamedParameters parameters, std::vector<ParameterOptions> options,
               OptimizerOptions settings = {});
 
-    // Where rates.factors are not finite, nothing changes: the caller sees it later, and calls take_back().
-    // In a captured step (runtime/captured_step.h) the factors must be on the device, too.
+    // Throws Error and changes nothing where lr was not given, no parameter has a gradient, or gradients are
+    // still times a loss scale (GradScaler::step() unscales; factors or multipliers may). With clip_grad also
+    // where the norm is not finite. Where rates.factors are not finite, or clip_grad's norm in a captured
+    // step (runtime/captured_step.h), nothing changes: the caller sees it later, and calls take_back().
     void step(const StepRates& rates);
     // lr, weight_decay and last_layer_lr of the replays that follow; without it those of the captured step.
-    void set_rates(const StepRates& rates) { rates_ = rates; }
+    void set_rates(const StepRates& rates);
     void take_back() { --steps_; }  // the last step was none
+    // Of the last step with factors or clip_grad; waits for the device.
+    StepOutcome outcome() const;
     void zero_grad();
     int64_t steps() const { return steps_; }
     const NamedParameters& parameters() const { return parameters_; }
 
     // Moments under "optimizer.exp_avg.<name>" (adamw: exp_avg_sq too; sgd: momentum), the step count in
-    // metadata.
+    // metadata. A parameter that was always frozen has none.
     void save(NamedTensors& tensors, Metadata& metadata) const;
     void load(const SafetensorsFile& file);
 
   private:
+    // What belongs to a parameter. One that is thawed later counts its steps from there.
+    struct State {
+        Tensor first, second;  // moments; undefined where it was always frozen
+        int64_t start = 0;     // steps before its first
+        bool used = false;
+    };
+    void make_moments(size_t parameter, State& state) const;
+    void prepare(size_t parameter, const Tensor& grad);
     StepNumbers numbers(size_t parameter, const StepRates& rates) const;
 
     StepRates rates_;
     NamedParameters parameters_;
     std::vector<ParameterOptions> options_;
     OptimizerOptions settings_;
-    std::vector<Tensor> first_, second_;  // moments
+    std::vector<State> states_;
+    GradFactors factors_;  // of the last step
     int64_t steps_ = 0;
 };
 

@@ -4,6 +4,15 @@
 
 namespace demi {
 
+void check_made(bool made, std::string_view layer) {
+    check(made, layer, "holds no parameters: it was made by the default constructor");
+}
+
+int64_t checked_size(std::string_view op, std::string_view name, int64_t size, int64_t most) {
+    check(size >= 1 && size <= most, op, name, " must lie in [1, ", most, "]: got ", size);
+    return size;
+}
+
 int64_t parameter_count(const NamedParameters& parameters) {
     int64_t count = 0;
     for (const auto& [name, parameter] : parameters) count += parameter.numel();

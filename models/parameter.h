@@ -13,22 +13,30 @@
 namespace demi {
 
 using ParameterVisitor = std::function<void(const std::string& name, Variable& parameter)>;
-using NamedParameters =
-    std::vector<std::pair<std::string, Variable>>;  // handles: they share value and gradient
+// Handles: they share value and gradient.
+using NamedParameters = std::vector<std::pair<std::string, Variable>>;
+
+// Throws "[layer] holds no parameters: ..." where a layer or model was made by its default constructor.
+void check_made(bool made, std::string_view layer);
+// The size, which must lie in [1, most].
+int64_t checked_size(std::string_view op, std::string_view name, int64_t size, int64_t most = INT32_MAX);
 
 template <class Model> NamedParameters parameters_of(Model& model, const std::string& prefix = "") {
     NamedParameters all;
-    model.visit(prefix,
-                [&](const std::string& name, Variable& parameter) { all.emplace_back(name, parameter); });
+    model.visit(prefix, [&](const std::string& name, Variable& parameter) {
+        check_made(parameter.defined(), name);
+        all.emplace_back(name, parameter);
+    });
     return all;
 }
 
 int64_t parameter_count(const NamedParameters& parameters);
 void zero_grad(const NamedParameters& parameters);
-// Moves every parameter of a model to a device (new leaves, same values).
+// Moves every parameter of a model to a device, with its gradient. They stay the same parameters: optimizers,
+// averages and lists that were made before go on with them (a captured step does not: capture it after the
+// move). On that device already: nothing happens.
 template <class Model> void to_device(Model& model, Device device) {
-    model.visit(
-        "", [&](const std::string&, Variable& p) { p = Variable(p.value().to(device), p.requires_grad()); });
+    for (auto [name, parameter] : parameters_of(model)) parameter.move_to(device);
 }
 // dst's values become src's, by position; names and shapes must agree.
 void copy_parameters(const NamedParameters& dst, const NamedParameters& src);

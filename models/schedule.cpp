@@ -10,6 +10,9 @@ namespace demi {
 
 double CosineSchedule::at(int64_t step) const {
     check(step >= 0, "schedule", "step must not be negative: got ", step);
+    constexpr int64_t kMost = INT64_MAX / 4;
+    check(freeze >= 0 && warmup >= 0 && total >= 0 && freeze <= kMost && warmup <= kMost, "schedule",
+          "freeze, warmup and total must not be negative: got ", freeze, ", ", warmup, ", ", total);
     if (step < freeze) return 0;
     if (step >= total) return final;
     if (step < freeze + warmup) {

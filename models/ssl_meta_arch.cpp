@@ -1,5 +1,7 @@
 #include "models/ssl_meta_arch.h"
 
+#include <cmath>
+
 #include "autograd/grad_mode.h"
 #include "models/dino_loss.h"
 #include "models/ema.h"
@@ -23,6 +25,14 @@ void SSLMetaArch::Branch::visit(const std::string& prefix, const ParameterVisito
 SSLMetaArch::SSLMetaArch(const SslConfig& config, Generator& generator) : config_(config) {
     check(config.centering == "sinkhorn_knopp" || config.centering == "centering", "ssl",
           "centering must be sinkhorn_knopp or centering: got '", config.centering, "'");
+    check(config.student_temp > 0 && config.sinkhorn_iterations >= 1, "ssl",
+          "student_temp and sinkhorn_iterations must be positive: got ", config.student_temp, " and ",
+          config.sinkhorn_iterations);
+    check(config.center_momentum >= 0 && config.center_momentum <= 1, "ssl",
+          "center_momentum must be in [0, 1]: got ", config.center_momentum);
+    for (double weight : {config.dino_weight, config.koleo_weight, config.ibot_weight})
+        check(weight >= 0 && std::isfinite(weight), "ssl",
+              "weights of losses must be finite, not negative: got ", weight);
     config_.head.in_dim = config.backbone.embed_dim;
     const auto make = [&](Branch& branch, const ViTConfig& backbone) {
         branch.backbone = DinoVisionTransformer(backbone, generator);
@@ -53,8 +63,9 @@ NamedTensors SSLMetaArch::centers() const {
 }
 
 void SSLMetaArch::set_centers(const Tensor& dino, const Tensor& ibot) {
-    check(dino.shape() == dino_center_.shape() && ibot.shape() == ibot_center_.shape(), "ssl",
-          "centers must have shape ", dino_center_.shape(), ": got ", dino.shape(), " and ", ibot.shape());
+    for (const Tensor& center : {dino, ibot})
+        check(center.defined() && center.shape() == dino_center_.shape() && is_float(center.dtype()), "ssl",
+              "centers must be floats ", dino_center_.shape(), ": got ", center);
     dino_center_ = dino.to(dino_center_.device()).to(DType::f32).clone();
     ibot_center_ = ibot.to(ibot_center_.device()).to(DType::f32).clone();
 }
@@ -62,8 +73,8 @@ void SSLMetaArch::set_centers(const Tensor& dino, const Tensor& ibot) {
 void SSLMetaArch::to_device(Device device) {
     demi::to_device(student_, device);
     demi::to_device(teacher_, device);
-    dino_center_ = dino_center_.to(device);
-    ibot_center_ = ibot_center_.to(device);
+    for (Tensor* center : {&dino_center_, &ibot_center_, &next_dino_center_, &next_ibot_center_})
+        if (center->defined()) *center = center->to(device);
 }
 
 Tensor SSLMetaArch::center_or_sinkhorn(const Tensor& logits, Tensor& center, Tensor& next, double temp) {
@@ -110,11 +121,13 @@ static double mean_entropy(const Tensor& p) {
 SslLosses SSLMetaArch::losses(const SslBatch& batch, double teacher_temp, const ForwardContext& context) {
     const Tensor& global = batch.global_crops;
     check(global.defined() && global.rank() == 4 && global.size(0) >= 2 && global.size(0) % 2 == 0, "ssl",
-          "global_crops must be [2 B, C, H, W]: got ", describe(global));
+          "global_crops must be [2 B, C, H, W]: got ", global);
     const int64_t images = global.size(0) / 2;
+    check(!batch.local_crops.defined() || batch.local_crops.rank() == 4, "ssl",
+          "local_crops must be [n B, C, L, L]: got ", batch.local_crops);
     const bool has_local = batch.local_crops.defined() && batch.local_crops.size(0) > 0;
     check(!has_local || batch.local_crops.size(0) % images == 0, "ssl",
-          "local_crops must hold a multiple of ", images, " pictures: got ", describe(batch.local_crops));
+          "local_crops must hold a multiple of ", images, " pictures: got ", batch.local_crops);
     next_dino_center_ = next_ibot_center_ = Tensor();
     const Tensor positions =
         batch.masks.defined() && config_.ibot_weight > 0 ? masked_positions(batch.masks) : Tensor();

@@ -50,11 +50,18 @@ static BlockConfig block_config(const ViTConfig& c, int64_t layer) {
 DinoVisionTransformer::DinoVisionTransformer(const ViTConfig& config, Generator& generator)
     : config_(config) {
     const ViTConfig& c = config_;
-    check(c.img_size > 0 && c.patch_size > 0 && c.img_size % c.patch_size == 0, "vit",
+    checked_size("vit", "img_size", c.img_size);
+    check(c.img_size % checked_size("vit", "patch_size", c.patch_size) == 0, "vit",
           "img_size must be a multiple of patch_size: got ", c.img_size, " and ", c.patch_size);
-    check(c.embed_dim > 0 && c.depth > 0 && c.in_chans > 0 && c.num_register_tokens >= 0 && c.mlp_ratio > 0,
-          "vit", "embed_dim, depth, in_chans and mlp_ratio must be positive: got ", c.embed_dim, ", ",
-          c.depth, ", ", c.in_chans, ", ", c.mlp_ratio);
+    checked_size("vit", "embed_dim", c.embed_dim);
+    checked_size("vit", "in_chans", c.in_chans);
+    checked_size("vit", "depth", c.depth, 1000);
+    check(c.num_register_tokens >= 0 && c.num_register_tokens <= INT32_MAX, "vit",
+          "num_register_tokens must lie in [0, ", INT32_MAX, "]: got ", c.num_register_tokens);
+    check(c.drop_path_rate >= 0 && c.drop_path_rate < 1, "vit", "drop_path_rate must be in [0, 1): got ",
+          c.drop_path_rate);
+    check(std::abs(c.interpolate_offset) < 1, "vit", "interpolate_offset must be in (-1, 1): got ",
+          c.interpolate_offset);
     check(c.ffn_layer == "mlp" || c.ffn_layer == "swiglu" || c.ffn_layer == "swiglufused", "vit",
           "ffn_layer must be mlp, swiglu or swiglufused: got '", c.ffn_layer, "'");
     check(c.block_chunks >= 0 && (c.block_chunks == 0 || c.depth >= c.block_chunks), "vit",
@@ -86,6 +93,7 @@ void DinoVisionTransformer::visit(const std::string& prefix, const ParameterVisi
 }
 
 void DinoVisionTransformer::init_xavier(Generator& generator) {
+    check_made(!blocks_.empty(), "vit");
     for (Block& block : blocks_) {
         block.visit("", [&](const std::string& name, Variable& p) {
             if (p.rank() != 2) return;
@@ -96,8 +104,7 @@ void DinoVisionTransformer::init_xavier(Generator& generator) {
     }
 }
 
-// pos_embed for a grid of height x width patches: as it is, or resized bicubically (in f32) like the
-// reference.
+// pos_embed for a grid of height x width patches: as it is, or resized bicubically in f32.
 Variable DinoVisionTransformer::position_embedding(int64_t height, int64_t width) const {
     const int64_t count = pos_embed_.size(1) - 1, dim = config_.embed_dim;
     if (height * width == count && height == width) return pos_embed_;
@@ -118,6 +125,7 @@ Variable DinoVisionTransformer::position_embedding(int64_t height, int64_t width
 
 Variable DinoVisionTransformer::prepare_tokens(const Variable& images, const ForwardContext& context,
                                                const Tensor& masks) const {
+    check_made(!blocks_.empty(), "vit");
     const int64_t dim = config_.embed_dim;
     Variable x = cast(patch_embed_.forward(images, compute_dtype(context.precision)), DType::f32);
     const int64_t batch = x.size(0);
@@ -156,6 +164,7 @@ ViTOutput DinoVisionTransformer::forward_features(const Variable& images, const 
 std::vector<ViTOutput> DinoVisionTransformer::forward_features(const std::vector<Variable>& images,
                                                                const ForwardContext& context,
                                                                const std::vector<Tensor>& masks) const {
+    check(!images.empty(), "vit", "needs at least one batch of images: got an empty list");
     check(masks.empty() || masks.size() == images.size(), "vit",
           "needs no masks or one per image batch: got ", masks.size(), " for ", images.size());
     std::vector<Variable> list;
@@ -175,6 +184,7 @@ std::vector<DinoVisionTransformer::Intermediate>
 DinoVisionTransformer::get_intermediate_layers(const Variable& images, const ForwardContext& context,
                                                const std::vector<int64_t>& layers, bool as_map,
                                                bool norm) const {
+    check_made(!blocks_.empty(), "vit");
     std::vector<bool> wanted(blocks_.size(), false);
     for (int64_t layer : layers) {
         const auto depth = static_cast<int64_t>(blocks_.size());

@@ -15,8 +15,7 @@ struct ViTConfig {
     double mlp_ratio = 4;
     bool qkv_bias = true, ffn_bias = true, proj_bias = true;
     double drop_path_rate = 0;
-    bool drop_path_uniform =
-        false;  // false: rises linearly from 0 in the first block to the rate in the last
+    bool drop_path_uniform = false;  // false: the rate rises linearly, from 0 in the first block
     std::optional<double> init_values;
     std::string ffn_layer = "mlp";  // "mlp", "swiglu", "swiglufused" (the same)
     int64_t block_chunks = 0;       // names only: blocks.{chunk}.{i}
@@ -40,8 +39,8 @@ class DinoVisionTransformer {
     DinoVisionTransformer() = default;
     DinoVisionTransformer(const ViTConfig& config, Generator& generator);
 
-    // images [B, C, H, W] f32; masks: bool [B, N], true where the patch is replaced by mask_token, or
-    // undefined.
+    // images [B, C, H, W] f32, B may be 0; masks: undefined, or bool [B, N], true where the patch is
+    // replaced by mask_token.
     ViTOutput forward_features(const Variable& images, const ForwardContext& context,
                                const Tensor& masks = {}) const;
     // Images of different sizes in one pass through the blocks (nested tensors). masks: empty, or one per
@@ -65,8 +64,8 @@ class DinoVisionTransformer {
     void visit(const std::string& prefix, const ParameterVisitor& fn);
     const ViTConfig& config() const { return config_; }
 
-    // Initial weights for narrow models (dim below ~200): Xavier-normal instead of std 0.02 in every linear
-    // layer.
+    // Initial weights for narrow models (dim below ~200): Xavier-normal instead of std 0.02 in every
+    // linear layer.
     void init_xavier(Generator& generator);
 
   private:

@@ -57,6 +57,8 @@ struct Pool {
 };
 
 constexpr int kMaxDevices = 16;
+// More than an address space is never asked for. The sanitizer ends the process above a limit of its own.
+constexpr size_t kMostBytes = size_t{1} << (kCaches ? 47 : 40);
 void* take(std::map<size_t, std::vector<void*>>& free_blocks, size_t size) {
     const auto found = free_blocks.find(size);
     if (found == free_blocks.end() || found->second.empty()) return nullptr;
@@ -87,14 +89,14 @@ void give_back(Pool& pool, Device device, void* pointer, size_t size) {
 void* allocate(Device device, size_t bytes) {
     if (bytes == 0) return nullptr;
     Pool& pool = pool_of(device);
-    const size_t size = size_class(bytes);
+    const size_t size = bytes < kMostBytes ? size_class(bytes) : bytes;
     std::lock_guard lock(pool.mutex);
     AllocatorStats& stats = pool.stats;
     void* block = take(pool.open ? pool.open->free_blocks : pool.free_blocks, size);
     if (block == nullptr) {
         const DeviceApi& api = device_api(device);
-        block = api.allocate(device, size);
-        if (block == nullptr) {
+        block = size < kMostBytes ? api.allocate(device, size) : nullptr;
+        if (block == nullptr && size < kMostBytes) {
             pool.drop_cached(device);
             block = api.allocate(device, size);
         }
@@ -137,7 +139,9 @@ void release(Device device, void* pointer, size_t bytes) noexcept {
     }
 }
 
-PrivatePool::PrivatePool(Device device) : device_(device), state_(std::make_shared<State>()) {}
+PrivatePool::PrivatePool(Device device) : device_(device), state_(std::make_shared<State>()) {
+    pool_of(device);  // refuses here what the destructor cannot
+}
 
 PrivatePool::~PrivatePool() {
     close();

@@ -1,6 +1,9 @@
 #include "runtime/buffer.h"
 
+#include <utility>
+
 #include "runtime/allocator.h"
+#include "runtime/device_api.h"
 
 namespace demi {
 
@@ -13,5 +16,15 @@ Buffer::Buffer(Device device, size_t bytes)
     : device_(device), bytes_(bytes), data_(allocate(device, bytes)), id_(next_id()) {}
 
 Buffer::~Buffer() { release(device_, data_, bytes_); }
+
+void Buffer::move_to(Device device) {
+    if (device == device_) return;
+    Buffer other(device, bytes_);
+    const DeviceApi& api = device_api(device.is_cpu() ? device_ : device);
+    if (bytes_ > 0) api.copy(other.data_, device, data_, device_, bytes_);
+    std::swap(device_, other.device_);
+    std::swap(data_, other.data_);
+    version_.fetch_add(1, std::memory_order_relaxed);
+}
 
 }  // namespace demi

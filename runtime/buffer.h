@@ -22,6 +22,9 @@ class Buffer {
         version_.fetch_add(1, std::memory_order_relaxed);
         return data_;
     }
+    // The same bytes in memory of another device: every Tensor that views the buffer is there afterwards.
+    // Counts as a write. On that device already: nothing happens.
+    void move_to(Device device);
     uint64_t version() const { return version_.load(std::memory_order_relaxed); }
     uint64_t id() const { return id_; }  // never reused, unlike the address
 

@@ -30,12 +30,15 @@ CapturedStep::Record& record_of(Device device) {
 }  // namespace
 
 void before_replay(Device device, std::function<void()> fn) {
+    check(fn != nullptr, "capture", "before_replay() needs a function: got none");
     record_of(device).host_part.push_back(std::move(fn));
 }
 
 Tensor live_tensor(const Shape& shape, DType dtype, Device device, std::function<void(void*)> fill) {
+    check(fill != nullptr, "capture", "live_tensor() needs a function that fills it: got none");
     CapturedStep::Record& record = record_of(device);
-    const auto place = record.take(record.live, static_cast<size_t>(shape.numel()) * size_of(dtype));
+    const int64_t bytes = checked_mul(shape.numel(), static_cast<int64_t>(size_of(dtype)), "capture");
+    const auto place = record.take(record.live, static_cast<size_t>(bytes));
     fill(place.host);
     record.host_part.push_back([host = place.host, fill = std::move(fill)] { fill(host); });
     return place.memory.bytes_as(dtype, shape);
@@ -63,6 +66,11 @@ LiveDraw take_draw(Generator& generator, int64_t words, Device device) {
     first.live =
         reinterpret_cast<const uint64_t*>(live_tensor({1}, DType::i64, device, take).data<int64_t>());
     return first;
+}
+
+LiveNumber::LiveNumber(std::function<double()> fn) : again(std::move(fn)) {
+    check(again != nullptr, "capture", "a live number needs a function: got none");
+    value = again();
 }
 
 const double* live_number(const LiveNumber& number, Device device) {

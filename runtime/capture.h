@@ -38,7 +38,7 @@ struct LiveNumber {
     std::function<double()> again{};
 
     LiveNumber(double v) : value(v) {}
-    explicit LiveNumber(std::function<double()> fn) : value(fn()), again(std::move(fn)) {}
+    explicit LiveNumber(std::function<double()> fn);
 };
 const double* live_number(const LiveNumber& number, Device device);  // null where nothing is captured
 

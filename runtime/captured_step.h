@@ -6,16 +6,15 @@
 //   CapturedStep step(device, [&] {
 //       loss = cross_entropy(model.forward(images, context), labels);
 //       scaler.backward(loss);
-//       rates.factors = gradient_factors(parameters, {parameters.size()}, scaler.live_inverse(), clip);
-//       optimizer.step(rates);
+//       scaler.step(optimizer, rates);
 //       optimizer.zero_grad();
 //   });
 //   for (...) {
 //       copy(images, batch.images); copy(labels, batch.labels);      // the same tensors, new contents
 //       optimizer.set_rates(rates_of(step_number));                  // what differs: rate and decay
 //       step();
-//       loss_now = loss.item();                                      // results are read after the step, not
-//       within
+//       loss_now = loss.item();                                      // results are read after the step
+//       if (!scaler.settle()) ...                                    // whether it was taken
 //   }
 //
 // The first `warm_up` calls run the body as it is, the next records it and launches the record, later ones

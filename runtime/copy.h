@@ -15,6 +15,7 @@ void fill(Tensor dst, double value);
 // dst += src for floats of any dtype: added in f32 (f64 where one side is f64), rounded once to dst's dtype.
 void accumulate(Tensor dst, const Tensor& src);
 
-bool all_finite(const Tensor& tensor);  // false on any NaN or infinity; integers are always finite
+// False on any NaN or infinity. Integers are always finite, and so is an undefined tensor.
+bool all_finite(const Tensor& tensor);
 
 }  // namespace demi

@@ -73,6 +73,10 @@ std::string name(Device device) {
 
 std::ostream& operator<<(std::ostream& out, Device device) { return out << name(device); }
 
+void Device::no_index(int index) {
+    fail("device", "index of a GPU must be from 0 to ", INT8_MAX, ": got ", index);
+}
+
 Device Device::parse(std::string_view text) {
     if (text == "cpu") return cpu();
     if (text == "auto") return device_count(DeviceType::cuda) > 0 ? cuda() : cpu();

@@ -15,13 +15,19 @@ struct Device {
     int8_t index = 0;
 
     static constexpr Device cpu() { return {}; }
-    static constexpr Device cuda(int index = 0) { return {DeviceType::cuda, static_cast<int8_t>(index)}; }
+    static constexpr Device cuda(int index = 0) {  // index 0 to 127; throws otherwise
+        if (index < 0 || index > INT8_MAX) no_index(index);
+        return {DeviceType::cuda, static_cast<int8_t>(index)};
+    }
     // "cpu", "cuda", "cuda:1"; "auto" gives the first GPU where there is one, else the CPU.
     static Device parse(std::string_view text);
 
     constexpr bool is_cpu() const { return type == DeviceType::cpu; }
     constexpr bool is_cuda() const { return type == DeviceType::cuda; }
     constexpr bool operator==(const Device&) const = default;
+
+  private:
+    [[noreturn]] static void no_index(int index);
 };
 
 std::string name(Device device);

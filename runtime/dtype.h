@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <ostream>
 #include <string_view>
+#include <type_traits>
 
 #include "runtime/check.h"
 #include "runtime/element.h"
@@ -16,7 +17,11 @@ std::ostream& operator<<(std::ostream& out, DType dtype);
 // beats bool. Two floats: the wider one; f16 with bf16 gives f32. Two integers: the wider one.
 DType promote(DType a, DType b);
 
-template <class T> struct DTypeOf;
+template <class T> struct DTypeOf {
+    static_assert(!std::is_same_v<T, T>, "a Tensor's elements are Half, BFloat16, float, double, int32_t, "
+                                         "int64_t, uint8_t or bool: convert first");
+    static constexpr DType value = DType::f32;
+};
 template <> struct DTypeOf<Half> { static constexpr DType value = DType::f16; };
 template <> struct DTypeOf<BFloat16> { static constexpr DType value = DType::bf16; };
 template <> struct DTypeOf<float> { static constexpr DType value = DType::f32; };

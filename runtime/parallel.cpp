@@ -187,6 +187,8 @@ void set_num_threads(int threads) {
     thread_limit().store(threads, std::memory_order_relaxed);
 }
 
+void detail::no_grain(int64_t grain) { fail("parallel_ranges", "grain must be positive: got ", grain); }
+
 void detail::run_tiles(int64_t tiles, void (*call)(void*, int64_t), void* fn) {
     if (tiles <= 0) return;
     const int threads = num_threads();

@@ -15,7 +15,8 @@ void set_num_threads(int threads);  // 1..256; takes effect at the next parallel
 
 namespace detail {
 void run_tiles(int64_t tiles, void (*call)(void*, int64_t), void* fn);
-}
+[[noreturn]] void no_grain(int64_t grain);
+}  // namespace detail
 
 template <class F> DEMI_INLINE void parallel_for(int64_t tiles, const F& fn) {
     detail::run_tiles(
@@ -23,13 +24,15 @@ template <class F> DEMI_INLINE void parallel_for(int64_t tiles, const F& fn) {
         const_cast<void*>(static_cast<const void*>(__builtin_addressof(fn))));
 }
 
-DEMI_INLINE constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+DEMI_INLINE constexpr int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b > 0); }  // a >= 0, b > 0
 
-// Splits [0, n) into ranges of `grain` and calls fn(begin, end) for each.
+// Splits [0, n) into ranges of `grain`, at least 1, and calls fn(begin, end) for each.
 template <class F> DEMI_INLINE void parallel_ranges(int64_t n, int64_t grain, const F& fn) {
+    if (grain <= 0) [[unlikely]]
+        detail::no_grain(grain);
     parallel_for(ceil_div(n, grain), [&](int64_t tile) {
         const int64_t begin = tile * grain;
-        fn(begin, begin + grain < n ? begin + grain : n);
+        fn(begin, n - begin > grain ? begin + grain : n);
     });
 }
 

@@ -27,7 +27,7 @@ struct Generator {
     struct Draw {
         uint64_t seed, offset;
     };
-    Draw take(int64_t words);             // reserves ceil(words / 4) blocks
+    Draw take(int64_t words);             // reserves ceil(words / 4) blocks; words >= 0
     uint32_t next_below(uint32_t bound);  // one number in [0, bound), without bias
     float next_uniform();
     std::vector<int64_t> permutation(int64_t n);  // Fisher-Yates
@@ -36,10 +36,21 @@ struct Generator {
     bool operator==(const Generator&) const = default;
 };
 
-// Fill a floating-point tensor of any strides, in logical order.
+// Fill a floating-point tensor of any strides, in logical order. Numbers are rounded to its dtype; where that
+// would leave the interval, the nearest value of the dtype within is taken.
+// [low, high), never high itself; all low where both are equal. Finite bounds that the dtype reaches.
 void uniform(Tensor dst, Generator& generator, double low = 0, double high = 1);
-void normal(Tensor dst, Generator& generator, double mean = 0, double std = 1);
+void normal(Tensor dst, Generator& generator, double mean = 0, double std = 1);  // finite, std >= 0
 // Normal, redrawn until within [low, high] (absolute bounds, as PyTorch's trunc_normal_).
 void trunc_normal(Tensor dst, Generator& generator, double mean, double std, double low, double high);
+
+// New tensors: uniform in [0, 1), normal(0, 1), and whole numbers of [low, high), each as likely as another.
+// randint takes any dtype that holds all of them exactly; it needs low < high.
+Tensor rand(const Shape& shape, Generator& generator, DType dtype = DType::f32,
+            Device device = Device::cpu());
+Tensor randn(const Shape& shape, Generator& generator, DType dtype = DType::f32,
+             Device device = Device::cpu());
+Tensor randint(int64_t low, int64_t high, const Shape& shape, Generator& generator, DType dtype = DType::i64,
+               Device device = Device::cpu());
 
 }  // namespace demi

@@ -15,10 +15,19 @@ Shape::Shape(std::span<const int64_t> sizes) {
 }
 
 int64_t Shape::numel() const {
-    if (std::find(begin(), end(), 0) != end()) return 0;
     int64_t count = 1;
-    for (int64_t size : *this) count = checked_mul(count, size, "shape");
+    bool fits = true;
+    for (int64_t size : *this) {
+        if (size == 0) return 0;
+        fits = !__builtin_mul_overflow(count, size, &count) && fits;
+    }
+    check(fits, "shape", "size does not fit 64 bits: got ", *this);
     return count;
+}
+
+void Shape::no_dimension(int i) const {
+    fail("shape", "dimension must be in [0, ", rank_, ") for ", *this, ": got ", i,
+         "; size() of a tensor counts negative ones from the end");
 }
 
 int64_t Shape::back() const {
@@ -59,7 +68,7 @@ Shape contiguous_strides(const Shape& shape) {
     int64_t step = 1;
     for (int i = shape.rank() - 1; i >= 0; --i) {
         strides[i] = step;
-        if (!empty && i > 0) step *= shape[i];
+        if (!empty && i > 0) step = checked_mul(step, shape[i], "shape");
     }
     return strides;
 }
@@ -80,6 +89,16 @@ Shape broadcast(const Shape& a, const Shape& b, std::string_view op) {
 int normalize_dim(int dim, int rank, std::string_view op) {
     check(dim >= -rank && dim < rank, op, "dimension must be in [", -rank, ", ", rank, "): got ", dim);
     return dim < 0 ? dim + rank : dim;
+}
+
+SliceRange normalize_range(int64_t begin, int64_t end, int dim, const Shape& shape, std::string_view op) {
+    const int64_t size = shape[dim];
+    const SliceRange range{begin < 0 ? begin + size : begin, end == kToEnd ? size
+                                                             : end < 0     ? end + size
+                                                                           : end};
+    check(0 <= range.begin && range.begin <= range.end && range.end <= size, op, "range must lie in [0, ",
+          size, "] of dimension ", dim, " of ", shape, ": got [", begin, ", ", end, ")");
+    return range;
 }
 
 }  // namespace demi

@@ -16,6 +16,10 @@ template <int N> struct StridedWalk {
 
     StridedWalk(const Shape& shape, const std::array<const Shape*, N>& operand_strides) {
         rank = 0;
+        if (shape.numel() == 0) {  // other sizes may be huge
+            rank = 1;
+            return;
+        }
         for (int i = 0; i < shape.rank(); ++i) {
             if (shape[i] == 1) continue;
             bool merge = rank > 0;

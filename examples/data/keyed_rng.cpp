@@ -1,5 +1,7 @@
 #include "examples/data/keyed_rng.h"
 
+#include <cmath>
+
 namespace demi::data {
 
 KeyedRng::KeyedRng(uint64_t seed, Purpose purpose, uint64_t epoch, uint64_t index, uint32_t view)
@@ -22,7 +24,10 @@ uint32_t KeyedRng::bits() {
 
 float KeyedRng::uniform() { return to_uniform(bits()); }
 
-float KeyedRng::uniform(float low, float high) { return low + (high - low) * uniform(); }
+float KeyedRng::uniform(float low, float high) {
+    const float x = low + (high - low) * uniform();
+    return x < high ? x : std::nextafter(high, low);  // rounded up to its end
+}
 
 int64_t KeyedRng::below(int64_t n) {
     return static_cast<int64_t>((static_cast<uint64_t>(bits()) * static_cast<uint64_t>(n)) >> 32);

@@ -74,34 +74,20 @@ MetricsWriter open_metrics(const RunFolder& folder, const TrainOptions& options,
     return options.resume ? MetricsWriter(path, step) : MetricsWriter(path);
 }
 
-StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, StepRates rates, double clip,
-                      std::vector<size_t> clip_groups, int64_t step, double loss) {
+StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, const StepRates& rates, int64_t step,
+                      double loss) {
     constexpr int64_t kSkipLimit = 20;
-    const NamedParameters& all = optimizer.parameters();
-    if (clip_groups.empty()) clip_groups.push_back(all.size());
-    StepOutcome outcome;
-    const GradFactors factors = gradient_factors(all, clip_groups, scaler.live_inverse(), clip);
+    bool taken = false;
     {
         const ProfileScope scope("optimizer");
-        rates.factors = factors;
-        optimizer.step(rates);
+        taken = scaler.step(optimizer, rates);
     }
     optimizer.zero_grad();
-    // The step is on its way, or has decided on the device to change nothing: only now does anybody wait for
-    // it.
-    double squares = 0;
-    for (double norm : factors.values.select(0, 0).to_vector<double>()) {
-        outcome.finite = outcome.finite && std::isfinite(norm);
-        squares += norm * norm;
-    }
-    outcome.norm = std::sqrt(squares);
-    if (!outcome.finite) optimizer.take_back();
-    outcome.skipped = scaler.update(!outcome.finite);
-    check(outcome.finite || scaler.enabled(), "train", "the gradient is not finite at step ", step, " (loss ",
-          loss, "); set DEMI_DETECT_ANOMALY=1 to see which operation makes the first NaN or infinity");
+    check(taken || scaler.enabled(), "train", "the gradient is not finite at step ", step, " (loss ", loss,
+          "); set DEMI_DETECT_ANOMALY=1 to see which operation makes the first NaN or infinity");
     check(scaler.skipped_in_a_row() < kSkipLimit, "train", kSkipLimit,
           " steps in a row overflowed; the loss scale is ", scaler.scale(), ", the loss ", loss);
-    return outcome;
+    return optimizer.outcome();
 }
 
 void print_header(const TrainOptions& options, const TrainData& data, const ViTConfig& model,

@@ -30,15 +30,10 @@ OptimizerOptions optimizer_options(const TrainOptions& options);
 std::unique_ptr<RunFolder> open_run(const std::string& program, const TrainOptions& options, Device device);
 MetricsWriter open_metrics(const RunFolder& folder, const TrainOptions& options, int64_t step);
 
-// Gradient norm, loss scale, clipping and the step, in their order. `clip_groups` are numbers of consecutive
-// parameters whose norm is clipped apart (backbone, heads); empty: all together. Throws Error when a gradient
-// is not finite and there is no scaler to lower, or after twenty skipped steps in a row.
-struct StepOutcome {
-    double norm = 0;
-    bool finite = true, skipped = false;
-};
-StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, StepRates rates, double clip,
-                      std::vector<size_t> clip_groups, int64_t step, double loss);
+// scaler.step(). Throws Error when a gradient is not finite and there is no scale to lower, or after twenty
+// skipped steps in a row.
+StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, const StepRates& rates, int64_t step,
+                      double loss);
 
 // 0, or 1 with a line on stderr when --expect-accuracy asks for more than was reached.
 int expectation_status(const TrainOptions& options, double accuracy);

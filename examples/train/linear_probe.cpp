@@ -65,7 +65,7 @@ Linear fit(const Tensor& rows, std::span<const int64_t> labels, int64_t classes,
             const Variable loss = cross_entropy(layer.forward(index_select(Variable(rows), 0, index)),
                                                 index_select(Variable(targets), 0, index));
             loss.backward();
-            optimizer.step({rate.at(step), 0, -1, {}});
+            optimizer.step({.lr = rate.at(step)});
             optimizer.zero_grad();
         }
     }

@@ -149,10 +149,13 @@ void SelfSupervised::step(const data::Batch& batch, Progress& progress, MetricsW
     scaler_.backward(losses.total);
     size_t backbone = 0;
     for (const auto& [name, parameter] : student_) backbone += name.starts_with("backbone.");
-    const StepOutcome outcome =
-        take_step(*optimizer_, scaler_, {rate, decay_.at(at), frozen ? 0 : rate, {}}, options_.clip_grad,
-                  {backbone, student_.size() - backbone}, step_ + 1, loss);
-    if (!outcome.skipped) {
+    const StepRates rates{.lr = rate,
+                          .weight_decay = decay_.at(at),
+                          .last_layer_lr = frozen ? 0 : rate,
+                          .clip_grad = options_.clip_grad,
+                          .clip_groups = {backbone, student_.size() - backbone}};
+    const StepOutcome outcome = take_step(*optimizer_, scaler_, rates, step_ + 1, loss);
+    if (outcome.taken) {
         model_->commit(momentum_.at(at));
         ++taken_;
     }
@@ -168,7 +171,7 @@ void SelfSupervised::step(const data::Batch& batch, Progress& progress, MetricsW
     state.has_loss = true;
     state.lr = rate;
     progress.update(state);
-    if (step_ % options_.log_every == 0 || step_ == 1 || step_ == total_ || outcome.skipped) {
+    if (step_ % options_.log_every == 0 || step_ == 1 || step_ == total_ || !outcome.taken) {
         Record line;
         line.add("step", step_)
             .add("loss", loss)
@@ -182,7 +185,7 @@ void SelfSupervised::step(const data::Batch& batch, Progress& progress, MetricsW
         line.add("teacher_temp", temp)
             .add("teacher_momentum", momentum_.at(at))
             .add("grad_norm", outcome.norm);
-        if (scaler_.enabled()) line.add("loss_scale", scaler_.scale()).add("skipped", outcome.skipped);
+        if (scaler_.enabled()) line.add("loss_scale", scaler_.scale()).add("skipped", !outcome.taken);
         metrics.write(line);
     }
 }

@@ -151,9 +151,9 @@ bool Supervised::step(data::Batch& batch, Progress& progress, MetricsWriter& met
     }
 
     const double rate = rate_.at(step_);
-    const StepOutcome outcome = take_step(*optimizer_, scaler_, {rate, options_.weight_decay, -1, {}},
-                                          options_.clip_grad, {}, step_ + 1, loss_value);
-    const bool skipped = outcome.skipped;
+    const StepRates rates{.lr = rate, .weight_decay = options_.weight_decay, .clip_grad = options_.clip_grad};
+    const StepOutcome outcome = take_step(*optimizer_, scaler_, rates, step_ + 1, loss_value);
+    const bool skipped = !outcome.taken;
     if (!skipped && options_.ema > 0) ema_update(average_parameters_, parameters_, options_.ema);
     ++step_;
 

@@ -22,4 +22,9 @@ Variable to_device(const Variable& x, Device device) {
                   [from = x.device()](const Tensor& dy, const Needs&) -> Tensors { return {dy.to(from)}; });
 }
 
+Variable detach(const Variable& x) {
+    check(x.defined(), "detach", "x must be a defined tensor");
+    return x.detach();
+}
+
 }  // namespace demi

@@ -11,6 +11,6 @@ Variable cast(const Variable& x, DType dtype);
 Variable to_device(const Variable& x, Device device);
 
 // x without its history: the same memory, no gradient.
-inline Variable detach(const Variable& x) { return x.detach(); }
+Variable detach(const Variable& x);
 
 }  // namespace demi

@@ -15,7 +15,7 @@ Shape keep_reduced(std::string_view op, const Shape& shape, const Dims& dims) {
         seen.push_back(d);
         out[d] = 1;
     }
-    if (dims.empty()) std::fill_n(&out[0], out.rank(), 1);
+    for (int d = 0; dims.empty() && d < out.rank(); ++d) out[d] = 1;
     return out;
 }
 

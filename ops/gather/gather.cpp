@@ -12,7 +12,7 @@ namespace {
 Tensor rows_along(const Tensor& x, int dim) {
     const Tensor moved = x.transpose(dim, -1);
     const int64_t length = moved.shape().back();
-    return moved.reshape({length > 0 ? x.numel() / length : 0, length});
+    return moved.contiguous().view({length > 0 ? x.numel() / length : 0, length});
 }
 
 Tensor back_to(const Tensor& rows, Shape shape, int dim) {
@@ -31,7 +31,7 @@ Variable gather(const Variable& x, int dim, const Tensor& index) {
     if (like.rank() == x.rank()) like[dim] = x.size(dim);
     check(like == x.shape(), "gather", "index must have x's shape ", x.shape(), " but for dimension ", dim,
           ": got ", index.shape());
-    const Tensor at = rows_along(checked_index("gather", index, x.size(dim), x.device()), dim).contiguous();
+    const Tensor at = rows_along(checked_index("gather", index, x.size(dim), x.device()), dim);
     Tensor y = Tensor::empty(at.shape(), x.dtype(), x.device());
     if (y.numel() > 0) DEMI_SELECT(gather, x.device(), forward)(y, rows_along(value, dim), at);
     return record("gather", {x}, back_to(y, index.shape(), dim),

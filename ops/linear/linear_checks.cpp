@@ -34,7 +34,7 @@ Tensor as_rows(const Tensor& x) {
     const int64_t in = x.shape().back();
     if (x.rank() == 2) return x;
     int64_t rows = 1;
-    for (int d = 0; d + 1 < x.rank(); ++d) rows *= x.size(d);
+    for (int d = 0; d + 1 < x.rank(); ++d) rows = checked_mul(rows, x.size(d), "linear");
     return x.reshape({rows, in});
 }
 

@@ -19,7 +19,7 @@ Variable max(const Variable& x, const Dims& dims, bool keepdim) {
                       const int64_t rows = dy.numel(), length = rows > 0 ? permuted.numel() / rows : 0;
                       Tensor dx = Tensor::empty({rows, length}, dy.dtype(), dy.device());
                       if (rows > 0) DEMI_SELECT(gather, dy.device(), backward)
-                      (dx, dy.reshape({rows, 1}), indices.get().view({rows, 1}));
+                      (dx, dy.contiguous().view({rows, 1}), indices.get().view({rows, 1}));
                       std::vector<int> back(order.size());
                       for (size_t i = 0; i < order.size(); ++i)
                           back[static_cast<size_t>(order[i])] = static_cast<int>(i);

@@ -12,7 +12,7 @@ Variable mean(const Variable& x, const Dims& dims, bool keepdim) {
     const Shape kept = keep_reduced("mean", x.shape(), dims);
     int64_t count = 1;
     for (int d = 0; d < x.rank(); ++d)
-        if (kept[d] == 1) count *= x.shape()[d];
+        if (kept[d] == 1) count = checked_mul(count, x.shape()[d], "mean");
     check(count > 0, "mean", "needs at least one element to average: got ", x.shape());
     Tensor y = sum_to(value, kept, x.dtype(), 1.0 / static_cast<double>(count));
     if (!keepdim) y = y.view(drop_reduced(x.shape(), dims));

@@ -7,7 +7,6 @@ namespace demi {
 
 Variable reshape(const Variable& x, const Shape& shape) {
     const ProfileScope scope("reshape");
-    check(x.defined(), "reshape", "x must be a defined tensor");
     return record(
         "reshape", {x}, x.value().reshape(shape),
         [from = x.shape()](const Tensor& dy, const Needs&) -> Tensors { return {dy.reshape(from)}; });

@@ -3,7 +3,8 @@
 
 namespace demi {
 
-// y = x at `index` along `dim`, which is dropped; a view. dx is dy there, 0 elsewhere.
+// y = x at `index` along `dim`, which is dropped; a view. A negative index counts from the end. dx is dy
+// there, 0 elsewhere.
 Variable select(const Variable& x, int dim, int64_t index);
 
 }  // namespace demi

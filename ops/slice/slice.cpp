@@ -24,8 +24,9 @@ Variable slice(const Variable& x, int dim, int64_t begin, int64_t end, int64_t s
     const ProfileScope scope("slice");
     Tensor y = x.value().slice(dim, begin, end, step);
     dim = normalize_dim(dim, x.rank(), "slice");
+    const SliceRange range = normalize_range(begin, end, dim, x.shape(), "slice");
     return record("slice", {x}, y, [=, shape = x.shape()](const Tensor& dy, const Needs&) -> Tensors {
-        return {slice_grad(dy, shape, dim, begin, end, step)};
+        return {slice_grad(dy, shape, dim, range.begin, range.end, step)};
     });
 }
 

@@ -6,6 +6,8 @@
 
 namespace demi {
 
+static constexpr int64_t kMostEmpty = 65536;
+
 std::vector<Variable> split(const Variable& x, const std::vector<int64_t>& sizes, int dim) {
     const ProfileScope scope("split");
     check(x.defined(), "split", "x must be a defined tensor");
@@ -32,6 +34,8 @@ std::vector<Variable> chunk(const Variable& x, int64_t count, int dim) {
     const int64_t size = x.shape()[normalize_dim(dim, x.rank(), "chunk")];
     check(count > 0 && size % count == 0, "chunk", "dimension ", dim, " of ", x.shape(), " must divide by ",
           count);
+    check(count <= std::max<int64_t>(size, kMostEmpty), "chunk", "at most ", kMostEmpty,
+          " pieces of nothing: got ", count);
     return split(x, std::vector<int64_t>(static_cast<size_t>(count), size / count), dim);
 }
 

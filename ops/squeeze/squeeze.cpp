@@ -15,8 +15,9 @@ Variable squeeze(const Variable& x, int dim) {
 
 Variable unsqueeze(const Variable& x, int dim) {
     const ProfileScope scope("unsqueeze");
+    Tensor y = x.value().unsqueeze(dim);
     dim = normalize_dim(dim, x.rank() + 1, "unsqueeze");
-    return record("unsqueeze", {x}, x.value().unsqueeze(dim),
+    return record("unsqueeze", {x}, y,
                   [dim](const Tensor& dy, const Needs&) -> Tensors { return {dy.squeeze(dim)}; });
 }
 

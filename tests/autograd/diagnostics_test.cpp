@@ -1,6 +1,8 @@
 // What helps to find a mistake: anomaly detection, the graph as text, the profile of a sweep.
 #include <doctest/doctest.h>
 
+#include <sstream>
+
 #include "autograd/grad_mode.h"
 #include "autograd/print.h"
 #include "runtime/profile.h"
@@ -49,6 +51,21 @@ TEST_CASE("the graph as text, the same for the same graph") {
     CHECK(graph_size(y) == 2);
     y.backward();
     CHECK(graph_text(y) == "1 scale f64 (1,) (freed)\n");
+}
+
+TEST_CASE("a Variable prints its values and whether it requires a gradient; messages only what it is") {
+    const auto text = [](const Variable& v) {
+        std::ostringstream out;
+        out << v;
+        return out.str();
+    };
+    const Variable x = leaf({1, 2});
+    CHECK(text(x) == "tensor([1., 2.], f64 (2,) on cpu, requires_grad)");
+    CHECK(text(scale(x, 3)) == "tensor([3., 6.], f64 (2,) on cpu, requires_grad)");
+    CHECK(text(x.detach()) == "tensor([1., 2.], f64 (2,) on cpu)");
+    CHECK(text(Variable()) == "tensor(undefined)");
+    CHECK(error_of([&] { fail("op", "got ", x, " and ", Variable()); }) ==
+          "[op] got f64 (2,) on cpu, requires_grad and an undefined tensor");
 }
 
 TEST_CASE("a profile names each node's backward") {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs into a temporary folder and builds tests/consumer/consumer.cpp against it as a stranger would: with pkg-config,
-# and with CMake where there is one. usage: installed.sh SOURCE_ROOT BUILD_FOLDER COMPILER...
+# and with CMake where there is one; and README.md's first example, whose loss must fall to a tenth.
+# usage: installed.sh SOURCE_ROOT BUILD_FOLDER COMPILER...
 set -euo pipefail
 root=$1
 build=$2
@@ -24,7 +25,7 @@ run() {
     fi
 }
 
-echo 1..2
+echo 1..3
 read -ra cflags <<<"$(flags --cflags)"
 read -ra libs <<<"$(flags --libs --static)"
 "${compiler[@]}" -std=c++20 -O1 "${cflags[@]}" "$root/tests/consumer/consumer.cpp" "${libs[@]}" -o "$work/with_pkg_config"
@@ -39,4 +40,14 @@ if command -v cmake >/dev/null; then
 else
     echo 'ok 2 - find_package # SKIP no cmake'
 fi
+
+awk '/^```cpp$/ { inside = 1; next } /^```$/ && inside { exit } inside' "$root/README.md" >"$work/readme.cpp"
+"${compiler[@]}" -std=c++20 -O1 "${cflags[@]}" "$work/readme.cpp" "${libs[@]}" -o "$work/readme"
+cat >"$work/readme_trains" <<'END'
+#!/usr/bin/env bash
+set -o pipefail
+"$(dirname "$0")/readme" | tee /dev/stderr | awk '$3 == "loss" { first = first ? first : $4; last = $4 } END { exit !(last < first / 10) }'
+END
+chmod +x "$work/readme_trains"
+run '3 - the first example of README.md' "$work/readme_trains"
 exit "$failed"

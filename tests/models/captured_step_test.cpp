@@ -42,12 +42,14 @@ struct Setting {
     double drop_path = 0.3;  // above 0.1 rows are left out, below drop_path() does it
     OptimizerKind kind = OptimizerKind::adamw;
     bool overflow = false;  // a loss scale that is too large for the first steps
+    bool by_hand = true;    // factors and update() instead of scaler.step()
 };
 
 // A small transformer behind dropout, with everything that differs from step to step.
 class Trainer {
   public:
-    explicit Trainer(const Setting& setting) : model_(config(setting), generator_) {
+    explicit Trainer(const Setting& setting)
+        : by_hand_(setting.by_hand), model_(config(setting), generator_) {
         to_device(model_, test_device());
         parameters_ = parameters_of(model_);
         OptimizerOptions options;
@@ -70,9 +72,16 @@ class Trainer {
         const Variable x = dropout(Variable(images_), 0.25, generator_, true);
         loss_ = cross_entropy(model_.forward(x, context_), labels_, {.label_smoothing = 0.1});
         scaler_->backward(loss_);
-        rates_.factors =
-            gradient_factors(parameters_, {3, parameters_.size() - 3}, scaler_->live_inverse(), 0.5);
-        optimizer_->step(rates_);
+        const std::vector<size_t> groups{3, parameters_.size() - 3};
+        if (by_hand_) {
+            rates_.factors = gradient_factors(parameters_, groups, scaler_->live_inverse(), 0.5);
+            optimizer_->step(rates_);
+        } else {
+            StepRates clipped = rates_;
+            clipped.clip_grad = 0.5;
+            clipped.clip_groups = groups;
+            scaler_->step(*optimizer_, clipped);
+        }
         optimizer_->zero_grad();
     }
     // What comes before and after the body in each step.
@@ -85,6 +94,10 @@ class Trainer {
     }
     void after() {
         losses.push_back(loss_.item());
+        if (!by_hand_) {
+            skipped += !scaler_->settle();
+            return;
+        }
         const std::vector<double> norms = rates_.factors.values.select(0, 0).to_vector<double>();
         const bool finite = std::isfinite(norms[0]) && std::isfinite(norms[1]);
         skipped += !finite;
@@ -119,6 +132,7 @@ class Trainer {
         return c;
     }
 
+    bool by_hand_;
     Generator generator_{5};
     DinoVisionTransformer model_;
     NamedParameters parameters_;
@@ -132,7 +146,9 @@ class Trainer {
 };
 
 void check_replays(const Setting& setting, int steps) {
-    Trainer plain(setting), captured(setting);
+    Setting by_hand = setting;
+    by_hand.by_hand = true;
+    Trainer plain(by_hand), captured(setting);
     CapturedStep step(
         test_device(), [&] { captured.body(); }, 1);
     for (int i = 0; i < steps; ++i) {
@@ -169,6 +185,12 @@ TEST_CASE("captured step: replays are steps, with stochastic depth by rows") {
 TEST_CASE("captured step: in f16, with drop_path and steps that overflow") {
     DEMI_NEEDS_GPU;
     check_replays({.precision = Precision::f16, .drop_path = 0.05, .overflow = true}, 5);
+}
+
+TEST_CASE("captured step: the scaler's step, which looks back at the next replay") {
+    DEMI_NEEDS_GPU;
+    check_replays({.precision = Precision::f16, .drop_path = 0.05, .overflow = true, .by_hand = false}, 5);
+    check_replays({.kind = OptimizerKind::sgd, .by_hand = false}, 4);
 }
 
 TEST_CASE("captured step: SGD") {

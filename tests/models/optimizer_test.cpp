@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "models/ema.h"
+#include "tests/support/check_error.h"
 #include "tests/support/compare.h"
 
 namespace demi::test {
@@ -96,6 +97,90 @@ TEST_CASE("gradient norm and clipping factor") {
     CHECK(gradient_norm(all, 1, 10).clip_factor == 1);
     b.set_grad(Tensor::from(std::vector<float>{0, INFINITY}, {2}));
     CHECK_FALSE(gradient_norm(all, 1, 1).finite);
+}
+
+TEST_CASE("clip_grad clips by the norm of all, or of each group, and its norm can be asked for") {
+    for (double limit : {0.5, 3.0, 1e6})
+        for (bool grouped : {false, true}) {
+            Variable a = parameter({5, 3}, 1), b = parameter({7}, 2);
+            const NamedParameters all{{"a", a}, {"b", b}};
+            OptimizerOptions settings;
+            settings.kind = OptimizerKind::sgd;
+            settings.momentum = 0;
+            Optimizer optimizer(all, parameter_options(all, {}), settings);
+            std::vector<double> norms(2);
+            std::vector<std::vector<double>> p{a.value().to_vector<double>(), b.value().to_vector<double>()},
+                g(2);
+            for (size_t i = 0; i < 2; ++i) {
+                Variable x = all[i].second;
+                x.set_grad(gradient(x.shape(), 5 + i));
+                g[i] = x.grad().to_vector<double>();
+                for (double v : g[i]) norms[i] += v * v;
+            }
+            const double norm = std::sqrt(norms[0] + norms[1]);
+            StepRates rates{.lr = 0.1, .clip_grad = limit};
+            if (grouped) rates.clip_groups = {1, 1};
+            optimizer.step(rates);
+            CHECK(optimizer.outcome().norm == doctest::Approx(norm).epsilon(1e-12));
+            for (size_t i = 0; i < 2; ++i) {
+                const double factor = std::min(1.0, limit / ((grouped ? std::sqrt(norms[i]) : norm) + 1e-6));
+                for (size_t j = 0; j < g[i].size(); ++j) p[i][j] -= 0.1 * factor * g[i][j];
+            }
+            CHECK(compare(a.value(), Tensor::from(p[0], {5, 3}), {1e-6, 1e-6}) == "");
+            CHECK(compare(b.value(), Tensor::from(p[1], {7}), {1e-6, 1e-6}) == "");
+        }
+}
+
+TEST_CASE("a step that could teach nothing, or only harm, is refused and changes nothing") {
+    Variable a = parameter({3}, 1), b = parameter({2}, 2);
+    const NamedParameters all{{"a", a}, {"b", b}};
+    Optimizer optimizer(all, parameter_options(all, {}));
+    const Tensor before = a.value().clone();
+    const auto refused = [&](const StepRates& rates) { return error_of([&] { optimizer.step(rates); }); };
+    CHECK(has(refused({.lr = 0.1}), "[optimizer] no parameter has a gradient"));
+    a.set_grad(gradient({3}, 3));
+    CHECK(has(refused({}), "[optimizer] StepRates::lr has to be given"));
+    CHECK(has(refused({.weight_decay = 0.1}), "[optimizer] StepRates::lr has to be given"));
+    CHECK(has(error_of([&] { optimizer.set_rates({}); }), "[optimizer] StepRates::lr has to be given"));
+    for (const StepRates& bad :
+         {StepRates{.lr = -0.1}, StepRates{.lr = INFINITY}, StepRates{.lr = 1, .weight_decay = NAN},
+          StepRates{.lr = 1, .weight_decay = -1}, StepRates{.lr = 1, .last_layer_lr = NAN}})
+        CHECK(has(refused(bad), "must be finite and not negative"));
+    CHECK(has(refused({.lr = 1, .clip_grad = -1}), "must not be negative"));
+    CHECK(has(refused({.lr = 1, .clip_grad = NAN}), "must not be negative"));
+    CHECK(has(refused({.lr = 1, .clip_grad = 1, .clip_groups = {1}}), "needs the group of each parameter"));
+    CHECK(has(refused({.lr = 1, .clip_grad = 1, .clip_groups = {1, 5}}), "groups hold more than the 2"));
+    CHECK(has(refused({.lr = 1, .grad_multipliers = {1}}), "gradient multipliers"));
+    CHECK(has(refused({.lr = 1, .grad_multipliers = {1, 1}, .clip_grad = 1}), "got both"));
+    CHECK(has(error_of([&] { optimizer.outcome(); }), "[optimizer] the last step looked at no norm"));
+    a.set_grad(Tensor::full({3}, INFINITY));
+    CHECK(has(refused({.lr = 1, .clip_grad = 1}), "the norm of the gradients is not finite"));
+    CHECK(same_bits(a.value(), before) == "");
+    CHECK(optimizer.steps() == 0);
+    a.set_grad(gradient({3}, 3));
+    optimizer.step({.lr = 0});  // stated: a schedule may begin with it
+    CHECK(same_bits(a.value(), before) == "");
+    optimizer.step({.lr = 0.1});  // b has no gradient: fine
+    CHECK(same_bits(a.value(), before) != "");
+    CHECK(optimizer.steps() == 2);
+}
+
+TEST_CASE("an optimizer refuses what is no parameter, and absurd multipliers") {
+    Variable a = parameter({3}, 1);
+    const std::vector<ParameterOptions> one(1);
+    for (const Variable& bad : {Variable(), Variable(Tensor::zeros({3}))})
+        CHECK(has(error_of([&] { Optimizer o({{"bad", bad}}, one); }), "'bad' is not a parameter"));
+    CHECK(has(error_of([&] { Optimizer o({{"a", a}}, {}); }), "needs options for each parameter"));
+    for (const ParameterOptions& bad :
+         {ParameterOptions{.lr_multiplier = -1}, ParameterOptions{.lr_multiplier = NAN},
+          ParameterOptions{.wd_multiplier = INFINITY}})
+        CHECK(has(error_of([&] {
+                      Optimizer o({{"a", a}}, {bad});
+                  }),
+                  "multipliers must be finite, not negative"));
+    Optimizer none({}, {});
+    CHECK(has(error_of([&] { none.step({.lr = 0.1}); }), "no parameter has a gradient"));
+    CHECK(has(error_of([&] { none.step({.lr = 0.1, .clip_grad = 1}); }), "no parameter has a gradient"));
 }
 
 TEST_CASE("ema and copies refuse other models") {

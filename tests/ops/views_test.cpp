@@ -13,6 +13,7 @@
 #include "ops/split/split.h"
 #include "ops/squeeze/squeeze.h"
 #include "ops/transpose/transpose.h"
+#include "runtime/copy.h"
 #include "tests/support/compare.h"
 #include "tests/support/op_case.h"
 
@@ -42,7 +43,17 @@ TEST_CASE("reshape") {
               }});
     CHECK(reshape(Tensor::zeros({0, 3}), {3, 0}).shape() == Shape{3, 0});
     CHECK_THROWS_AS(reshape(Tensor::zeros({2, 3}), {4, -1}), Error);
-    CHECK_THROWS_AS(reshape(Variable(), {1}), Error);
+    // a view wherever strides allow it, and so is its gradient
+    const Tensor whole = Tensor::zeros({4, 6});
+    const Variable x(whole.slice(1, 0, 4), true);
+    const Variable y = reshape(x, {4, -1, 2});
+    CHECK(y.value().buffer() == whole.buffer());
+    CHECK(y.value().strides() == Shape{6, 2, 1});
+    fill(y.value().select(2, 1), 5);
+    CHECK(whole.select(0, 3).to_vector<float>() == std::vector<float>{0, 5, 0, 5, 0, 0});
+    const Tensor dy = Tensor::arange(24, DType::f32).view({3, 4, 2}).transpose(0, 1).slice(1, 0, 2);
+    y.backward(dy);
+    CHECK(same_bits(x.grad(), dy.clone().view({4, 4})) == "");
 }
 
 TEST_CASE("transpose and permute") {
@@ -98,8 +109,26 @@ TEST_CASE("slice and select") {
                       return i;
                   })};
               }});
+    check_op({.op = "slice",
+              .shapes = {{{4, 7}}},
+              .fn = [](const Vars& x) -> Vars {
+                  return {slice(x[0], -1, -5, -1), slice(x[0], 1, 2), slice(x[0], 1, -7, kToEnd, 3),
+                          select(x[0], 0, -4)};
+              },
+              .reference = [](const Arrays& x) -> Arrays {
+                  const auto part = [&](int64_t count, int64_t begin, int64_t step) {
+                      return pick(x[0], {4, count}, [=](const Shape& i) {
+                          return Shape{i[0], begin + i[1] * step};
+                      });
+                  };
+                  return {part(4, 2, 1), part(5, 2, 1), part(3, 0, 3), pick(x[0], {7}, [](const Shape& i) {
+                              return Shape{0, i[0]};
+                          })};
+              }});
     CHECK_THROWS_AS(slice(Tensor::zeros({3}), 0, 2, 4), Error);
+    CHECK_THROWS_AS(slice(Tensor::zeros({3}), 0, -1, -2), Error);
     CHECK_THROWS_AS(select(Tensor::zeros({3}), 0, 3), Error);
+    CHECK_THROWS_AS(select(Tensor::zeros({3}), 0, -4), Error);
 }
 
 TEST_CASE("squeeze, unsqueeze and expand") {
@@ -120,7 +149,7 @@ TEST_CASE("squeeze, unsqueeze and expand") {
               .shapes = {{{3, 1, 5}}, {{1, 5}}, {{5}}},
               .fn =
                   [](const Vars& x) {
-                      return expand(x[0], {2, 3, 4, 5});
+                      return expand(x[0], {2, 3, 4, -1});
                   },
               .reference = [](const Arrays& x) -> Arrays {
                   return {pick(x[0], {2, 3, 4, 5}, [](const Shape& i) { return i; })};

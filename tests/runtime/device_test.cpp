@@ -18,6 +18,10 @@ TEST_CASE("devices: names and parse errors; no CUDA here is said so") {
          {"", "gpu", "CPU", "cuda:", "cuda:-1", "cuda:1x", "cuda: 1", "cuda:128", "cuda:99999999999"})
         CHECK(error_of([&] { Device::parse(bad); }) ==
               "[device] needs auto, cpu, cuda or cuda:N: got '" + std::string(bad) + "'");
+    for (int bad : {-1, 128, 300, INT32_MAX, INT32_MIN})
+        CHECK(error_of([&] { (void)Device::cuda(bad); }) ==
+              "[device] index of a GPU must be from 0 to 127: got " + std::to_string(bad));
+    CHECK(Device::cuda(127).index == 127);
     CHECK(device_count(DeviceType::cpu) == 1);
     synchronize(Device::cpu());
     if (!built_with_cuda()) {

@@ -31,6 +31,12 @@ TEST_CASE("shape: text, sizes, editing, limits") {
     CHECK(Shape{INT64_MAX, 0, INT64_MAX}.numel() == 0);
     CHECK(has(error_of([] { (void)Shape{INT64_MAX, 2}.numel(); }), "[shape] size does not fit 64 bits"));
     CHECK(has(error_of([] { (void)Shape{}.back(); }), "[shape] rank 0"));
+    CHECK(has(error_of([] { (void)Shape{INT64_MAX, INT64_MAX, 7}.numel(); }), "does not fit 64 bits"));
+    CHECK(error_of([] {
+              (void)Shape{2, 3}[-1];
+          }) == "[shape] dimension must be in [0, 2) for (2, 3): got -1; size() of a tensor counts negative "
+                "ones from the end");
+    CHECK(has(error_of([] { (void)Shape{2, 3}[2]; }), "got 2"));
     CHECK(has(error_of([] { (void)Shape{1, 1, 1, 1, 1, 1, 1, 1, 1}; }), "rank must be at most 8: got 9"));
     Shape s{4, 5};
     s.insert(0, 3);
@@ -46,6 +52,7 @@ TEST_CASE("shape: text, sizes, editing, limits") {
     CHECK(has(error_of([&] { full.push_back(1); }), "rank must be at most 8"));
     CHECK(contiguous_strides({2, 3, 4}) == Shape{12, 4, 1});
     CHECK(contiguous_strides({int64_t{1} << 62, 0, int64_t{1} << 62}) == Shape{1, 1, 1});
+    CHECK(has(error_of([] { contiguous_strides({1, INT64_MAX, INT64_MAX}); }), "does not fit 64 bits"));
 }
 
 TEST_CASE("broadcast and normalize_dim") {

@@ -62,6 +62,12 @@ TEST_CASE("making tensors: values, types, errors") {
     CHECK(Tensor::full({2}, 1.5, DType::f16).to_vector<float>() == std::vector<float>{1.5f, 1.5f});
     CHECK(Tensor::arange(3, DType::u8).to_vector<float>() == std::vector<float>{0, 1, 2});
     CHECK(Tensor::full({}, 3, DType::i64).item() == 3);
+    CHECK(Tensor::ones({2}, DType::bf16).to_vector<float>() == std::vector<float>{1, 1});
+    const std::vector<bool> bits{true, false, true};
+    CHECK(Tensor::from(bits, {3}).dtype() == DType::boolean);
+    CHECK(Tensor::from(bits, {1, 3}).to_vector<bool>() == bits);
+    CHECK(t.to_vector<bool>() == std::vector<bool>(6, true));
+    CHECK(has(error_of([&] { Tensor::from(bits, {2}); }), "[from] shape (2,) needs 2 values: got 3"));
     CHECK(Tensor::zeros({3, 0}).to_vector<float>().empty());
     CHECK(has(error_of([] { Tensor::empty({2, -1}); }), "sizes must not be negative: got (2, -1)"));
     CHECK(has(error_of([] { Tensor::empty({INT64_MAX / 2, 1}, DType::f64); }), "does not fit 64 bits"));
@@ -194,6 +200,12 @@ TEST_CASE("property: view never lies, reshape always works, and a view is found 
         }
         CHECK(works == possible);
         ++(works ? viewed : copied);
+        Shape asked = target;
+        if (t.numel() > 0 && random() % 2 == 0) asked[int(below(random, target.rank()))] = -1;
+        const Tensor shaped = t.reshape(asked);
+        CHECK((shaped.buffer() == t.buffer()) == possible);
+        CHECK(shaped.shape() == target);
+        if (possible) CHECK(places(shaped) == base);
         Tensor source = t.clone();
         int32_t next = 0;
         for (int64_t i = 0; i < source.numel(); ++i) source.mutable_data<int32_t>()[i] = next++;
@@ -234,14 +246,18 @@ TEST_CASE("views refuse what the shape does not allow, naming it") {
     refused("[slice] range must lie in [0, 6] of dimension 1 of (4, 6): got [2, 7)",
             [&] { t.slice(1, 2, 7); });
     refused("[slice] range", [&] { t.slice(1, 3, 2); });
-    refused("[slice] range", [&] { t.slice(1, -1, 2); });
+    refused("[slice] range must lie in [0, 6] of dimension 1 of (4, 6): got [-1, 2)",
+            [&] { t.slice(1, -1, 2); });
+    refused("[slice] range", [&] { t.slice(1, -7, 2); });
+    refused("[slice] range", [&] { t.slice(1, kToEnd); });
     refused("[slice] step must be at least 1: got 0", [&] { t.slice(1, 0, 2, 0); });
-    refused("[select] index must be in [0, 4) of dimension 0 of (4, 6): got 4", [&] { t.select(0, 4); });
-    refused("[select] index", [&] { t.select(0, -1); });
+    refused("[select] index must be in [-4, 4) of dimension 0 of (4, 6): got 4", [&] { t.select(0, 4); });
+    refused("[select] index", [&] { t.select(0, -5); });
     refused("[expand] cannot expand (4, 6) to (4, 7)", [&] { t.expand({4, 7}); });
     refused("[expand] cannot expand", [&] { t.expand({6}); });
-    refused("[expand] cannot expand", [&] { Tensor::zeros({1}).expand({-1}); });
-    refused("[shape] size does not fit 64 bits", [&] { Tensor::zeros({1, 1}).expand({INT64_MAX, 2}); });
+    refused("[expand] cannot expand (4, 6) to (-1, 4, 6)", [&] { t.expand({-1, 4, 6}); });
+    refused("[expand] cannot expand (4, 6) to (-2, 6)", [&] { t.expand({-2, 6}); });
+    refused("[expand] size does not fit 64 bits", [&] { Tensor::zeros({1, 1}).expand({INT64_MAX, 2}); });
     refused("[unsqueeze] dimension must be in [-3, 3): got 3", [&] { t.unsqueeze(3); });
     refused("[squeeze] dimension 0 must have size 1: got (4, 6)", [&] { t.squeeze(0); });
     refused("[bitcast] element sizes differ: f32 to f16", [&] { t.bitcast(DType::f16); });

@@ -1,4 +1,5 @@
-"""Compiles every public header alone, included twice, seeing public headers only (as an installed tree would).
+"""Compiles every public header alone, included twice, seeing public headers only (as an installed tree would). The
+headers of UMBRELLAS must include every other public header of their layers.
 
 usage: check_headers.py ROOT WORK_FOLDER HEADERS... -- COMPILER...
 The build itself has compiled a header alone where a source includes it before anything else; those are only read. The
@@ -13,6 +14,7 @@ import sys
 
 ANY_INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)', re.M)
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.M)
+UMBRELLAS = {"ops/ops.h": ("autograd/", "ops/"), "models/models.h": ("models/",)}
 FLAGS = "-std=c++20 -fsyntax-only -Wall -Wextra -Wpedantic -Wshadow -Werror -x c++ -".split()
 
 
@@ -50,9 +52,13 @@ def problem(root, header, public):
     """What reading alone tells: an include that is not installed, or no guard against the second inclusion."""
     with open(os.path.join(root, header), encoding="utf-8") as f:
         text = f.read()
-    private = [name for name in INCLUDE.findall(text) if name not in public]
+    included = INCLUDE.findall(text)
+    private = [name for name in included if name not in public]
     if private:
         return "includes what is not public: " + ", ".join(private)
+    missing = [name for name in public if name.startswith(UMBRELLAS.get(header, ())) and name not in included + [header]]
+    if missing:
+        return "lacks " + ", ".join(missing)
     return "" if re.search(r"^#pragma once$", text, re.M) else "has no #pragma once"
 
 
@@ -74,6 +80,9 @@ def stage(root, work, headers):
 def main():
     split = sys.argv.index("--")
     root, work, headers, compiler = sys.argv[1], sys.argv[2], sys.argv[3:split], sys.argv[split + 1:]
+    absent = [name for name in UMBRELLAS if name not in headers]
+    if absent:
+        sys.exit("not among the public headers: " + ", ".join(absent))
     folder = stage(root, work, headers)
 
     built = first_includes(root)
