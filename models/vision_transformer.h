@@ -64,8 +64,8 @@ class DinoVisionTransformer {
     void visit(const std::string& prefix, const ParameterVisitor& fn);
     const ViTConfig& config() const { return config_; }
 
-    // Initial weights for narrow models (dim below ~200): Xavier-normal instead of std 0.02 in every
-    // linear layer.
+    // Initial weights for narrow models (dim below ~200): Xavier-normal instead of std 0.02 in every linear
+    // layer.
     void init_xavier(Generator& generator);
 
   private:

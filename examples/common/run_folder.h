@@ -22,9 +22,8 @@ class RunFolder {
   public:
     // Creates `path` where it is missing, locks it against a second process and writes config.json.
     //   fresh      an Error when the folder already holds a run
-    //   resume     an Error when it holds none, or one of another program or with other options (they are
-    //   listed) overwrite  removes the old run's config.json, metrics.jsonl, report.html and *.safetensors,
-    //   nothing else
+    //   resume     an Error when it holds none, or one of another program or with other options (they are listed)
+    //   overwrite  removes the old run's config.json, metrics.jsonl, report.html and *.safetensors, nothing else
     RunFolder(std::string path, RunStart start, const RunConfig& config);
     ~RunFolder();
     RunFolder(const RunFolder&) = delete;

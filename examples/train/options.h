@@ -67,8 +67,7 @@ struct TrainOptions {
 };
 
 // Parses argv into `options` (which holds the defaults). Returns -1 to go on, else the process's exit status:
-// 0 after
-// --help, 2 after a wrong command line, with one line on stderr that says what was wrong.
+// 0 after --help, 2 after a wrong command line, with one line on stderr that says what was wrong.
 int parse_options(int argc, char** argv, const std::string& description, TrainOptions& options);
 
 }  // namespace demi::examples

@@ -40,9 +40,8 @@ const Found& found() {
 
 // The pool of the device keeps what is given back (its threshold is unlimited). The caching allocator in
 // front of it answers most requests without any call, which also lets a training step be captured as a graph;
-// what it drops when memory is short goes back to the pool, where neighbours become one again.
-// While the device's work is recorded memory comes past the record, which would hold the allocation
-// otherwise.
+// what it drops when memory is short goes back to the pool, where neighbours become one again. While the
+// device's work is recorded memory comes past the record, which would hold the allocation otherwise.
 gpu::Stream memory_stream(Device device) {
     return gpu::recording(device) ? gpu::side_stream(device) : gpu::current_stream(device);
 }

@@ -1,32 +1,39 @@
 #pragma once
-// Internal: what a kernel file (.cu, C++17) is written against. A kernel is a struct whose members are its
-// parameters:
+// Internal: what a kernel file (.cu, C++17) is written against. A kernel is a struct whose members are its parameters:
+//
 //     struct ScaleKernel {
 //         const float* x; float* y; int64_t count; float factor;
 //         static constexpr int threads = 256;   // optional: the most threads a block will have (1024)
 //         static constexpr int blocks = 2;      // optional: so many such blocks on a multiprocessor (1)
-//         DEMI_DEVICE void operator()() const { for (int64_t i = global_index(); i < count; i +=
-//         global_size()) ... }
+//         DEMI_DEVICE void operator()() const {
+//             for (int64_t i = global_index(); i < count; i += global_size()) y[i] = factor * x[i];
+//         }
 //     };
 //     gpu::launch(ScaleKernel{x, y, n, 2}, gpu::blocks_for(n, 256), {256}, 0, stream);
-// Two implementations stand behind the names: the device (gpu_device.h) and an emulation on the host for
-// machines without a GPU (meson configure -Dgpu_emulation=true; see tests/support/gpu/), which runs the same
-// kernel source under the sanitizers.
 //
-//   thread_idx() block_idx() block_dim() grid_dim() -> Dim3; lane() warp()   place (lane and warp: linear
-//   thread) sync_threads() sync_warp()                         barriers; every thread of the block or warp
-//   takes part shfl(v, lane) shfl_xor(v, mask) shfl_down(v, n) ballot(p)      whole warps; 4- and 8-byte v
-//   shared<T>()                                        the block's dynamic shared memory, 16-byte aligned
-//   load16(p) store16(p, v) load8 store8               16 or 8 bytes, aligned
-//   cp_async16(shared, global, valid) cp_async_commit() cp_async_wait<N>()   zeros where not valid
-//   ldmatrix_x4(r, row) _x4_trans _x2 _x2_trans; mma_m16n8k16_f16(d, a, b) mma_m16n8k16_bf16(d, a, b)   PTX
-//   layouts half_to_float float_to_half bf16_to_float float_to_bf16   the bits of runtime/half.h
-//   pack_f16(low, high) pack_bf16(low, high) unpack_f16(pair, low, high) half_value(bits)   the hardware's
-//   own: two rounded or widened at once, one widened; NaN payloads are not kept exp exp2 log sqrt rsqrt tanh
-//   erf sin cos pow fma   float and double, the accurate ones exp2_approx float, within 2 ulp, 0 below 2^-126
-//   max_number                                         float, the other one where one is NaN
-//   atomic_add(uint32_t* or uint64_t*) -> before, atomic_max_u32  integers only
-//   philox(seed, offset, index)                        random_word of runtime/random.h
+// The names below have two implementations: the device's (gpu_device.h), and an emulation on the host for machines
+// without a GPU (-Dgpu_emulation=true; tests/support/gpu/), which runs the same source under the sanitizers.
+//
+//   thread_idx() block_idx() block_dim() grid_dim()   Dim3: the place in the grid
+//   lane() warp()                                     place in the block, threads counted in linear order
+//   sync_threads() sync_warp()                        barriers: every thread of the block or warp takes part
+//   shfl(v, lane) shfl_xor(v, mask) shfl_down(v, n)   whole warps; v has 4 or 8 bytes
+//   ballot(p)                                         one bit for each lane
+//   shared<T>()                                       the block's dynamic shared memory, 16-byte aligned
+//   load16(p) store16(p, v) load8(p) store8(p, v)     16 or 8 bytes, aligned
+//   cp_async16(shared, global, valid)                 copies in the background; zeros where not valid
+//   cp_async_commit() cp_async_wait<N>()              ends a group of copies; waits until at most N are open
+//   ldmatrix_x4(r, row) _x4_trans _x2 _x2_trans       fragments from shared memory, in PTX's layout
+//   mma_m16n8k16_f16(d, a, b) mma_m16n8k16_bf16(...)  d += a b on tensor cores, in PTX's layout
+//   half_to_float float_to_half                       the bits of runtime/half.h
+//   bf16_to_float float_to_bf16                       the same
+//   pack_f16(low, high) pack_bf16(low, high)          two floats rounded by one instruction; NaN payloads are lost
+//   unpack_f16(pair, low, high) half_value(bits)      two, or one, widened by the hardware
+//   exp exp2 log sqrt rsqrt tanh erf sin cos pow fma  float and double, the accurate ones
+//   exp2_approx                                       float, within 2 ulp, 0 below 2^-126
+//   max_number                                        float; the other operand where one is NaN
+//   atomic_add(p, v) atomic_max_u32(p, v)             integers only; atomic_add returns what was there before
+//   philox(seed, offset, index)                       random_word of runtime/random.h
 #include "runtime/cuda/gpu_bits.h"
 #include "runtime/cuda/gpu_types.h"
 

@@ -1,10 +1,8 @@
 // What tests/gpu/run.sh measures on a GPU:
-//   gpu_bench train STEPS     a small vision transformer in f16 with drop path and loss scaling, on drawn
-//   data; prints
-//                             the losses and a checksum of all parameters, which must not differ from run to
-//                             run; with a third word each step is replayed as a CUDA graph, to the same bits
-//   gpu_bench bench FILE      times at DINOv2's shapes, one line of JSON each; tests/gpu/torch_bench.py has
-//   the same
+//   gpu_bench train STEPS     a small vision transformer in f16 with drop path and loss scaling, on drawn data; prints
+//                             the losses and a checksum of all parameters, which must not differ from run to run;
+//                             with a third word each step is replayed as a CUDA graph, to the same bits
+//   gpu_bench bench FILE      times at DINOv2's shapes, one line of JSON each; tests/gpu/torch_bench.py has the same
 //                             names. A word behind FILE: only names that contain it
 //   gpu_bench steps COUNT     COUNT training steps of ViT-S/16 in f16, batch 64, for a profiler to look at
 #include <algorithm>

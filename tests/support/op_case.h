@@ -7,10 +7,9 @@
 //   gradient      f64 against central differences; f32, f16, bf16 against f64; gradient dtype = value dtype
 //   strides       transposed, offset, stepped and expanded inputs and gradients give what contiguous ones
 //   threads       1, 2 and 3 threads give the same bits, forward and backward
-//   device        with DEMI_TEST_DEVICE=cuda instead of all that: the GPU against the CPU, twice, the same
-//   bits, strided
-// Inputs are drawn evenly from `range` (or ranges[n]) and rounded to the dtype before the reference sees
-// them.
+//   device        with DEMI_TEST_DEVICE=cuda instead of all that: the GPU against the CPU, twice with the same bits,
+//                 strided
+// Inputs are drawn evenly from `range` (or ranges[n]) and rounded to the dtype before the reference sees them.
 namespace demi::test {
 
 using Reference = std::function<Arrays(const Arrays& inputs)>;
