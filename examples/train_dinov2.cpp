@@ -1,5 +1,5 @@
-// Trains a small vision transformer without labels, as DINOv2 does, and measures its features by nearest
-// neighbours.
+// Trains a small vision transformer without labels, as DINOv2 does, and measures its
+// features by nearest neighbours.
 #include <cstdio>
 #include <exception>
 

@@ -51,8 +51,8 @@ struct SwiGLUFFN {
     void visit(const std::string& prefix, const ParameterVisitor& fn);
 };
 
-// Images [B, C, H, W] to tokens [B, (H/p)(W/p), D]: a convolution with kernel = stride = p, the patches in
-// row-major order.
+// Images [B, C, H, W] to tokens [B, (H/p)(W/p), D]: a convolution with kernel = stride = p, the
+// patches in row-major order.
 struct PatchEmbed {
     Variable weight, bias;  // [D, C, p, p], [D]: under "proj."
     int64_t patch = 0;

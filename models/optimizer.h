@@ -89,8 +89,8 @@ class Optimizer {
     int64_t steps_ = 0;
 };
 
-// Gradient norm over all parameters (L2, of gradients times `multiplier`), and what clipping to `limit` makes
-// of it.
+// Gradient norm over all parameters (L2, of gradients times `multiplier`), and what
+// clipping to `limit` makes of it.
 struct GradNorm {
     double norm = 0;  // NaN or infinity when a gradient is
     bool finite = true;

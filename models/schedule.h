@@ -1,6 +1,6 @@
 #pragma once
-// Learning-rate, weight-decay, momentum and temperature schedules: a value per step, computed from the step
-// alone.
+// Learning-rate, weight-decay, momentum and temperature schedules: a value per step,
+// computed from the step alone.
 #include <cstdint>
 
 namespace demi {

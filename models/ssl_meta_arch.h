@@ -1,7 +1,7 @@
 #pragma once
-// Student and teacher of DINOv2 (dinov2/train/ssl_meta_arch.py): DINO loss on class tokens, iBOT loss on
-// masked patches, KoLeo on the student's class tokens. The teacher is an average of the student and gets no
-// gradient.
+// Student and teacher of DINOv2 (dinov2/train/ssl_meta_arch.py): DINO loss on class tokens, iBOT
+// loss on masked patches, KoLeo on the student's class tokens. The teacher is an average of the
+// student and gets no gradient.
 #include "models/dino_head.h"
 #include "models/vision_transformer.h"
 

@@ -43,8 +43,8 @@ class DinoVisionTransformer {
     // replaced by mask_token.
     ViTOutput forward_features(const Variable& images, const ForwardContext& context,
                                const Tensor& masks = {}) const;
-    // Images of different sizes in one pass through the blocks (nested tensors). masks: empty, or one per
-    // image batch.
+    // Images of different sizes in one pass through the blocks (nested tensors). masks:
+    // empty, or one per image batch.
     std::vector<ViTOutput> forward_features(const std::vector<Variable>& images,
                                             const ForwardContext& context,
                                             const std::vector<Tensor>& masks = {}) const;
@@ -64,8 +64,8 @@ class DinoVisionTransformer {
     void visit(const std::string& prefix, const ParameterVisitor& fn);
     const ViTConfig& config() const { return config_; }
 
-    // Initial weights for narrow models (dim below ~200): Xavier-normal instead of std 0.02 in every linear
-    // layer.
+    // Initial weights for narrow models (dim below ~200): Xavier-normal instead of std
+    // 0.02 in every linear layer.
     void init_xavier(Generator& generator);
 
   private:

@@ -29,9 +29,9 @@ int64_t thread_allocated_bytes();
 int64_t thread_allocations();
 
 // While it is open, memory on its device comes from here and stays here: what a captured step (see
-// runtime/captured_step.h) works on is nobody else's before it is gone. Blocks that are released meanwhile,
-// but came from elsewhere, are held until then as well; blocks of this pool that somebody still uses then,
-// are theirs.
+// runtime/captured_step.h) works on is nobody else's before it is gone. Blocks that are released
+// meanwhile, but came from elsewhere, are held until then as well; blocks of this pool that somebody
+// still uses then, are theirs.
 class PrivatePool {
   public:
     explicit PrivatePool(Device device);

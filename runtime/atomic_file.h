@@ -1,6 +1,6 @@
 #pragma once
-// Files that appear whole or not at all: written to a temporary sibling, synced, then renamed over the
-// target.
+// Files that appear whole or not at all: written to a temporary sibling, synced,
+// then renamed over the target.
 #include <cstddef>
 #include <string>
 #include <string_view>

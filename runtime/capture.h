@@ -31,8 +31,8 @@ struct LiveDraw {
 };
 LiveDraw take_draw(Generator& generator, int64_t words, Device device);
 
-// A number that may differ from replay to replay: `again` says what it is then. A plain double stays as it
-// is.
+// A number that may differ from replay to replay: `again` says what it is then. A
+// plain double stays as it is.
 struct LiveNumber {
     double value = 0;
     std::function<double()> again{};

@@ -1,6 +1,6 @@
 #pragma once
-// Internal: what a captured step keeps. Shared by capture.cpp (filled while the step is recorded) and
-// captured_step.cpp.
+// Internal: what a captured step keeps. Shared by capture.cpp (filled while the step is
+// recorded) and captured_step.cpp.
 #include <functional>
 #include <memory>
 #include <vector>

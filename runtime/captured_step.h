@@ -42,8 +42,8 @@ class CapturedStep {
     CapturedStep(const CapturedStep&) = delete;
     CapturedStep& operator=(const CapturedStep&) = delete;
 
-    // One step. Where it throws while recording, no step was taken on the device; the next call records
-    // again.
+    // One step. Where it throws while recording, no step was taken on the device;
+    // the next call records again.
     void operator()();
     int64_t replays() const { return replays_; }  // launches of the record, the first included
     size_t memory_bytes() const;                  // that the record holds for its tensors

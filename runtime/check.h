@@ -20,8 +20,8 @@ class Error : public std::runtime_error {
 
 namespace detail {
 
-// One part of a message: what to print, and how. Only the printing depends on the type, so a check costs few
-// bytes.
+// One part of a message: what to print, and how. Only the printing depends on the type,
+// so a check costs few bytes.
 struct Part {
     const void* value;
     void (*print)(std::ostream& out, const void* value);

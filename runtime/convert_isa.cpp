@@ -1,5 +1,5 @@
-// The conversions of convert.h in vectors. Every instruction set gives the bits of half.h, NaN payloads
-// included.
+// The conversions of convert.h in vectors. Every instruction set gives the bits of
+// half.h, NaN payloads included.
 #include "runtime/convert_isa.h"
 
 #include "runtime/simd.h"

@@ -4,10 +4,10 @@
 
 namespace demi {
 
-// dst = src, element by element, converted to dst's dtype (float to float rounds to nearest even; float to
-// integer truncates and saturates, NaN gives 0; integers wrap; anything to bool is x != 0). Same shape;
-// devices may differ; the two may overlap. An expanded dst, whose elements share memory, is refused here and
-// below.
+// dst = src, element by element, converted to dst's dtype (float to float rounds to nearest even;
+// float to integer truncates and saturates, NaN gives 0; integers wrap; anything to bool is x != 0).
+// Same shape; devices may differ; the two may overlap. An expanded dst, whose elements share memory,
+// is refused here and below.
 void copy(Tensor dst, const Tensor& src);
 
 void fill(Tensor dst, double value);

@@ -1,6 +1,6 @@
 #pragma once
-// Where memory lives and kernels run. Device::cpu() always works; Device::cuda(i) needs a CUDA build and a
-// GPU.
+// Where memory lives and kernels run. Device::cpu() always works; Device::cuda(i)
+// needs a CUDA build and a GPU.
 #include <cstdint>
 #include <ostream>
 #include <string>

@@ -13,9 +13,9 @@ namespace demi {
 enum class DType : uint8_t { f16, bf16, f32, f64, i32, i64, u8, boolean };
 
 DEMI_INLINE constexpr size_t size_of(DType dtype) {
-    return dtype == DType::f16 || dtype == DType::bf16   ? 2
-           : dtype == DType::f32 || dtype == DType::i32  ? 4
-           : dtype == DType::f64 || dtype == DType::i64  ? 8
+    return dtype == DType::f16 || dtype == DType::bf16     ? 2
+           : dtype == DType::f32 || dtype == DType::i32    ? 4
+           : dtype == DType::f64 || dtype == DType::i64    ? 8
            : dtype == DType::u8 || dtype == DType::boolean ? 1
                                                            : 0;
 }

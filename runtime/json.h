@@ -1,6 +1,6 @@
 #pragma once
-// Internal: JSON as plain values, parsed by nlohmann-json in one file, which is the only one that pays for
-// its templates.
+// Internal: JSON as plain values, parsed by nlohmann-json in one file, which is the only one
+// that pays for its templates.
 #include <cstdint>
 #include <string>
 #include <string_view>

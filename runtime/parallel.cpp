@@ -19,8 +19,8 @@ namespace demi {
 namespace {
 
 constexpr int kMaxThreads = 256;
-// A thread that waits looks again and again for this long before it sleeps: waking one costs more than most
-// jobs.
+// A thread that waits looks again and again for this long before it sleeps: waking one
+// costs more than most jobs.
 constexpr int64_t kSpinNs = 200'000;
 // Whoever was away for longer than this between two looks had to give its processor to somebody else, who
 // needs it more than a waiting thread: it sleeps at once.

@@ -1,6 +1,6 @@
 #pragma once
-// The op profiler: spans of named work, with thread, time and memory asked for, as a Chrome trace and as a
-// table.
+// The op profiler: spans of named work, with thread, time and memory asked for, as a
+// Chrome trace and as a table.
 //
 //   start_profile();
 //   { ProfileScope scope("load batch"); ... }
@@ -36,8 +36,8 @@ struct Profile {
 
     std::string trace_json() const;
     void write_trace(const std::string& path) const;  // atomic; throws Error
-    // One line per name, most own time first: calls, total, own (inner spans taken off), mean, longest,
-    // memory.
+    // One line per name, most own time first: calls, total, own (inner spans taken
+    // off), mean, longest, memory.
     std::string table() const;
 };
 

@@ -1,7 +1,7 @@
 #pragma once
-// Random numbers by counter: Philox-4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2,
-// 3"). Element i of a draw depends on (seed, offset, i) only, so it is the same on every device and thread
-// count.
+// Random numbers by counter: Philox-4x32-10 (Salmon et al. 2011, "Parallel random numbers: as
+// easy as 1, 2, 3"). Element i of a draw depends on (seed, offset, i) only, so it is the same on
+// every device and thread count.
 #include <array>
 #include <cstdint>
 #include <vector>

@@ -173,8 +173,8 @@ void SafetensorsFile::parse_header(const std::string& text, int64_t data_bytes) 
                at > data_bytes ? " (cut short)" : " (trailing bytes)");
 }
 
-// The header's own checksum covers everything but its ten digits; without it those of the tensors are not
-// trusted.
+// The header's own checksum covers everything but its ten digits; without it those of
+// the tensors are not trusted.
 void SafetensorsFile::check_checksums(std::string text) {
     if (checksums_.empty()) return;
     const auto own = checksums_.find(kHeaderChecksum);

@@ -84,9 +84,9 @@ DEMI_INLINE vf gelu_grad(vf x) {
 
 #else
 
-// The normal distribution's cumulative function, (1 + erf(x / sqrt 2)) / 2: 1e-7 absolute, exactly 0 or 1
-// from |x| = 5.48 on. It is 1/2 plus an odd function, a polynomial in x^2 that needs neither a division nor
-// an exponential.
+// The normal distribution's cumulative function, (1 + erf(x / sqrt 2)) / 2: 1e-7 absolute, exactly 0 or
+// 1 from |x| = 5.48 on. It is 1/2 plus an odd function, a polynomial in x^2 that needs neither a
+// division nor an exponential.
 DEMI_INLINE vf normal_cdf(vf x) {
     constexpr float c[] = {0.129085571f,    -0.064432472f,   0.047910884f,    -0.0388908274f,
                            0.0320847966f,   -0.0259764232f,  0.0202203821f,   -0.0148216514f,

@@ -1,8 +1,8 @@
 #pragma once
 // simd.h for x86-64-v4: 16 lanes.
 #if defined(__GNUC__) && !defined(__clang__)
-// GCC 12 takes the deliberately undefined operands inside its own AVX-512 intrinsics for mistakes of the
-// caller.
+// GCC 12 takes the deliberately undefined operands inside its own AVX-512 intrinsics
+// for mistakes of the caller.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -54,7 +54,9 @@ DEMI_INLINE vf load_n(const BFloat16* p, int n) { return from_bf16(load_u16_n(p,
 DEMI_INLINE void storeu(Half* p, vf x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), to_f16(x)); }
 DEMI_INLINE void storeu(BFloat16* p, vf x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), to_bf16(x)); }
 DEMI_INLINE void store_n(Half* p, vf x, int n) { _mm256_mask_storeu_epi16(p, first_lanes(n), to_f16(x)); }
-DEMI_INLINE void store_n(BFloat16* p, vf x, int n) { _mm256_mask_storeu_epi16(p, first_lanes(n), to_bf16(x)); }
+DEMI_INLINE void store_n(BFloat16* p, vf x, int n) {
+    _mm256_mask_storeu_epi16(p, first_lanes(n), to_bf16(x));
+}
 
 DEMI_INLINE vf round_f16(vf x) { return from_f16(to_f16(x)); }
 DEMI_INLINE vf round_bf16(vf x) { return from_bf16(to_bf16(x)); }

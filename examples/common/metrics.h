@@ -19,15 +19,15 @@ class MetricsWriter {
   public:
     // Starts an empty file.
     explicit MetricsWriter(std::string path);
-    // Keeps the lines up to and including `resumed_step`, drops the rest and a torn last line, and appends
-    // from there.
+    // Keeps the lines up to and including `resumed_step`, drops the rest and a torn last
+    // line, and appends from there.
     MetricsWriter(std::string path, int64_t resumed_step);
     ~MetricsWriter();
     MetricsWriter(const MetricsWriter&) = delete;
     MetricsWriter& operator=(const MetricsWriter&) = delete;
 
-    // One line, handed to the system at once. On a full disk the file is cut back to whole lines and an Error
-    // is thrown.
+    // One line, handed to the system at once. On a full disk the file is cut back to whole
+    // lines and an Error is thrown.
     void write(const Record& record);
     void sync();  // to the disk
 
@@ -37,8 +37,8 @@ class MetricsWriter {
     int64_t size_ = 0;
 };
 
-// All lines in order. A torn last line is left out; any other line that is not an object throws and names its
-// number.
+// All lines in order. A torn last line is left out; any other line that is not an object
+// throws and names its number.
 std::vector<Record> read_metrics(const std::string& path);
 
 // The pairs (x, y) of the records that have both fields: what a curve of the report takes.

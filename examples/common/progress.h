@@ -28,8 +28,8 @@ class Progress {
     // Call once per step; draws when it is time, and always for the first and the last step.
     void update(const ProgressState& state);
 
-    // Shows `note` at once; the time until the next update() does not count for images/s. For testing and
-    // saving.
+    // Shows `note` at once; the time until the next update() does not count for
+    // images/s. For testing and saving.
     void pause(const std::string& note);
 
     // Whole lines above the bar, or plain ones in a pipe.

@@ -17,8 +17,8 @@ using Value = std::variant<bool, int64_t, double, std::string>;
 
 class Record {
   public:
-    // Adds a field, or replaces the one of that name in its place. float, double, bool, integers and text are
-    // taken.
+    // Adds a field, or replaces the one of that name in its place. float, double, bool,
+    // integers and text are taken.
     template <class T> Record& add(std::string key, const T& value) {
         if constexpr (std::is_same_v<T, bool>)
             return set(std::move(key), Value(value));

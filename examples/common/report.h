@@ -1,8 +1,8 @@
 #pragma once
 
-// report.html: one file with everything in it (style, script, pictures; nothing is fetched), to be opened in
-// a browser. Fill what you have; a section without data is left out. All text may hold anything, it is
-// escaped.
+// report.html: one file with everything in it (style, script, pictures; nothing is fetched), to
+// be opened in a browser. Fill what you have; a section without data is left out. All text may
+// hold anything, it is escaped.
 
 #include <cstdint>
 #include <string>

@@ -1,7 +1,7 @@
 #pragma once
 
-// Ctrl-C and SIGTERM ask a run to save and stop; a second signal ends the process at once with status 128 +
-// signal.
+// Ctrl-C and SIGTERM ask a run to save and stop; a second signal ends the process at once
+// with status 128 + signal.
 //
 //     StopSignals stop;
 //     while (step < steps && !stop.requested()) ...

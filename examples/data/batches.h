@@ -1,6 +1,6 @@
 #pragma once
-// The ready-made ways to fill a Batch: supervised (with optional mixup and cutmix), multi-crop, plain for
-// evaluation.
+// The ready-made ways to fill a Batch: supervised (with optional mixup and cutmix),
+// multi-crop, plain for evaluation.
 #include "examples/data/augment.h"
 #include "examples/data/loader.h"
 #include "examples/data/multicrop.h"

@@ -8,8 +8,8 @@
 
 namespace demi::data {
 
-// The files' records in the given order. Throws on a size that is no multiple of a record, or a label out of
-// range.
+// The files' records in the given order. Throws on a size that is no multiple of a
+// record, or a label out of range.
 DataSetPtr read_cifar(const std::vector<std::filesystem::path>& files, std::vector<std::string> classes);
 
 // Class names, one per line; "class 0" ... "class 9" where the file is missing.

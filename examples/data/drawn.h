@@ -1,7 +1,7 @@
 #pragma once
-// The data set that the program draws itself: ten figures in any colour, place, size and turn, on textured
-// grounds. Sample i is a pure function of (seed, split, i); labels go round: i % 10. The same bytes on every
-// machine.
+// The data set that the program draws itself: ten figures in any colour, place, size and turn, on
+// textured grounds. Sample i is a pure function of (seed, split, i); labels go round: i % 10. The
+// same bytes on every machine.
 #include "examples/data/dataset.h"
 
 namespace demi::data {

@@ -39,8 +39,8 @@ std::vector<fs::path> sorted_entries(const fs::path& folder) {
     return entries;
 }
 
-// Pictures below the folder at any depth. `seen` holds the real paths on the way, so that links cannot go in
-// circles.
+// Pictures below the folder at any depth. `seen` holds the real paths on the way, so that
+// links cannot go in circles.
 void collect(const fs::path& folder, std::set<fs::path>& seen, int depth, std::vector<fs::path>& out) {
     std::error_code error;
     const fs::path real = fs::canonical(folder, error);

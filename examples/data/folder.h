@@ -1,7 +1,7 @@
 #pragma once
-// Folders of PNG and JPEG files: one subfolder per class, or a flat folder as one class (for training without
-// labels). Every picture is resized to one square size. Links to folders are followed once; a loop of links
-// ends quietly.
+// Folders of PNG and JPEG files: one subfolder per class, or a flat folder as one class (for training
+// without labels). Every picture is resized to one square size. Links to folders are followed once; a
+// loop of links ends quietly.
 #include <filesystem>
 #include <string>
 #include <vector>

@@ -54,8 +54,8 @@ class Loader {
     Loader(const Loader&) = delete;
     Loader& operator=(const Loader&) = delete;
 
-    // False after the last epoch. An exception from making the batch comes out here, and again on every later
-    // call.
+    // False after the last epoch. An exception from making the batch comes out here, and
+    // again on every later call.
     bool next(Batch& batch);
     LoaderState state() const;  // the place of the batch that next() gives
     int64_t batches_per_epoch() const { return per_epoch_; }

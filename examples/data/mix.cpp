@@ -8,8 +8,8 @@
 namespace demi::data {
 namespace {
 
-// Beta(alpha, alpha) as a share of two Gamma(alpha) draws (Marsaglia and Tsang; below 1 with a power of a
-// uniform).
+// Beta(alpha, alpha) as a share of two Gamma(alpha) draws (Marsaglia and Tsang; below 1
+// with a power of a uniform).
 double gamma_draw(double alpha, KeyedRng& rng) {
     const auto uniform = [&] { return (static_cast<double>(rng.bits()) + 0.5) * 0x1p-32; };
     if (alpha < 1) {

@@ -1,7 +1,7 @@
 #pragma once
-// Resizing with antialiasing: a separable filter (bilinear, or bicubic with a = -1/2) that is stretched when
-// the picture shrinks. Coordinates are those of pixel areas; taps outside the box are left out and the rest
-// rescaled.
+// Resizing with antialiasing: a separable filter (bilinear, or bicubic with a = -1/2) that is
+// stretched when the picture shrinks. Coordinates are those of pixel areas; taps outside the box are
+// left out and the rest rescaled.
 #include <cstdint>
 
 #include "examples/data/planes.h"

@@ -16,8 +16,8 @@ struct Stored {
 
 class StoredDataSet final : public DataSet {
   public:
-    // Throws where sizes do not agree or a label is outside the classes; `source` names the file in the
-    // message.
+    // Throws where sizes do not agree or a label is outside the classes; `source`
+    // names the file in the message.
     StoredDataSet(Stored content, const std::string& source);
 
     int64_t size() const override { return static_cast<int64_t>(content_.labels.size()); }

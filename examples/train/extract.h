@@ -12,9 +12,9 @@ struct ExtractOptions {
     bool patch_mean = false;
 };
 
-// The configuration that fits the checkpoint; throws Error for a file without a vision transformer in it.
-// Names may begin with "module.", "teacher.", "student." and "backbone."; `prefix` receives what stands
-// before ours.
+// The configuration that fits the checkpoint; throws Error for a file without a vision
+// transformer in it. Names may begin with "module.", "teacher.", "student." and "backbone.";
+// `prefix` receives what stands before ours.
 ViTConfig config_of_checkpoint(const SafetensorsFile& file, int64_t heads, std::string& prefix);
 
 void extract_features(const ExtractOptions& options);

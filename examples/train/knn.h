@@ -21,8 +21,8 @@ Features cls_features(const DinoVisionTransformer& model, const data::DataSet& s
 // a side: what any learned feature has to beat.
 Features pixel_features(const data::DataSet& set, const data::ChannelStats& stats, int64_t count);
 
-// DINO's k-NN: cosine similarity, the k nearest vote with weight exp(similarity / temperature). Accuracy per
-// k.
+// DINO's k-NN: cosine similarity, the k nearest vote with weight exp(similarity /
+// temperature). Accuracy per k.
 std::vector<double> knn_accuracy(const Features& train, const Features& test, const std::vector<int64_t>& ks,
                                  double temperature = 0.07);
 

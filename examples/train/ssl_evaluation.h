@@ -1,7 +1,7 @@
 #pragma once
-// How good the teacher's class tokens are, beside two yardsticks: the same network before training, and the
-// pictures themselves. Compared on the same pictures, always: k-NN grows with the number of neighbours to
-// choose from.
+// How good the teacher's class tokens are, beside two yardsticks: the same network before training, and
+// the pictures themselves. Compared on the same pictures, always: k-NN grows with the number of
+// neighbours to choose from.
 #include "examples/train/common.h"
 #include "examples/train/knn.h"
 #include "runtime/safetensors.h"

@@ -4,8 +4,8 @@
 
 namespace demi::examples {
 
-// Returns the exit status: 0, or 1 when the accuracy stays below --expect-accuracy, or 128 + signal. Throws
-// Error.
+// Returns the exit status: 0, or 1 when the accuracy stays below --expect-accuracy, or
+// 128 + signal. Throws Error.
 int train_supervised(TrainOptions options);
 
 }  // namespace demi::examples

@@ -1,6 +1,6 @@
 #pragma once
-// Internal: DEMI_CUDA_CALL(cudaFree(p)) throws an Error that holds the call and CUDA's text for what went
-// wrong.
+// Internal: DEMI_CUDA_CALL(cudaFree(p)) throws an Error that holds the call and CUDA's
+// text for what went wrong.
 #include <cuda_runtime.h>
 
 #include "runtime/cuda/launch.h"

@@ -1,5 +1,5 @@
-// The device table of CUDA. Nothing here runs before it is needed, and without a driver there are simply no
-// devices.
+// The device table of CUDA. Nothing here runs before it is needed, and without a driver
+// there are simply no devices.
 #include <array>
 #include <mutex>
 

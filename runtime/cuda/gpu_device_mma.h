@@ -1,12 +1,12 @@
 #pragma once
-// Internal: ldmatrix and mma.sync m16n8k16 on the device, with what Turing has where it lacks the
-// instruction.
+// Internal: ldmatrix and mma.sync m16n8k16 on the device, with what Turing has where
+// it lacks the instruction.
 #include "runtime/cuda/gpu_device.h"
 
 namespace demi::gpu {
 
-// Every lane gives the address of one row of 16 bytes: lanes 0..7 of the first 8x8 matrix, 8..15 of the
-// second, ...
+// Every lane gives the address of one row of 16 bytes: lanes 0..7 of the first 8x8
+// matrix, 8..15 of the second, ...
 DEMI_DEVICE void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -52,8 +52,8 @@ DEMI_DEVICE void mma_m16n8k16_f16(float (&d)[4], const uint32_t (&a)[4], const u
 }
 
 #if __CUDA_ARCH__ < 800
-// Turing has no bf16: the lanes hand each other their fragments. Correct, and slow; one copy, not one for
-// each product.
+// Turing has no bf16: the lanes hand each other their fragments. Correct, and slow; one copy,
+// not one for each product.
 template <int = 0>
 __device__ __noinline__ float4 mma_bf16_by_shuffles(float4 sum, uint4 left_rows, uint2 right_columns) {
     float d[4] = {sum.x, sum.y, sum.z, sum.w};

@@ -1,6 +1,6 @@
 #pragma once
-// Internal: plain types that kernels (C++17, nvcc) and the code that calls them (C++20) share. No CUDA
-// header.
+// Internal: plain types that kernels (C++17, nvcc) and the code that calls them
+// (C++20) share. No CUDA header.
 #include <cstddef>
 #include <cstdint>
 

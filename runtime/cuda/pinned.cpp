@@ -14,8 +14,8 @@ namespace {
 
 constexpr size_t kPieceBytes = size_t{4} << 20;
 
-// Page-locked memory in pieces that are filled and sent in turn: while one travels, the host works on the
-// next.
+// Page-locked memory in pieces that are filled and sent in turn: while one travels,
+// the host works on the next.
 struct Staging {
     struct Piece {
         void* memory = nullptr;

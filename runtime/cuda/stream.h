@@ -1,7 +1,7 @@
 #pragma once
-// Internal: the order of work on a GPU. Every device has one stream; kernels and copies run on it in the
-// order in which they were asked for, so that memory which a Tensor gives back can be taken by the next at
-// once.
+// Internal: the order of work on a GPU. Every device has one stream; kernels and copies run on it
+// in the order in which they were asked for, so that memory which a Tensor gives back can be
+// taken by the next at once.
 #include <string>
 
 #include "runtime/cuda/gpu_types.h"

@@ -41,8 +41,8 @@ const Path kPaths[] = {
     {"f16", DType::f16, {}},
 };
 
-// Milliseconds: processor time of one thread, because the machine may be shared; with more threads the
-// clock's.
+// Milliseconds: processor time of one thread, because the machine may be shared; with
+// more threads the clock's.
 double now() {
     if (num_threads() == 1) return static_cast<double>(std::clock()) * 1e3 / CLOCKS_PER_SEC;
     const auto time = std::chrono::steady_clock::now().time_since_epoch();

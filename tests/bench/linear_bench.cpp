@@ -1,5 +1,5 @@
-// GFLOP/s of linear and mlp, forward and backward, on the shapes of ViT-Tiny (batch 64) and ViT-Small (batch
-// 8).
+// GFLOP/s of linear and mlp, forward and backward, on the shapes of ViT-Tiny (batch
+// 64) and ViT-Small (batch 8).
 #include <benchmark/benchmark.h>
 
 #include "ops/linear/linear.h"

@@ -1,5 +1,5 @@
-// Training steps of a vision transformer on command, for tests/bench/train_step.py, which runs PyTorch beside
-// it.
+// Training steps of a vision transformer on command, for tests/bench/train_step.py,
+// which runs PyTorch beside it.
 //   bench_train_step MODEL BATCH BOUNDARY DATA [WEIGHTS]
 // MODEL tiny, small or nested (2 large and 8 small crops of each image); BOUNDARY off, strict or wide; DATA:
 // the images as raw f32, batch after batch; WEIGHTS: the first weights are written there (safetensors). Then

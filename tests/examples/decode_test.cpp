@@ -38,8 +38,8 @@ Image gray_as_rgb(const Image& gray) {
     return rgb;
 }
 
-// Every truncation, and every flip of a bit at some places, either decodes or throws a demi::Error; never a
-// crash.
+// Every truncation, and every flip of a bit at some places, either decodes or throws a
+// demi::Error; never a crash.
 void hurt(const Bytes& good, bool every_cut_fails) {
     size_t thrown = 0;
     for (size_t cut = 0; cut < good.size(); ++cut) {

@@ -143,8 +143,8 @@ TEST_CASE("initial losses match ln K + 1 / (2 d tau^2)") {
         SslConfig config = tiny_ssl(2048, 128);
         config.centering = centering;
         SSLMetaArch model(config, g);
-        // The formula takes student and teacher for independent, which a copy is not in a net as small as
-        // this one.
+        // The formula takes student and teacher for independent, which a copy is not in a
+        // net as small as this one.
         SSLMetaArch stranger(config, g);
         copy_parameters(model.teacher_parameters(), stranger.teacher_parameters());
         ForwardContext context;

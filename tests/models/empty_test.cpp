@@ -1,5 +1,5 @@
-// Counts of zero: batches, sequences, lists, rows. Results and gradients are defined, or an Error says what
-// is missing.
+// Counts of zero: batches, sequences, lists, rows. Results and gradients are defined, or an
+// Error says what is missing.
 #include <doctest/doctest.h>
 
 #include <cmath>

@@ -1,5 +1,5 @@
-// A few training steps on the device of the tests against the CPU: supervised and self-supervised, in every
-// precision.
+// A few training steps on the device of the tests against the CPU: supervised and
+// self-supervised, in every precision.
 #include <doctest/doctest.h>
 
 #include "models/mask_generator.h"
@@ -116,8 +116,8 @@ template <class F> void check_runs(F train) {
         const double room = precision == Precision::f32 ? 1e-4 : precision == Precision::f16 ? 5e-3 : 3e-2;
         for (size_t i = 0; i < want.losses.size(); ++i)
             CHECK(got.losses[i] == doctest::Approx(want.losses[i]).epsilon(room));
-        // Steps of AdamW are as large as its rate, whatever the gradient: a gradient near 0 may differ in
-        // sign.
+        // Steps of AdamW are as large as its rate, whatever the gradient: a gradient
+        // near 0 may differ in sign.
         for (size_t i = 0; i < want.parameters.size(); ++i) {
             CAPTURE(i);
             CHECK(got.parameters[i].device() == test_device());

@@ -1,5 +1,5 @@
-// memory_efficient_attention where things are empty, masked, not finite, strided, long, or shared between
-// threads.
+// memory_efficient_attention where things are empty, masked, not finite, strided, long,
+// or shared between threads.
 #include <doctest/doctest.h>
 
 #include <cmath>

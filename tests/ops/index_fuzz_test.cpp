@@ -245,8 +245,8 @@ std::string run_add(Case& c) {
     }
     if (!c.tame) return "";
 
-    // alpha * scaling * source in double, from operands as they enter; within a few f32 roundings and one of
-    // the result.
+    // alpha * scaling * source in double, from operands as they enter; within a few f32
+    // roundings and one of the result.
     const bool on = first != DType::f64 && c.boundary.mode != BoundaryMode::off;
     const bool strict = on && c.boundary.mode == BoundaryMode::strict;
     const auto half = [&](Array a, bool yes) {

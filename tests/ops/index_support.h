@@ -20,8 +20,8 @@ inline Tensor normal_numbers(const Shape& shape, uint64_t seed, DType dtype = DT
     return t.to(dtype).to(test_device());
 }
 
-// Numbers that hurt at an fp16 boundary, among normal ones: +-0, values that vanish, become subnormal,
-// overflow.
+// Numbers that hurt at an fp16 boundary, among normal ones: +-0, values that vanish,
+// become subnormal, overflow.
 inline Tensor hard_numbers(const Shape& shape, DType dtype, Generator& generator, bool finite = false) {
     constexpr float inf = std::numeric_limits<float>::infinity();
     static constexpr float hard[] = {
@@ -42,8 +42,8 @@ inline Tensor hard_numbers(const Shape& shape, DType dtype, Generator& generator
     return Tensor::from(values, shape).to(dtype).to(test_device());
 }
 
-// The same values in other memory: 0 contiguous, 1 rows farther apart, 2 every second element, 3 transposed
-// memory.
+// The same values in other memory: 0 contiguous, 1 rows farther apart, 2 every second
+// element, 3 transposed memory.
 inline Tensor laid_out(const Tensor& t, uint32_t kind) {
     Tensor wide;
     Shape shape = t.shape();

@@ -1,5 +1,5 @@
-// The test grid of the reference implementation, against an oracle in double, with bounds that notice a wrong
-// digit.
+// The test grid of the reference implementation, against an oracle in double, with bounds
+// that notice a wrong digit.
 #include "ops/memory_efficient_attention/memory_efficient_attention.h"
 
 #include <doctest/doctest.h>
@@ -55,8 +55,8 @@ Bounds bounds_of(DType dtype) {
     return {2e-6, 4e-6};
 }
 
-// `room`: where a row sees one or two keys its gradient is a difference of equal numbers, and its own size no
-// measure.
+// `room`: where a row sees one or two keys its gradient is a difference of equal numbers,
+// and its own size no measure.
 void check_case(GridCase c, int kind, DType dtype, double room = 1) {
     const AttentionBias mask = mask_of(kind, c);
     if (mask.is_block_diagonal()) c.batch = 1;

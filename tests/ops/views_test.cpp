@@ -1,5 +1,5 @@
-// reshape, transpose, permute, slice, select, squeeze, unsqueeze, expand, concat, stack, split, chunk,
-// unbind, cast.
+// reshape, transpose, permute, slice, select, squeeze, unsqueeze, expand, concat, stack,
+// split, chunk, unbind, cast.
 #include <doctest/doctest.h>
 
 #include "ops/cast/cast.h"

@@ -172,8 +172,8 @@ TEST_CASE("large tensors go through several tiles: transposed copy, sum, cast") 
 }
 
 TEST_CASE("f64 and integers to f16 and bf16 round once, not twice through f32") {
-    // Just above a tie of f16, by less than f32 can tell: twice rounded it would fall back on the even
-    // neighbour.
+    // Just above a tie of f16, by less than f32 can tell: twice rounded it would fall
+    // back on the even neighbour.
     const double tie = 1 + 0x1p-11;
     const Tensor x =
         Tensor::from(std::vector<double>{tie, tie + 0x1p-40, tie - 0x1p-40, -(tie + 0x1p-40), 65520 - 1e-9,

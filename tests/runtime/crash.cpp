@@ -1,6 +1,6 @@
-// Stands in for the system calls that write files, so that a test can end the process in the middle of any of
-// them or make it fail. Off unless demi_test_crash_after is set. Write calls that crash leave half their
-// bytes.
+// Stands in for the system calls that write files, so that a test can end the process in the
+// middle of any of them or make it fail. Off unless demi_test_crash_after is set. Write calls that
+// crash leave half their bytes.
 #include <errno.h>
 #include <stdarg.h>
 #include <sys/syscall.h>

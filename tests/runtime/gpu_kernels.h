@@ -17,8 +17,8 @@ void shuffles(const float* x, double* out, gpu::Stream stream);
 void block_sums(const float* x, int64_t n, float* out, unsigned grid, gpu::Stream stream);
 // Reverses x [n] in shared memory, n <= 1024; without the barrier where `skip_barrier`.
 void reverse(const float* x, float* out, unsigned n, bool skip_barrier, gpu::Stream stream);
-// Copies n blocks of 16 bytes by cp.async; the second half arrives as zeros. Without the wait where
-// `skip_wait`.
+// Copies n blocks of 16 bytes by cp.async; the second half arrives as zeros. Without
+// the wait where `skip_wait`.
 void copy_async(const uint32_t* x, uint32_t* out, unsigned n, bool skip_wait, gpu::Stream stream);
 // y[i] = x[i], one thread each, `extra` elements too many, `missing` too few.
 void copy_some(const float* x, float* y, int64_t n, int64_t extra, int64_t missing, gpu::Stream stream);

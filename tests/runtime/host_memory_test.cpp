@@ -1,5 +1,5 @@
-// Blocks of host memory: aligned, apart from one another, whole until they are released, whatever their
-// sizes.
+// Blocks of host memory: aligned, apart from one another, whole until they are
+// released, whatever their sizes.
 #include "runtime/host_memory.h"
 
 #include <doctest/doctest.h>

@@ -20,8 +20,8 @@ struct Array {
     int64_t numel() const { return static_cast<int64_t>(data.size()); }
     double& operator[](int64_t i) { return data[static_cast<size_t>(i)]; }
     double operator[](int64_t i) const { return data[static_cast<size_t>(i)]; }
-    // a({i, j}): by index; in arrays of one element every index finds it, in dimensions of size 1 too
-    // (broadcast).
+    // a({i, j}): by index; in arrays of one element every index finds it, in dimensions
+    // of size 1 too (broadcast).
     double& operator()(const Shape& at) { return data[flat(at)]; }
     double operator()(const Shape& at) const { return data[flat(at)]; }
 

@@ -16,8 +16,8 @@ std::string compare(const Tensor& got, const Tensor& want, Tolerance tolerance);
 // The same dtype, shape and values, bit for bit (strides and device may differ).
 std::string same_bits(const Tensor& got, const Tensor& want);
 
-// As same_bits, but a NaN matches any other NaN: for sums of a real GPU (tests/support/device.h) beside the
-// CPU's.
+// As same_bits, but a NaN matches any other NaN: for sums of a real GPU
+// (tests/support/device.h) beside the CPU's.
 std::string same_numbers(const Tensor& got, const Tensor& want);
 
 // What one rounding to `dtype` may cost, with a little room: f64 1e-12, f32 2e-6, f16 1e-3, bf16 8e-3.

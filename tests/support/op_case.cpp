@@ -169,8 +169,8 @@ void check_threads(const OpCase& c, const std::vector<Tensor>& inputs, const Res
     set_num_threads(before);
 }
 
-// Two runs on the device must agree bit for bit; an emulated GPU takes its threads in the opposite order for
-// the second.
+// Two runs on the device must agree bit for bit; an emulated GPU takes its threads in the
+// opposite order for the second.
 void check_device(const OpCase& c, DType dtype, const std::vector<Tensor>& inputs, const Result& on_cpu) {
     INFO("on ", name(test_device()), " against the CPU");
     const std::vector<Tensor> here = cast_all(inputs, dtype, test_device());

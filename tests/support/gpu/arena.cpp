@@ -43,8 +43,8 @@ struct Arena {
         key = pkey_alloc(0, PKEY_DISABLE_ACCESS);
         if (key >= 0 && pkey_mprotect(begin, kArenaBytes, PROT_READ | PROT_WRITE, key) != 0) key = -1;
     }
-    // Memory protection keys cost next to nothing; where the processor has none, page rights change with
-    // every launch.
+    // Memory protection keys cost next to nothing; where the processor has none, page rights
+    // change with every launch.
     void open(bool yes) {
         if (key >= 0) {
             pkey_set(key, yes ? 0 : PKEY_DISABLE_ACCESS);
@@ -119,8 +119,8 @@ void check_parameters(const char* name, const void* parameters, size_t bytes) {
     for (size_t at = 0; at + sizeof(uintptr_t) <= bytes; at += sizeof(uintptr_t)) {
         uintptr_t word = 0;
         std::memcpy(&word, static_cast<const char*>(parameters) + at, sizeof word);
-        // Heap, stack and code lie above; below are numbers such as a mask without bounds, and a sanitizer's
-        // shadow.
+        // Heap, stack and code lie above; below are numbers such as a mask without bounds,
+        // and a sanitizer's shadow.
         if (word < uintptr_t{1} << 45 || word >> 47 != 0 || in_arena(reinterpret_cast<void*>(word))) continue;
         unsigned char resident = 0;  // no address at all looks like a number: then mincore refuses it
         if (mincore(reinterpret_cast<void*>(word / page * page), page, &resident) == 0)

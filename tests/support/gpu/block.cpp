@@ -52,8 +52,8 @@ Thread* next_to_start() {
     return nullptr;
 }
 
-// What every fiber does: run the thread that it was given, then others that have not begun, and wait for the
-// next.
+// What every fiber does: run the thread that it was given, then others that have not
+// begun, and wait for the next.
 void fiber_main() {
     for (;;) {
         running->body(running->kernel);

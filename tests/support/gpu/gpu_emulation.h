@@ -1,10 +1,10 @@
 #pragma once
 // The names of runtime/cuda/gpu.h on the host: the threads of a block are fibers that take turns at barriers
-// and warp operations, blocks run one after another. What a GPU would do silently and wrongly ends the launch
-// with an Error: threads that miss a barrier, a misaligned access, an unaligned or foreign shared-memory
-// address, a host pointer among a kernel's parameters. Shared memory has its exact size and starts as 0xFF
-// bytes, so that the address sanitizer sees what lies outside and NaNs show what was never written. C++17, as
-// kernels are.
+// and warp operations, blocks run one after another. What a GPU would do silently and wrongly ends the
+// launch with an Error: threads that miss a barrier, a misaligned access, an unaligned or foreign
+// shared-memory address, a host pointer among a kernel's parameters. Shared memory has its exact size and
+// starts as 0xFF bytes, so that the address sanitizer sees what lies outside and NaNs show what was never
+// written. C++17, as kernels are.
 #include <cmath>
 
 #include "runtime/cuda/gpu_bits.h"
