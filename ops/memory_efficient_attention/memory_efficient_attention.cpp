@@ -17,14 +17,7 @@ Tensor with_unit_stride(const Tensor& x) {
     return x.strides().back() == 1 || x.shape().back() == 1 ? x : x.contiguous();
 }
 
-// f64 queries take everything to f64; an f64 operand beside other queries comes to their dtype.
-Tensor in_dtype_for(const Tensor& q, const Tensor& x) {
-    return q.dtype() == DType::f64 || x.dtype() == DType::f64 ? x.to(q.dtype()) : x;
-}
-
-Tensor prepared(const Tensor& q, const Tensor& x, bool rank3) {
-    return with_unit_stride(in_dtype_for(q, rank3 ? x.unsqueeze(2) : x));
-}
+Tensor prepared(const Tensor& x, bool rank3) { return with_unit_stride(rank3 ? x.unsqueeze(2) : x); }
 
 void check_qkv(const Tensor& q, const Tensor& k, const Tensor& v) {
     check_float_operand(kOp, "q", q);
@@ -61,7 +54,7 @@ Tensor prepared_bias(const Tensor& bias, const Tensor& q, const Tensor& k, bool 
     check(fits, kOp, "the bias must be (", q.size(0), " or 1, ", heads, " or 1, ", q.size(1), ", ", k.size(1),
           ") or (", q.size(1), ", ", k.size(1), ") for q ", q.shape(), " and k ", k.shape(), ": got ",
           bias.shape());
-    return with_unit_stride(in_dtype_for(q, b));
+    return with_unit_stride(b);
 }
 
 AttentionPlan make_plan(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionBias& bias,
@@ -70,9 +63,9 @@ AttentionPlan make_plan(const Tensor& q, const Tensor& k, const Tensor& v, const
     const bool rank3 = q.rank() == 3;
     AttentionPlan plan;
     plan.segments = bias.segments(q.size(0), q.size(1), k.size(1));
-    plan.q = prepared(q, q, rank3);
-    plan.k = prepared(q, k, rank3);
-    plan.v = prepared(q, v, rank3);
+    plan.q = prepared(q, rank3);
+    plan.k = prepared(k, rank3);
+    plan.v = prepared(v, rank3);
     if (bias.tensor().defined()) plan.bias = prepared_bias(bias.tensor().value(), q, k, rank3);
     plan.scale = options.scale.value_or(1 / std::sqrt(static_cast<double>(q.size(-1))));
     check(options.dropout >= 0 && options.dropout <= 1, kOp, "dropout must be in [0, 1]: got ",
