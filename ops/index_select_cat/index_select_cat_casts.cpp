@@ -71,8 +71,9 @@ std::vector<Tensor> IndexSelectCatCall::backward(const Tensor& dy, const std::ve
     if (strict && boundary.grad_scale.kind != GradScale::Kind::none) {
         int64_t most = 1;  // sums of duplicates must fit too
         for (size_t i = 0; i < indices.size(); ++i) {
+            if (!needs[i] || shapes[i][1] == 0) continue;  // without columns, rows may be any number
             const Tensor rows = indices[i].to(Device::cpu());
-            if (needs[i]) most = std::max(most, most_uses(rows.data<int64_t>(), rows.numel(), shapes[i][0]));
+            most = std::max(most, most_uses(rows.data<int64_t>(), rows.numel(), shapes[i][0]));
         }
         k = boundary.grad_scale.choose(finite_amax(dy) * static_cast<double>(most));
     }

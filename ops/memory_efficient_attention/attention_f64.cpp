@@ -51,10 +51,12 @@ struct Problem {
           head_size(a.q.size(3)), value_size(a.v.size(3)), q(rows(a.q)), k(rows(a.k)), v(rows(a.v)),
           dropout{attention_dropout_fill, a.draw.seed, a.draw.offset, a.dropout, heads, queries, keys} {}
 
-    const double* bias(const Row& r) const {
-        const Shape& s = args.bias.strides();
-        return args.bias.data<double>() + (args.bias.size(0) == 1 ? 0 : r.batch * s[0]) +
-               (args.bias.size(1) == 1 ? 0 : r.head * s[1]) + r.query * s[2];
+    // Where a score's bias lies in a [B or 1, H or 1, Mq or 1, Mk or 1] tensor of these strides.
+    int64_t bias_at(const Shape& strides, const Row& r, int64_t key) const {
+        const int64_t at[] = {r.batch, r.head, r.query, key};
+        int64_t offset = 0;
+        for (int d = 0; d < 4; ++d) offset += args.bias.size(d) == 1 ? 0 : at[d] * strides[d];
+        return offset;
     }
     // Scores and dropout factors of one row.
     void score(const Row& r, std::vector<double>& s, std::vector<float>& factor) const {
@@ -62,7 +64,7 @@ struct Problem {
         for (int64_t j = r.begin; j < r.end; ++j) {
             double& x = s[static_cast<size_t>(j - r.begin)];
             x = args.scale * dot(q.at(r.batch, r.query, r.head), k.at(r.batch, j, r.head), head_size);
-            if (args.bias.defined()) x += bias(r)[j];
+            if (args.bias.defined()) x += args.bias.data<double>()[bias_at(args.bias.strides(), r, j)];
         }
         factor.assign(s.size(), 1.f);
         if (args.dropout > 0)
@@ -151,8 +153,7 @@ void attention_backward_f64(const AttentionArguments& args, const AttentionIncom
                 add(dq.at(r.batch, r.query, r.head), ds * args.scale, p.k.at(r.batch, j, r.head),
                     p.head_size);
             if (dbias == nullptr) continue;
-            const int64_t b = bias_grad.size(0) == 1 ? 0 : r.batch, h = bias_grad.size(1) == 1 ? 0 : r.head;
-            dbias[((b * bias_grad.size(1) + h) * p.queries + r.query) * p.keys + j] += ds;
+            dbias[p.bias_at(bias_grad.strides(), r, j)] += ds;
         }
     });
 }

@@ -106,9 +106,10 @@ Bounds gradient_bounds(const AttentionPlan& plan, double grad_out, const Tensor&
     b.v = queries * grad_out * kept;
     b.q = std::fabs(plan.scale) * row * finite_amax(plan.k);
     b.k = std::fabs(plan.scale) * row * finite_amax(plan.q) * queries;
-    if (plan.bias.defined())
+    if (plan.bias.defined())  // of a row of dS the sum is no larger than its elements may be
         b.bias = row * static_cast<double>((plan.q.size(0) / std::max<int64_t>(1, plan.bias.size(0))) *
-                                           (plan.q.size(2) / std::max<int64_t>(1, plan.bias.size(1))));
+                                           (plan.q.size(2) / std::max<int64_t>(1, plan.bias.size(1))) *
+                                           (plan.q.size(1) / std::max<int64_t>(1, plan.bias.size(2))));
     return b;
 }
 
@@ -160,6 +161,7 @@ AttentionValues run_attention(AttentionPlan& plan) {
     AttentionValues values;
     values.out = Tensor::empty({q.size(0), q.size(1), q.size(2), v.size(3)}, q.dtype(), q.device());
     values.lse = Tensor::empty({q.size(0), q.size(2), q.size(1)}, f64 ? DType::f64 : DType::f32, q.device());
+    if (q.numel() == 0 && k.numel() == 0) return values;  // batches and heads may be any number then
     const auto kernel = DEMI_SELECT(memory_efficient_attention, q.device(), forward);
     if (f64) {
         kernel(args, values.out, values.lse, nullptr);
@@ -192,6 +194,17 @@ AttentionGradients run_attention_backward(const AttentionPlan& plan, const Atten
     in.lse = values.lse;
     in.grad_out = grad_out;
     in.grad_lse = grad_lse;
+    if (plan.q.numel() == 0 || plan.k.numel() == 0) {  // no score
+        AttentionWants rest = wants;
+        if (wants.bias) fill(grads.bias, 0);
+        if (plan.q.numel() == 0 && plan.k.numel() == 0) return grads;
+        if (wants.bias) {
+            rest.bias = false;
+            AttentionGradients others = run_attention_backward(plan, values, grad_out, grad_lse, rest);
+            others.bias = grads.bias;
+            return others;
+        }
+    }
     const auto kernel = DEMI_SELECT(memory_efficient_attention, plan.q.device(), backward);
     if (plan.q.dtype() == DType::f64) {
         kernel(args, in, grads, nullptr);

@@ -33,14 +33,14 @@ struct AttentionSegment {
     int64_t low = -kAttentionNoBound, high = kAttentionNoBound;
 };
 
-// Additive bias [batch, head, query, key]. sum_*: the bias itself has one entry there, so its gradient sums
-// over it.
+// Additive bias [batch, head, query, key]; the stride of keys is 1, or 0 as of any dimension that is
+// stretched. sum_*: the bias itself has one entry there, so its gradient sums over it.
 struct AttentionBiasOperand {
     const void* data = nullptr;
-    int64_t batch = 0, head = 0, query = 0;
+    int64_t batch = 0, head = 0, query = 0, key = 1;
     Storage storage = Storage::f32;
     Cast cast = {};
-    bool sum_batch = false, sum_head = false;
+    bool sum_batch = false, sum_head = false, sum_query = false, sum_key = false;
 };
 
 // Fills factor[0..n) for the keys key.. of one query: 0 where the weight is dropped, 1 / (1 - p) where it is
