@@ -46,11 +46,17 @@ void bias_backward(const AttentionProblem& p, const AttentionBackward& b, const 
         (over_batch ? 0 : task.batch) * (over_head ? 1 : p.heads) + (over_head ? 0 : task.head);
     const int64_t at_row = over_query ? slice : slice * p.queries + seg.q_begin + task.q_begin;
     const int64_t width = p.bias.sum_key ? 1 : p.keys;
-    const auto store = [&](const float* from, int64_t apart, int64_t first, int64_t columns) {
-        char* out = static_cast<char*>(b.grad_bias.data) +
-                    (at_row * width + first) * element_size(b.grad_bias.storage);
-        store_rows(ResultRows{out, width, b.grad_bias.storage, b.grad_bias.cast}, from, apart, sum_rows,
-                   columns, 1.f, counters != nullptr ? &counters->grad_bias : nullptr);
+    const Place mine{&seg, task.batch, task.head};
+    const auto store = [&](float* from, int64_t apart, int64_t first, int64_t columns) {
+        char* out =
+            static_cast<char*>(b.grad_bias.data) +
+            (at_row * width + (p.bias.sum_key ? 0 : seg.k_begin + first)) * element_size(b.grad_bias.storage);
+        store_rows(
+            ResultRows{out, width, b.grad_bias.storage, b.grad_bias.cast}, from, apart, sum_rows, columns,
+            1.f, counters != nullptr ? &counters->grad_bias : nullptr, [&](int64_t r, float* row) {
+                if (b.exact == nullptr) return;
+                b.exact->bias_gradient(*b.exact, place_of(p, mine, task.q_begin + r), first, columns, row);
+            });
     };
     for (int64_t first = task.k_begin; first < task.k_end; first += cut.keys) {
         const Tile tile{first, min64(cut.keys, task.k_end - first), buf.keys_t, buf.keys};
@@ -65,7 +71,8 @@ void bias_backward(const AttentionProblem& p, const AttentionBackward& b, const 
                 if (span.empty()) continue;
                 const bool complete = holds_all(at, task.q_begin + begin, n, tile);
                 load_block(p, b, cut, at, task.q_begin + begin, n, complete, buf);
-                weight_block(p, cut, at, task.q_begin + begin, n, tile, span, complete, buf, Upcoming(), {});
+                weight_block(p, b, cut, at, task.q_begin + begin, n, tile, span, complete, buf, Upcoming(),
+                             {});
                 if (over_query) {
                     add_rows_together(sum, buf.grad_scores, cut.row, n, span);
                     continue;
@@ -79,7 +86,7 @@ void bias_backward(const AttentionProblem& p, const AttentionBackward& b, const 
             }
         }
         if (!p.bias.sum_key) {
-            store(sum, cut.row, seg.k_begin + first, tile.count);
+            store(sum, cut.row, first, tile.count);
             continue;
         }
         for (int64_t r = 0; r < sum_rows; ++r) {

@@ -75,6 +75,10 @@ struct Place {
     int64_t keys() const { return segment->k_end - segment->k_begin; }
 };
 
+DEMI_INLINE AttentionPlace place_of(const AttentionProblem& p, const Place& at, int64_t row) {
+    return {at.segment - p.segments, at.batch, at.head, row};
+}
+
 // Rows of q, times scale * log2(e), so that the softmax is a power of two.
 DEMI_INLINE bool load_queries(const AttentionProblem& p, const Cut& cut, const Place& at, int64_t query,
                               int64_t rows, float* out) {
