@@ -1,18 +1,26 @@
 #pragma once
 // The fp16 boundary: how f32, bf16 and f16 callers use operators that compute on fp16 operands.
 //
-//   strict  every operand is rounded to fp16 on entry and every result, rounded to fp16, returns in the
-//   caller's dtype;
-//           backward the same: gradients enter and leave through fp16.
+//   strict  every operand is rounded to fp16 on entry; every result is rounded to fp16 and returns in the
+//           caller's dtype. Backward the same: gradients enter and leave through fp16.
 //   wide    operands are rounded to fp16, results leave from the f32 accumulators. scaled_index_add adds into
-//   the
-//           caller's x unrounded, and its gradient passes unrounded; index_select_cat copies bits.
+//           the caller's x unrounded, and its gradient passes unrounded; index_select_cat copies bits.
 //   off     no cast: the caller's dtype, f32 arithmetic.
 //
-// The result has the first operand's dtype, a gradient the dtype of its value. Operands of other dtypes are
-// read in their own: they go to fp16 straight from it (strict, wide) or take part in the f32 arithmetic as
-// they are (off). f64 (first operand) is untouched: everything is converted to f64, no mode applies. Shared
-// result of all modes: what is f16 already is not cast, so it is neither counted nor refused.
+// What happens to an operand, by its dtype and that of the first operand (q; input; sources[0]):
+//
+//   operand         first operand      strict    wide      off
+//   f32, bf16       f32, bf16, f16     to fp16   to fp16   as it is
+//   f16             f32, bf16, f16     as it is  as it is  as it is
+//   f64             f32, bf16, f16     to fp16   to fp16   to f32
+//   f64 or others   f64                as it is or exactly to f64: f64 arithmetic, no mode applies
+//
+// "to fp16" is one rounding, straight from the operand's own dtype; it is what is counted and what
+// OverflowPolicy looks at. Two operands are not rounded in wide: the input of scaled_index_add, and the
+// sources of index_select_cat, which go straight to the dtype of the result in wide and off. What is f16
+// already is neither counted nor refused. The result has the first operand's dtype, a gradient the dtype of
+// its value: beside a narrower first operand that of an f64 operand leaves as those of f32 do (through fp16
+// in strict, else from the f32 sums) and is then f64.
 #include <iosfwd>
 #include <string>
 #include <string_view>
@@ -33,8 +41,8 @@ enum class OverflowPolicy : uint8_t { propagate, saturate, error };
 // small gradients survive. Backward is linear in the gradient, so nothing else changes.
 //   none       k = 0
 //   automatic  k puts the largest finite |gradient| into [2^13, 2^14): two binary digits of headroom. A
-//   result that leaves
-//              through fp16 has its own k, from a bound of its size, so scaling itself never overflows.
+//              result that leaves through fp16 has its own k, from a bound of its size, so scaling itself
+//              never overflows.
 //   fixed(k)   that k, lowered where scaling up would overflow
 // A gradient of zeros, or without one finite element, has k = 0. k stays within [-126, 126].
 struct GradScale {

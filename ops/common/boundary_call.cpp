@@ -38,6 +38,15 @@ Cast BoundaryCall::entry(DType dtype, int k) const {
     return cast;
 }
 
+Tensor BoundaryCall::read(const Tensor& operand, DType first, CastCounters* counters, DType unrounded) const {
+    if (!operand.defined() || first == DType::f64) return operand.defined() ? operand.to(first) : operand;
+    if (operand.dtype() != DType::f64) return operand;
+    const Cast cast = entry(DType::f64);
+    if (!cast.round) return operand.to(unrounded);
+    if (counters != nullptr) merge(*counters, count_cast(operand, cast));
+    return cast_to_half(operand, cast);
+}
+
 Cast BoundaryCall::exit(int scale, int undo) const {
     Cast cast;
     cast.scale = std::ldexp(1.0f, scale);
@@ -113,12 +122,38 @@ Tensor converted(const Tensor& tensor, const Cast& cast, DType dtype) {
     return cast_tensor(tensor, cast, dtype, ignored);
 }
 
+template <class T> CastCounters count_values(const T* x, int64_t numel, const Cast& cast) {
+    std::vector<CastCounters> parts(static_cast<size_t>(ceil_div(numel, kPiece)));
+    in_pieces(numel, [&](int64_t begin, int64_t count) {
+        // Where rounding to nearest even ends at 0, and where it leaves the subnormal numbers.
+        constexpr T kZero = 0x1p-25f, kNormal = 0x1p-14f - 0x1p-25f;
+        const T scale = cast.scale;
+        int32_t nan = 0, to_inf = 0, to_zero = 0, subnormal = 0;
+        T most = 0;
+        for (int64_t i = begin; i < begin + count; ++i) {
+            const T size = std::fabs(x[i] * scale);
+            nan += size != size;
+            to_inf += size >= 65520;
+            to_zero += size != 0 && size <= kZero;
+            subnormal += size > kZero && size < kNormal;
+            most = size > most ? size : most;
+        }
+        parts[static_cast<size_t>(begin / kPiece)] = {count, to_inf, nan, to_zero, subnormal, most};
+    });
+    CastCounters all;
+    for (const CastCounters& part : parts) merge(all, part);
+    return all;
+}
+
 }  // namespace
 
 Tensor cast_to_half(const Tensor& tensor, const Cast& cast) {
-    if (cast.scale == 1 && !cast.saturate) return tensor.to(DType::f16).contiguous();
-    if (!tensor.device().is_cpu())
-        return converted(tensor, {cast.scale, 1, true, cast.saturate, false}, DType::f16);
+    const Cast quiet{cast.scale, 1, true, cast.saturate, false};
+    if (cast.scale == 1 && (!cast.saturate || tensor.dtype() == DType::f64)) {
+        const Tensor half = tensor.to(DType::f16).contiguous();  // rounded once, from f64 too
+        return cast.saturate ? converted(half, quiet, DType::f16) : half;
+    }
+    if (!tensor.device().is_cpu()) return converted(tensor, quiet, DType::f16);
     Tensor wide = tensor.to(DType::f32).clone();
     float* x = wide.mutable_data<float>();
     in_pieces(wide.numel(), [&](int64_t begin, int64_t count) {
@@ -146,35 +181,10 @@ Tensor cast_from_half(const Tensor& tensor, DType dtype, float undo) {
 }
 
 CastCounters count_cast(const Tensor& tensor, const Cast& cast) {
-    CastCounters all;
-    if (!cast.count || !cast.round) return all;
-    const Tensor flat = tensor.to(Device::cpu()).to(DType::f32).contiguous();
-    const float* x = flat.data<float>();
-    std::vector<CastCounters> parts(static_cast<size_t>((flat.numel() + kPiece - 1) / kPiece));
-    in_pieces(flat.numel(), [&](int64_t begin, int64_t count) {
-        // Where rounding to nearest even ends at 0, and where it leaves the subnormal numbers.
-        constexpr float kZero = 0x1p-25f, kNormal = 0x1p-14f - 0x1p-25f;
-        int32_t nan = 0, to_inf = 0, to_zero = 0, subnormal = 0;
-        float most = 0;
-        for (int64_t i = begin; i < begin + count; ++i) {
-            const float size = std::fabs(x[i] * cast.scale);
-            nan += size != size;
-            to_inf += size >= 65520.0f;
-            to_zero += size != 0 && size <= kZero;
-            subnormal += size > kZero && size < kNormal;
-            most = size > most ? size : most;
-        }
-        parts[static_cast<size_t>(begin / kPiece)] = {count, to_inf, nan, to_zero, subnormal, most};
-    });
-    for (const CastCounters& part : parts) {
-        all.elements += part.elements;
-        all.to_inf += part.to_inf;
-        all.nan += part.nan;
-        all.to_zero += part.to_zero;
-        all.subnormal += part.subnormal;
-        all.amax = std::max(all.amax, part.amax);
-    }
-    return all;
+    if (!cast.count || !cast.round || capturing()) return {};
+    const Tensor here = tensor.to(Device::cpu()).contiguous();
+    return here.dtype() == DType::f64 ? count_values(here.data<double>(), here.numel(), cast)
+                                      : count_values(here.to(DType::f32).data<float>(), here.numel(), cast);
 }
 
 }  // namespace demi

@@ -29,6 +29,13 @@ class BoundaryCall {
   public:
     BoundaryCall(std::string_view op, const Boundary& boundary, Direction direction);
 
+    // The operand as the kernels of a call read it whose first operand has dtype `first`: boundary.h's table
+    // for f64. Beside a narrower first operand f64 is cast here, straight to fp16 or, where the mode does not
+    // round, to `unrounded`; what that lost is added to `counters`, which may be null. Any other operand
+    // kernels cast as they load it: see entry(). An undefined one stays so.
+    Tensor read(const Tensor& operand, DType first, CastCounters* counters,
+                DType unrounded = DType::f32) const;
+
     // An operand of this dtype on its way into the fp16 kernel; strict and wide round it. k scales, 2^-k is
     // left to exit().
     Cast entry(DType dtype, int k = 0) const;
@@ -49,6 +56,13 @@ class BoundaryCall {
     bool count_;
 };
 
+// The dtype in which kernels write the gradient of an operand (beside a first operand of dtype `first`); the
+// wrapper takes it to the operand's own.
+constexpr DType written_gradient(DType operand, DType first) {
+    if (first == DType::f64) return DType::f64;
+    return operand == DType::f64 ? DType::f32 : operand;
+}
+
 // First element, in logical order, with |x * scale| >= 65520; nothing where there is none. place holds its
 // index.
 std::optional<Overflow> find_overflow(const Tensor& tensor, float scale);
@@ -62,7 +76,7 @@ Tensor cast_tensor(const Tensor& tensor, const Cast& cast, DType dtype, CastCoun
 // The explicit path: fp16(x * 2^k) as a new contiguous f16 tensor; and back: x * 2^-k in `dtype`.
 Tensor cast_to_half(const Tensor& tensor, const Cast& cast);
 Tensor cast_from_half(const Tensor& tensor, DType dtype, float undo);
-// What cast_to_half would count.
+// What cast_to_half would count; nothing while a step is captured.
 CastCounters count_cast(const Tensor& tensor, const Cast& cast);
 
 }  // namespace demi

@@ -1,6 +1,7 @@
 #include "ops/index_select_cat/index_select_cat.h"
 
 #include "autograd/record.h"
+#include "ops/common/boundary_call.h"
 #include "ops/common/row_index.h"
 #include "ops/index_select_cat/index_select_cat_casts.h"
 #include "runtime/profile.h"
@@ -40,10 +41,8 @@ Variable index_select_cat(const std::vector<Variable>& sources, const std::vecto
             checked_rows(kOp, "indices[" + std::to_string(i) + "]", indices[i], source.size(0)));
         call.shapes.push_back(source.shape());
         own.push_back(source.dtype());
-        const bool all_double = sources[0].dtype() == DType::f64;
-        const bool is_double = source.dtype() == DType::f64;
-        call.dtypes.push_back(all_double ? DType::f64 : is_double ? DType::f32 : source.dtype());
-        values.push_back(source.value().to(call.dtypes.back()));
+        call.dtypes.push_back(written_gradient(source.dtype(), sources[0].dtype()));
+        values.push_back(source.value());
         call.begins.push_back(checked_add(
             call.begins.back(), checked_mul(call.indices.back().numel(), source.size(1), kOp), kOp));
     }

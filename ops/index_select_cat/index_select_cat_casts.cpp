@@ -6,6 +6,7 @@
 #include "ops/common/boundary_call.h"
 #include "ops/common/row_index.h"
 #include "ops/index_select_cat/index_select_cat_kernels.h"
+#include "runtime/capture.h"
 
 namespace demi {
 namespace {
@@ -14,11 +15,12 @@ constexpr const char* kOp = "index_select_cat";
 
 std::string named(const char* what, size_t i) { return std::string(what) + "[" + std::to_string(i) + "] "; }
 
-// The explicit path counts what the fused one counts: the rows taken.
+// What a cast of the rows taken loses, for those that no kernel casts.
 CastCounters count_rows(const Tensor& source, const Tensor& index, const Cast& cast) {
     CastCounters counters;
+    if (!cast.count || capturing()) return counters;
     const Tensor rows = index.to(Device::cpu());
-    for (int64_t i = 0; cast.count && i < rows.numel(); ++i)
+    for (int64_t i = 0; i < rows.numel(); ++i)
         merge(counters, count_cast(source.select(0, rows.data<int64_t>()[i]), cast));
     return counters;
 }
@@ -38,31 +40,25 @@ Overflow find_in_sources(const std::vector<Tensor>& sources, const std::vector<T
     return {"sources", 0};
 }
 
-void run_forward(const std::vector<Tensor>& sources, const std::vector<Tensor>& indices,
-                 const std::vector<Cast>& casts, Tensor& y, CastCounters& counters) {
-    DEMI_SELECT(index_select_cat, y.device(), forward)(sources, indices, casts, y, counters);
-}
-
 }  // namespace
 
 Tensor IndexSelectCatCall::forward(const std::vector<Tensor>& sources) const {
     const BoundaryCall call(kOp, boundary, Direction::forward);
     const bool casts_tensors = boundary.explicit_casts && boundary.mode == BoundaryMode::strict;
-    std::vector<Cast> casts;
-    for (const Tensor& source : sources) casts.push_back(call.entry(source.dtype()));
+    std::vector<Cast> casts, in_kernel;
+    std::vector<Tensor> values;
     CastCounters counters;
-    Tensor y = Tensor::empty({begins.back()}, casts_tensors ? DType::f16 : dtypes[0], sources[0].device());
-    if (casts_tensors) {
-        std::vector<Tensor> halves;
-        for (size_t i = 0; i < sources.size(); ++i) {
-            halves.push_back(cast_to_half(sources[i], casts[i]));
-            merge(counters, count_rows(sources[i], indices[i], casts[i]));
-        }
-        run_forward(halves, indices, std::vector<Cast>(sources.size()), y, counters);
-        y = cast_from_half(y, dtypes[0], 1);
-    } else {
-        run_forward(sources, indices, casts, y, counters);
+    for (size_t i = 0; i < sources.size(); ++i) {
+        casts.push_back(call.entry(sources[i].dtype()));
+        values.push_back(call.read(sources[i], dtypes[0], nullptr, dtypes[0]));
+        if (casts_tensors) values.back() = cast_to_half(values.back(), call.entry(values.back().dtype()));
+        in_kernel.push_back(call.entry(values.back().dtype()));
+        if (values.back().dtype() != sources[i].dtype())
+            merge(counters, count_rows(sources[i], indices[i], casts.back()));
     }
+    Tensor y = Tensor::empty({begins.back()}, casts_tensors ? DType::f16 : dtypes[0], sources[0].device());
+    DEMI_SELECT(index_select_cat, y.device(), forward)(values, indices, in_kernel, y, counters);
+    if (casts_tensors) y = cast_from_half(y, dtypes[0], 1);
     call.note("sources", counters, 0, [&] { return find_in_sources(sources, indices, casts); });
     return y;
 }
@@ -75,8 +71,9 @@ std::vector<Tensor> IndexSelectCatCall::backward(const Tensor& dy, const std::ve
     if (strict && boundary.grad_scale.kind != GradScale::Kind::none) {
         int64_t most = 1;  // sums of duplicates must fit too
         for (size_t i = 0; i < indices.size(); ++i) {
+            if (!needs[i] || shapes[i][1] == 0) continue;  // without columns, rows may be any number
             const Tensor rows = indices[i].to(Device::cpu());
-            if (needs[i]) most = std::max(most, most_uses(rows.data<int64_t>(), rows.numel(), shapes[i][0]));
+            most = std::max(most, most_uses(rows.data<int64_t>(), rows.numel(), shapes[i][0]));
         }
         k = boundary.grad_scale.choose(finite_amax(dy) * static_cast<double>(most));
     }

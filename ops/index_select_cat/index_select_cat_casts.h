@@ -9,7 +9,7 @@ namespace demi {
 struct IndexSelectCatCall {
     std::vector<Tensor> indices;  // contiguous i64, checked
     std::vector<Shape> shapes;    // of the sources
-    std::vector<DType> dtypes;    // that the kernels see: all f64, or f32, bf16, f16
+    std::vector<DType> dtypes;    // of the gradients that kernels write; the first is that of y
     std::vector<int64_t> begins;  // where each source's part of y begins; one more: the length of y
     Boundary boundary;            // mode off where nothing is cast
 

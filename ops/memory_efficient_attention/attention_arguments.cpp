@@ -33,9 +33,16 @@ AttentionProblem attention_problem(const AttentionArguments& a) {
     p.v = attention_operand(a.v, a.cast_v);
     if (a.bias.defined()) {
         const Shape& s = a.bias.strides();
-        const bool one_batch = a.bias.size(0) == 1, one_head = a.bias.size(1) == 1;
-        p.bias = {a.bias.raw(),    one_batch ? 0 : s[0], one_head ? 0 : s[1], s[2],
-                  storage(a.bias), a.cast_bias,          one_batch,           one_head};
+        AttentionBiasOperand& bias = p.bias;
+        bias = {a.bias.raw(), s[0], s[1], s[2], 1, storage(a.bias), a.cast_bias};
+        bias.sum_batch = a.bias.size(0) == 1;
+        bias.sum_head = a.bias.size(1) == 1;
+        bias.sum_query = a.bias.size(2) != p.queries;
+        bias.sum_key = a.bias.size(3) != p.keys;
+        if (bias.sum_batch) bias.batch = 0;
+        if (bias.sum_head) bias.head = 0;
+        if (bias.sum_query) bias.query = 0;
+        if (bias.sum_key) bias.key = 0;
     }
     if (a.dropout > 0)
         p.dropout = {nullptr, a.draw.seed, a.draw.offset, a.dropout, p.heads, p.queries, p.keys, a.draw.live};

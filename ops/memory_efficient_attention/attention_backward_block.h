@@ -15,7 +15,8 @@ struct Buffers {
     float *keys, *keys_t, *values_t;
     float* last_values;  // rows of V: see few_columns()
     float *queries, *grad_out, *weights, *grad_scores, *row;
-    float *shift, *dot;  // per query: lse in powers of two, sum of grad_out * out - grad_lse
+    float *shift,
+        *dot;  // per query: lse in powers of two (NaN: not known well enough), sum of grad_out * out - grad_lse
 };
 
 Buffers take_buffers(const AttentionProblem& p, const Cut& cut, Pieces& pieces) {
@@ -76,6 +77,7 @@ bool load_block(const AttentionProblem& p, const AttentionBackward& b, const Cut
             continue;
         }
         buf.shift[r] = static_cast<float>(static_cast<double>(lse[r]) * 1.4426950408889634);
+        if (!(__builtin_fabsf(lse[r]) < kAttentionOddLse)) buf.shift[r] = __builtin_nanf("");
         if (grad_lse != nullptr) buf.dot[r] = -grad_lse[r] * b.grad_lse_scale;
         if (complete) continue;
         load_rows(rows_of(b.out, at.batch, at.head, token + r), 1, p.value_size, buf.row, cut.value_width);
@@ -102,9 +104,9 @@ struct Gradients {
 // weights = P (after dropout), grad_scores = dS, both zero outside of what each query sees. The sum of
 // grad_out * out over a row equals that of P * dP, which knows nothing of the rounding of out: taken where
 // the whole row is here.
-void weight_block(const AttentionProblem& p, const Cut& cut, const Place& at, int64_t query, int64_t rows,
-                  const Tile& tile, const Span& span, bool complete, const Buffers& buf, const Upcoming& soon,
-                  const Gradients& to) {
+void weight_block(const AttentionProblem& p, const AttentionBackward& b, const Cut& cut, const Place& at,
+                  int64_t query, int64_t rows, const Tile& tile, const Span& span, bool complete,
+                  const Buffers& buf, const Upcoming& soon, const Gradients& to) {
     score_block(p, cut, at, query, rows, tile, span, buf.queries, buf.weights, buf.row);
     against_keys(rows, span, tile, p.value_size, buf.grad_out, cut.value_width, buf.values_t,
                  buf.last_values + few_columns(span, tile) * cut.value_width, buf.grad_scores, cut.row);
@@ -139,12 +141,24 @@ void weight_block(const AttentionProblem& p, const Cut& cut, const Place& at, in
         if (dropout)
             for (int64_t j = span.left; j < span.right; j += kLanes)
                 storeu(weight + j, loadu(weight + j) * loadu(buf.row + j));
+        if (buf.shift[r] != buf.shift[r] && b.exact != nullptr) [[unlikely]]
+            b.exact->weights(*b.exact, place_of(p, at, query + r), tile.first, tile.count, weight, grad);
     }
 }
 
-void store_rows(const ResultRows& out, const float* in, int64_t width, int64_t rows, int64_t columns,
-                float factor, CastCounters* counters) {
-    for (int64_t r = 0; r < rows; ++r) store_row(out, r, in + r * width, columns, factor, counters);
+// mend(r, row) puts finite numbers in place of others, where it knows them.
+template <class F>
+void store_rows(const ResultRows& out, float* in, int64_t width, int64_t rows, int64_t columns, float factor,
+                CastCounters* counters, F&& mend) {
+    for (int64_t r = 0; r < rows; ++r) {
+        float *row = in + r * width, times = factor;
+        if (!is_finite_row(row, columns, factor)) [[unlikely]] {
+            scale_row(row, columns, factor);
+            times = 1.f;
+            mend(r, row);
+        }
+        store_row(out, r, row, columns, times, counters);
+    }
 }
 
 }  // namespace

@@ -59,6 +59,12 @@ void backward(const AttentionProblem& p, const AttentionBackward& b, const Atten
         count_rows(rows_of(b.grad_out, at.batch, at.head, seg.q_begin + task.q_begin), rows, p.value_size,
                    &counters->grad_out);
 
+    const auto mend = [&](char operand, int64_t first) {
+        return [&p, &b, &at, operand, first](int64_t r, float* row) {
+            if (b.exact != nullptr) b.exact->gradient(*b.exact, operand, place_of(p, at, first + r), row);
+        };
+    };
+
     Gradients to;
     if (want_kv && b.grad_k.data != nullptr) to.k = rows_of(b.grad_k, at.batch, at.head, seg.k_begin);
     if (want_kv && b.grad_v.data != nullptr) to.v = rows_of(b.grad_v, at.batch, at.head, seg.k_begin);
@@ -81,7 +87,8 @@ void backward(const AttentionProblem& p, const AttentionBackward& b, const Atten
             if (span.empty()) continue;
             const bool complete = holds_all(at, query, n, tile);
             const bool rows_finite = load_block(p, b, cut, at, query, n, complete, buf);
-            weight_block(p, cut, at, query, n, tile, span, complete, buf, first == 0 ? soon : Upcoming(), to);
+            weight_block(p, b, cut, at, query, n, tile, span, complete, buf, first == 0 ? soon : Upcoming(),
+                         to);
             if (want_kv) {
                 const bool together = rows_finite || span.full;
                 add_to_keys(cut, at, query, n, tile, span, together, buf.weights, buf.grad_out,
@@ -98,14 +105,16 @@ void backward(const AttentionProblem& p, const AttentionBackward& b, const Atten
         const int64_t key = seg.k_begin + first;
         if (b.grad_k.data != nullptr)
             store_rows(rows_of(b.grad_k, at.batch, at.head, key), grad_k, cut.width, tile.count, p.head_size,
-                       kLn2, counters != nullptr ? &counters->grad_k : nullptr);
+                       kLn2, counters != nullptr ? &counters->grad_k : nullptr, mend('k', first));
         if (b.grad_v.data != nullptr)
             store_rows(rows_of(b.grad_v, at.batch, at.head, key), grad_v, cut.value_width, tile.count,
-                       p.value_size, 1.f, counters != nullptr ? &counters->grad_v : nullptr);
+                       p.value_size, 1.f, counters != nullptr ? &counters->grad_v : nullptr,
+                       mend('v', first));
     }
     if (want_q && b.grad_q.data != nullptr)
         store_rows(rows_of(b.grad_q, at.batch, at.head, seg.q_begin + task.q_begin), grad_q, cut.width, rows,
-                   p.head_size, p.scale, counters != nullptr ? &counters->grad_q : nullptr);
+                   p.head_size, p.scale, counters != nullptr ? &counters->grad_q : nullptr,
+                   mend('q', task.q_begin));
 }
 
 }  // namespace demi::DEMI_ISA_NS::attention

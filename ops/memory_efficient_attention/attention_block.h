@@ -75,6 +75,10 @@ struct Place {
     int64_t keys() const { return segment->k_end - segment->k_begin; }
 };
 
+DEMI_INLINE AttentionPlace place_of(const AttentionProblem& p, const Place& at, int64_t row) {
+    return {at.segment - p.segments, at.batch, at.head, row};
+}
+
 // Rows of q, times scale * log2(e), so that the softmax is a power of two.
 DEMI_INLINE bool load_queries(const AttentionProblem& p, const Cut& cut, const Place& at, int64_t query,
                               int64_t rows, float* out) {
@@ -106,9 +110,12 @@ DEMI_INLINE void score_block(const AttentionProblem& p, const Cut& cut, const Pl
                                 p.bias.head, p.bias.storage, p.bias.cast};
     const int64_t count = span.end - span.left, width = round_up(count, kLanes);
     for (int64_t r = 0; r < rows; ++r) {
-        Rows in = rows_of(bias, at.batch, at.head, at.segment->q_begin + query + r);
-        in.data += (at.segment->k_begin + tile.first + span.left) * element_size(in.storage);
-        load_rows(in, 1, count, bias_row, width, kLog2E);
+        if (r == 0 || p.bias.query != 0) {
+            Rows in = rows_of(bias, at.batch, at.head, at.segment->q_begin + query + r);
+            in.data += (at.segment->k_begin + tile.first + span.left) * p.bias.key * element_size(in.storage);
+            load_rows(in, 1, p.bias.key != 0 ? count : 1, bias_row, width, kLog2E);
+            if (p.bias.key == 0) fill(bias_row, 1, count, bias_row[0]);
+        }
         float* s = scores + r * cut.row + span.left;
         for (int64_t j = 0; j < width; j += kLanes) storeu(s + j, loadu(s + j) + loadu(bias_row + j));
     }

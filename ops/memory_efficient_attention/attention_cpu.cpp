@@ -201,10 +201,17 @@ void attention_backward_cpu(const AttentionProblem& p, const AttentionBackward& 
     const int64_t limit = rows_for_size(448, p);
     for_each_place(p, [&](int64_t s, int64_t b, int64_t h) {
         if ((p.bias.sum_batch && b > 0) || (p.bias.sum_head && h > 0)) return;
-        const int64_t queries = queries_of(p.segments[s]), parts = ceil_div(queries, limit);
+        // A task sums over all that its part of the bias is stretched over.
+        const bool cut_keys = p.bias.sum_query && !p.bias.sum_key;
+        const int64_t queries = queries_of(p.segments[s]), keys = keys_of(p.segments[s]);
+        const int64_t parts =
+            p.bias.sum_query && p.bias.sum_key ? 1 : ceil_div(cut_keys ? keys : queries, limit);
         for (int64_t i = 0; i < parts; ++i) {
             Job job;
-            job.task = {s, b, h, queries * i / parts, queries * (i + 1) / parts, 0, keys_of(p.segments[s])};
+            job.task = cut_keys ? AttentionTask{s, b, h, 0, queries, keys * i / parts, keys * (i + 1) / parts}
+                       : parts == 1
+                           ? AttentionTask{s, b, h, 0, queries, 0, keys}
+                           : AttentionTask{s, b, h, queries * i / parts, queries * (i + 1) / parts, 0, keys};
             job.cost = cost_of(p, job.task);
             bias_jobs.push_back(job);
         }

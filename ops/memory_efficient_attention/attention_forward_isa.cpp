@@ -119,8 +119,15 @@ void finish(const AttentionProblem& p, const AttentionForward& f, const Attentio
                             : static_cast<float>(static_cast<double>(state.top[r]) / log2e +
                                                  static_cast<double>(__builtin_logf(sum)));
         // Where the sum is NaN so is the whole row: NaN * NaN could have either's sign.
-        const float factor = sum == 0.f ? 0.f : sum == sum ? 1.f / sum : 1.f;
-        store_row(out, r, state.acc + r * cut.value_width, p.value_size, factor, counters);
+        float factor = sum == 0.f ? 0.f : sum == sum ? 1.f / sum : 1.f;
+        float* row = state.acc + r * cut.value_width;
+        const bool weighed = sum > 0.f;
+        if (f.exact != nullptr && !(weighed && is_finite_row(row, p.value_size, factor))) [[unlikely]] {
+            scale_row(row, p.value_size, factor);
+            factor = 1.f;
+            f.exact->result(*f.exact, place_of(p, at, task.q_begin + r), row, weighed ? nullptr : &lse[r]);
+        }
+        store_row(out, r, row, p.value_size, factor, counters);
     }
 }
 

@@ -87,7 +87,8 @@ DEMI_DEVICE int64_t bias_offset(const AttentionJob& job, int64_t batch, int64_t 
 }
 // The bias of one score, in powers of two.
 template <class C> DEMI_DEVICE C bias_at(const AttentionJob& job, int64_t row, int64_t key_token) {
-    return element<C>(job.p.bias.data, row + key_token, job.p.bias.storage, job.p.bias.cast) *
+    return element<C>(job.p.bias.data, row + key_token * job.p.bias.key, job.p.bias.storage,
+                      job.p.bias.cast) *
            static_cast<C>(kLog2E);
 }
 

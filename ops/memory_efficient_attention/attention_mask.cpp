@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
 
 #include "runtime/check.h"
 
@@ -20,14 +19,29 @@ int64_t checked_window(int64_t window, const char* what) {
     return window;
 }
 
+// Within these no sum or difference of positions and windows leaves 64 bits.
+constexpr int64_t kLongest = kAttentionNoBound;
+
+// Their sum; throws where a length is negative or the sum beyond kLongest.
 int64_t sum(const std::vector<int64_t>& lengths) {
-    return std::accumulate(lengths.begin(), lengths.end(), int64_t{0});
+    int64_t total = 0;
+    for (const int64_t n : lengths) {
+        check(n >= 0, kMaskOp, "lengths of a BlockDiagonalMask must not be negative: got ", n);
+        check(n <= kLongest - total, kMaskOp, "lengths of a BlockDiagonalMask must add up to at most ",
+              kLongest, ": got ", n, " after ", total);
+        total += n;
+    }
+    return total;
 }
 
 }  // namespace
 
 AttentionSegment AttentionPattern::segment(int64_t q_begin, int64_t q_end, int64_t k_begin,
                                            int64_t k_end) const {
+    check(0 <= q_begin && q_begin <= q_end && q_end <= kLongest && 0 <= k_begin && k_begin <= k_end &&
+              k_end <= kLongest,
+          kMaskOp, "queries and keys must be ranges within ", kLongest, ": got queries [", q_begin, ", ",
+          q_end, "), keys [", k_begin, ", ", k_end, ")");
     AttentionSegment s{q_begin, q_end, k_begin, k_end};
     const int64_t shift = bottom_right ? (k_end - k_begin) - (q_end - q_begin) : 0;
     if (left >= 0) s.low = shift - std::min(left, kAttentionNoBound);
@@ -42,9 +56,7 @@ BlockDiagonalMask BlockDiagonalMask::from_seqlens(std::vector<int64_t> q, std::v
     check(mask.q_.size() == mask.kv_.size(), kMaskOp,
           "a BlockDiagonalMask needs as many key as query sequences: got ", mask.q_.size(), " query and ",
           mask.kv_.size(), " key sequences");
-    for (const auto* lengths : {&mask.q_, &mask.kv_})
-        for (const int64_t n : *lengths)
-            check(n >= 0, kMaskOp, "lengths of a BlockDiagonalMask must not be negative: got ", n);
+    for (const auto* lengths : {&mask.q_, &mask.kv_}) (void)sum(*lengths);
     mask.batch_sizes_.assign(mask.q_.size(), 1);
     mask.pattern_.name = "BlockDiagonalMask";
     return mask;
@@ -53,19 +65,30 @@ BlockDiagonalMask BlockDiagonalMask::from_seqlens(std::vector<int64_t> q, std::v
 int64_t BlockDiagonalMask::total_queries() const { return sum(q_); }
 int64_t BlockDiagonalMask::total_keys() const { return sum(kv_); }
 
-void BlockDiagonalMask::set_batch_sizes(std::vector<int64_t> batch_sizes) {
-    check(sum(batch_sizes) == static_cast<int64_t>(q_.size()), kMaskOp, "batch sizes must add up to the ",
-          q_.size(), " sequences of the mask: they add up to ", sum(batch_sizes));
-    size_t first = 0;
-    for (const int64_t n : batch_sizes) {
+void BlockDiagonalMask::set_batch_sizes(std::vector<int64_t> batch_sizes, std::vector<int64_t> lengths) {
+    check(lengths.empty() || lengths.size() == batch_sizes.size(), kMaskOp,
+          "needs one length for each of the ", batch_sizes.size(), " groups: got ", lengths.size());
+    const auto all = static_cast<int64_t>(q_.size());
+    int64_t first = 0;
+    for (size_t group = 0; group < batch_sizes.size(); ++group) {
+        const int64_t n = batch_sizes[group];
         check(n >= 0, kMaskOp, "batch sizes must not be negative: got ", n);
-        for (size_t i = first; i < first + static_cast<size_t>(n); ++i)
-            check(q_[i] == q_[first] && kv_[i] == kv_[first], kMaskOp,
-                  "sequences of one batch must have one length: sequence ", first, " has ", q_[first],
-                  " queries and ", kv_[first], " keys, sequence ", i, " has ", q_[i], " and ", kv_[i]);
-        first += static_cast<size_t>(n);
+        check(n <= all - first, kMaskOp, "batch sizes must add up to the ", all,
+              " sequences of the mask: got ", n, " after ", first);
+        const auto at = static_cast<size_t>(first), end = static_cast<size_t>(first + n);
+        for (size_t i = at; i < end; ++i)
+            check(q_[i] == q_[at] && kv_[i] == kv_[at], kMaskOp,
+                  "sequences of one batch must have one length: sequence ", at, " has ", q_[at],
+                  " queries and ", kv_[at], " keys, sequence ", i, " has ", q_[i], " and ", kv_[i]);
+        if (!lengths.empty())
+            check(n > 0 ? lengths[group] == q_[at] : lengths[group] >= 0, kMaskOp, "length ", lengths[group],
+                  " of group ", group, " does not fit its ", n, " sequences");
+        first += n;
     }
+    check(first == all, kMaskOp, "batch sizes must add up to the ", all,
+          " sequences of the mask: they add up to ", first);
     batch_sizes_ = std::move(batch_sizes);
+    group_lengths_ = std::move(lengths);
 }
 
 BlockDiagonalMask BlockDiagonalMask::with(AttentionPattern pattern) const {
@@ -120,6 +143,8 @@ std::string AttentionBias::describe() const {
 }
 
 std::vector<AttentionSegment> AttentionBias::segments(int64_t batch, int64_t queries, int64_t keys) const {
+    check(0 <= queries && queries <= kLongest && 0 <= keys && keys <= kLongest, kMaskOp, "needs at most ",
+          kLongest, " queries and keys: got ", queries, " and ", keys);
     if (!block_diagonal_) return {pattern_.segment(0, queries, 0, keys)};
     check(batch == 1, kMaskOp, "a ", pattern_.name,
           " needs q, k, v packed into batch size 1: got batch size ", batch);

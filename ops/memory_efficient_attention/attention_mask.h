@@ -6,8 +6,8 @@
 //   LowerTriangularFromBottomRightMask                j <= i + d
 //   LowerTriangularFromBottomRightLocalAttentionMask  i + d - window < j <= i + d
 //   LocalAttentionFromBottomRightMask                 i + d - left <= j <= i + d + right
-//   BlockDiagonalMask                                 sequences packed one after the other: block i sees
-//   block i
+//   BlockDiagonalMask                                 block i sees block i, of sequences packed one after
+//                                                     the other
 #include <string>
 #include <utility>
 #include <vector>
@@ -39,10 +39,11 @@ struct AttentionPattern {
 // them all.
 class BlockDiagonalMask {
   public:
-    // Lengths of the sequences of q, and of k and v where they differ. Lengths may be 0.
+    // Lengths of the sequences of q, and of k and v where they differ. Lengths may be 0; together at most
+    // 2^40.
     static BlockDiagonalMask from_seqlens(std::vector<int64_t> q, std::vector<int64_t> kv = {});
-    // Packs tensors [B_i, M_i, ...] into [1, sum B_i * M_i, ...]: B_i sequences of length M_i each. split()
-    // undoes it.
+    // Packs tensors [B_i, M_i, ...] into [1, sum B_i * M_i, ...]: B_i sequences of length M_i each; any of
+    // them may be empty, at least one is needed. split() undoes it, shapes of empty tensors included.
     static std::pair<BlockDiagonalMask, Variable> from_tensor_list(const std::vector<Variable>& tensors);
 
     // The parts of a packed [1, total, ...] as [B_i, M_i, ...]; views where memory allows. split() needs q
@@ -52,8 +53,9 @@ class BlockDiagonalMask {
     std::vector<Variable> split_kv(const Variable& packed) const;
 
     // How split() groups neighbouring sequences (of equal length): group i has batch_sizes[i]. Default:
-    // groups of one.
-    void set_batch_sizes(std::vector<int64_t> batch_sizes);
+    // groups of one. A group of no sequences comes out as [0, length, ...]; lengths, one per group, say which
+    // (default 0).
+    void set_batch_sizes(std::vector<int64_t> batch_sizes, std::vector<int64_t> lengths = {});
     const std::vector<int64_t>& batch_sizes() const { return batch_sizes_; }
 
     BlockDiagonalMask make_causal() const;                   // top left corner of each block
@@ -74,12 +76,17 @@ class BlockDiagonalMask {
                                 const char* what) const;
 
     std::vector<int64_t> q_, kv_, batch_sizes_;
+    std::vector<int64_t> group_lengths_;  // empty, or of each group: what one without sequences is split into
     AttentionPattern pattern_;
 };
 
 // What attention adds to the scores: nothing, a mask, a tensor, or a mask and a tensor.
-// A tensor is [B, H, Mq, Mk], where B and H may be 1 (broadcast), or [Mq, Mk]; for q, k, v of rank 3 also [B,
-// Mq, Mk].
+//
+// The tensor broadcasts to [B, H, Mq, Mk] from the right, as in PyTorch: [Mq, Mk], [H, 1, Mk], [B, 1, 1, Mk]
+// and so on, read where it lies; its gradient is summed over what was stretched. For q, k, v of rank 3 it
+// broadcasts to [B, Mq, Mk] (or is [B, 1, Mq, Mk]). A float tensor is added to the scores; in a bool tensor
+// true means that the query may attend to the key (as in scaled_dot_product_attention), it crosses no
+// boundary and has no gradient.
 class AttentionBias {
   public:
     AttentionBias() = default;

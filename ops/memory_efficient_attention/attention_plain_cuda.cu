@@ -267,30 +267,50 @@ template <class C> struct GradKeysKernel {
     }
 };
 
-// One thread for each element of the bias; where it is broadcast, it adds batches and heads in their order.
+// One thread for each element of the bias; where it is stretched, it adds batches, heads, queries and keys in
+// their order.
 template <class C> struct GradBiasKernel {
     static constexpr int threads = kThreads;
     AttentionJob job;
 
+    // What a dimension of the bias has, and what an element of it stands for.
+    static DEMI_HOST_DEVICE int64_t own(bool sum, int64_t size) { return sum ? 1 : size; }
+    static DEMI_DEVICE Range stretched(bool sum, int64_t at, int64_t size) {
+        return sum ? Range{0, size} : Range{at, at + 1};
+    }
+
     DEMI_DEVICE void operator()() const {
         LaneCount lost;
         const AttentionProblem& p = job.p;
-        const int64_t batches = p.bias.sum_batch ? 1 : p.batch, heads = p.bias.sum_head ? 1 : p.heads;
-        const int64_t count = batches * heads * p.queries * p.keys;
+        const AttentionBiasOperand& bias = p.bias;
+        const int64_t heads = own(bias.sum_head, p.heads), queries = own(bias.sum_query, p.queries),
+                      keys = own(bias.sum_key, p.keys);
+        const int64_t count = own(bias.sum_batch, p.batch) * heads * queries * keys;
         for (int64_t i = gpu::global_index(); i < count; i += gpu::global_size()) {
-            const int64_t key_token = i % p.keys, token = i / p.keys % p.queries;
-            const int64_t slice = i / p.keys / p.queries, head = slice % heads, batch = slice / heads;
+            const Range b = stretched(bias.sum_batch, i / keys / queries / heads, p.batch);
+            const Range h = stretched(bias.sum_head, i / keys / queries % heads, p.heads);
+            const Range q = stretched(bias.sum_query, i / keys % queries, p.queries);
+            const Range k = stretched(bias.sum_key, i % keys, p.keys);
             C sum = 0;
-            for (int64_t b = batch; b < (p.bias.sum_batch ? p.batch : batch + 1); ++b)
-                for (int64_t h = head; h < (p.bias.sum_head ? p.heads : head + 1); ++h) {
-                    const Query<C> query(job, Row(job, p.queries, query_index(job, b, h, token)));
-                    const int64_t key = key_token - query.segment.k_begin;
-                    if (key < query.keys.begin || key >= query.keys.end || query.saw_nothing()) continue;
-                    sum += query.weight(key) * (query.grad_weight(key) * query.dropout(key) - query.dot());
-                }
+            for (int64_t batch = b.begin; batch < b.end; ++batch)
+                for (int64_t head = h.begin; head < h.end; ++head)
+                    for (int64_t token = q.begin; token < q.end; ++token)
+                        sum += of_query(
+                            Query<C>(job, Row(job, p.queries, query_index(job, batch, head, token))), k);
             put(job.b.grad_bias, i, sum, lost);
         }
         if (job.sums.grad_bias != nullptr) add_counts(lost, gpu::shared<uint32_t>(), job.sums.grad_bias);
+    }
+
+    DEMI_DEVICE C of_query(const Query<C>& query, Range key_tokens) const {
+        const int64_t first = query.segment.k_begin;
+        const int64_t begin = most(query.keys.begin, key_tokens.begin - first),
+                      end = least(query.keys.end, key_tokens.end - first);
+        C sum = 0;
+        if (begin >= end || query.saw_nothing()) return sum;
+        for (int64_t key = begin; key < end; ++key)
+            sum += query.weight(key) * (query.grad_weight(key) * query.dropout(key) - query.dot());
+        return sum;
     }
 };
 
@@ -340,8 +360,11 @@ void launch_plain_backward(const AttentionJob& job, gpu::Stream stream) {
 }
 
 void launch_plain_bias(const AttentionJob& job, gpu::Stream stream) {
-    const int64_t slices = (job.p.bias.sum_batch ? 1 : job.p.batch) * (job.p.bias.sum_head ? 1 : job.p.heads);
-    const gpu::Dim3 grid = gpu::blocks_for(slices * job.p.queries * job.p.keys, kThreads, kMostBlocks);
+    const AttentionBiasOperand& bias = job.p.bias;
+    const auto own = GradBiasKernel<float>::own;
+    const int64_t count = own(bias.sum_batch, job.p.batch) * own(bias.sum_head, job.p.heads) *
+                          own(bias.sum_query, job.p.queries) * own(bias.sum_key, job.p.keys);
+    const gpu::Dim3 grid = gpu::blocks_for(count, kThreads, kMostBlocks);
     if (job.f64)
         gpu::launch(GradBiasKernel<double>{job}, grid, {kThreads}, kCountScratch, stream);
     else

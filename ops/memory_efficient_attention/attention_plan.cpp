@@ -37,7 +37,7 @@ void cast_operand(const BoundaryCall& call, bool explicitly, Tensor& x, Cast& ca
     if (!x.defined()) return;
     cast = call.entry(x.dtype());
     if (!explicitly) return;
-    counters = count_cast(x, cast);
+    merge(counters, count_cast(x, cast));
     x = cast_to_half(x, cast);
     cast = {};
 }
@@ -106,9 +106,10 @@ Bounds gradient_bounds(const AttentionPlan& plan, double grad_out, const Tensor&
     b.v = queries * grad_out * kept;
     b.q = std::fabs(plan.scale) * row * finite_amax(plan.k);
     b.k = std::fabs(plan.scale) * row * finite_amax(plan.q) * queries;
-    if (plan.bias.defined())
+    if (plan.bias.defined())  // of a row of dS the sum is no larger than its elements may be
         b.bias = row * static_cast<double>((plan.q.size(0) / std::max<int64_t>(1, plan.bias.size(0))) *
-                                           (plan.q.size(2) / std::max<int64_t>(1, plan.bias.size(1))));
+                                           (plan.q.size(2) / std::max<int64_t>(1, plan.bias.size(1))) *
+                                           (plan.q.size(1) / std::max<int64_t>(1, plan.bias.size(2))));
     return b;
 }
 
@@ -134,30 +135,38 @@ AttentionGradients allocate_gradients(const AttentionPlan& plan, const Attention
         grads.v = packed.select(2, 2);
     } else {
         if (wants.q) grads.q = Tensor::like(plan.q);
-        if (wants.k) grads.k = Tensor::like(plan.k);
-        if (wants.v) grads.v = Tensor::like(plan.v);
+        if (wants.k) grads.k = Tensor::empty(plan.k.shape(), plan.grad_k, plan.k.device());
+        if (wants.v) grads.v = Tensor::empty(plan.v.shape(), plan.grad_v, plan.v.device());
     }
-    if (wants.bias) grads.bias = Tensor::like(plan.bias);
+    if (wants.bias) grads.bias = Tensor::empty(plan.bias.shape(), plan.grad_bias, plan.bias.device());
     return grads;
 }
 
 }  // namespace
 
-AttentionValues run_attention(const AttentionPlan& plan) {
-    const Tensor& q = plan.q;
-    const bool f64 = q.dtype() == DType::f64;
+AttentionValues run_attention(AttentionPlan& plan) {
+    const BoundaryCall call(kPlanOp, plan.boundary, Direction::forward);
+    const bool f64 = plan.q.dtype() == DType::f64, explicitly = is_explicit(plan.boundary);
+    const Tensor q = plan.q, k = plan.k, v = plan.v, bias = plan.bias;  // as they came
+    AttentionForwardCounters counters;
+    const auto read = [&](Tensor& x, DType& grad, CastCounters& cast) {
+        if (!x.defined()) return;
+        grad = written_gradient(x.dtype(), q.dtype());
+        x = call.read(x, q.dtype(), &cast);
+    };
+    read(plan.k, plan.grad_k, counters.k);
+    read(plan.v, plan.grad_v, counters.v);
+    read(plan.bias, plan.grad_bias, counters.bias);
     AttentionArguments args = arguments(plan);
     AttentionValues values;
-    values.out = Tensor::empty({q.size(0), q.size(1), q.size(2), plan.v.size(3)}, q.dtype(), q.device());
+    values.out = Tensor::empty({q.size(0), q.size(1), q.size(2), v.size(3)}, q.dtype(), q.device());
     values.lse = Tensor::empty({q.size(0), q.size(2), q.size(1)}, f64 ? DType::f64 : DType::f32, q.device());
+    if (q.numel() == 0 && k.numel() == 0) return values;  // batches and heads may be any number then
     const auto kernel = DEMI_SELECT(memory_efficient_attention, q.device(), forward);
     if (f64) {
         kernel(args, values.out, values.lse, nullptr);
         return values;
     }
-    const BoundaryCall call(kPlanOp, plan.boundary, Direction::forward);
-    const bool explicitly = is_explicit(plan.boundary);
-    AttentionForwardCounters counters;
     cast_operands(call, explicitly, args, counters);
     args.cast_out = call.exit();
     if (explicitly && plan.boundary.mode == BoundaryMode::strict) {
@@ -167,10 +176,10 @@ AttentionValues run_attention(const AttentionPlan& plan) {
     } else {
         kernel(args, values.out, values.lse, &counters);
     }
-    note_operand(call, "q", plan.q, counters.q);
-    note_operand(call, "k", plan.k, counters.k);
-    note_operand(call, "v", plan.v, counters.v);
-    note_operand(call, "bias", plan.bias, counters.bias);
+    note_operand(call, "q", q, counters.q);
+    note_operand(call, "k", k, counters.k);
+    note_operand(call, "v", v, counters.v);
+    note_operand(call, "bias", bias, counters.bias);
     note_operand(call, "result", values.out, counters.out);
     return values;
 }
@@ -185,6 +194,17 @@ AttentionGradients run_attention_backward(const AttentionPlan& plan, const Atten
     in.lse = values.lse;
     in.grad_out = grad_out;
     in.grad_lse = grad_lse;
+    if (plan.q.numel() == 0 || plan.k.numel() == 0) {  // no score
+        AttentionWants rest = wants;
+        if (wants.bias) fill(grads.bias, 0);
+        if (plan.q.numel() == 0 && plan.k.numel() == 0) return grads;
+        if (wants.bias) {
+            rest.bias = false;
+            AttentionGradients others = run_attention_backward(plan, values, grad_out, grad_lse, rest);
+            others.bias = grads.bias;
+            return others;
+        }
+    }
     const auto kernel = DEMI_SELECT(memory_efficient_attention, plan.q.device(), backward);
     if (plan.q.dtype() == DType::f64) {
         kernel(args, in, grads, nullptr);

@@ -33,14 +33,19 @@ struct AttentionSegment {
     int64_t low = -kAttentionNoBound, high = kAttentionNoBound;
 };
 
-// Additive bias [batch, head, query, key]. sum_*: the bias itself has one entry there, so its gradient sums
-// over it.
+// From this size on a log-sum-exp has lost digits that its weights need: exp(score - lse) is off by 2^-8 and
+// more.
+constexpr float kAttentionOddLse = 0x1p16f;
+constexpr double kAttentionOddLseF64 = 0x1p45;
+
+// Additive bias [batch, head, query, key]; the stride of keys is 1, or 0 as of any dimension that is
+// stretched. sum_*: the bias itself has one entry there, so its gradient sums over it.
 struct AttentionBiasOperand {
     const void* data = nullptr;
-    int64_t batch = 0, head = 0, query = 0;
+    int64_t batch = 0, head = 0, query = 0, key = 1;
     Storage storage = Storage::f32;
     Cast cast = {};
-    bool sum_batch = false, sum_head = false;
+    bool sum_batch = false, sum_head = false, sum_query = false, sum_key = false;
 };
 
 // Fills factor[0..n) for the keys key.. of one query: 0 where the weight is dropped, 1 / (1 - p) where it is
@@ -65,8 +70,31 @@ struct AttentionProblem {
     float* lse = nullptr;  // [batch, heads, queries] contiguous, natural logarithm
 };
 
+// A row of one segment, batch and head: a query or a key, counted from the segment's start.
+struct AttentionPlace {
+    int64_t segment, batch, head, row;
+};
+
+// What f32 kernels on the CPU ask for where f32 left its range although the operands are finite: answers in
+// double. Each does nothing where double has none either.
+struct AttentionExact {
+    // The result of a query: every element of it, and its log-sum-exp, or (lse null) those that are not
+    // finite.
+    void (*result)(const AttentionExact& self, const AttentionPlace& query, float* row, float* lse);
+    // Weights, after dropout, and gradients of the scores of a query's keys [first, first + count).
+    void (*weights)(const AttentionExact& self, const AttentionPlace& query, int64_t first, int64_t count,
+                    float* weights, float* grads);
+    // Elements that are not finite, in a row of the gradient of q, k or v.
+    void (*gradient)(const AttentionExact& self, char operand, const AttentionPlace& at, float* row);
+    // The same in what a row of the bias' gradient has for keys [first, first + count); with sum_query,
+    // sum_key one row, one number for all.
+    void (*bias_gradient)(const AttentionExact& self, const AttentionPlace& query, int64_t first,
+                          int64_t count, float* row);
+};
+
 struct AttentionForward {
     AttentionResult out;
+    const AttentionExact* exact = nullptr;
 };
 
 struct AttentionBackward {
@@ -75,6 +103,7 @@ struct AttentionBackward {
     float grad_lse_scale = 1.f;              // what grad_out is multiplied by on entry: the two must agree
     AttentionResult grad_q, grad_k, grad_v;  // data null: not wanted
     AttentionResult grad_bias;  // contiguous, shape of the bias; only data, storage and cast count
+    const AttentionExact* exact = nullptr;
 };
 
 }  // namespace demi

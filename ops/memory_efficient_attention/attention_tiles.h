@@ -53,6 +53,19 @@ void pack_transposed(const float* in, int64_t width, int64_t rows, int64_t colum
 void store_row(const ResultRows& out, int64_t row, const float* in, int64_t columns, float factor,
                CastCounters* counters);
 
+// Whether every in[i] * factor is a finite number.
+DEMI_INLINE bool is_finite_row(const float* in, int64_t columns, float factor) {
+    const vf times = broadcast(factor);
+    vf bad = zero();  // 0 * x is NaN for every x that is not finite
+    int64_t j = 0;
+    for (; j + kLanes <= columns; j += kLanes) bad = fma(loadu(in + j) * times, zero(), bad);
+    if (j < columns) bad = fma(load_n(in + j, static_cast<int>(columns - j)) * times, zero(), bad);
+    return !any(mask_not(equal(bad, bad)));
+}
+DEMI_INLINE void scale_row(float* row, int64_t columns, float factor) {
+    for (int64_t j = 0; j < columns; ++j) row[j] *= factor;
+}
+
 // Counts what the cast does to the rows, where it counts at all.
 void count_rows(const Rows& in, int64_t rows, int64_t columns, CastCounters* counters);
 

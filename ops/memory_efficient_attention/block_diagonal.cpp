@@ -11,6 +11,7 @@ namespace {
 
 constexpr const char* kPack = "BlockDiagonalMask::from_tensor_list";
 constexpr const char* kSplit = "BlockDiagonalMask::split";
+constexpr int64_t kMostSequences = int64_t{1} << 27;
 
 // [B, M, ...] -> [1, B * M, ...] and back.
 Shape packed_shape(const Shape& shape, int64_t tokens) {
@@ -32,7 +33,7 @@ std::pair<BlockDiagonalMask, Variable>
 BlockDiagonalMask::from_tensor_list(const std::vector<Variable>& tensors) {
     check(!tensors.empty(), kPack, "needs at least one tensor: got none");
     const Tensor& first = tensors[0].value();
-    std::vector<int64_t> lengths, batch_sizes;
+    std::vector<int64_t> lengths, batch_sizes, group_lengths;
     std::vector<Shape> shapes;
     int64_t total = 0;
     for (size_t i = 0; i < tensors.size(); ++i) {
@@ -43,10 +44,14 @@ BlockDiagonalMask::from_tensor_list(const std::vector<Variable>& tensors) {
                           packed_shape(x.shape(), 1) == packed_shape(first.shape(), 1);
         check(fits, kPack, "tensors may differ in their first two sizes only: tensor 0 is ", describe(first),
               ", tensor ", i, " is ", describe(x));
+        // Without elements sizes may be anything.
+        check(x.size(0) <= kMostSequences - static_cast<int64_t>(lengths.size()), kPack, "needs at most ",
+              kMostSequences, " sequences: got ", x.size(0), " more with tensor ", i, ", ", describe(x));
         lengths.insert(lengths.end(), static_cast<size_t>(x.size(0)), x.size(1));
         batch_sizes.push_back(x.size(0));
+        group_lengths.push_back(x.size(1));
         shapes.push_back(x.shape());
-        total += x.size(0) * x.size(1);
+        total = checked_add(total, checked_mul(x.size(0), x.size(1), kPack), kPack);
     }
     Tensor packed = Tensor::empty(packed_shape(first.shape(), total), first.dtype(), first.device());
     int64_t at = 0;
@@ -56,7 +61,7 @@ BlockDiagonalMask::from_tensor_list(const std::vector<Variable>& tensors) {
         at += tokens;
     }
     BlockDiagonalMask mask = from_seqlens(std::move(lengths));
-    mask.set_batch_sizes(std::move(batch_sizes));
+    mask.set_batch_sizes(std::move(batch_sizes), std::move(group_lengths));
     Variable y =
         record("block_diagonal_pack", tensors, packed, [shapes](const Tensor& grad, const Needs& needs) {
             Tensors grads(shapes.size());
@@ -80,8 +85,11 @@ std::vector<Variable> BlockDiagonalMask::split(const Variable& packed, const std
     Tensors parts;
     size_t sequence = 0;
     int64_t at = 0;
-    for (const int64_t batch : batch_sizes_) {
-        const int64_t length = batch > 0 ? lengths[sequence] : 0;
+    for (size_t group = 0; group < batch_sizes_.size(); ++group) {
+        const int64_t batch = batch_sizes_[group];
+        const int64_t length = batch > 0                ? lengths[sequence]
+                               : group_lengths_.empty() ? 0
+                                                        : group_lengths_[group];
         parts.push_back(packed.value()
                             .slice(1, at, at + batch * length)
                             .reshape(part_shape(packed.shape(), batch, length)));

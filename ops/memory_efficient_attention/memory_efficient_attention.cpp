@@ -1,10 +1,13 @@
 #include "ops/memory_efficient_attention/memory_efficient_attention.h"
 
 #include <cmath>
+#include <limits>
 
+#include "autograd/grad_mode.h"
 #include "autograd/record.h"
 #include "ops/common/operand.h"
 #include "ops/memory_efficient_attention/attention_plan.h"
+#include "ops/where/where.h"
 #include "runtime/profile.h"
 
 namespace demi {
@@ -17,14 +20,7 @@ Tensor with_unit_stride(const Tensor& x) {
     return x.strides().back() == 1 || x.shape().back() == 1 ? x : x.contiguous();
 }
 
-// f64 queries take everything to f64; an f64 operand beside other queries comes to their dtype.
-Tensor in_dtype_for(const Tensor& q, const Tensor& x) {
-    return q.dtype() == DType::f64 || x.dtype() == DType::f64 ? x.to(q.dtype()) : x;
-}
-
-Tensor prepared(const Tensor& q, const Tensor& x, bool rank3) {
-    return with_unit_stride(in_dtype_for(q, rank3 ? x.unsqueeze(2) : x));
-}
+Tensor prepared(const Tensor& x, bool rank3) { return with_unit_stride(rank3 ? x.unsqueeze(2) : x); }
 
 void check_qkv(const Tensor& q, const Tensor& k, const Tensor& v) {
     check_float_operand(kOp, "q", q);
@@ -43,25 +39,35 @@ void check_qkv(const Tensor& q, const Tensor& k, const Tensor& v) {
     check(k.size(1) == v.size(1), kOp, "k and v must have one length: got k ", k.shape(), ", v ", v.shape());
     check(q.size(-1) == k.size(-1), kOp, "q and k must have one head size: got q ", q.shape(), ", k ",
           k.shape());
+    check(q.size(1) <= kAttentionNoBound && k.size(1) <= kAttentionNoBound, kOp, "lengths must be at most ",
+          kAttentionNoBound, ": got q ", q.shape(), ", k ", k.shape());
     check(q.size(-1) >= 1 && v.size(-1) >= 1, kOp, "head sizes must be at least 1: got q ", q.shape(), ", v ",
           v.shape());
 }
 
-// The bias as [B or 1, H or 1, Mq, Mk].
+// 0 where a query may attend to a key, else -infinity: in f16, which every mode reads as it is.
+Tensor of_bool(const Tensor& mask) {
+    const NoGrad no_grad;
+    const auto number = [&](double x) { return Variable(Tensor::full({1}, x, DType::f16, mask.device())); };
+    return where(mask, number(0), number(-std::numeric_limits<double>::infinity())).value();
+}
+
+// The bias as [B or 1, H or 1, Mq or 1, Mk or 1].
 Tensor prepared_bias(const Tensor& bias, const Tensor& q, const Tensor& k, bool rank3) {
-    check_float_operand(kOp, "bias", bias);
+    check(is_float(bias.dtype()) || bias.dtype() == DType::boolean, kOp,
+          "the bias must be a floating-point or bool tensor: got ", bias);
     check_same_device(kOp, "q", q, "bias", bias);
     Tensor b = bias;
-    if (b.rank() == 2) b = b.unsqueeze(0).unsqueeze(0);
     if (b.rank() == 3 && rank3) b = b.unsqueeze(1);
+    while (b.rank() < 4) b = b.unsqueeze(0);
     const int64_t heads = rank3 ? 1 : q.size(2);
-    const bool fits = b.rank() == 4 && (b.size(0) == q.size(0) || b.size(0) == 1) &&
-                      (b.size(1) == heads || b.size(1) == 1) && b.size(2) == q.size(1) &&
-                      b.size(3) == k.size(1);
-    check(fits, kOp, "the bias must be (", q.size(0), " or 1, ", heads, " or 1, ", q.size(1), ", ", k.size(1),
-          ") or (", q.size(1), ", ", k.size(1), ") for q ", q.shape(), " and k ", k.shape(), ": got ",
-          bias.shape());
-    return with_unit_stride(in_dtype_for(q, b));
+    const auto fits = [&](int dim, int64_t size) { return b.size(dim) == size || b.size(dim) == 1; };
+    check(b.rank() == 4 && fits(0, q.size(0)) && fits(1, heads) && fits(2, q.size(1)) && fits(3, k.size(1)),
+          kOp, "the bias must broadcast (see expand) to ",
+          rank3 ? Shape{q.size(0), q.size(1), k.size(1)} : Shape{q.size(0), heads, q.size(1), k.size(1)},
+          ", [batch, ", rank3 ? "" : "heads, ", "queries, keys], for q ", q.shape(), " and k ", k.shape(),
+          ": got ", bias.shape());
+    return with_unit_stride(b.dtype() == DType::boolean ? of_bool(b) : b);
 }
 
 AttentionPlan make_plan(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionBias& bias,
@@ -70,19 +76,20 @@ AttentionPlan make_plan(const Tensor& q, const Tensor& k, const Tensor& v, const
     const bool rank3 = q.rank() == 3;
     AttentionPlan plan;
     plan.segments = bias.segments(q.size(0), q.size(1), k.size(1));
-    plan.q = prepared(q, q, rank3);
-    plan.k = prepared(q, k, rank3);
-    plan.v = prepared(q, v, rank3);
+    plan.q = prepared(q, rank3);
+    plan.k = prepared(k, rank3);
+    plan.v = prepared(v, rank3);
     if (bias.tensor().defined()) plan.bias = prepared_bias(bias.tensor().value(), q, k, rank3);
     plan.scale = options.scale.value_or(1 / std::sqrt(static_cast<double>(q.size(-1))));
+    check(std::isfinite(static_cast<float>(plan.scale)), kOp, "scale must be a finite f32 number: got ",
+          plan.scale);
     check(options.dropout >= 0 && options.dropout <= 1, kOp, "dropout must be in [0, 1]: got ",
           options.dropout);
     plan.dropout = options.dropout;
     if (plan.dropout > 0) {
         check(options.generator != nullptr, kOp,
               "dropout needs a generator (AttentionOptions::generator): got none");
-        const int64_t words = checked_mul(checked_mul(plan.q.size(0) * plan.q.size(2), plan.q.size(1), kOp),
-                                          plan.k.size(1), kOp);
+        const int64_t words = checked_mul(plan.q.numel() / plan.q.size(3), plan.k.size(1), kOp);
         plan.draw = take_draw(*options.generator, words, q.device());
     }
     plan.boundary = options.boundary;
@@ -104,7 +111,7 @@ struct Context {
         p.q = q.get();
         p.k = k.get();
         p.v = v.get();
-        if (needs.size() > 3) p.bias = bias.get();
+        p.bias = bias.get();
         AttentionValues values{out.get(), lse.get()};
         // Gradients arrive with the result's rank, in any strides; one of the two may not have been used.
         Tensor grad_out = grads[0].defined()
@@ -133,7 +140,7 @@ AttentionWithLse attention_with_lse(const Variable& q, const Variable& k, const 
     AttentionPlan plan = make_plan(q.value(), k.value(), v.value(), bias, options);
     const AttentionValues values = run_attention(plan);
     std::vector<Variable> inputs{q, k, v};
-    if (plan.bias.defined()) inputs.push_back(bias.tensor());
+    if (plan.bias.defined() && is_float(bias.tensor().dtype())) inputs.push_back(bias.tensor());
     const Tensor out = q.rank() == 3 ? values.out.squeeze(2) : values.out;
     if (!needs_grad(inputs)) return {out, values.lse};
 

@@ -23,8 +23,9 @@ void count_bias(const AttentionCall& call, gpu_kernels::CastSums* sums) {
     if (p.bias.data == nullptr || !counts(p.bias.cast)) return;
     const AttentionOperand x{p.bias.data, p.bias.batch,   p.bias.query,
                              p.bias.head, p.bias.storage, p.bias.cast};
-    gpu_kernels::launch_count_operand(x, p.bias.sum_batch ? 1 : p.batch, p.queries,
-                                      p.bias.sum_head ? 1 : p.heads, p.keys, sums, call.stream());
+    gpu_kernels::launch_count_operand(x, p.bias.sum_batch ? 1 : p.batch, p.bias.sum_query ? 1 : p.queries,
+                                      p.bias.sum_head ? 1 : p.heads, p.bias.sum_key ? 1 : p.keys, sums,
+                                      call.stream());
 }
 
 void forward(const AttentionArguments& args, Tensor out, Tensor lse, AttentionForwardCounters* counters) {

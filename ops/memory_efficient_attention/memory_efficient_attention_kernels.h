@@ -11,8 +11,8 @@
 namespace demi {
 
 struct AttentionArguments {
-    Tensor q, k, v;  // [B, Mq, H, K], [B, Mk, H, K], [B, Mk, H, Kv], one dtype
-    Tensor bias;     // undefined, or [B or 1, H or 1, Mq, Mk] of the same dtype, unit last stride
+    Tensor q, k, v;  // [B, Mq, H, K], [B, Mk, H, K], [B, Mk, H, Kv]: all f64, or any mixture of the others
+    Tensor bias;     // undefined, or [B or 1, H or 1, Mq or 1, Mk or 1] of the same family, unit last stride
     std::vector<AttentionSegment> segments;
     double scale = 1;
     double dropout = 0;
@@ -36,8 +36,10 @@ struct AttentionIncoming {
 };
 
 struct MemoryEfficientAttentionKernels {
-    // out [B, Mq, H, Kv]; lse [B, H, Mq] contiguous, f32 (f64 for f64). Counters may be null.
+    // Called where q or k have elements. out [B, Mq, H, Kv]; lse [B, H, Mq] contiguous, f32 (f64 for f64).
+    // Counters may be null.
     void (*forward)(const AttentionArguments&, Tensor out, Tensor lse, AttentionForwardCounters*);
+    // Called where q and k, or v, have elements; for the bias only where it sees some.
     void (*backward)(const AttentionArguments&, const AttentionIncoming&, const AttentionGradients&,
                      AttentionBackwardCounters*);
 };

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <limits>
 
+#include "ops/memory_efficient_attention/attention_problem.h"
 #include "ops/memory_efficient_attention/merge_attentions_kernels.h"
 #include "runtime/parallel.h"
 
@@ -20,6 +21,27 @@ template <class F> void for_each_row(const MergeLayout& layout, F&& fn) {
     });
 }
 
+// exp(lse_i - lse) of one row's parts. Where lse has lost the digits that this needs, sums of the parts say
+// it.
+template <class L> class PartWeights {
+  public:
+    PartWeights(const std::vector<Tensor>& lses, int64_t at, double lse, double odd)
+        : lses_(lses), at_(at), top_(lse) {
+        if (!(std::fabs(lse) >= odd) || std::isinf(lse)) return;
+        top_ = kMinusInfinity;
+        sum_ = 0;
+        for (const Tensor& x : lses) top_ = std::fmax(top_, value(x));
+        for (const Tensor& x : lses) sum_ += std::exp(value(x) - top_);
+    }
+    double operator()(size_t i) const { return std::exp(value(lses_[i]) - top_) / sum_; }
+
+  private:
+    double value(const Tensor& x) const { return static_cast<double>(x.data<L>()[at_]); }
+    const std::vector<Tensor>& lses_;
+    int64_t at_;
+    double top_, sum_ = 1;
+};
+
 template <class T, class L>
 void forward_rows(const MergeLayout& l, const std::vector<Tensor>& outs, const std::vector<Tensor>& lses,
                   Tensor out, Tensor lse) {
@@ -33,10 +55,11 @@ void forward_rows(const MergeLayout& l, const std::vector<Tensor>& outs, const s
             if (top > kMinusInfinity) sum += std::exp(static_cast<double>(x.data<L>()[at]) - top);
         const double total = sum == 0 ? kMinusInfinity : top + std::log(sum);
         logs[at] = static_cast<L>(total);
+        const PartWeights<L> weights(lses, at, total, kAttentionOddLseF64);
         for (int64_t c = 0; c < l.size; ++c) {
             double value = 0;
             for (size_t i = 0; i < outs.size() && sum != 0; ++i) {
-                const double w = std::exp(static_cast<double>(lses[i].data<L>()[at]) - total);
+                const double w = weights(i);
                 if (w != 0) value += w * static_cast<double>(outs[i].data<T>()[row * l.size + c]);
             }
             y[row * l.size + c] = T(static_cast<compute_t<T>>(value));
@@ -59,9 +82,11 @@ void backward_rows(const MergeLayout& l, const std::vector<Tensor>& outs, const 
     for_each_row(l, [&](int64_t row) {
         const int64_t at = lse_index(l, row);
         const double total = static_cast<double>(lse.data<L>()[at]);
+        constexpr double kOdd = sizeof(L) == 8 ? kAttentionOddLseF64 : static_cast<double>(kAttentionOddLse);
+        const PartWeights<L> weights(lses, at, total, kOdd);
         for (size_t i = 0; i < parts; ++i) {
             const double part = static_cast<double>(lses[i].data<L>()[at]);
-            const double w = total == kMinusInfinity || part == kMinusInfinity ? 0 : std::exp(part - total);
+            const double w = total == kMinusInfinity || part == kMinusInfinity ? 0 : weights(i);
             double sum = grad_lse.defined() ? static_cast<double>(grad_lse.data<L>()[at]) : 0;
             for (int64_t c = 0; c < l.size; ++c) {
                 const int64_t e = row * l.size + c;

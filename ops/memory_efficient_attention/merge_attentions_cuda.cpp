@@ -37,6 +37,7 @@ MergeJob job_of(const MergeLayout& l, DType dtype, const std::vector<MergePart>&
 
 void forward(const MergeLayout& layout, const std::vector<Tensor>& outs, const std::vector<Tensor>& lses,
              Tensor out, Tensor lse) {
+    if (layout.rows() == 0) return;
     std::vector<MergePart> parts;
     for (size_t i = 0; i < outs.size(); ++i)
         parts.push_back({outs[i].raw(), lses[i].raw(), nullptr, nullptr});
@@ -50,6 +51,7 @@ void forward(const MergeLayout& layout, const std::vector<Tensor>& outs, const s
 void backward(const MergeLayout& layout, const std::vector<Tensor>& outs, const std::vector<Tensor>& lses,
               const Tensor& out, const Tensor& lse, const Tensor& grad, const Tensor& grad_lse,
               std::vector<Tensor>& grads) {
+    if (layout.rows() == 0) return;
     std::vector<MergePart> parts;
     for (size_t i = 0; i < outs.size(); ++i)
         parts.push_back({outs[i].raw(), lses[i].raw(), writable(grads[2 * i]), writable(grads[2 * i + 1])});

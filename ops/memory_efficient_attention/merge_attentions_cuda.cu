@@ -1,5 +1,6 @@
 #include "ops/memory_efficient_attention/merge_attentions_cuda.h"
 
+#include "ops/memory_efficient_attention/attention_problem.h"
 #include "runtime/cuda/gpu.h"
 
 namespace demi::gpu_kernels {
@@ -18,6 +19,18 @@ template <class T> struct MergeRows {
     }
     DEMI_DEVICE double lse_of(int64_t part, int64_t at) const {
         return static_cast<double>(static_cast<const L*>(job.parts[part].lse)[at]);
+    }
+    // What exp(lse_i - total) needs besides. Where the log-sum-exp has lost the digits, the parts' own sum
+    // says it.
+    struct Total {
+        double top, sum;
+    };
+    DEMI_DEVICE Total total_of(int64_t at, double total, double odd) const {
+        if (!(gpu::abs(total) >= odd) || !gpu::is_finite(total)) return {total, 1};
+        Total t{minus_infinity(), 0};
+        for (int64_t i = 0; i < job.count; ++i) t.top = lse_of(i, at) > t.top ? lse_of(i, at) : t.top;
+        for (int64_t i = 0; i < job.count; ++i) t.sum += gpu::exp(lse_of(i, at) - t.top);
+        return t;
     }
     static DEMI_DEVICE double minus_infinity() { return -static_cast<double>(gpu::infinity()); }
     static DEMI_DEVICE double value(const void* data, int64_t at) {
@@ -43,10 +56,11 @@ template <class T> struct MergeKernel : MergeRows<T> {
                 if (top > this->minus_infinity()) sum += gpu::exp(this->lse_of(i, at) - top);
             const double total = sum == 0 ? this->minus_infinity() : top + gpu::log(sum);
             if (gpu::lane() == 0) static_cast<L*>(job.lse)[at] = static_cast<L>(total);
+            const auto all = this->total_of(at, total, kAttentionOddLseF64);
             for (int64_t c = gpu::lane(); c < job.size; c += 32) {
                 double y = 0;
                 for (int64_t i = 0; i < job.count && sum != 0; ++i) {
-                    const double w = gpu::exp(this->lse_of(i, at) - total);
+                    const double w = gpu::exp(this->lse_of(i, at) - all.top) / all.sum;
                     if (w != 0) y += w * this->value(job.parts[i].out, row * job.size + c);
                 }
                 gpu::store(static_cast<T*>(job.out) + row * job.size + c, static_cast<L>(y));
@@ -65,11 +79,13 @@ template <class T> struct MergeBackwardKernel : MergeRows<T> {
              row += gpu::grid_dim().x * int64_t{kWarps}) {
             const int64_t at = this->lse_index(row);
             const double total = static_cast<double>(static_cast<const L*>(job.lse)[at]);
+            const auto all = this->total_of(
+                at, total, sizeof(L) == 8 ? kAttentionOddLseF64 : static_cast<double>(kAttentionOddLse));
             for (int64_t i = 0; i < job.count; ++i) {
                 const MergePart part = job.parts[i];
                 const double one = this->lse_of(i, at);
                 const bool none = total == this->minus_infinity() || one == this->minus_infinity();
-                const double w = none ? 0 : gpu::exp(one - total);
+                const double w = none ? 0 : gpu::exp(one - all.top) / all.sum;
                 double sum = 0;
                 for (int64_t c = gpu::lane(); c < job.size; c += 32) {
                     const int64_t e = row * job.size + c;

@@ -10,7 +10,10 @@ namespace demi {
 
 struct MergeLayout {
     int64_t batch, tokens, heads, size;
-    int64_t rows() const { return batch * tokens * heads; }
+    int64_t rows() const {
+        const bool none = batch == 0 || tokens == 0 || heads == 0;  // the others may be any number then
+        return none ? 0 : batch * tokens * heads;
+    }
 };
 
 struct MergeAttentionsKernels {

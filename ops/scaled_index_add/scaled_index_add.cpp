@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "autograd/record.h"
+#include "ops/common/boundary_call.h"
 #include "ops/common/row_index.h"
 #include "ops/scaled_index_add/scaled_index_add_casts.h"
 #include "runtime/copy.h"
@@ -33,13 +34,6 @@ void check_operands(const Tensor& input, const Tensor& index, const Tensor& sour
     check(index.device() == device && source.device() == device &&
               (!scaling.defined() || scaling.device() == device),
           kOp, "everything must be on one device: got ", all());
-}
-
-// f64 beside another dtype: the first operand decides.
-Tensor in_family(const Tensor& operand, DType first) {
-    if (!operand.defined()) return operand;
-    if (first == DType::f64) return operand.to(DType::f64);
-    return operand.dtype() == DType::f64 ? operand.to(DType::f32) : operand;
 }
 
 ScaledIndexAddCall call_of(const Tensor& input, const Tensor& index, float alpha, const Boundary& boundary) {
@@ -76,31 +70,31 @@ Variable scaled_index_add(const Variable& input, const Tensor& index, const Vari
     const ProfileScope scope("scaled_index_add");
     check_operands(input.value(), index, source.value(), scaling.value());
     const ScaledIndexAddCall call = call_of(input.value(), index, alpha, boundary);
-    const Tensor rows = in_family(source.value(), input.dtype()),
-                 factors = in_family(scaling.value(), input.dtype());
-    Tensor out = call.forward(input.value(), rows, factors);
+    const ScaledIndexAddCall::Operands operands = call.read(input.value(), source.value(), scaling.value());
+    Tensor out = call.forward(operands);
 
     std::vector<Variable> inputs{input, source};
     if (scaling.defined()) inputs.push_back(scaling);
     if (!needs_grad(inputs)) return out;
-    // source serves the gradient of scaling only; scaling that of source, and tells its own gradient's dtype.
+    // source serves the gradient of scaling only; scaling that of source.
     const bool keeps_source = scaling.requires_grad();
     struct Kept {
         Saved index, source, scaling;
         bool source_kept, scaled;
     };
-    Kept kept{Saved(call.index), keeps_source ? Saved(rows) : Saved(),
-              scaling.defined() ? Saved(factors) : Saved(), keeps_source, scaling.defined()};
-    const DType source_dtype = source.dtype(),
+    Kept kept{Saved(call.index), keeps_source ? Saved(operands.source) : Saved(),
+              scaling.defined() ? Saved(operands.scaling) : Saved(), keeps_source, scaling.defined()};
+    const DType first = input.dtype(), source_dtype = source.dtype(),
                 scaling_dtype = scaling.defined() ? scaling.dtype() : DType::f32;
     return record(kOp, inputs, std::move(out),
-                  [kept = std::move(kept), row_dtype = rows.dtype(), source_dtype, scaling_dtype, alpha,
+                  [kept = std::move(kept), first, source_dtype, scaling_dtype, alpha,
                    boundary = call.boundary](const Tensor& dy, const Needs& needs) -> Tensors {
                       const ScaledIndexAddCall again{kept.index.get(), alpha, boundary};
                       const ScaledIndexAddCall::Wanted wanted{needs[0], needs[1], kept.scaled && needs[2]};
-                      auto grads =
-                          again.backward(dy, kept.source_kept ? kept.source.get() : Tensor(),
-                                         kept.scaled ? kept.scaling.get() : Tensor(), row_dtype, wanted);
+                      auto grads = again.backward(dy, kept.source_kept ? kept.source.get() : Tensor(),
+                                                  kept.scaled ? kept.scaling.get() : Tensor(),
+                                                  written_gradient(source_dtype, first),
+                                                  written_gradient(scaling_dtype, first), wanted);
                       Tensors all{grads.input, wanted.source ? grads.source.to(source_dtype) : Tensor()};
                       if (kept.scaled)
                           all.push_back(wanted.scaling ? grads.scaling.to(scaling_dtype) : Tensor());
@@ -114,15 +108,15 @@ void scaled_index_add_(Tensor input, const Tensor& index, const Tensor& source, 
     check_apart(input, source, "source");
     check_apart(input, scaling, "scaling");
     const ScaledIndexAddCall call = call_of(input, index, alpha, boundary);
-    const Tensor rows = in_family(source, input.dtype()), factors = in_family(scaling, input.dtype());
+    const ScaledIndexAddCall::Operands operands = call.read(input, source, scaling);
     // Nothing may be written before the whole result is known to fit; the explicit path has a result of its
     // own anyway.
     const bool apart =
         boundary.overflow == OverflowPolicy::error || boundary.explicit_casts || !input.is_contiguous();
     if (apart)
-        copy(input, call.forward(input, rows, factors));
+        copy(input, call.forward(operands));
     else
-        call.in_place(input, rows, factors);
+        call.in_place(operands);
 }
 
 }  // namespace demi

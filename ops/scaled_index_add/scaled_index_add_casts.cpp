@@ -33,40 +33,42 @@ void run(ScaledIndexAddForward& job, Tensor& out) {
 }
 
 // The job, its operands or (explicit) their fp16 copies with the counts of making them.
-ScaledIndexAddForward job_of(const ScaledIndexAddCall& c, const BoundaryCall& call, const Tensor& input,
-                             const Tensor& source, const Tensor& scaling) {
+ScaledIndexAddForward job_of(const ScaledIndexAddCall& c, const BoundaryCall& call,
+                             const ScaledIndexAddCall::Operands& x) {
     ScaledIndexAddForward job;
     job.index = c.index;
     job.alpha = c.alpha;
     const bool strict = c.boundary.mode == BoundaryMode::strict;
-    if (strict) job.input_cast = call.entry(input.dtype());
-    job.source_cast = call.entry(source.dtype());
-    if (scaling.defined()) job.scaling_cast = call.entry(scaling.dtype());
+    if (strict) job.input_cast = call.entry(x.input.dtype());
+    job.source_cast = call.entry(x.source.dtype());
+    if (x.scaling.defined()) job.scaling_cast = call.entry(x.scaling.dtype());
     job.result_cast = call.exit();
-    job.input = input;
-    job.source = source;
-    job.scaling = scaling;
+    job.input = x.input;
+    job.source = x.source;
+    job.scaling = x.scaling;
+    job.source_counters = x.source_counters;
+    job.scaling_counters = x.scaling_counters;
     if (!c.boundary.explicit_casts) return job;
-    job.input_counters = count_cast(input, job.input_cast);
-    job.source_counters = count_cast(source, job.source_cast);
-    if (scaling.defined()) job.scaling_counters = count_cast(scaling, job.scaling_cast);
-    job.input = half_of(input, job.input_cast);
-    job.source = half_of(source, job.source_cast);
-    job.scaling = half_of(scaling, job.scaling_cast);
+    job.input_counters = count_cast(x.input, job.input_cast);
+    merge(job.source_counters, count_cast(x.source, job.source_cast));
+    if (x.scaling.defined()) merge(job.scaling_counters, count_cast(x.scaling, job.scaling_cast));
+    job.input = half_of(x.input, job.input_cast);
+    job.source = half_of(x.source, job.source_cast);
+    job.scaling = half_of(x.scaling, job.scaling_cast);
     job.input_cast = job.source_cast = job.scaling_cast = Cast{};
     return job;
 }
 
-void note_forward(const BoundaryCall& call, const ScaledIndexAddForward& job, const Tensor& input,
-                  const Tensor& source, const Tensor& scaling) {
-    call.note("input", job.input_counters, 0, [&] { return find_in("input", input, 1); });
-    call.note("source", job.source_counters, 0, [&] { return find_in("source", source, 1); });
-    call.note("scaling", job.scaling_counters, 0, [&] { return find_in("scaling", scaling, 1); });
+void note_forward(const BoundaryCall& call, const ScaledIndexAddForward& job,
+                  const ScaledIndexAddCall::Operands& x) {
+    call.note("input", job.input_counters, 0, [&] { return find_in("input", x.input, 1); });
+    call.note("source", job.source_counters, 0, [&] { return find_in("source", x.given_source, 1); });
+    call.note("scaling", job.scaling_counters, 0, [&] { return find_in("scaling", x.given_scaling, 1); });
     call.note("result", job.result_counters, 0, [&] {
         ScaledIndexAddForward again = job;
         again.in_place = false;
         again.result_cast = Cast{};
-        Tensor wide = Tensor::empty(input.shape(), DType::f32, input.device());
+        Tensor wide = Tensor::empty(x.input.shape(), DType::f32, x.input.device());
         run(again, wide);
         return find_in("the result", wide, 1);
     });
@@ -74,27 +76,38 @@ void note_forward(const BoundaryCall& call, const ScaledIndexAddForward& job, co
 
 }  // namespace
 
-Tensor ScaledIndexAddCall::forward(const Tensor& input, const Tensor& source, const Tensor& scaling) const {
+ScaledIndexAddCall::Operands ScaledIndexAddCall::read(const Tensor& input, const Tensor& source,
+                                                      const Tensor& scaling) const {
     const BoundaryCall call(kOp, boundary, Direction::forward);
-    ScaledIndexAddForward job = job_of(*this, call, input, source, scaling);
-    const bool through_half = boundary.explicit_casts && boundary.mode == BoundaryMode::strict;
-    Tensor out = Tensor::empty(input.shape(), through_half ? DType::f16 : input.dtype(), input.device());
-    run(job, out);
-    note_forward(call, job, input, source, scaling);
-    return through_half ? cast_from_half(out, input.dtype(), 1) : out;
+    Operands x{input, {}, {}, source, scaling, {}, {}};
+    x.source = call.read(source, input.dtype(), &x.source_counters);
+    x.scaling = call.read(scaling, input.dtype(), &x.scaling_counters);
+    return x;
 }
 
-void ScaledIndexAddCall::in_place(Tensor& input, const Tensor& source, const Tensor& scaling) const {
+Tensor ScaledIndexAddCall::forward(const Operands& x) const {
     const BoundaryCall call(kOp, boundary, Direction::forward);
-    ScaledIndexAddForward job = job_of(*this, call, input, source, scaling);
+    ScaledIndexAddForward job = job_of(*this, call, x);
+    const bool through_half = boundary.explicit_casts && boundary.mode == BoundaryMode::strict;
+    const DType dtype = x.input.dtype();
+    Tensor out = Tensor::empty(x.input.shape(), through_half ? DType::f16 : dtype, x.input.device());
+    run(job, out);
+    note_forward(call, job, x);
+    return through_half ? cast_from_half(out, dtype, 1) : out;
+}
+
+void ScaledIndexAddCall::in_place(const Operands& x) const {
+    const BoundaryCall call(kOp, boundary, Direction::forward);
+    ScaledIndexAddForward job = job_of(*this, call, x);
     job.in_place = true;
-    run(job, input);
-    note_forward(call, job, input, source, scaling);
+    Tensor out = x.input;
+    run(job, out);
+    note_forward(call, job, x);
 }
 
 ScaledIndexAddCall::Gradients ScaledIndexAddCall::backward(const Tensor& dy, const Tensor& source,
                                                            const Tensor& scaling, DType source_dtype,
-                                                           Wanted wanted) const {
+                                                           DType scaling_dtype, Wanted wanted) const {
     const BoundaryCall call(kOp, boundary, Direction::backward);
     const bool strict = boundary.mode == BoundaryMode::strict;
     const bool scales =
@@ -182,9 +195,9 @@ ScaledIndexAddCall::Gradients ScaledIndexAddCall::backward(const Tensor& dy, con
     CastCounters left;
     if (through_half) {
         left = count_cast(sums, leave);
-        out.scaling = cast_from_half(cast_to_half(sums, leave), scaling.dtype(), leave.undo);
+        out.scaling = cast_from_half(cast_to_half(sums, leave), scaling_dtype, leave.undo);
     } else {
-        out.scaling = cast_tensor(sums, leave, scaling.dtype(), left);
+        out.scaling = cast_tensor(sums, leave, scaling_dtype, left);
     }
     call.note("grad_scaling", left, k_sum,
               [&] { return find_in("the gradient of scaling", sums, leave.scale, k); });

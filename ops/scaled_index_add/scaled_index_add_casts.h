@@ -11,9 +11,16 @@ struct ScaledIndexAddCall {
     float alpha = 1;
     Boundary boundary;  // mode off for f64
 
-    // All tensors f64, or f32, bf16 and f16 in any mixture; scaling may be undefined.
-    Tensor forward(const Tensor& input, const Tensor& source, const Tensor& scaling) const;
-    void in_place(Tensor& input, const Tensor& source, const Tensor& scaling) const;
+    // As the kernels read them (all f64, or f32, bf16 and f16 in any mixture), and as they came; scaling may be
+    // undefined.
+    struct Operands {
+        Tensor input, source, scaling;
+        Tensor given_source, given_scaling;
+        CastCounters source_counters, scaling_counters;
+    };
+    Operands read(const Tensor& input, const Tensor& source, const Tensor& scaling) const;
+    Tensor forward(const Operands& x) const;
+    void in_place(const Operands& x) const;  // into x.input
 
     struct Wanted {
         bool input = false, source = false, scaling = false;
@@ -23,7 +30,7 @@ struct ScaledIndexAddCall {
     };
     // source is read for the gradient of scaling only; the dtypes are those of the gradients.
     Gradients backward(const Tensor& dy, const Tensor& source, const Tensor& scaling, DType source_dtype,
-                       Wanted wanted) const;
+                       DType scaling_dtype, Wanted wanted) const;
 };
 
 }  // namespace demi

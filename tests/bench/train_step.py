@@ -14,8 +14,10 @@ its three operators in place (strict fp16 boundary). PyTorch runs the crops as t
 casts of the original fix: to half before, to float after index_select, attention and index_add; "no casts" leaves them out.
 """
 import argparse
+import array
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -76,6 +78,16 @@ class Side:
         self.process.wait()
 
 
+def write_images(path, model, batch):
+    draw = random.Random(1)
+    with open(path, "wb") as file:
+        for shape in image_shapes(model, batch):
+            block = array.array("f", (draw.gauss(0, 1) for _ in range(3 * shape[2] * shape[3])))
+            for _ in range(shape[0]):  # every image another rotation of the same noise
+                cut = draw.randrange(len(block))
+                (block[cut:] + block[:cut]).tofile(file)
+
+
 def startup_ms(program):
     times = []
     for _ in range(15):
@@ -89,17 +101,7 @@ def measure(arguments):
     model, batch, boundary, _ = CASES[arguments.model]
     with tempfile.TemporaryDirectory() as folder:
         data, weights = os.path.join(folder, "images"), os.path.join(folder, "weights")
-        import random
-
-        draw = random.Random(1)
-        with open(data, "wb") as file:
-            import array
-
-            for shape in image_shapes(model, batch):
-                block = array.array("f", (draw.gauss(0, 1) for _ in range(3 * shape[2] * shape[3])))
-                for _ in range(shape[0]):  # every image another rotation of the same noise
-                    cut = draw.randrange(len(block))
-                    (block[cut:] + block[:cut]).tofile(file)
+        write_images(data, model, batch)
         threads = {"DEMI_THREADS": str(arguments.threads)}
         own = Side([arguments.program, model, str(batch), boundary, data, weights], threads)
         own.steps(1, False)

@@ -71,10 +71,11 @@ static void attention_masks() {
 }
 
 static void attention_shapes() {
-    const int64_t sizes[][6] = {{1, 1, 1, 1, 1, 1},        {2, 5, 9, 1, 7, 3},      {1, 65, 65, 3, 64, 64},
-                                {1, 130, 300, 1, 64, 64},  {1, 17, 70, 2, 32, 40},  {1, 33, 65, 1, 80, 80},
-                                {1, 20, 130, 1, 128, 128}, {1, 9, 40, 1, 200, 136}, {2, 0, 5, 1, 8, 8},
-                                {2, 5, 0, 1, 8, 8},        {1, 300, 40, 1, 16, 16}};
+    const int64_t sizes[][6] = {{1, 1, 1, 1, 1, 1},       {2, 5, 9, 1, 7, 3},      {1, 65, 65, 3, 64, 64},
+                                {1, 130, 300, 1, 64, 64}, {1, 17, 70, 2, 32, 40},  {1, 33, 65, 1, 80, 80},
+                                {1, 33, 40, 1, 64, 64},   {1, 9, 20, 1, 128, 128}, {1, 20, 130, 1, 128, 128},
+                                {1, 9, 40, 1, 200, 136},  {2, 0, 5, 1, 8, 8},      {2, 5, 0, 1, 8, 8},
+                                {1, 300, 40, 1, 16, 16}};
     for (const auto& s : sizes)
         for (const DType dtype : kFloats)
             for (const auto& [how, boundary] : modes())
@@ -90,6 +91,23 @@ static void attention_shapes() {
                         run_crossing(attention("dropout", shapes, {}, 0.3), {dtype}, Layout::plain, boundary,
                                      how);
                 }
+    const BlockDiagonalMask sequences = BlockDiagonalMask::from_seqlens({70, 130, 65});
+    Shapes biased = qkv(1, 130, 300, 2, 64, 64);
+    biased.push_back({1, 2, 130, 300});
+    for (const DType dtype : kFloats)
+        for (const auto& [how, boundary] : modes()) {
+            const auto packed = [&](const char* name, const AttentionBias& mask) {
+                run_crossing(attention(name, qkv(1, 265, 265, 2, 64, 64), mask), {dtype}, Layout::plain,
+                             boundary, how);
+            };
+            packed("sequences", sequences);
+            packed("sequences_causal", sequences.make_causal());
+            packed("sequences_local", sequences.make_local_attention(30));
+            run_crossing(attention("bias", biased, {}), {dtype}, Layout::plain, boundary, how);
+            run_crossing(
+                attention("bias_local_dropout", biased, LocalAttentionFromBottomRightMask{50, 7}, 0.1),
+                {dtype}, Layout::stepped, boundary, how);
+        }
     const Shapes heads = qkv(2, 9, 11, 2, 16, 16), flat = {{2, 9, 16}, {2, 11, 16}, {2, 11, 16}};
     run_layouts(attention("rank3", flat, {}));
     run_layouts(attention("scale", heads, {}), {{DType::f32, DType::f16, DType::bf16},
@@ -97,7 +115,7 @@ static void attention_shapes() {
                                                 {DType::bf16, DType::f16, DType::f32},
                                                 {DType::f64, DType::f32, DType::f16}});
     run_scales(attention("scales", qkv(1, 9, 20, 1, 16, 16), {}));
-    Shapes biased = qkv(1, 9, 20, 1, 16, 16);
+    biased = qkv(1, 9, 20, 1, 16, 16);
     biased.push_back({1, 1, 9, 20});
     run_scales(attention("scales_bias", biased, {}));
 }

@@ -54,6 +54,25 @@ static void index_add() {
     }
 }
 
+// More than 16 MiB: written past the caches.
+static void large() {
+    if (small_only()) return;
+    run_crossing({"index_select_cat",
+                  "large",
+                  {{4400, 1000}},
+                  [](const Vars& x, const Boundary& boundary) -> Vars {
+                      return {index_select_cat(x, {integers(1, 4300, 4400)}, boundary)};
+                  }},
+                 {DType::f32}, Layout::plain, {}, "strict");
+    run_crossing({"scaled_index_add",
+                  "large",
+                  {{70, 63, 1000}, {69, 63, 1000}, {1000}},
+                  [](const Vars& x, const Boundary& boundary) -> Vars {
+                      return {scaled_index_add(x[0], integers(1, 69, 70), x[1], x[2], 0.3f, boundary)};
+                  }},
+                 {DType::f32}, Layout::plain, {}, "strict");
+}
+
 void index_cases() {
     run("boundary", "names_and_scales", [] {
         Hash hash;
@@ -66,6 +85,7 @@ void index_cases() {
     });
     select_cat();
     index_add();
+    large();
 }
 
 }  // namespace demi::bits

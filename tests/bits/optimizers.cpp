@@ -5,7 +5,7 @@ namespace demi::bits {
 
 using Tensors = std::vector<Tensor>;
 
-static const std::vector<Shapes> kLists = {{{1}, {7}, {3, 17}, {0}, {1200}, {65}}, {{33000}, {257, 130}}};
+static const std::vector<Shapes> kLists = {{{1}, {7}, {3, 17}, {0}, {1200}, {65}}, {{70000}, {257, 130}}};
 
 static Tensors draw_list(uint64_t seed, const Shapes& shapes, DType dtype, const Numbers& numbers = {},
                          Layout layout = Layout::plain) {

@@ -123,9 +123,9 @@ TEST_CASE("attention: errors that can be acted on") {
     CHECK(call(t({2, 6, 2, 4}), t({2, 6, 2, 4}), t({2, 6, 2, 4}), BlockDiagonalMask::from_seqlens({6})) ==
           "[memory_efficient_attention] a BlockDiagonalMask needs q, k, v packed into batch size 1: got "
           "batch size 2");
-    CHECK(call(x, x, x, t({1, 2, 6, 5})) == "[memory_efficient_attention] the bias must be (1 or 1, 2 or 1, "
-                                            "6, 6) or (6, 6) for q (1, 6, 2, 4) and k (1, 6, 2, "
-                                            "4): got (1, 2, 6, 5)");
+    CHECK(call(x, x, x, t({1, 2, 6, 5})) ==
+          "[memory_efficient_attention] the bias must broadcast (see expand) to (1, 2, 6, 6), [batch, heads, "
+          "queries, keys], for q (1, 6, 2, 4) and k (1, 6, 2, 4): got (1, 2, 6, 5)");
     AttentionOptions dropout;
     dropout.dropout = 0.1;
     CHECK(call(x, x, x, {}, dropout) ==
