@@ -7,10 +7,10 @@
 
 namespace demi {
 
-// y = fn(inputs), saving only the inputs. Backward runs fn a second time and sweeps what it records. Gradients
-// come out as without recompute (up to rounding: each fn first sums its own share), those of leaves and of
-// results of ops that fn captures included, and hooks see them complete, once. y requires a gradient where
-// fn(inputs) does.
+// y = fn(inputs), saving only the inputs. Backward runs fn a second time and sweeps what it records.
+// Gradients come out as without recompute (up to rounding: each fn first sums its own share), those of leaves
+// and of results of ops that fn captures included, and hooks see them complete, once. y requires a gradient
+// where fn(inputs) does.
 //
 // fn must do the same thing both times. With `generator`, which must live until then, it draws the same
 // random numbers. Where a tensor that an op in it reads was written to or replaced in between, backward

@@ -199,7 +199,8 @@ TEST_CASE("recompute within recompute") {
     CHECK(grad(w) == Values{2.25});
 }
 
-TEST_CASE("a chain of recomputed functions that capture each other's results runs and dies on a small stack") {
+TEST_CASE(
+    "a chain of recomputed functions that capture each other's results runs and dies on a small stack") {
     const int length = quick() ? 2000 : 20000;
     const int64_t before = allocator_stats().live_blocks;
     Values result;

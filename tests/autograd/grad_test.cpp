@@ -62,6 +62,13 @@ TEST_CASE("grad walks, and frees, only what lies between") {
     b.backward();  // was not on the way
     CHECK(walked == "ba");
     CHECK(has(error_of([&] { grad({d}, {w}); }), "[step] grad: this part of the graph was already freed"));
+    // beyond the inputs nothing matters
+    const Variable h = scale(x, 2);
+    h.backward();
+    CHECK(all(grad({scale(h, 3)}, {h})) == std::vector<Values>{{3}});
+    // what is asked for ends the way while other ways go on to older leaves
+    const Variable older = scale(w, 2), newer = scale(x, 2);
+    CHECK(all(grad({add(newer, older)}, {newer, w})) == std::vector<Values>{{1}, {2}});
     // one output of an op is asked for, and not what it was made of
     std::vector<bool> got;
     const std::vector<Variable> parts = split(leaf({1, 2}), 1, &got);

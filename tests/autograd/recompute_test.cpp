@@ -124,6 +124,10 @@ TEST_CASE("recompute: a hook sees what comes from inside and outside in one piec
     h.register_hook([&](const Tensor& g) { seen.push_back(g.item()); });
     add(recompute([h](const Vars& in) { return mul(in[0], h); }, {x}), h).backward();
     CHECK(seen == Values{6, 3, 7, 6, 2, 12});
+    const Variable p = leaf({1, 2});
+    const std::vector<Variable> parts = split(p, 1);  // two outputs of one op
+    recompute([&](const Vars& in) { return mul(mul(in[0], parts[0]), parts[1]); }, {leaf({3})}).backward();
+    CHECK(grad(p) == Values{6, 3});
     // hooks within the function run in the second pass, on the function's own variables
     int inner = 0;
     recompute(
