@@ -105,8 +105,8 @@ void backward_row(const double* x, const double* target, double m, double lse, d
 void target_grad_row(const double* x, const double* target, double m, double lse, double factor, double* dt,
                      int64_t width) {
     for (int64_t i = 0; i < width; ++i) {
-        dt[i] = factor * (m + lse - x[i]);
-        if (std::isfinite(dt[i]) || std::isnan(lse)) continue;
+        dt[i] = factor * ((m - x[i]) + lse);
+        if (std::isfinite(m - x[i]) || std::isnan(lse)) continue;
         dt[i] = factor * m - factor * x[i] + factor * lse;
         if (x[i] == -std::numeric_limits<double>::infinity())
             dt[i] = target[i] == 0 || factor == 0 ? 0 : -factor * x[i];

@@ -68,10 +68,10 @@ void target_grad(const void* x_, const float* t, float max, float log_sum, float
     const bool nan = !(log_sum == log_sum);
     for_lanes(
         width, DEMI_LANES {
-            const vf v = get(x + i, n);
-            vf d = f * ((m - v) + l);
-            if (!nan && !all(is_finite(d))) {
-                d = select(is_finite(d), d, (f * m - f * v) + f * l);
+            const vf v = get(x + i, n), distance = m - v;
+            vf d = f * (distance + l);
+            if (!nan && !all(is_finite(distance))) {
+                d = select(is_finite(distance), d, (f * m - f * v) + f * l);
                 const vf masked = select(equal(get(t + i, n), zero()), zero(), far);
                 d = select(equal(v, none), masked, d);
             }

@@ -188,4 +188,101 @@ TEST_CASE("row range: softmax and log_softmax") {
         }
 }
 
+// Logits and targets of one row.
+struct Entropy {
+    std::vector<double> x, target;
+    int64_t label;
+    double dloss;
+};
+
+// Logits of many sizes with none, some or all of them -infinity; targets with zeros, tiny ones, all zeros, one-hot ones.
+std::vector<Entropy> entropies(int64_t width, DType dtype) {
+    const std::vector<double> noise = normals(4 * width, 3);
+    std::vector<Entropy> out;
+    for (double size : {1.0, 1e4, 2e38, 1e308})
+        for (int masked = 0; masked < 3; ++masked)
+            for (int kind = 0; kind < 5; ++kind)
+                for (double dloss : {1.0, 0.0, 1e-20, 1e30}) {
+                    Entropy e{{}, {}, (kind * 7) % width, dloss};
+                    for (int64_t i = 0; i < width; ++i) {
+                        const double v = noise[static_cast<size_t>(i)];
+                        const bool off = masked == 2 || (masked == 1 && i % 3 == 1);
+                        e.x.push_back(off ? -INFINITY : std::clamp(v * size, -largest(dtype), largest(dtype)));
+                        const double p = std::fabs(noise[static_cast<size_t>(width + i)]) / static_cast<double>(width);
+                        e.target.push_back(kind == 0   ? p
+                                           : kind == 1 ? (off ? 0 : p)
+                                           : kind == 2 ? 0
+                                           : kind == 3 ? 1e-30 * p
+                                                       : (i == e.label ? 1 : 0));
+                    }
+                    e.x = Tensor::from(e.x, {width}).to(dtype).to_vector<double>();
+                    if (dtype != DType::f64) e.target = Tensor::from(e.target, {width}).to(DType::f32).to_vector<double>();
+                    out.push_back(e);
+                }
+    return out;
+}
+
+TEST_CASE("row range: cross_entropy") {
+    for (DType dtype : kFloats)
+        for (int64_t width : {1, 2, 3, 33, 1000})
+            for (const bool hard : {true, false})
+                for (double smoothing : {0.0, 0.125, 1.0}) {
+                    if (width > 100 && quick()) continue;
+                    CAPTURE(name(dtype));
+                    CAPTURE(width);
+                    CAPTURE(hard);
+                    CAPTURE(smoothing);
+                    const Wide one = dtype == DType::f64 ? 1e-14 : 5e-6, s = smoothing;
+                    const DType wide = dtype == DType::f64 ? DType::f64 : DType::f32;
+                    std::vector<double> xs, ts, dlosses;
+                    std::vector<int64_t> labels;
+                    std::vector<Wanted> losses, dxs, dts;
+                    for (const Entropy& e : entropies(width, dtype)) {
+                        const size_t n = e.x.size();
+                        const Wide m = *std::max_element(e.x.begin(), e.x.end()), dloss = e.dloss;
+                        const bool masked = m == -INFINITY;
+                        Wide sum = 0, loss = 0, weights = 0, size = 0;
+                        for (double v : e.x) sum += masked ? 1 : std::exp(v - m);
+                        const auto target = [&](size_t i) -> Wide {
+                            return hard ? static_cast<int64_t>(i) == e.label : e.target[i];
+                        };
+                        const auto away = [&](size_t i) -> Wide {  // -log p
+                            return e.x[i] == -INFINITY ? INFINITY : (m - e.x[i]) + std::log(sum);
+                        };
+                        for (size_t i = 0; i < n; ++i) {
+                            const Wide weight = (1 - s) * target(i) + s / static_cast<Wide>(n);
+                            if (weight == 0) continue;
+                            weights += weight;
+                            loss += weight * away(i);
+                            if (std::isfinite(away(i))) size += weight * (1 + away(i));
+                        }
+                        losses.push_back({loss, one * size});
+                        for (size_t i = 0; i < n; ++i) {
+                            const Wide weight = (1 - s) * target(i) + s / static_cast<Wide>(n);
+                            const Wide p = masked ? 0 : std::exp(e.x[i] - m) / sum, l = std::isfinite(away(i)) ? away(i) : 0;
+                            const Wide factor = dloss * (1 - s);
+                            dxs.push_back({masked ? 0 : dloss * (p * weights - weight),
+                                           one * dloss * (p * weights * (1 + l) + weight)});
+                            const bool zero = !std::isfinite(away(i)) && (target(i) == 0 || factor == 0);
+                            dts.push_back({zero ? 0 : factor * away(i), one * factor * (1 + l)});
+                        }
+                        xs.insert(xs.end(), e.x.begin(), e.x.end());
+                        ts.insert(ts.end(), e.target.begin(), e.target.end());
+                        labels.push_back(e.label);
+                        dlosses.push_back(e.dloss);
+                    }
+                    const auto rows = static_cast<int64_t>(labels.size());
+                    const auto there = [](const Tensor& t) { return t.to(test_device()); };
+                    const Variable x(there(Tensor::from(xs, {rows, width}).to(dtype)), true);
+                    const Variable t = hard ? Variable(there(Tensor::from(labels, {rows})))
+                                            : Variable(there(Tensor::from(ts, {rows, width}).to(wide)), true);
+                    const Variable loss =
+                        cross_entropy(x, t, {.label_smoothing = smoothing, .reduction = Reduction::none});
+                    loss.backward(there(Tensor::from(dlosses, {rows}).to(wide)));
+                    CHECK(near(loss.value(), losses, 1e-6) == "");
+                    CHECK(near(x.grad(), dxs, unit(dtype)) == "");
+                    if (!hard) CHECK(near(t.grad(), dts, 1e-6) == "");
+                }
+}
+
 }  // namespace demi::test
