@@ -69,7 +69,7 @@ template <class T, class Y, class Plan> struct Forward {
         else
             rare_stats(x, s);
         const C moved = gpu::abs(s.shift * s.rstd);
-        if (moved < (sizeof(C) == 8 ? C(0x1p-51) : C(0x1p-22f))) s.shift = 0;
+        if (moved < (sizeof(C) == 8 ? C(0x1p-44) : C(0x1p-20f))) s.shift = 0;
         return s;
     }
     DEMI_DEVICE void operator()() const {

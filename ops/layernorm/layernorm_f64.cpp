@@ -46,7 +46,7 @@ Stats stats_of(const double* x, int64_t width, double eps) {
         variance = find_stats(x, width, s);
         s.rstd = 1 / std::hypot(std::sqrt(variance), std::sqrt(eps) * s.factor);
     }
-    if (std::fabs(s.shift * s.rstd) < 0x1p-51) s.shift = 0;  // as good as none
+    if (std::fabs(s.shift * s.rstd) < 0x1p-44) s.shift = 0;  // as good as none
     return s;
 }
 

@@ -58,10 +58,10 @@ template <class F> DEMI_INLINE bool find_stats(int64_t width, F&& value, Stats& 
     return variance < __builtin_inff();
 }
 
-// A shift that moves no n by 2^-22 is as good as none.
+// A shift that moves no n by 2^-20 is as good as none.
 DEMI_INLINE void drop_small_shift(Stats& s) {
     const float moved = s.shift * s.rstd;
-    if (moved < 0x1p-22f && moved > -0x1p-22f) s.shift = 0;
+    if (moved < 0x1p-20f && moved > -0x1p-20f) s.shift = 0;
 }
 
 template <class T> DEMI_RARE void rare_stats(const T* x, int64_t width, float eps, Stats& s) {
