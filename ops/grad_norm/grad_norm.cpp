@@ -32,7 +32,7 @@ double grad_norm(std::span<const Tensor> grads) {
     const ProfileScope scope("grad_norm");
     const std::vector<Tensor> tensors = present("grad_norm", grads, false);
     if (tensors.empty()) return 0;
-    return std::sqrt(DEMI_SELECT(grad_norm, tensors[0].device(), sum_squares)(tensors));
+    return DEMI_SELECT(grad_norm, tensors[0].device(), norm)(tensors);
 }
 
 double clip_factor(double norm, double max_norm) {
@@ -68,7 +68,11 @@ Tensor grad_factors(std::span<const std::vector<Tensor>> groups, const LiveNumbe
 void scale_grads(std::span<const Tensor> grads, double factor) {
     const ProfileScope scope("scale_grads");
     std::vector<Tensor> tensors = present("scale_grads", grads, true);
-    if (!tensors.empty()) DEMI_SELECT(grad_norm, tensors[0].device(), scale)(tensors, factor);
+    if (tensors.empty()) return;
+    const auto times = [&](double f) { DEMI_SELECT(grad_norm, tensors[0].device(), scale)(tensors, f); };
+    const double size = std::fabs(factor), part = size > 0 && size < 0x1p-100 ? 0x1p-100 : size > 0x1p100 ? 0x1p100 : 1;
+    times(factor / part);  // f32 would not hold all of its digits
+    if (part != 1) times(part);
 }
 
 bool grads_finite(std::span<const Tensor> grads) {

@@ -23,22 +23,33 @@ TensorChunks chunks_of(std::span<const Tensor> tensors) {
     return chunks;
 }
 
-double sum_squares(std::span<const Tensor> tensors) {
+// Of `scale` times the f64 tensors; the others count where scale is 1.
+double sum_squares(std::span<const Tensor> tensors, double scale) {
     const TensorChunks chunks = chunks_of(tensors);
     std::vector<double> sums(chunks.size());
     chunks.run([&](size_t i, const TensorChunk& c) {
         const Tensor& t = tensors[c.tensor];
         const RowPointer x(t, 1);
         if (t.dtype() != DType::f64) {
-            sums[i] = grad_norm_isa().sum_squares[isa_index(t.dtype(), kOp)](x[c.begin], c.count);
+            if (scale == 1) sums[i] = grad_norm_isa().sum_squares[isa_index(t.dtype(), kOp)](x[c.begin], c.count);
             return;
         }
         const double* v = x.at<double>(c.begin);
-        for (int64_t k = 0; k < c.count; ++k) sums[i] += v[k] * v[k];
+        for (int64_t k = 0; k < c.count; ++k) sums[i] += v[k] * scale * (v[k] * scale);
     });
     double total = 0;
     for (double s : sums) total += s;
     return total;
+}
+
+// Where squares of f64 overflow or underflow, numbers of other types are too small to count, or 0.
+double norm(std::span<const Tensor> tensors) {
+    const double plain = sum_squares(tensors, 1);
+    const bool wide =
+        std::any_of(tensors.begin(), tensors.end(), [](const Tensor& t) { return t.dtype() == DType::f64; });
+    if (!wide || (std::isfinite(plain) && plain >= 1e-290)) return std::sqrt(plain);
+    const double scale = plain > 1 ? 0x1p-600 : 0x1p600;
+    return std::sqrt(sum_squares(tensors, scale)) / scale;
 }
 
 void scale(std::span<Tensor> tensors, double factor) {
@@ -60,7 +71,7 @@ void factors(std::span<const std::vector<Tensor>> groups, const LiveNumber& numb
     double *norms = result.mutable_data<double>(), *out = norms + groups.size();
     bool good = true;
     for (size_t g = 0; g < groups.size(); ++g) {
-        norms[g] = std::sqrt(sum_squares(groups[g])) * multiplier;
+        norms[g] = norm(groups[g]) * multiplier;
         out[g] = multiplier * (max_norm > 0 ? clip_factor(norms[g], max_norm) : 1);
         good = good && std::isfinite(norms[g]);
     }
@@ -88,6 +99,6 @@ bool finite(std::span<const Tensor> tensors) {
 }  // namespace
 
 const GradNormKernels grad_norm_cpu{
-    .sum_squares = sum_squares, .scale = scale, .factors = factors, .finite = finite};
+    .norm = norm, .scale = scale, .factors = factors, .finite = finite};
 
 }  // namespace demi

@@ -12,14 +12,14 @@ TensorListBuilder list_of(std::span<const Tensor> tensors) {
     return list;
 }
 
-double sum_squares(std::span<const Tensor> tensors) {
+double norm(std::span<const Tensor> tensors) {
     const Device device = tensors[0].device();
     const TensorListBuilder builder = list_of(tensors);
     const auto sent = builder.send(device);
     Tensor partial = Tensor::empty({builder.chunks()}, DType::f64, device);
     Tensor result = Tensor::empty({1}, DType::f64, device);
-    gpu_kernels::sum_squares(sent.list, partial.mutable_data<double>(), result.mutable_data<double>(),
-                             gpu::current_stream(device));
+    gpu_kernels::norm(sent.list, partial.mutable_data<double>(), result.mutable_data<double>(),
+                      gpu::current_stream(device));
     return result.item();
 }
 
@@ -62,6 +62,6 @@ bool finite(std::span<const Tensor> tensors) {
 }  // namespace
 
 const GradNormKernels grad_norm_cuda{
-    .sum_squares = sum_squares, .scale = scale, .factors = factors, .finite = finite};
+    .norm = norm, .scale = scale, .factors = factors, .finite = finite};
 
 }  // namespace demi

@@ -5,48 +5,72 @@
 namespace demi::gpu_kernels {
 namespace {
 
-// Each block has its own chunk.
+// Squares that f64 holds to all digits; where it does not, numbers of f64 are scaled before.
+DEMI_DEVICE bool fits(double squares) { return squares >= 1e-290 && gpu::is_finite(squares); }
+DEMI_DEVICE double scale_for(double squares) { return squares > 1 ? 0x1p-600 : 0x1p600; }
+
+// Each block has its own chunk. A partial is the sum of its squares, or where that does not fit the norm, negative.
 struct SquaresKernel {
     static constexpr int threads = kListThreads;
     TensorList list;
     double* partial;
 
+    DEMI_DEVICE double sum(int64_t c, double scale) const {
+        double sum = 0;
+        for_chunk_quads(list, c, [&](const Entry& e, int64_t at, int count, bool whole) {
+            if (e.type[0] == gpu::Type::f64) {
+                for (int64_t i = at; i < at + count; ++i) {
+                    const double v = static_cast<const double*>(e.data[0])[i] * scale;
+                    sum += v * v;
+                }
+                return;
+            }
+            const Quad q = load_quad(e.type[0], e.data[0], at, count, whole);
+            DEMI_UNROLL
+            for (int i = 0; i < 4; ++i) {
+                const double v = static_cast<double>(q.v[i]) * scale;
+                sum += v * v;
+            }
+        });
+        return gpu::block_sum(sum, gpu::shared<double>());
+    }
     DEMI_DEVICE void operator()() const {
         for (int64_t c = gpu::block_idx().x; c < list.count; c += gpu::grid_dim().x) {
-            double sum = 0;
-            for_chunk_quads(list, c, [&](const Entry& e, int64_t at, int count, bool whole) {
-                if (e.type[0] == gpu::Type::f64) {
-                    for (int64_t i = at; i < at + count; ++i) {
-                        const double v = static_cast<const double*>(e.data[0])[i];
-                        sum += v * v;
-                    }
-                    return;
-                }
-                const Quad q = load_quad(e.type[0], e.data[0], at, count, whole);
-                DEMI_UNROLL
-                for (int i = 0; i < 4; ++i) sum += static_cast<double>(q.v[i]) * static_cast<double>(q.v[i]);
-            });
-            sum = gpu::block_sum(sum, gpu::shared<double>());
-            if (gpu::thread_idx().x == 0) partial[c] = sum;
+            double own = sum(c, 1);
+            if (list.entries[list.chunks[c].entry].type[0] == gpu::Type::f64 && !fits(own)) {
+                const double scale = scale_for(own);
+                own = -gpu::sqrt(sum(c, scale)) / scale;
+            }
+            if (gpu::thread_idx().x == 0) partial[c] = own;
         }
     }
 };
 
-DEMI_DEVICE double sum_of_partials(const double* partial, int64_t begin, int64_t end) {
+DEMI_DEVICE double norm_of_partials(const double* partial, int64_t begin, int64_t end) {
     double sum = 0;
-    for (int64_t i = begin + gpu::thread_idx().x; i < end; i += gpu::block_dim().x) sum += partial[i];
-    return gpu::block_sum(sum, gpu::shared<double>());
+    const int64_t step = gpu::block_dim().x;
+    begin += gpu::thread_idx().x;
+    for (int64_t i = begin; i < end; i += step) sum += partial[i] >= 0 ? partial[i] : partial[i] * partial[i];
+    sum = gpu::block_sum(sum, gpu::shared<double>());
+    if (fits(sum)) return gpu::sqrt(sum);
+    const double scale = scale_for(sum);
+    sum = 0;
+    for (int64_t i = begin; i < end; i += step) {
+        const double norm = (partial[i] >= 0 ? gpu::sqrt(partial[i]) : -partial[i]) * scale;
+        sum += norm * norm;
+    }
+    return gpu::sqrt(gpu::block_sum(sum, gpu::shared<double>())) / scale;
 }
 
-struct SumKernel {
+struct NormKernel {
     static constexpr int threads = 1024;
     const double* partial;
     int64_t count;
     double* result;
 
     DEMI_DEVICE void operator()() const {
-        const double sum = sum_of_partials(partial, 0, count);
-        if (gpu::thread_idx().x == 0) result[0] = sum;
+        const double norm = norm_of_partials(partial, 0, count);
+        if (gpu::thread_idx().x == 0) result[0] = norm;
     }
 };
 
@@ -60,8 +84,9 @@ struct FactorsKernel {
         const double multiplier = p.live_multiplier != nullptr ? *p.live_multiplier : p.multiplier;
         bool good = true;
         for (int64_t g = 0; g < p.groups; ++g) {
-            const double sum = sum_of_partials(partial, g == 0 ? 0 : p.ends[g - 1], p.ends[g]);
-            const double norm = gpu::sqrt(sum) * multiplier, clip = p.limit / (norm + 1e-6);
+            const double norm =
+                norm_of_partials(partial, g == 0 ? 0 : p.ends[g - 1], p.ends[g]) * multiplier;
+            const double clip = p.limit / (norm + 1e-6);
             good = good && gpu::is_finite(norm);
             if (gpu::thread_idx().x != 0) continue;
             result[g] = norm;
@@ -119,9 +144,9 @@ void sum_chunks(const TensorList& list, double* partial, gpu::Stream stream) {
 
 }  // namespace
 
-void sum_squares(const TensorList& list, double* partial, double* result, gpu::Stream stream) {
+void norm(const TensorList& list, double* partial, double* result, gpu::Stream stream) {
     sum_chunks(list, partial, stream);
-    gpu::launch(SumKernel{partial, list.count, result}, {1}, {SumKernel::threads}, 32 * sizeof(double),
+    gpu::launch(NormKernel{partial, list.count, result}, {1}, {NormKernel::threads}, 32 * sizeof(double),
                 stream);
 }
 void norms_and_factors(const TensorList& list, double* partial, const NormGroups& groups, double* result,

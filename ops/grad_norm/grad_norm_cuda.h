@@ -4,11 +4,11 @@
 
 namespace demi::gpu_kernels {
 
-// partial: one value for each chunk, in any case f64. result[0] = the sum of the squares, added in a fixed
-// order.
-void sum_squares(const TensorList& list, double* partial, double* result, gpu::Stream stream);
-// For groups of chunks that follow one another, group g ending before chunk ends[g]: result[g] = norm =
-// sqrt(sum) * multiplier and result[groups + g] = multiplier * min(1, limit / (norm + 1e-6)), without the
+// partial: one value for each chunk, in any case f64. result[0] = the square root of the sum of the squares, added in a
+// fixed order.
+void norm(const TensorList& list, double* partial, double* result, gpu::Stream stream);
+// For groups of chunks that follow one another, group g ending before chunk ends[g]: result[g] = norm *
+// multiplier and result[groups + g] = multiplier * min(1, limit / (norm + 1e-6)), without the
 // second factor where limit is 0; all of these NaN where any norm is not finite.
 struct NormGroups {
     static constexpr int kMost = 64;

@@ -10,7 +10,7 @@
 namespace demi {
 
 struct GradNormKernels {
-    double (*sum_squares)(std::span<const Tensor> tensors) = nullptr;
+    double (*norm)(std::span<const Tensor> tensors) = nullptr;
     void (*scale)(std::span<Tensor> tensors, double factor) = nullptr;
     // As grad_factors(); a group may be empty, result is contiguous.
     void (*factors)(std::span<const std::vector<Tensor>> groups, const LiveNumber& multiplier,

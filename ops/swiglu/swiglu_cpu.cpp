@@ -1,7 +1,6 @@
-#include <cmath>
-
 #include "ops/common/isa_index.h"
 #include "ops/common/rows.h"
+#include "ops/silu/silu_f64.h"
 #include "ops/swiglu/swiglu_isa.h"
 #include "ops/swiglu/swiglu_kernels.h"
 #include "runtime/isa.h"
@@ -12,19 +11,24 @@ DEMI_ISA_TABLE(SwigluIsa, swiglu_isa)
 
 namespace {
 
-double sigmoid(double x) { return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x)); }
-
 void forward_f64(const double* x, double* y, int64_t rows, int64_t half) {
     for (int64_t r = 0; r < rows; ++r, x += 2 * half, y += half)
-        for (int64_t i = 0; i < half; ++i) y[i] = x[i] * sigmoid(x[i]) * x[half + i];
+        for (int64_t i = 0; i < half; ++i) {
+            const SiluF64 s(x[i]);
+            y[i] = x[i] * s.gate * x[half + i] * s.scale;
+        }
 }
 
 void backward_f64(const double* x, const double* dy, double* dx, int64_t rows, int64_t half) {
     for (int64_t r = 0; r < rows; ++r, x += 2 * half, dx += 2 * half, dy += half)
         for (int64_t i = 0; i < half; ++i) {
-            const double s = sigmoid(x[i]);
-            dx[i] = dy[i] * x[half + i] * s * (1 + x[i] * (1 - s));
-            dx[half + i] = dy[i] * x[i] * s;
+            const SiluF64 s(x[i]);
+            const double by_b = dy[i] * x[half + i], by_a = dy[i] * x[i];
+            // What leaves the range may be brought back by what follows.
+            dx[i] = std::isfinite(by_b) ? by_b * s.gate * s.rest * s.scale
+                                        : 0x1p-512 * dy[i] * (0x1p-512 * x[half + i]) * s.gate * s.rest *
+                                              s.scale * 0x1p512 * 0x1p512;
+            dx[half + i] = (std::isfinite(by_a) ? by_a * s.gate : dy[i] * (x[i] * s.gate)) * s.scale;
         }
 }
 

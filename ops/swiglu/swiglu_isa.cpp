@@ -11,12 +11,23 @@ template <class T> void forward(const void* x_, void* y_, int64_t rows, int64_t 
         const T* b = a + half;
         T* y = static_cast<T*>(y_) + half * r;
         for_lanes(
-            half, DEMI_LANES { put(y + i, silu(get(a + i, n)) * get(b + i, n), n); });
+            half, DEMI_LANES {
+                const SiluParts s = silu_parts(get(a + i, n));
+                put(y + i, s.value * get(b + i, n) * s.scale, n);
+            });
     }
 }
 
+// g b slope, where g b may leave the range and slope bring it back.
+DEMI_INLINE vf gate_grad(vf g, vf b, const SiluParts& s) {
+    const vf product = g * b, there = product * s.slope * s.scale;
+    const vm far = equal(abs(product), infinity());
+    if (!any(far)) return there;
+    const vf down = broadcast(0x1p-64f), up = broadcast(0x1p64f);
+    return select(far, (g * down) * (b * down) * s.slope * s.scale * up * up, there);
+}
+
 template <class T> void backward(const void* x_, const void* dy_, void* dx_, int64_t rows, int64_t half) {
-    const vf one = broadcast(1.f);
     for (int64_t r = 0; r < rows; ++r) {
         const T* a = static_cast<const T*>(x_) + 2 * half * r;
         const T* b = a + half;
@@ -25,10 +36,10 @@ template <class T> void backward(const void* x_, const void* dy_, void* dx_, int
         T* db = da + half;
         for_lanes(
             half, DEMI_LANES {
-                const vf u = get(a + i, n), g = get(dy + i, n);
-                const vf s = sigmoid(u), v = u * s;
-                put(da + i, g * get(b + i, n) * fma(v, one - s, s), n);
-                put(db + i, g * v, n);
+                const vf g = get(dy + i, n);
+                const SiluParts s = silu_parts(get(a + i, n));
+                put(da + i, gate_grad(g, get(b + i, n), s), n);
+                put(db + i, g * s.value * s.scale, n);
             });
     }
 }

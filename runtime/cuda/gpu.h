@@ -22,8 +22,9 @@
 //   ldmatrix_x4(r, row) _x4_trans _x2 _x2_trans; mma_m16n8k16_f16(d, a, b) mma_m16n8k16_bf16(d, a, b)   PTX
 //   layouts half_to_float float_to_half bf16_to_float float_to_bf16   the bits of runtime/half.h
 //   pack_f16(low, high) pack_bf16(low, high) unpack_f16(pair, low, high) half_value(bits)   the hardware's
-//   own: two rounded or widened at once, one widened; NaN payloads are not kept exp exp2 log sqrt rsqrt tanh
-//   erf sin cos pow fma   float and double, the accurate ones exp2_approx float, within 2 ulp, 0 below 2^-126
+//   own: two rounded or widened at once, one widened; NaN payloads are not kept
+//   exp exp2 log sqrt rsqrt tanh erf sin cos pow fma frexp ldexp   float and double, the accurate ones
+//   exp2_approx                                        float, within 2 ulp, 0 below 2^-126
 //   max_number                                         float, the other one where one is NaN
 //   atomic_add(uint32_t* or uint64_t*) -> before, atomic_max_u32  integers only
 //   philox(seed, offset, index)                        random_word of runtime/random.h
