@@ -13,7 +13,7 @@ using Nodes = std::map<uint64_t, const Node*, std::greater<>>;
 static Nodes reachable(const Variable& variable) {
     Nodes found;
     std::vector<const Node*> open;
-    if (variable.node()) open.push_back(variable.node().get());
+    if (variable.requires_grad()) open.push_back(variable.node().get());
     while (!open.empty()) {
         const Node* node = open.back();
         open.pop_back();
@@ -33,7 +33,8 @@ std::string graph_text(const Variable& variable) {
     std::ostringstream out;
     for (const auto& [number, node] : nodes) {
         out << shown[number] << ' ' << node->op;
-        for (const Node::Output& output : node->outputs) out << ' ' << output.dtype << ' ' << output.shape;
+        for (size_t i = 0; i < node->outputs(); ++i)
+            out << ' ' << node->output_at(i).dtype << ' ' << node->output_at(i).shape;
         if (!node->inputs.empty()) out << " <-";
         for (const Edge& edge : node->inputs) {
             if (edge.node)
@@ -46,8 +47,9 @@ std::string graph_text(const Variable& variable) {
     return out.str();
 }
 
-static const char* note(const Variable& variable) {
-    return variable.requires_grad() ? ", requires_grad" : "";
+static std::string note(const Variable& variable) {
+    if (!variable.requires_grad()) return "";
+    return variable.is_leaf() ? ", requires_grad" : ", requires_grad, made by " + variable.node()->op;
 }
 
 std::ostream& operator<<(std::ostream& out, const Variable& variable) {

@@ -1,65 +1,192 @@
 #include "autograd/recompute.h"
 
+#include <set>
+#include <unordered_map>
 #include <utility>
 
 #include "autograd/grad_mode.h"
-#include "autograd/record.h"
+#include "autograd/sweep.h"
+#include "runtime/capture.h"
 
 namespace demi {
 
 namespace {
 
-// The generator at `before` while this lives, then back where it was.
-class Replay {
+// While one lives, what ops on this thread read is written down; or, the second time, compared.
+class ReadLog {
   public:
-    Replay(Generator* generator, const Generator& before) : generator_(generator) {
-        if (generator_) now_ = std::exchange(*generator_, before);
+    using Versions = std::unordered_map<uint64_t, uint64_t>;  // when first read, by the buffer's id
+
+    ReadLog(Versions& versions, bool compare)
+        : versions_(versions), begin_(compare ? Tensor::empty({0}).buffer()->id() : 0), outer_(innermost) {
+        innermost = this;
     }
-    ~Replay() {
-        if (generator_) *generator_ = now_;
+    ~ReadLog() { innermost = outer_; }
+    ReadLog(const ReadLog&) = delete;
+    ReadLog& operator=(const ReadLog&) = delete;
+
+    static void note(const Tensor& tensor) {
+        for (const ReadLog* log = innermost; log && tensor.defined(); log = log->outer_) log->add(tensor);
     }
-    Replay(const Replay&) = delete;
-    Replay& operator=(const Replay&) = delete;
 
   private:
-    Generator* generator_;
-    Generator now_;
+    void add(const Tensor& tensor) const {
+        const uint64_t id = tensor.buffer()->id();
+        if (begin_ == 0) {
+            versions_.try_emplace(id, tensor.version());
+        } else if (id < begin_) {  // newer ones are fn's own
+            const auto before = versions_.find(id);
+            if (before == versions_.end() || before->second != tensor.version())
+                fail("saved",
+                     "a tensor that the recomputed function reads was modified in place or replaced: ",
+                     describe(tensor));
+        }
+    }
+
+    static thread_local ReadLog* innermost;
+    Versions& versions_;
+    uint64_t begin_;  // id of a buffer that is older than all that fn makes; 0: write down
+    ReadLog* outer_;
+};
+thread_local ReadLog* ReadLog::innermost = nullptr;
+
+// fn now, and before each replay of a captured step.
+void each_time(const std::function<void()>& fn) {
+    if (capturing()) before_replay(fn);
+    fn();
+}
+
+struct Draws {
+    Generator* generator = nullptr;
+    Generator before{}, now{};
+};
+
+// The generator as it was `before` while this lives, then back where it was.
+class Rewind {
+  public:
+    explicit Rewind(std::shared_ptr<Draws> draws) : draws_(std::move(draws)) {
+        if (draws_) each_time([d = draws_] { d->now = std::exchange(*d->generator, d->before); });
+    }
+    ~Rewind() {
+        if (draws_) each_time([d = draws_] { *d->generator = d->now; });
+    }
+    Rewind(const Rewind&) = delete;
+    Rewind& operator=(const Rewind&) = delete;
+
+  private:
+    std::shared_ptr<Draws> draws_;
+};
+
+// What the graph of y, down to node number `first`, hangs on.
+std::vector<Edge> captured_by(const Variable& y, uint64_t first) {
+    std::vector<Edge> captured;
+    std::set<Slot> seen;
+    std::vector<Edge> open{{y.node(), y.output()}};
+    while (!open.empty()) {
+        const Edge edge = std::move(open.back());
+        open.pop_back();
+        if (!edge.node) continue;
+        const bool older = edge.node->number < first;
+        if (!seen.emplace(edge.node.get(), older ? edge.output : 0).second) continue;
+        if (older)
+            captured.push_back(edge);
+        else
+            open.insert(open.end(), edge.node->inputs.begin(), edge.node->inputs.end());
+    }
+    return captured;
+}
+
+// The backward: one gradient per input of fn, then one per output of a node that it captures.
+struct Again {
+    std::function<Variable(const std::vector<Variable>&)> fn;
+    std::vector<Saved> saved;
+    std::vector<Slot> captured;  // alive as long as the edges to them
+    ReadLog::Versions versions;
+    std::shared_ptr<Draws> draws;
+
+    Tensors operator()(std::span<const Tensor> grads, const Needs& needs) {
+        const uint64_t first = next_node_number();
+        std::vector<Variable> own;
+        std::vector<Slot> wanted;
+        for (size_t i = 0; i < saved.size(); ++i) {
+            own.push_back(needs[i] ? Variable(saved[i].get(), true) : Variable(saved[i].get()));
+            if (needs[i]) wanted.emplace_back(own[i].node().get(), 0);
+        }
+        Variable y;
+        {
+            const EnableGrad enable_grad;
+            const Rewind rewind(draws);
+            const ReadLog log(versions, true);
+            y = fn(own);
+        }
+        const Edge root{y.node(), y.output()};
+        for (size_t i = 0; i < captured.size(); ++i)
+            if (needs[saved.size() + i]) wanted.push_back(captured[i]);
+        Plan plan(wanted, first);
+        plan.explore({root});
+        for (size_t i = 0; i < wanted.size(); ++i)
+            check(plan.reached(i) || wanted[i].first->number > first, "recompute",
+                  "the function must do the same twice: a variable that it used has no part in its second "
+                  "result");
+        Sweep sweep({}, &plan);
+        if (root.node && plan.wants(root)) {
+            check(root.node->output_at(static_cast<size_t>(root.output)).matches(grads[0]), "recompute",
+                  "the function must do the same twice: its gradient is ", describe(grads[0]),
+                  ", its second result ", describe(y.value()));
+            sweep.add(root, grads[0]);
+        }
+        y = Variable();
+        sweep.run();
+        Tensors found = plan.results(), results(needs.size());
+        for (size_t i = 0, k = 0; i < results.size(); ++i)
+            if (needs[i]) results[i] = std::move(found[k++]);
+        return results;
+    }
 };
 
 }  // namespace
 
+void note_read(const Tensor& tensor) { ReadLog::note(tensor); }
+
 Variable recompute(std::function<Variable(const std::vector<Variable>&)> fn,
                    const std::vector<Variable>& inputs, Generator* generator) {
+    check(fn != nullptr, "recompute", "the function is empty");
     if (!grad_enabled()) return fn(inputs);
-    const Generator before = generator ? *generator : Generator{};
-    Tensor value;
-    {
-        const NoGrad no_grad;
-        value = fn(inputs).value();
+    std::shared_ptr<Draws> draws;
+    if (generator) {
+        draws = std::make_shared<Draws>();
+        draws->generator = generator;
+        each_time([draws] { draws->before = *draws->generator; });
     }
+    // Recorded the first time as well, to see what the result depends on; the record goes at the end of this
+    // function. fn gets leaves of its own, so that hooks which it registers on its arguments go, too.
+    const uint64_t first = next_node_number();
+    ReadLog::Versions versions;
+    std::vector<Edge> edges;
     std::vector<Saved> saved;
-    for (const Variable& input : inputs) saved.emplace_back(input);
-
-    // Parameters that fn captures are not among the inputs; a token that always requires a gradient makes
-    // sure that the node is recorded and its backward runs.
-    std::vector<Variable> all = inputs;
-    all.emplace_back(Tensor::zeros({}, DType::f32), true);
-    return record("recompute", all, value,
-                  [fn, saved, generator, before](const Tensor& dy, const Needs& needs) {
-                      std::vector<Variable> again;
-                      for (size_t i = 0; i < saved.size(); ++i) again.emplace_back(saved[i].get(), needs[i]);
-                      Variable y;
-                      {
-                          const EnableGrad enable_grad;
-                          const Replay replay(generator, before);
-                          y = fn(again);
-                      }
-                      if (y.requires_grad()) y.backward(dy);
-                      Tensors grads;
-                      for (const Variable& input : again) grads.push_back(input.grad());
-                      grads.emplace_back();
-                      return grads;
-                  });
+    Variable y;
+    {
+        const ReadLog log(versions, false);
+        std::vector<Variable> own;
+        for (const Variable& input : inputs) {
+            const bool needed = input.requires_grad();
+            edges.push_back(needed ? Edge{input.node(), input.output()} : Edge{});
+            saved.emplace_back(input);
+            own.push_back(needed ? Variable(input.value(), true) : Variable(input.value()));
+        }
+        y = fn(own);
+    }
+    if (!y.requires_grad()) return y.value();
+    std::vector<Slot> captured;  // the node's edges keep them alive
+    for (Edge& edge : captured_by(y, first)) {
+        captured.emplace_back(edge.node.get(), edge.output);
+        edges.push_back(std::move(edge));
+    }
+    auto node =
+        make_node("recompute", std::move(edges),
+                  Again{std::move(fn), std::move(saved), std::move(captured), std::move(versions), draws});
+    node->output = Node::Output(y.value());
+    return with_history(y.value(), std::move(node), 0);
 }
 
 }  // namespace demi

@@ -7,9 +7,15 @@
 
 namespace demi {
 
-// y = fn(inputs), saving only the inputs. Backward runs fn a second time with recording on, then sweeps it.
-// fn may capture leaves (parameters): they collect their gradients as usual. Every non-leaf that it uses must
-// be one of `inputs`. With `generator`, fn sees the same random numbers both times.
+// y = fn(inputs), saving only the inputs. Backward runs fn a second time and sweeps what it records.
+// Gradients come out as without recompute (up to rounding: each fn first sums its own share), those of leaves
+// and of results of ops that fn captures included, and hooks see them complete, once. y requires a gradient
+// where fn(inputs) does.
+//
+// fn must do the same thing both times. With `generator`, which must live until then, it draws the same
+// random numbers. Where a tensor that an op in it reads was written to or replaced in between, backward
+// throws, even where fn(inputs) alone would not need that tensor again. Hooks on variables within fn run in
+// the second pass. Both passes record, so memory peaks at what one fn saves; NoGrad within fn holds in both.
 Variable recompute(std::function<Variable(const std::vector<Variable>&)> fn,
                    const std::vector<Variable>& inputs, Generator* generator = nullptr);
 

@@ -10,14 +10,14 @@ namespace demi {
 
 bool Needs::any() const { return std::find(bits_.begin(), bits_.end(), true) != bits_.end(); }
 
-bool needs_grad(const std::vector<Variable>& inputs) {
-    return grad_enabled() &&
-           std::any_of(inputs.begin(), inputs.end(), [](const Variable& v) { return v.requires_grad(); });
-}
-
-bool needs_grad(std::initializer_list<const Variable*> inputs) {
-    return grad_enabled() &&
-           std::any_of(inputs.begin(), inputs.end(), [](const Variable* v) { return v->requires_grad(); });
+bool needs_grad(const Inputs& inputs) {
+    bool needed = false;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+        const Inputs::Input input = inputs[i];
+        note_read(*input.value);
+        needed = needed || (input.variable && input.variable->requires_grad());
+    }
+    return needed && grad_enabled();
 }
 
 const Tensor& Saved::get() const {
@@ -27,47 +27,70 @@ const Tensor& Saved::get() const {
     return tensor_;
 }
 
-std::vector<Variable> make_outputs(std::shared_ptr<Node> node, std::vector<Tensor> values) {
-    std::vector<Variable> outputs;
-    outputs.reserve(values.size());
-    for (size_t i = 0; i < values.size(); ++i) {
-        Variable v(std::move(values[i]));
-        if (node && is_float(v.dtype())) {
-            v.node_ = node;
-            v.output_ = static_cast<int>(i);
-        }
-        outputs.push_back(std::move(v));
-    }
-    return outputs;
+static void check_value(std::string_view op, const Tensor& value) {
+    check(value.defined(), op, "the value to record is undefined");
+    if (anomaly_detection())
+        check(all_finite(value), op, "forward made a NaN or infinity: output ", describe(value));
 }
 
-std::vector<Variable> record(std::string_view op, const std::vector<Variable>& inputs, Tensors values,
-                             Backward backward) {
-    if (anomaly_detection()) {
-        for (const Tensor& value : values)
-            check(all_finite(value), op, "forward made a NaN or infinity: output ", describe(value));
-    }
-    if (!needs_grad(inputs)) return make_outputs(nullptr, std::move(values));
+static std::vector<Edge> edges_to(const Inputs& inputs) {
+    std::vector<Edge> edges(inputs.size());
+    for (size_t i = 0; i < edges.size(); ++i)
+        if (const Variable* v = inputs[i].variable; v && v->requires_grad())
+            edges[i] = {v->node(), v->output()};
+    return edges;
+}
+
+std::shared_ptr<Node> make_node(std::string_view op, std::vector<Edge> inputs, Backward backward) {
     check(backward != nullptr, op, "has no backward, but an input requires a gradient");
     auto node = std::make_shared<Node>();
     node->op = op;
     node->number = next_node_number();
+    node->inputs = std::move(inputs);
     node->backward = std::move(backward);
-    node->inputs.reserve(inputs.size());
-    for (const Variable& input : inputs) node->inputs.push_back({input.node(), input.output()});
-    for (const Tensor& value : values)
-        node->outputs.push_back({value.shape(), value.dtype(), value.device(), {}});
-    return make_outputs(std::move(node), std::move(values));
+    return node;
 }
 
-Variable record(std::string_view op, const std::vector<Variable>& inputs, Tensor value,
-                std::function<Tensors(const Tensor& grad, const Needs& needs)> backward) {
-    Backward wrapped;
-    if (backward)
-        wrapped = [backward = std::move(backward)](std::span<const Tensor> grads, const Needs& needs) {
+Variable detail::plain(std::string_view op, Tensor value) {
+    check_value(op, value);
+    return Variable(std::move(value));
+}
+
+Variable detail::recorded(std::string_view op, const Inputs& inputs, Tensor value, Backward backward) {
+    check_value(op, value);
+    if (!is_float(value.dtype())) return Variable(std::move(value));
+    auto node = make_node(op, edges_to(inputs), std::move(backward));
+    node->output = Node::Output(value);
+    return with_history(std::move(value), std::move(node), 0);
+}
+
+Variable record(std::string_view op, const Inputs& inputs, Tensor value, BackwardOfOne backward) {
+    if (!needs_grad(inputs)) return detail::plain(op, std::move(value));
+    check(backward != nullptr, op, "has no backward, but an input requires a gradient");
+    return detail::recorded(
+        op, inputs, std::move(value),
+        [backward = std::move(backward)](std::span<const Tensor> grads, const Needs& needs) {
             return backward(grads[0], needs);
-        };
-    return record(op, inputs, Tensors{std::move(value)}, std::move(wrapped))[0];
+        });
+}
+
+std::vector<Variable> record(std::string_view op, const Inputs& inputs, Tensors values, Backward backward) {
+    for (const Tensor& value : values) check_value(op, value);
+    std::shared_ptr<Node> node;
+    if (needs_grad(inputs) && !values.empty()) {
+        node = make_node(op, edges_to(inputs), std::move(backward));
+        node->output = Node::Output(values[0]);
+        for (size_t i = 1; i < values.size(); ++i) node->more.emplace_back(values[i]);
+    }
+    std::vector<Variable> outputs;
+    outputs.reserve(values.size());
+    for (Tensor& value : values) {
+        const bool history = node && is_float(value.dtype());
+        const int output = static_cast<int>(outputs.size());
+        outputs.push_back(history ? with_history(std::move(value), node, output)
+                                  : Variable(std::move(value)));
+    }
+    return outputs;
 }
 
 }  // namespace demi

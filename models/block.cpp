@@ -176,7 +176,7 @@ std::vector<Variable> Block::add_on_subsets(const std::vector<Variable>& list, B
     const auto [bias, packed] = get_attn_bias_and_cat(list, indices, boundary);
     const Variable r = residual(packed, branch,
                                 branch == Branch::attention ? AttentionBias(bias) : AttentionBias(), context);
-    const std::vector<Variable> parts = split_packed(bias, r, list);
+    const std::vector<Variable> parts = bias.split(r);
     const Variable& gamma = branch == Branch::attention ? gamma1 : gamma2;
     std::vector<Variable> out;
     for (size_t i = 0; i < list.size(); ++i)
@@ -194,7 +194,7 @@ std::vector<Variable> Block::forward(const std::vector<Variable>& list, const Fo
     for (Branch branch : {Branch::attention, Branch::ffn})
         y = add_branch(y, branch, branch == Branch::attention ? AttentionBias(bias) : AttentionBias(),
                        context);
-    return split_packed(bias, y, list);
+    return bias.split(y);
 }
 
 }  // namespace demi

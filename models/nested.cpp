@@ -38,13 +38,14 @@ Tensor drawn_rows(const ForwardContext& context, int64_t batch, int64_t kept, De
 }
 
 static BlockDiagonalMask mask_of(const std::vector<Variable>& list, const std::vector<int64_t>& rows) {
-    std::vector<int64_t> lengths;
-    for (int64_t count : rows)
-        check(count <= INT32_MAX, "get_attn_bias_and_cat", "needs fewer than 2^31 rows: got ", count);
-    for (size_t k = 0; k < list.size(); ++k)
-        lengths.insert(lengths.end(), static_cast<size_t>(rows[k]), list[k].size(1));
+    std::vector<int64_t> lengths, of_batch;
+    for (size_t k = 0; k < list.size(); ++k) {
+        check(rows[k] <= INT32_MAX, "get_attn_bias_and_cat", "needs fewer than 2^31 rows: got ", rows[k]);
+        of_batch.push_back(list[k].size(1));
+        lengths.insert(lengths.end(), static_cast<size_t>(rows[k]), of_batch[k]);
+    }
     BlockDiagonalMask mask = BlockDiagonalMask::from_seqlens(lengths);
-    mask.set_batch_sizes(rows);
+    mask.set_batch_sizes(rows, of_batch);
     return mask;
 }
 
@@ -83,17 +84,6 @@ std::pair<BlockDiagonalMask, Variable> get_attn_bias_and_cat(const std::vector<V
         flat.push_back(reshape(x, {1, x.size(0) * x.size(1), x.size(2)}));
     }
     return {mask_of(list, rows), flat.size() == 1 ? flat[0] : concat(flat, 1)};
-}
-
-std::vector<Variable> split_packed(const BlockDiagonalMask& mask, const Variable& packed,
-                                   const std::vector<Variable>& list) {
-    std::vector<Variable> parts = mask.split(packed);
-    check(parts.size() == list.size(), "split_packed", "needs a mask of ", list.size(), " batches: got ",
-          parts.size());
-    for (size_t k = 0; k < list.size(); ++k)
-        if (parts[k].numel() == 0)
-            parts[k] = reshape(parts[k], {parts[k].size(0), list[k].size(1), packed.size(2)});
-    return parts;
 }
 
 Variable add_residual(const Variable& x, const Tensor& index, const Variable& residual, const Variable& gamma,

@@ -20,10 +20,6 @@ std::pair<BlockDiagonalMask, Variable> get_attn_bias_and_cat(const std::vector<V
                                                              const std::vector<Tensor>& indices,
                                                              const Boundary& boundary);
 std::pair<BlockDiagonalMask, Variable> get_attn_bias_and_cat(const std::vector<Variable>& list);
-// The parts of what came of it, [rows of each, N_k, D]. mask.split() cannot know N_k where no row of x_k is
-// in the mask.
-std::vector<Variable> split_packed(const BlockDiagonalMask& mask, const Variable& packed,
-                                   const std::vector<Variable>& list);
 
 // x with alpha * gamma * residual added at rows `index`: scaled_index_add where there is a LayerScale gamma,
 // otherwise a plain index_add in x's dtype.

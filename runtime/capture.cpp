@@ -34,6 +34,11 @@ void before_replay(Device device, std::function<void()> fn) {
     record_of(device).host_part.push_back(std::move(fn));
 }
 
+void before_replay(std::function<void()> fn) {
+    check(capturing(), "capture", "no step is captured");
+    current_record()->host_part.push_back(std::move(fn));
+}
+
 Tensor live_tensor(const Shape& shape, DType dtype, Device device, std::function<void(void*)> fill) {
     check(fill != nullptr, "capture", "live_tensor() needs a function that fills it: got none");
     CapturedStep::Record& record = record_of(device);

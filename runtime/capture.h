@@ -16,6 +16,7 @@ bool capturing();  // any device
 
 // Before every replay but the first: the first is the step that was captured, which has done this itself.
 void before_replay(Device device, std::function<void()> fn);
+void before_replay(std::function<void()> fn);  // of whatever is captured
 
 // `shape` on the device, filled by `fill` on the host: now, and before every later replay. The memory stays
 // where it is and is only read by the step.

@@ -40,6 +40,7 @@ DEMI_INLINE double tanh(double a) { return __builtin_tanh(a); }
 DEMI_INLINE bool less(double a, double b) { return a < b; }
 DEMI_INLINE bool less_equal(double a, double b) { return a <= b; }
 DEMI_INLINE bool equal(double a, double b) { return a == b; }
+DEMI_INLINE bool any(bool m) { return m; }
 DEMI_INLINE double hsum(double x) { return x; }
 DEMI_INLINE double hmax(double x) { return x; }
 
@@ -47,10 +48,16 @@ DEMI_INLINE double sigmoid(double x) {
     const double e = __builtin_exp(-__builtin_fabs(x));
     return x < 0 ? e / (1 + e) : 1 / (1 + e);
 }
-DEMI_INLINE double silu(double x) { return x * sigmoid(x); }
-DEMI_INLINE double silu_grad(double x) {
+struct SiluParts64 {
+    double value, slope, scale;
+};
+DEMI_INLINE SiluParts64 silu_parts(double x) {
+    if (x < -708) {
+        const double e = __builtin_exp(x + 300);
+        return {x * e, e * (1 + x), 5.1482002224120116e-131};  // e^-300
+    }
     const double s = sigmoid(x);
-    return s * (1 + x * (1 - s));
+    return {x * s, s * (1 + x * (1 - s)), 1};
 }
 
 }  // namespace demi::DEMI_ISA_NS

@@ -59,11 +59,22 @@ DEMI_INLINE vf tanh(vf x) {
     return select(less(a, broadcast(0.625f)), x * polynomial(x * x, c), y);
 }
 
-// x * sigmoid(x) and its derivative.
-DEMI_INLINE vf silu(vf x) { return x * sigmoid(x); }
-DEMI_INLINE vf silu_grad(vf x) {
-    const vf s = sigmoid(x);
-    return fma(x * s, broadcast(1.f) - s, s);
+// silu(x) = x * sigmoid(x) = value * scale and its derivative = slope * scale: scale is 1, or in the tail, where
+// sigmoid(x) is subnormal, what keeps the others normal. A factor comes in before scale.
+struct SiluParts {
+    vf value, slope, scale;
+};
+DEMI_INLINE SiluParts silu_parts(vf x) {
+    const vf one = broadcast(1.f), s = sigmoid(x);
+    SiluParts p{x * s, fma(x * s, one - s, s), one};
+    const vm tail = less(x, broadcast(-87.f));
+    if (any(tail)) {
+        const vf e = exp(x + broadcast(40.f));
+        p.value = select(tail, x * e, p.value);
+        p.slope = select(tail, fma(x, e, e), p.slope);
+        p.scale = select(tail, broadcast(4.24835426e-18f), one);  // e^-40
+    }
+    return p;
 }
 
 }  // namespace demi::DEMI_ISA_NS

@@ -4,7 +4,11 @@
 
 namespace demi::gpu_kernels {
 
-template <class C> DEMI_DEVICE C sigmoid(C x) { return 1 / (1 + gpu::exp(-x)); }
+// Further below e^-x would overflow, and 1 / (1 + e^-x) is e^x.
+template <class C> constexpr C kSigmoidTail = sizeof(C) == 8 ? C(-708) : C(-87);
+template <class C> DEMI_DEVICE C sigmoid(C x) {
+    return x < kSigmoidTail<C> ? gpu::exp(x) : 1 / (1 + gpu::exp(-x));
+}
 
 // 1/2 plus an odd function that reaches 1/2 at x^2 = end: x times a polynomial in x^2. Fewer than half of
 // erf's instructions, which would cost more than the memory; the polynomials of runtime/simd_gelu.h.
@@ -40,17 +44,33 @@ struct Gelu {
     static DEMI_DEVICE double slope(double x) {
         return cdf(x) + x * (0.39894228040143267794 * gpu::exp(-0.5 * x * x));
     }
+    template <class C> static DEMI_DEVICE C grad(C x, C dy) { return dy * slope(x); }
 };
+// silu(x) = value * scale, its derivative = slope * scale: scale is 1, or in the tail, where sigmoid(x) is subnormal, what
+// keeps the others normal. A factor comes in before scale.
+template <class C> struct SiluParts { C value, slope, scale; };
+template <class C> DEMI_DEVICE SiluParts<C> silu_parts(C x) {
+    if (x < kSigmoidTail<C>) {
+        constexpr bool wide = sizeof(C) == 8;
+        const C e = gpu::exp(x + C(wide ? 300 : 40));
+        return {x * e, gpu::fma(x, e, e), C(wide ? 5.1482002224120116e-131 : 4.2483542552915890e-18)};
+    }
+    const C s = sigmoid(x);
+    return {x * s, gpu::fma(x * s, 1 - s, s), C(1)};
+}
 struct Silu {
-    template <class C> static DEMI_DEVICE C value(C x) { return x * sigmoid(x); }
-    template <class C> static DEMI_DEVICE C slope(C x) {
-        const C s = sigmoid(x);
-        return gpu::fma(x * s, 1 - s, s);
+    template <class C> static DEMI_DEVICE C value(C x) {
+        const SiluParts<C> p = silu_parts(x);
+        return p.value * p.scale;
+    }
+    template <class C> static DEMI_DEVICE C grad(C x, C dy) {
+        const SiluParts<C> p = silu_parts(x);
+        return dy * p.slope * p.scale;
     }
 };
 struct Relu {
     template <class C> static DEMI_DEVICE C value(C x) { return x < 0 ? C(0) : x; }
-    template <class C> static DEMI_DEVICE C slope(C x) { return x > 0 ? C(1) : C(0); }
+    template <class C> static DEMI_DEVICE C grad(C x, C dy) { return dy * (x > 0 ? C(1) : C(0)); }
 };
 
 }  // namespace demi::gpu_kernels

@@ -18,7 +18,7 @@ template <class T, class Fn, bool kBackward> struct ActivationKernel {
             if (kBackward) dy = read_values(grad + at, count, whole);
             DEMI_UNROLL
             for (int i = 0; i < kPack<T>; ++i)
-                x.v[i] = kBackward ? dy.v[i] * Fn::slope(x.v[i]) : Fn::value(x.v[i]);
+                x.v[i] = kBackward ? Fn::grad(x.v[i], dy.v[i]) : Fn::value(x.v[i]);
             write_values(static_cast<T*>(p.y) + at, x, count, whole);
         });
     }

@@ -1,5 +1,6 @@
 #pragma once
-// The body of an activation's *_isa.cpp file: Op::value(vf) is the function, Op::slope(vf) its derivative.
+// The body of an activation's *_isa.cpp file: Op::value(vf x) is the function, Op::grad(vf x, vf dy) dy times its
+// derivative.
 #include "ops/common/activation_isa.h"
 #include "ops/common/lanes.h"
 
@@ -14,17 +15,17 @@ template <class Op, class T> void activation_value(const void* x_, void* y_, int
 }
 
 template <class Op, class T>
-void activation_slope(const void* x_, const void* dy_, void* dx_, int64_t count) {
+void activation_grad(const void* x_, const void* dy_, void* dx_, int64_t count) {
     const T* x = static_cast<const T*>(x_);
     const T* dy = static_cast<const T*>(dy_);
     T* dx = static_cast<T*>(dx_);
     for_lanes(
-        count, DEMI_LANES { put(dx + i, get(dy + i, n) * Op::slope(get(x + i, n)), n); });
+        count, DEMI_LANES { put(dx + i, Op::grad(get(x + i, n), get(dy + i, n)), n); });
 }
 
 template <class Op> constexpr ActivationIsa activation_table() {
     return {{activation_value<Op, Half>, activation_value<Op, BFloat16>, activation_value<Op, float>},
-            {activation_slope<Op, Half>, activation_slope<Op, BFloat16>, activation_slope<Op, float>}};
+            {activation_grad<Op, Half>, activation_grad<Op, BFloat16>, activation_grad<Op, float>}};
 }
 
 }  // namespace

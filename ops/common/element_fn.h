@@ -53,6 +53,12 @@ enum class ElementFn : int {
 
 constexpr int kElementFns = static_cast<int>(ElementFn::count);
 
+// p multiplies or divides: out of f32's range it is taken in f64, for the result may lie within.
+constexpr bool scales(ElementFn fn) {
+    return fn == ElementFn::mul_scalar || fn == ElementFn::div_scalar || fn == ElementFn::rdiv ||
+           fn == ElementFn::rdiv_grad || fn == ElementFn::pow_grad;
+}
+
 constexpr int operands_of(ElementFn fn) { return fn < ElementFn::add ? 1 : fn < ElementFn::div_grad ? 2 : 3; }
 
 }  // namespace demi

@@ -1,15 +1,24 @@
 #include "ops/common/elementwise.h"
 
+#include <cmath>
+#include <limits>
+
 #include "ops/common/elementwise_kernels.h"
 #include "runtime/profile.h"
 
 namespace demi {
 
+static bool fits_f32(double p) {
+    using Limits = std::numeric_limits<float>;
+    const double a = std::fabs(p);
+    return p == 0 || !std::isfinite(p) || (a >= double{Limits::min()} && a <= double{Limits::max()});
+}
+
 Tensor elementwise(std::string_view op, ElementFn fn, std::initializer_list<Tensor> operands, DType dtype,
                    double p, double q) {
     const Tensor& first = *operands.begin();
     Shape shape = first.shape();
-    bool wide = dtype == DType::f64;
+    bool wide = dtype == DType::f64 || (scales(fn) && !fits_f32(p));
     for (const Tensor& t : operands) {
         check(t.defined(), op, "needs defined tensors: got an undefined one");
         check(t.device() == first.device(), op, "operands must be on one device: got ", first, " and ", t);

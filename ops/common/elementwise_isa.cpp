@@ -2,7 +2,7 @@
 // use vf.
 #include "ops/common/elementwise_isa.h"
 
-#include "runtime/simd.h"
+#include "ops/common/element_grad.h"
 
 namespace demi::DEMI_ISA_NS {
 namespace {
@@ -28,8 +28,8 @@ DEMI_INLINE float log_of(float x) {
 DEMI_INLINE double log_of(double x) { return __builtin_log(x); }
 DEMI_INLINE float root(float x) { return __builtin_sqrtf(x); }
 DEMI_INLINE double root(double x) { return __builtin_sqrt(x); }
-DEMI_INLINE float power(float x, float p) { return __builtin_powf(x, p); }
-DEMI_INLINE double power(double x, double p) { return __builtin_pow(x, p); }
+// Below -708 e^-x would overflow.
+DEMI_INLINE double sigmoid_of(double x) { return x < -708 ? __builtin_exp(x) : 1 / (1 + __builtin_exp(-x)); }
 
 // A function is a type with a static at(); a, b, c are operands, p and q numbers.
 #define DEMI_FN1(name, expression) \
@@ -56,9 +56,9 @@ DEMI_FN1(Log, log_of(a))
 DEMI_FN1(Sqrt, root(a))
 DEMI_FN1(Square, a* a)
 DEMI_FN1(Abs, a < 0 ? -a : a + T(0))
-DEMI_FN1(Sigmoid, 1 / (1 + __builtin_exp(-a)))
+DEMI_FN1(Sigmoid, sigmoid_of(a))
 DEMI_FN1(Tanh, __builtin_tanh(a))
-DEMI_FN1(Pow, power(a, p))
+DEMI_FN1(Pow, pow(a, p))
 DEMI_FN1(Clamp, a < p ? p : (a > q ? q : a))
 DEMI_FN1(AddScalar, a + p)
 DEMI_FN1(MulScalar, a* p)
@@ -73,18 +73,16 @@ DEMI_FN2(Maximum, a > b || !(a == a) ? a : b)
 DEMI_FN2(Minimum, a < b || !(a == a) ? a : b)
 DEMI_FN2(LogGrad, a / b)
 DEMI_FN2(SqrtGrad, a / (b + b))
-DEMI_FN2(SquareGrad, a*(b + b))
+DEMI_FN2(SquareGrad, square_grad(a, b))
 DEMI_FN2(AbsGrad, b > 0 ? a : (b < 0 ? -a : T(0)))
 DEMI_FN2(SigmoidGrad, a*(b*(1 - b)))
 DEMI_FN2(TanhGrad, a*(1 - b * b))
-DEMI_FN2(PowGrad, a*(p* power(b, p - 1)))
+DEMI_FN2(PowGrad, pow_grad(a, b, p))
 DEMI_FN2(ClampGrad, b >= p && b <= q ? a : T(0))
-DEMI_FN2(RDivGrad, -(a* p) / (b * b))
 DEMI_FN2(Clear, a == b ? T(0) : T(0))
 DEMI_FN2(KeepWhere, b != 0 ? a : T(0))
 DEMI_FN2(DropWhere, b != 0 ? T(0) : a)
 DEMI_FN2(FillWhere, b != 0 ? p : a)
-DEMI_FN3(DivGrad, -(a* b) / (c * c))
 DEMI_FN3(GreaterGrad, b > c ? a : (b == c ? a / 2 : T(0)))
 DEMI_FN3(Where, a != 0 ? b : c)
 
@@ -102,6 +100,24 @@ template <class T, class F> void row3(T* out, const T* const* in, int64_t count,
     const T *a = in[0], *b = in[1], *c = in[2];
 #pragma GCC ivdep
     for (int64_t i = 0; i < count; ++i) out[i] = F::at(a[i], b[i], c[i], p, q);
+}
+
+// -(a b) / c^2 with the plain formula, and again where that does not do. kNumber: b is p.
+template <class T, bool kNumber> void div_grad_row(T* out, const T* const* in, int64_t count, T p, T) {
+    constexpr int64_t kSome = 256;
+    const T *a = in[0], *b = in[1], *c = in[kNumber ? 1 : 2];
+    const auto numerator = [&](int64_t i) { return kNumber ? p : b[i]; };
+    for (int64_t at = 0; at < count; at += kSome) {
+        const int64_t end = at + kSome < count ? at + kSome : count;
+        decltype(needs_care(p, p, p)) care = 0;
+#pragma GCC ivdep
+        for (int64_t i = at; i < end; ++i) {
+            out[i] = plain_div_grad(a[i], numerator(i), c[i]);
+            care |= needs_care(a[i], numerator(i), c[i]);
+        }
+        for (int64_t i = at; care != 0 && i < end; ++i)
+            if (needs_care(a[i], numerator(i), c[i]) != 0) out[i] = careful_div_grad(a[i], numerator(i), c[i]);
+    }
 }
 
 template <vf (*function)(vf)>
@@ -124,8 +140,8 @@ vf tanh_v(vf x) { return tanh(x); }
             row1<T, DivScalar>, row1<T, RSub>, row1<T, RDiv>, row2<T, Add>, row2<T, Sub>, row2<T, Mul>, \
             row2<T, Div>, row2<T, Maximum>, row2<T, Minimum>, row2<T, LogGrad>, row2<T, SqrtGrad>, \
             row2<T, SquareGrad>, row2<T, AbsGrad>, row2<T, SigmoidGrad>, row2<T, TanhGrad>, \
-            row2<T, PowGrad>, row2<T, ClampGrad>, row2<T, RDivGrad>, row2<T, Clear>, row2<T, KeepWhere>, \
-            row2<T, DropWhere>, row2<T, FillWhere>, row3<T, DivGrad>, row3<T, GreaterGrad>, row3<T, Where> \
+            row2<T, PowGrad>, row2<T, ClampGrad>, div_grad_row<T, true>, row2<T, Clear>, row2<T, KeepWhere>, \
+            row2<T, DropWhere>, row2<T, FillWhere>, div_grad_row<T, false>, row3<T, GreaterGrad>, row3<T, Where> \
     }
 
 }  // namespace

@@ -1,7 +1,8 @@
 // Reductions in an order that depends on the shape only: the dimensions are merged to alternating groups
 // (kept, reduced, kept, ...), the work is cut into chunks of fixed size, and the chunks' sums are added in
-// order.
+// order. A chunk whose sum is not finite is added once more in a wider type, for the result may fit though its parts do not.
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "ops/common/reduce_isa.h"
@@ -46,7 +47,11 @@ struct Place {
     int64_t x = 0, y = 0;
 };
 
+template <class C> struct WiderThan { typedef double type; };
+template <> struct WiderThan<double> { typedef long double type; };
+
 template <class C> struct Sum {
+    typedef typename WiderThan<C>::type Wide;
     const ReduceRows<C>& rows;
     std::vector<Group> outer;  // without the innermost group
     Group inner{1, 0, 0, true};
@@ -100,8 +105,16 @@ template <class C> struct Sum {
         return buffer;
     }
 
+    // fn(i, element) for the same elements in the wider type.
+    template <class F> void each_wide(Place p, int64_t begin, int64_t count, F&& fn) const {
+        C buffer[kBlock], second[kBlock];
+        const C* a = operand(x_base, load_x, x_in_place, p.x, inner.x_step, begin, count, buffer);
+        const C* b = y_base ? operand(y_base, load_y, y_in_place, p.y, inner.y_step, begin, count, second) : nullptr;
+        for (int64_t i = 0; i < count; ++i) fn(i, static_cast<Wide>(a[i]) * (b ? static_cast<Wide>(b[i]) : Wide{1}));
+    }
+
     // The innermost dimension is reduced: sums[kept][chunk]; returns the number of chunks.
-    int64_t inner_reduced(std::vector<double>& sums) const {
+    int64_t inner_reduced(std::vector<Wide>& sums) const {
         const int64_t pieces = ceil_div(inner.size, kBlock), units = reduced * pieces;
         const int64_t units_of_chunk = std::max<int64_t>(1, kChunk / std::min(inner.size, kBlock));
         const int64_t chunks = ceil_div(units, units_of_chunk);
@@ -112,32 +125,42 @@ template <class C> struct Sum {
                 C buffer[kBlock], second[kBlock];
                 for (int64_t job = begin; job < end; ++job) {
                     const int64_t first = job % chunks * units_of_chunk;
+                    const auto each_unit = [&](auto&& fn) {
+                        for (int64_t unit = first; unit < std::min(first + units_of_chunk, units); ++unit) {
+                            const int64_t at = unit % pieces * kBlock;
+                            fn(place(job / chunks, unit / pieces), at, std::min(kBlock, inner.size - at));
+                        }
+                    };
                     double sum = 0;
-                    for (int64_t unit = first; unit < std::min(first + units_of_chunk, units); ++unit) {
-                        const int64_t at = unit % pieces * kBlock, count = std::min(kBlock, inner.size - at);
-                        sum += static_cast<double>(rows.sum(
-                            row(place(job / chunks, unit / pieces), at, count, buffer, second), count));
-                    }
-                    sums[static_cast<size_t>(job)] = sum;
+                    each_unit([&](Place p, int64_t at, int64_t count) {
+                        sum += static_cast<double>(rows.sum(row(p, at, count, buffer, second), count));
+                    });
+                    Wide& total = sums[static_cast<size_t>(job)] = sum;
+                    if (std::isfinite(sum)) continue;
+                    total = 0;
+                    each_unit([&](Place p, int64_t at, int64_t count) {
+                        each_wide(p, at, count, [&](int64_t, Wide v) { total += v; });
+                    });
                 }
             });
         return chunks;
     }
 
     // The innermost dimension is kept: sums[kept][chunk][inner].
-    int64_t inner_kept(std::vector<C>& sums) const {
+    int64_t inner_kept(std::vector<Wide>& sums) const {
         const int64_t columns = ceil_div(inner.size, kBlock), width = std::min(inner.size, kBlock);
         const int64_t rows_of_chunk = std::clamp<int64_t>(kChunk / width, 64, 2048);
         const int64_t chunks = ceil_div(reduced, rows_of_chunk);
-        sums.assign(static_cast<size_t>(kept * chunks * inner.size), C(0));
+        sums.resize(static_cast<size_t>(kept * chunks * inner.size));
         const int64_t elements = std::min(reduced, rows_of_chunk) * width;
         parallel_ranges(
             kept * chunks * columns, std::max<int64_t>(1, kChunk / elements), [&](int64_t from, int64_t to) {
-                C buffers[4][kBlock], second[kBlock];
+                C buffers[4][kBlock], second[kBlock], acc[kBlock];
                 for (int64_t job = from; job < to; ++job) {
                     const int64_t slot = job / columns, begin = job % columns * kBlock;
                     const int64_t count = std::min(kBlock, inner.size - begin);
-                    C* acc = sums.data() + slot * inner.size + begin;
+                    Wide* out = sums.data() + slot * inner.size + begin;
+                    std::fill_n(acc, count, C(0));
                     const int64_t first = slot % chunks * rows_of_chunk,
                                   last = std::min(first + rows_of_chunk, reduced);
                     const C* four[4];
@@ -151,6 +174,11 @@ template <class C> struct Sum {
                             for (int64_t k = 0; k < n; ++k) rows.add_one(acc, four[k], count);
                         }
                     }
+                    std::copy_n(acc, count, out);
+                    if (std::all_of(acc, acc + count, [](C v) { return std::isfinite(v); })) continue;
+                    std::fill_n(out, count, Wide{0});
+                    for (int64_t at = first; at < last; ++at)
+                        each_wide(place(slot / chunks, at), begin, count, [&](int64_t i, Wide v) { out[i] += v; });
                 }
             });
         return chunks;
@@ -158,8 +186,8 @@ template <class C> struct Sum {
 };
 
 // out[i] = scale * sum over chunks of sums[i / width][chunk][i % width].
-template <class C, class S>
-void finish(Tensor& out, const std::vector<S>& sums, int64_t chunks, int64_t width, double scale) {
+template <class C, class Wide>
+void finish(Tensor& out, const std::vector<Wide>& sums, int64_t chunks, int64_t width, double scale) {
     const StoreRow<C> store = row_storer<C>(out.dtype());
     void* base = out.mutable_raw();
     parallel_ranges(out.numel(), 8192, [&](int64_t begin, int64_t end) {
@@ -167,10 +195,13 @@ void finish(Tensor& out, const std::vector<S>& sums, int64_t chunks, int64_t wid
         for (int64_t from = begin; from < end; from += kBlock) {
             const int64_t to = std::min(end, from + kBlock);
             for (int64_t i = from; i < to; ++i) {
-                const S* s = sums.data() + i / width * chunks * width + i % width;
-                double sum = 0;
-                for (int64_t k = 0; k < chunks; ++k) sum += static_cast<double>(s[k * width]);
-                buffer[i - from] = static_cast<C>(sum * scale);
+                const Wide* s = sums.data() + i / width * chunks * width + i % width;
+                const auto total = [&](auto sum) {
+                    for (int64_t k = 0; k < chunks; ++k) sum += static_cast<decltype(sum)>(s[k * width]);
+                    return sum * static_cast<decltype(sum)>(scale);
+                };
+                const double sum = total(0.0);
+                buffer[i - from] = static_cast<C>(std::isfinite(sum) ? Wide{sum} : total(Wide{0}));
             }
             store(base, from, 1, buffer, to - from);
         }
@@ -185,15 +216,9 @@ template <class C> void sum_as(const ReduceRows<C>& table, Tensor& out, Tensor x
         merge_groups(out.shape(), x, y, groups);
     }
     const Sum<C> sum(table, groups, x, y);
-    if (sum.inner.reduced) {
-        std::vector<double> sums;
-        const int64_t chunks = sum.inner_reduced(sums);
-        finish<C>(out, sums, chunks, 1, scale);
-    } else {
-        std::vector<C> sums;
-        const int64_t chunks = sum.inner_kept(sums);
-        finish<C>(out, sums, chunks, sum.inner.size, scale);
-    }
+    std::vector<typename Sum<C>::Wide> sums;
+    const int64_t chunks = sum.inner.reduced ? sum.inner_reduced(sums) : sum.inner_kept(sums);
+    finish<C>(out, sums, chunks, sum.inner.reduced ? 1 : sum.inner.size, scale);
 }
 
 void sum(Tensor& out, const Tensor& x, const Tensor& y, double scale) {

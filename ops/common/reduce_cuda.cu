@@ -25,6 +25,16 @@ template <class C> DEMI_DEVICE C element(const SumCall& call, const gpu::Offsets
     return call.y == nullptr ? x : x * gpu::load_any<C>(call.y, call.y_type, kept.at[1] + at.at[1]);
 }
 
+// Of the elements begin, begin + step, ... below end.
+template <class C>
+DEMI_DEVICE double share(const SumCall& call, const gpu::Offsets<2>& kept, int64_t begin, int64_t end, int64_t step) {
+    C sum = 0;
+    for (int64_t r = begin; r < end; r += step) sum += element<C>(call, kept, r);
+    if constexpr (sizeof(C) == 4)
+        if (!gpu::is_finite(sum)) return share<double>(call, kept, begin, end, step);
+    return static_cast<double>(sum);
+}
+
 template <class C> DEMI_DEVICE void finish(const SumCall& call, int64_t k, double sum) {
     gpu::store_any<C>(call.out, call.out_type, k, static_cast<C>(sum * call.scale));
 }
@@ -38,9 +48,7 @@ template <class C> struct ShortRowKernel {
         for (int64_t k = static_cast<int64_t>(gpu::block_idx().x) * (kThreads / 32) + gpu::warp();
              k < call.kept.count; k += step) {
             const auto at = gpu::offsets_of(call.kept, k);
-            C sum = 0;
-            for (int64_t r = gpu::lane(); r < call.reduced.count; r += 32) sum += element<C>(call, at, r);
-            const double total = gpu::warp_sum(static_cast<double>(sum));
+            const double total = gpu::warp_sum(share<C>(call, at, gpu::lane(), call.reduced.count, 32));
             if (gpu::lane() == 0) finish<C>(call, k, total);
         }
     }
@@ -59,10 +67,8 @@ template <class C> struct RowKernel {
             const int64_t end =
                 begin + kRowChunk < call.reduced.count ? begin + kRowChunk : call.reduced.count;
             const auto at = gpu::offsets_of(call.kept, k);
-            C sum = 0;
-            for (int64_t r = begin + gpu::thread_idx().x; r < end; r += kThreads)
-                sum += element<C>(call, at, r);
-            const double total = gpu::block_sum(static_cast<double>(sum), gpu::shared<double>());
+            const double own = share<C>(call, at, begin + gpu::thread_idx().x, end, kThreads);
+            const double total = gpu::block_sum(own, gpu::shared<double>());
             if (gpu::thread_idx().x != 0) continue;
             if (partials == nullptr)
                 finish<C>(call, k, total);
@@ -87,13 +93,11 @@ template <class C> struct ColumnKernel {
             const int64_t k = job % tiles * kColumns + column, begin = job / tiles * kColumnChunk;
             const int64_t end =
                 begin + kColumnChunk < call.reduced.count ? begin + kColumnChunk : call.reduced.count;
-            C sum = 0;
-            if (k < call.kept.count) {
-                const auto at = gpu::offsets_of(call.kept, k);
-                for (int64_t r = begin + line; r < end; r += kLines) sum += element<C>(call, at, r);
-            }
+            double sum = 0;
+            if (k < call.kept.count)
+                sum = share<C>(call, gpu::offsets_of(call.kept, k), begin + line, end, kLines);
             gpu::sync_threads();  // the lines of the job before have been read
-            lines[line * kColumns + column] = static_cast<double>(sum);
+            lines[line * kColumns + column] = sum;
             gpu::sync_threads();
             if (line != 0 || k >= call.kept.count) continue;
             double total = 0;

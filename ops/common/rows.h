@@ -2,6 +2,7 @@
 // Rows of contiguous tensors for the CPU's kernels: byte pointers by row, and tiles of rows cut from the
 // shape.
 #include <algorithm>
+#include <cmath>
 
 #include "runtime/parallel.h"
 #include "runtime/tensor.h"
@@ -34,6 +35,15 @@ class MutableRowPointer {
     char* first_;
     int64_t step_;
 };
+
+// For rows of f64 whose squares or products leave the range: the e for which 2^e brings the largest |x| near 2^target; at
+// most 1000 either way, 0 where there is none or not a finite one.
+inline int balance(const double* x, int64_t width, int target) {
+    double largest = 0;
+    for (int64_t i = 0; i < width; ++i) largest = std::max(largest, std::fabs(x[i]));
+    if (largest == 0 || !std::isfinite(largest)) return 0;
+    return std::clamp(target - std::ilogb(largest), -1000, 1000);
+}
 
 // Rows in one tile: about 32 Ki elements.
 inline int64_t rows_per_tile(int64_t width) {

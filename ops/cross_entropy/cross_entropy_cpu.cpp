@@ -1,5 +1,6 @@
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "ops/common/isa_index.h"
 #include "ops/common/rows.h"
@@ -30,6 +31,28 @@ template <class T> T element(const void* row, DType dtype, int64_t i) {
                           [&]<class X>() { return static_cast<T>(static_cast<const X*>(row)[i]); });
 }
 
+// The loss of a row whose parts left the range, and of the edges of probability: each weight meets its distance alone, and
+// a weight of 0 none at all.
+template <class T>
+T careful_loss(const CrossEntropyForward& c, const void* x, const T* target, int64_t label, int64_t width, T& max,
+               T& log_sum) {
+    constexpr T kInf = std::numeric_limits<T>::infinity();
+    const auto logit = [&](int64_t i) { return element<T>(x, c.logits.dtype(), i); };
+    bool masked = max == -kInf;
+    for (int64_t i = 0; masked && i < width; ++i) masked = logit(i) == -kInf;
+    if (masked) log_sum = 0;
+    const T top = max, smoothing = static_cast<T>(c.smoothing);
+    const T share = static_cast<T>(c.smoothing / static_cast<double>(width));
+    T loss = 0, weights = 0;
+    for (int64_t i = 0; i < width; ++i) {
+        const T weight = (1 - smoothing) * (target != nullptr ? target[i] : i == label ? 1 : 0) + share;
+        if (weight == 0) continue;
+        weights += weight;
+        loss += masked ? weight * kInf : weight * top - weight * logit(i);
+    }
+    return loss + weights * log_sum;
+}
+
 template <class T> void forward_as(CrossEntropyForward& c) {
     const int64_t width = c.logits.shape().back(), rows = c.logits.numel() / width;
     const RowPointer x(c.logits, width), target(c.target, width);
@@ -50,7 +73,7 @@ template <class T> void forward_as(CrossEntropyForward& c) {
             else
                 cross_entropy_isa().forward[isa_index(c.logits.dtype(), "cross_entropy")](
                     x[r], target.at<float>(r), c.smoothing != 0, width, &row);
-            const T lse = std::log(row.exp_sum);
+            T lse = std::log(row.exp_sum);
             if (labels != nullptr) {
                 row.target = 1;
                 row.target_distance = row.max - element<T>(x[r], c.logits.dtype(), labels[r]);
@@ -58,6 +81,9 @@ template <class T> void forward_as(CrossEntropyForward& c) {
             losses[r] =
                 (1 - smoothing) * row.target_distance + ((1 - smoothing) * row.target + smoothing) * lse;
             if (smoothing != 0) losses[r] += share * row.distance;
+            if (!std::isfinite(losses[r]))
+                losses[r] = careful_loss<T>(c, x[r], target.at<T>(r), labels != nullptr ? labels[r] : -1, width,
+                                            row.max, lse);
             row_max[r] = row.max;
             log_sum[r] = lse;
         }
@@ -66,9 +92,24 @@ template <class T> void forward_as(CrossEntropyForward& c) {
 
 void backward_row(const double* x, const double* target, double m, double lse, double prob, double constant,
                   double hit, int64_t label, double* dx, int64_t width) {
+    if (m == -std::numeric_limits<double>::infinity() && !std::isnan(lse)) {  // nothing but -inf
+        std::fill(dx, dx + width, 0.0);
+        return;
+    }
     for (int64_t i = 0; i < width; ++i) {
         const double t = target != nullptr ? target[i] : i == label ? 1 : 0;
         dx[i] = prob * std::exp(x[i] - m - lse) - constant - hit * t;
+    }
+}
+
+void target_grad_row(const double* x, const double* target, double m, double lse, double factor, double* dt,
+                     int64_t width) {
+    for (int64_t i = 0; i < width; ++i) {
+        dt[i] = factor * ((m - x[i]) + lse);
+        if (std::isfinite(m - x[i]) || std::isnan(lse)) continue;
+        dt[i] = factor * m - factor * x[i] + factor * lse;
+        if (x[i] == -std::numeric_limits<double>::infinity())
+            dt[i] = target[i] == 0 || factor == 0 ? 0 : -factor * x[i];
     }
 }
 
@@ -101,17 +142,17 @@ template <class T> void backward_as(CrossEntropyBackward& c) {
                 if (dx[r] != nullptr)
                     backward_row(x.at<double>(r), target.at<double>(r), row_max[r], log_sum[r], g * total,
                                  g * share, g * (1 - smoothing), label, dx.at<double>(r), width);
-                for (int64_t i = 0; dt[r] != nullptr && i < width; ++i)
-                    dt.at<double>(r)[i] =
-                        g * (1 - smoothing) * (row_max[r] + log_sum[r] - x.at<double>(r)[i]);
+                if (dt[r] != nullptr)
+                    target_grad_row(x.at<double>(r), target.at<double>(r), row_max[r], log_sum[r],
+                                    g * (1 - smoothing), dt.at<double>(r), width);
             } else {
                 const CrossEntropyStep step{row_max[r], log_sum[r],          g * total,
                                             g * share,  g * (1 - smoothing), label};
                 if (dx[r] != nullptr)
                     cross_entropy_isa().backward[entry](x[r], target.at<float>(r), &step, dx[r], width);
                 if (dt[r] != nullptr)
-                    cross_entropy_isa().target_grad[entry](x[r], row_max[r], log_sum[r], g * (1 - smoothing),
-                                                           dt.at<float>(r), width);
+                    cross_entropy_isa().target_grad[entry](x[r], target.at<float>(r), row_max[r], log_sum[r],
+                                                           g * (1 - smoothing), dt.at<float>(r), width);
             }
         }
     });

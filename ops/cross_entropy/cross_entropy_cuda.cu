@@ -64,8 +64,36 @@ template <class T, class Plan> struct Forward {
             }
             C loss = (1 - smoothing) * away + ((1 - smoothing) * weight + smoothing) * log_sum;
             if (in.smoothing != 0) loss += share * Plan::sum(distance);
+            if (!gpu::is_finite(loss) && (in.labels == nullptr || is_class(label, in.width)))
+                loss = careful_loss(r, x, label, top, log_sum);
             write(r, loss, top, log_sum);
         }
+    }
+    // As careful_loss on the CPU.
+    DEMI_DEVICE C careful_loss(int64_t r, const Row<T, Plan>& x, int64_t label, C top, C& log_sum) const {
+        const CrossEntropyRows& in = p.in;
+        C others = top == -gpu::infinity() ? C(0) : C(1);
+        x.each(in.width, [&](C v) { others += v == -gpu::infinity() ? C(0) : C(1); });
+        const bool masked = Plan::sum(others) == 0;
+        if (masked) log_sum = 0;
+        const C smoothing = static_cast<C>(in.smoothing);
+        const C share = static_cast<C>(in.smoothing / static_cast<double>(in.width));
+        const C* target = static_cast<const C*>(in.target) + r * in.width;
+        C loss = 0, weights = 0;
+        Plan::template each_pack<T>(in.width, [&](int k, int64_t at, int count) {
+            const Values<T> v = x.values(k, at, count);
+            DEMI_UNROLL
+            for (int i = 0; i < kPack<T>; ++i) {
+                if (i >= count) continue;
+                const C t = in.labels == nullptr ? target[at + i] : at + i == label ? C(1) : C(0);
+                const C weight = (1 - smoothing) * t + share;
+                if (weight == 0) continue;
+                weights += weight;
+                loss += masked ? weight * gpu::infinity() : weight * top - weight * v.v[i];
+            }
+        });
+        loss = Plan::sum(loss);
+        return loss + Plan::sum(weights) * log_sum;
     }
 };
 
@@ -111,22 +139,33 @@ template <class T, class Plan> struct Backward {
             });
             total = (1 - smoothing) * static_cast<C>(Plan::sum(sum)) + smoothing;
         }
-        const C prob = g * total;
+        const C prob = g * total, none = -gpu::infinity();
+        const bool nan = !(log_sum == log_sum), masked = top == none && !nan;
         const T* x = static_cast<const T*>(in.logits) + r * in.width;
         T* dx = p.dlogits != nullptr ? static_cast<T*>(p.dlogits) + r * in.width : nullptr;
         C* dt = p.dtarget != nullptr ? static_cast<C*>(p.dtarget) + r * in.width : nullptr;
         Plan::template each_pack<T>(in.width, [&](int, int64_t at, int count) {
             const Values<T> v = read_values(x + at, count, aligned);
-            if (dt != nullptr) {
-                DEMI_UNROLL
-                for (int i = 0; i < kPack<T>; ++i)
-                    if (i < count) dt[at + i] = hit * ((top - v.v[i]) + log_sum);
-            }
-            if (dx == nullptr) return;
             Values<T> d, t;
             if (target != nullptr) t = read_beside<T>(target + at, count, aligned);
+            if (dt != nullptr) {
+                DEMI_UNROLL
+                for (int i = 0; i < kPack<T>; ++i) {
+                    C of = hit * ((top - v.v[i]) + log_sum);
+                    if (!gpu::is_finite(top - v.v[i]) && !nan) {
+                        of = (hit * top - hit * v.v[i]) + hit * log_sum;
+                        if (v.v[i] == none) of = t.v[i] == 0 || hit == 0 ? C(0) : hit * gpu::infinity();
+                    }
+                    if (i < count) dt[at + i] = of;
+                }
+            }
+            if (dx == nullptr) return;
             DEMI_UNROLL
             for (int i = 0; i < kPack<T>; ++i) {
+                if (masked) {
+                    d.v[i] = 0;
+                    continue;
+                }
                 d.v[i] = prob * gpu::exp((v.v[i] - top) - log_sum) - constant;
                 if (target != nullptr)
                     d.v[i] = gpu::fma(-hit, t.v[i], d.v[i]);

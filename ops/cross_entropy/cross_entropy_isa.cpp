@@ -5,6 +5,11 @@
 namespace demi::DEMI_ISA_NS {
 namespace {
 
+constexpr float kInf = __builtin_inff();
+
+// A row of nothing but -inf.
+bool is_masked(float max, float log_sum) { return max == -kInf && log_sum == log_sum; }
+
 template <class T>
 void forward(const void* x_, const float* target, bool distance, int64_t width, CrossEntropyRow<float>* out) {
     const T* x = static_cast<const T*>(x_);
@@ -33,6 +38,11 @@ void backward(const void* x_, const float* target, const CrossEntropyStep* step,
     T* dx = static_cast<T*>(dx_);
     const vf m = broadcast(step->max), log_sum = broadcast(step->log_sum), prob = broadcast(step->prob);
     const vf constant = broadcast(step->constant), hit = broadcast(step->hit);
+    if (is_masked(step->max, step->log_sum)) {
+        for_lanes(
+            width, DEMI_LANES { put(dx + i, zero(), n); });
+        return;
+    }
     if (target != nullptr) {
         for_lanes(
             width, DEMI_LANES {
@@ -50,11 +60,23 @@ void backward(const void* x_, const float* target, const CrossEntropyStep* step,
 }
 
 template <class T>
-void target_grad(const void* x_, float max, float log_sum, float factor, float* dt, int64_t width) {
+void target_grad(const void* x_, const float* t, float max, float log_sum, float factor, float* dt,
+                 int64_t width) {
     const T* x = static_cast<const T*>(x_);
     const vf m = broadcast(max), l = broadcast(log_sum), f = broadcast(factor);
+    const vf none = zero() - infinity(), far = broadcast(factor == 0 ? 0.f : factor * kInf);
+    const bool nan = !(log_sum == log_sum);
     for_lanes(
-        width, DEMI_LANES { put(dt + i, f * ((m - get(x + i, n)) + l), n); });
+        width, DEMI_LANES {
+            const vf v = get(x + i, n), distance = m - v;
+            vf d = f * (distance + l);
+            if (!nan && !all(is_finite(distance))) {
+                d = select(is_finite(distance), d, (f * m - f * v) + f * l);
+                const vf masked = select(equal(get(t + i, n), zero()), zero(), far);
+                d = select(equal(v, none), masked, d);
+            }
+            put(dt + i, d, n);
+        });
 }
 
 }  // namespace

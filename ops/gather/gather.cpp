@@ -27,6 +27,7 @@ Variable gather(const Variable& x, int dim, const Tensor& index) {
     const Tensor& value = float_value("gather", x);
     dim = normalize_dim(dim, x.rank(), "gather");
     check(index.defined(), "gather", "index must be a defined tensor");
+    note_read(index);
     Shape like = index.shape();
     if (like.rank() == x.rank()) like[dim] = x.size(dim);
     check(like == x.shape(), "gather", "index must have x's shape ", x.shape(), " but for dimension ", dim,

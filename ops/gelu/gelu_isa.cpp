@@ -5,7 +5,7 @@ namespace {
 
 struct Op {
     static DEMI_INLINE vf value(vf x) { return gelu(x); }
-    static DEMI_INLINE vf slope(vf x) { return gelu_grad(x); }
+    static DEMI_INLINE vf grad(vf x, vf dy) { return dy * gelu_grad(x); }
 };
 
 }  // namespace

@@ -12,6 +12,7 @@ Variable index_select(const Variable& x, int dim, const Tensor& index) {
     check(x.defined(), "index_select", "x must be a defined tensor");
     dim = normalize_dim(dim, x.rank(), "index_select");
     check(index.defined() && index.rank() == 1, "index_select", "index must have one dimension: got ", index);
+    note_read(index);
     const Tensor at = checked_index("index_select", index, x.size(dim), x.device());
     int64_t before = 1, behind = 1;
     for (int d = 0; d < x.rank(); ++d) {

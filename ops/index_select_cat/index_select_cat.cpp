@@ -37,6 +37,7 @@ Variable index_select_cat(const std::vector<Variable>& sources, const std::vecto
         check(sources[i].defined(), kOp, "sources[", i, "] is undefined");
         check_source(sources[i], indices[i], i, sources[0].device());
         const Variable& source = sources[i];
+        note_read(indices[i]);
         call.indices.push_back(
             checked_rows(kOp, "indices[" + std::to_string(i) + "]", indices[i], source.size(0)));
         call.shapes.push_back(source.shape());

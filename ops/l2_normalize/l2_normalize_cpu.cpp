@@ -12,22 +12,53 @@ DEMI_ISA_TABLE(L2NormalizeIsa, l2_normalize_isa)
 
 namespace {
 
+// Of x times 2^e.
+double norm_of(const double* x, int64_t width, int e) {
+    double square = 0;
+    for (int64_t i = 0; i < width; ++i) {
+        const double v = e == 0 ? x[i] : std::ldexp(x[i], e);
+        square += v * v;
+    }
+    return std::sqrt(square);
+}
+// Squares neither overflow nor, to any effect, underflow.
+bool is_plain(double norm) { return norm >= 1e-145 && norm < 1e154; }
+
+constexpr int kTarget = 200;
+
 void forward_f64(const double* x, double* y, double* norms, double eps, int64_t rows, int64_t width) {
     for (int64_t r = 0; r < rows; ++r, x += width, y += width) {
-        double square = 0;
-        for (int64_t i = 0; i < width; ++i) square += x[i] * x[i];
-        norms[r] = std::sqrt(square);
-        for (int64_t i = 0; i < width; ++i) y[i] = x[i] / std::max(norms[r], eps);
+        norms[r] = norm_of(x, width, 0);
+        if (is_plain(norms[r])) {
+            for (int64_t i = 0; i < width; ++i) y[i] = x[i] / std::max(norms[r], eps);
+            continue;
+        }
+        const int e = balance(x, width, kTarget);
+        const double norm = norm_of(x, width, e);
+        norms[r] = std::ldexp(norm, -e);
+        for (int64_t i = 0; i < width; ++i) y[i] = norms[r] > eps ? std::ldexp(x[i], e) / norm : x[i] / eps;
     }
 }
 
 void backward_f64(const double* x, const double* norms, double eps, const double* dy, double* dx,
                   int64_t rows, int64_t width) {
     for (int64_t r = 0; r < rows; ++r, x += width, dy += width, dx += width) {
-        const double d = std::max(norms[r], eps);
+        const bool free = norms[r] > eps;
+        const double d = free ? norms[r] : eps;
         double dot = 0;
-        for (int64_t i = 0; norms[r] > eps && i < width; ++i) dot += x[i] * dy[i];
-        for (int64_t i = 0; i < width; ++i) dx[i] = (dy[i] - x[i] * (dot / (d * d))) / d;
+        for (int64_t i = 0; free && i < width; ++i) dot += x[i] * dy[i];
+        bool good = !free || is_plain(d);
+        for (int64_t i = 0; i < width; ++i) {
+            dx[i] = (dy[i] - x[i] * (dot / (d * d))) / d;
+            good = good && std::isfinite(dx[i]);
+        }
+        if (good || !free) continue;
+        const int e = balance(x, width, kTarget), h = balance(dy, width, kTarget);
+        const double norm = norm_of(x, width, e);
+        dot = 0;
+        for (int64_t i = 0; i < width; ++i) dot += std::ldexp(x[i], e) / norm * std::ldexp(dy[i], h);
+        for (int64_t i = 0; i < width; ++i)
+            dx[i] = std::ldexp((std::ldexp(dy[i], h) - std::ldexp(x[i], e) / norm * dot) / norm, e - h);
     }
 }
 

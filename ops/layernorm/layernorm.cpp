@@ -30,13 +30,12 @@ LayernormForward prepare(std::string_view op, const Variable& x, const Variable&
     }
     call.eps = eps;
     call.y = Tensor::empty(x.shape(), y, x.device());
-    call.mean = Tensor::empty({row_count(call.x)}, compute, x.device());
-    call.rstd = Tensor::like(call.mean);
+    call.stats = Tensor::empty({row_count(call.x), 4}, compute, x.device());
     return call;
 }
 
 struct Backward {
-    Saved x, weight, mean, rstd;
+    Saved x, weight, stats;
     DType weight_dtype, bias_dtype;
     std::string op;
 
@@ -44,12 +43,11 @@ struct Backward {
     Tensors operator()(const Tensor& dy, const Tensor& dsum, bool want_x, bool want_weight,
                        bool want_bias) const {
         LayernormBackward call{
-            x,  weight, mean, rstd, dy.contiguous(), dsum.defined() ? dsum.contiguous() : Tensor(),
-            {}, {},     {}};
+            x, weight, stats, dy.contiguous(), dsum.defined() ? dsum.contiguous() : Tensor(), {}, {}, {}};
         const Shape width{call.x.shape().back()};
         if (want_x) call.dx = Tensor::like(call.x);
         if (want_weight || want_bias) {
-            call.dweight = Tensor::empty(width, call.mean.dtype(), call.x.device());
+            call.dweight = Tensor::empty(width, call.stats.dtype(), call.x.device());
             call.dbias = Tensor::like(call.dweight);
         }
         if (call.x.numel() > 0) {
@@ -67,8 +65,7 @@ Backward backward_of(std::string_view op, const LayernormForward& call, const Te
                      const Variable& weight, const Variable& bias) {
     return {normalised,
             call.weight,
-            call.mean,
-            call.rstd,
+            call.stats,
             weight.defined() ? weight.dtype() : DType::f32,
             bias.defined() ? bias.dtype() : DType::f32,
             std::string(op)};

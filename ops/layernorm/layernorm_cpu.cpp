@@ -1,8 +1,8 @@
 #include <array>
-#include <cmath>
 
 #include "ops/common/isa_index.h"
 #include "ops/common/row_sums.h"
+#include "ops/layernorm/layernorm_f64.h"
 #include "ops/layernorm/layernorm_isa.h"
 #include "ops/layernorm/layernorm_kernels.h"
 #include "runtime/copy.h"
@@ -13,49 +13,6 @@ namespace demi {
 DEMI_ISA_TABLE(LayernormIsa, layernorm_isa)
 
 namespace {
-
-void forward_f64(const double* x, const double* residual, const double* weight, const double* bias,
-                 double* sum, double* y, double* mean, double* rstd, int64_t rows, int64_t width,
-                 double eps) {
-    for (int64_t r = 0; r < rows; ++r, x += width, y += width) {
-        const double* in = x;
-        if (residual != nullptr) {
-            for (int64_t i = 0; i < width; ++i) sum[r * width + i] = x[i] + residual[r * width + i];
-            in = sum + r * width;
-        }
-        double m = 0, variance = 0;
-        for (int64_t i = 0; i < width; ++i) m += in[i];
-        m /= static_cast<double>(width);
-        for (int64_t i = 0; i < width; ++i) variance += (in[i] - m) * (in[i] - m);
-        const double s = 1 / std::sqrt(variance / static_cast<double>(width) + eps);
-        for (int64_t i = 0; i < width; ++i) y[i] = (in[i] - m) * s * weight[i] + bias[i];
-        mean[r] = m;
-        rstd[r] = s;
-    }
-}
-
-void backward_f64(const double* x, const double* dy, const double* dsum, const double* weight,
-                  const double* mean, const double* rstd, double* dx, double* dweight, double* dbias,
-                  int64_t rows, int64_t width) {
-    for (int64_t r = 0; r < rows; ++r, x += width, dy += width) {
-        double sum_g = 0, sum_gn = 0;
-        for (int64_t i = 0; i < width; ++i) {
-            const double normal = (x[i] - mean[r]) * rstd[r], g = dy[i] * weight[i];
-            sum_g += g;
-            sum_gn += g * normal;
-            if (dweight == nullptr) continue;
-            dweight[i] += dy[i] * normal;
-            dbias[i] += dy[i];
-        }
-        if (dx == nullptr) continue;
-        const double a = sum_g / static_cast<double>(width), b = sum_gn / static_cast<double>(width);
-        for (int64_t i = 0; i < width; ++i) {
-            const double normal = (x[i] - mean[r]) * rstd[r];
-            dx[r * width + i] =
-                rstd[r] * (dy[i] * weight[i] - a - normal * b) + (dsum ? dsum[r * width + i] : 0.0);
-        }
-    }
-}
 
 // The parameter's memory, or a constant in its place.
 template <class T>
@@ -72,14 +29,14 @@ template <class T> void forward_as(LayernormForward& c) {
     const T* bias = parameter<T>(c.bias, 0, width, zeros);
     const RowPointer x(c.x, width), residual(c.residual, width);
     const MutableRowPointer sum(c.sum, width), y(c.y, width);
-    T *mean = c.mean.mutable_data<T>(), *rstd = c.rstd.mutable_data<T>();
+    T* stats = c.stats.mutable_data<T>();
     parallel_rows(rows, width, [&](int64_t r, int64_t count) {
         if constexpr (std::is_same_v<T, double>)
-            forward_f64(x.at<double>(r), residual.at<double>(r), weight, bias, sum.at<double>(r),
-                        y.at<double>(r), mean + r, rstd + r, count, width, c.eps);
+            layernorm_forward_f64(x.at<double>(r), residual.at<double>(r), weight, bias, sum.at<double>(r),
+                                  y.at<double>(r), stats + 4 * r, count, width, c.eps);
         else
             layernorm_isa().forward[isa_index(c.x.dtype(), "layernorm")](
-                x[r], residual[r], weight, bias, sum[r], y[r], mean + r, rstd + r, count, width,
+                x[r], residual[r], weight, bias, sum[r], y[r], stats + 4 * r, count, width,
                 static_cast<float>(c.eps));
     });
 }
@@ -90,14 +47,14 @@ template <class T> void backward_as(LayernormBackward& c) {
     const T* weight = parameter<T>(c.weight, 1, width, ones);
     const RowPointer x(c.x, width), dy(c.dy, width), dsum(c.dsum, width);
     const MutableRowPointer dx(c.dx, width);
-    const T *mean = c.mean.data<T>(), *rstd = c.rstd.data<T>();
+    const T* stats = c.stats.data<T>();
     const auto run = [&](int64_t r, int64_t count, T* dweight, T* dbias) {
         if constexpr (std::is_same_v<T, double>)
-            backward_f64(x.at<double>(r), dy.at<double>(r), dsum.at<double>(r), weight, mean + r, rstd + r,
-                         dx.at<double>(r), dweight, dbias, count, width);
+            layernorm_backward_f64(x.at<double>(r), dy.at<double>(r), dsum.at<double>(r), weight, stats + 4 * r,
+                                   dx.at<double>(r), dweight, dbias, count, width);
         else
             layernorm_isa().backward[isa_index(c.x.dtype(), "layernorm")](
-                x[r], dy[r], dsum[r], weight, mean + r, rstd + r, dx[r], dweight, dbias, count, width);
+                x[r], dy[r], dsum[r], weight, stats + 4 * r, dx[r], dweight, dbias, count, width);
     };
     if (!c.dweight.defined()) {
         parallel_rows(rows, width, [&](int64_t r, int64_t count) { run(r, count, nullptr, nullptr); });

@@ -1,6 +1,6 @@
 #include "ops/layernorm/layernorm_cuda.h"
 
-#include "ops/rows/column_sums_cuda.h"
+#include "ops/common/column_sums_cuda.h"
 #include "ops/common/gpu_tensor.h"
 #include "ops/layernorm/layernorm_kernels.h"
 
@@ -11,8 +11,8 @@ void forward(LayernormForward& c) {
     const int64_t width = c.x.shape().back();
     gpu_kernels::layernorm_forward(c.x.dtype(), c.y.dtype(),
                                    {gpu_in(c.x), gpu_in(c.residual), gpu_in(c.weight), gpu_in(c.bias),
-                                    gpu_out(c.sum), gpu_out(c.y), gpu_out(c.mean), gpu_out(c.rstd),
-                                    c.x.numel() / width, width, c.eps},
+                                    gpu_out(c.sum), gpu_out(c.y), gpu_out(c.stats), c.x.numel() / width,
+                                    width, c.eps},
                                    gpu_stream(c.x));
 }
 
@@ -22,11 +22,11 @@ void backward(LayernormBackward& c) {
     Tensor partial;
     if (c.dweight.defined())
         partial =
-            Tensor::empty({gpu_kernels::row_blocks(rows).count, 2, width}, c.mean.dtype(), c.x.device());
+            Tensor::empty({gpu_kernels::row_blocks(rows).count, 2, width}, c.stats.dtype(), c.x.device());
     gpu_kernels::layernorm_backward(c.x.dtype(), c.dy.dtype(),
-                                    {gpu_in(c.x), gpu_in(c.weight), gpu_in(c.mean), gpu_in(c.rstd),
-                                     gpu_in(c.dy), gpu_in(c.dsum), gpu_out(c.dx), gpu_out(c.dweight),
-                                     gpu_out(c.dbias), gpu_out(partial), rows, width},
+                                    {gpu_in(c.x), gpu_in(c.weight), gpu_in(c.stats), gpu_in(c.dy),
+                                     gpu_in(c.dsum), gpu_out(c.dx), gpu_out(c.dweight), gpu_out(c.dbias),
+                                     gpu_out(partial), rows, width},
                                     gpu_stream(c.x));
 }
 

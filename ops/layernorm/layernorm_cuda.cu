@@ -5,6 +5,13 @@
 namespace demi::gpu_kernels {
 namespace {
 
+// As in layernorm_kernels.h.
+template <class C> struct alignas(4 * sizeof(C)) Stats {
+    C mean, shift, rstd, factor;
+
+    DEMI_DEVICE C normal(C x) const { return ((x * factor - mean) - shift) * rstd; }
+};
+
 // Y: of y and dy, T or a 16-bit type beside f32.
 template <class T, class Y, class Plan> struct Forward {
     typedef gpu::compute_t<T> C;
@@ -18,17 +25,58 @@ template <class T, class Y, class Plan> struct Forward {
         return Row<T, Plan>(x, static_cast<const T*>(p.residual) + at, static_cast<T*>(p.sum) + at, p.width,
                             aligned);
     }
+    // The variance of the row times s.factor, with s.mean and s.shift; as find_stats on the CPU.
+    DEMI_DEVICE C find_stats(const Row<T, Plan>& x, Stats<C>& s) const {
+        const C share = C(1) / static_cast<C>(p.width);
+        s.mean = 0;
+        x.each(p.width, [&](C v) { s.mean += v * s.factor; });
+        s.mean = share * Plan::sum(s.mean);
+        for (int turn = 0;; ++turn) {
+            C shift = 0, square = 0;
+            x.each(p.width, [&](C v) {
+                const C d = v * s.factor - s.mean;
+                shift += d;
+                square += d * d;
+            });
+            s.shift = share * Plan::sum(shift);
+            square = share * Plan::sum(square);
+            const C variance = square - s.shift * s.shift;
+            if (turn == 1 || s.shift * s.shift <= C(0x1p-10f) * square) return variance < 0 ? C(0) : variance;
+            s.mean += s.shift;
+        }
+    }
+    DEMI_DEVICE void rare_stats(const Row<T, Plan>& x, Stats<C>& s) const {
+        const C eps = static_cast<C>(p.eps), root_eps = gpu::sqrt(eps);
+        C top = -gpu::infinity(), others = 0;
+        x.each(p.width, [&](C v) { top = v > top ? v : top; });
+        top = Plan::max(top);
+        x.each(p.width, [&](C v) { others += v == top ? C(0) : C(1); });
+        if (Plan::sum(others) == 0) {
+            s = {0, 0, eps > 0 ? 1 / root_eps : C(0), 0};
+            return;
+        }
+        s.factor = gpu::ldexp(C(1), balance(x.largest(p.width)));
+        const C a = gpu::sqrt(find_stats(x, s)), b = root_eps * s.factor;
+        const C high = a > b ? a : b, low = a > b ? b : a;
+        s.rstd = 1 / (high * gpu::sqrt(1 + low / high * (low / high)));
+    }
+    DEMI_DEVICE Stats<C> stats_of(const Row<T, Plan>& x) const {
+        const C eps = static_cast<C>(p.eps);
+        Stats<C> s{0, 0, 0, 1};
+        const C variance = find_stats(x, s);
+        if (variance > 0 && squares_fit(variance + eps))
+            s.rstd = C(1) / gpu::sqrt(variance + eps);
+        else
+            rare_stats(x, s);
+        const C moved = gpu::abs(s.shift * s.rstd);
+        if (moved < (sizeof(C) == 8 ? C(0x1p-44) : C(0x1p-20f))) s.shift = 0;
+        return s;
+    }
     DEMI_DEVICE void operator()() const {
         const C *weight = static_cast<const C*>(p.weight), *bias = static_cast<const C*>(p.bias);
-        const C share = C(1) / static_cast<C>(p.width);
         for (int64_t r = Plan::first_row(); r < p.rows; r += Plan::row_step()) {
             const Row<T, Plan> x = row(r * p.width);
-            C mean = 0, variance = 0;
-            x.each(p.width, [&](C v) { mean += v; });
-            mean = share * Plan::sum(mean);
-            x.each(p.width, [&](C v) { variance += (v - mean) * (v - mean); });
-            variance = share * Plan::sum(variance);
-            const C rstd = C(1) / gpu::sqrt(variance + static_cast<C>(p.eps));
+            const Stats<C> s = stats_of(x);
             Y* y = static_cast<Y*>(p.y) + r * p.width;
             Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
                 Values<T> v = x.values(k, at, count), w, b;
@@ -36,16 +84,12 @@ template <class T, class Y, class Plan> struct Forward {
                 if (bias != nullptr) b = read_beside<T>(bias + at, count, aligned);
                 DEMI_UNROLL
                 for (int i = 0; i < kPack<T>; ++i) {
-                    const C normal = (v.v[i] - mean) * rstd;
-                    v.v[i] =
-                        gpu::fma(normal, weight != nullptr ? w.v[i] : C(1), bias != nullptr ? b.v[i] : C(0));
+                    v.v[i] = gpu::fma(s.normal(v.v[i]), weight != nullptr ? w.v[i] : C(1),
+                                      bias != nullptr ? b.v[i] : C(0));
                 }
                 Aside<T, Y>::write(y + at, v, count, aligned);
             });
-            if (Plan::rank() == 0) {
-                static_cast<C*>(p.mean)[r] = mean;
-                static_cast<C*>(p.rstd)[r] = rstd;
-            }
+            if (Plan::rank() == 0) static_cast<Stats<C>*>(p.stats)[r] = s;
         }
     }
 };
@@ -63,14 +107,13 @@ template <class T, class Y, class Plan, bool kInput, bool kAffine> struct Backwa
     struct Rows {
         Row<T, Plan> x;
         Row<T, Plan, Y> dy;
-        C mean, rstd;
+        Stats<C> stats;
     };
     DEMI_DEVICE Rows rows(int64_t r) const {
         const int64_t at = r * p.width;
         return {{static_cast<const T*>(p.x) + at, p.width, aligned},
                 {static_cast<const Y*>(p.dy) + at, p.width, aligned},
-                static_cast<const C*>(p.mean)[r],
-                static_cast<const C*>(p.rstd)[r]};
+                static_cast<const Stats<C>*>(p.stats)[r]};
     }
 
     DEMI_DEVICE void operator()() const {
@@ -112,7 +155,7 @@ template <class T, class Y, class Plan, bool kInput, bool kAffine> struct Backwa
             DEMI_UNROLL
             for (int i = 0; i < kPack<T>; ++i) {
                 if (i >= count) continue;
-                const C normal = (v.v[i] - in.mean) * in.rstd;
+                const C normal = in.stats.normal(v.v[i]);
                 if constexpr (kAffine) {
                     dweight.multiply_add(k, at, i, d.v[i], normal);
                     dbias.add(k, at, i, d.v[i]);
@@ -125,8 +168,21 @@ template <class T, class Y, class Plan, bool kInput, bool kAffine> struct Backwa
             }
         });
         if constexpr (kInput) {
+            const Stats<C>& s = in.stats;
             const C share = C(1) / static_cast<C>(p.width);
-            const C a = share * Plan::sum(sum_g), b = share * Plan::sum(sum_gn);
+            C a = share * Plan::sum(sum_g), b = share * Plan::sum(sum_gn), down = 1;
+            int back = 0;
+            if (s.factor != 1 || !gpu::is_finite(a) || !gpu::is_finite(b)) {
+                const int h = balance(in.dy.largest(p.width), -10);
+                down = gpu::ldexp(C(1), h);
+                back = -h;
+                if (s.factor != 0) {
+                    int e;
+                    gpu::frexp(s.factor, &e);
+                    back += e - 1;
+                }
+                rare_means(in, down, a, b);
+            }
             T* dx = static_cast<T*>(p.dx) + r * p.width;
             Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
                 const Values<T> v = in.x.values(k, at, count);
@@ -135,14 +191,37 @@ template <class T, class Y, class Plan, bool kInput, bool kAffine> struct Backwa
                 if (adds) more = dsum.values(k, at, count);
                 DEMI_UNROLL
                 for (int i = 0; i < kPack<T>; ++i) {
-                    const C normal = (v.v[i] - in.mean) * in.rstd;
-                    const C g = weight != nullptr ? d.v[i] * w.v[i] : d.v[i];
-                    d.v[i] = in.rstd * gpu::fma(-normal, b, g - a);
+                    const C normal = s.normal(v.v[i]);
+                    const C g = weight != nullptr ? d.v[i] * down * w.v[i] : d.v[i] * down;
+                    d.v[i] = s.rstd * gpu::fma(-normal, b, g - a);
+                    if (back != 0) d.v[i] = gpu::ldexp(d.v[i], back);
+                    if (!gpu::is_finite(d.v[i]) && back == 0)
+                        d.v[i] = 4 * (s.rstd * gpu::fma(-normal, b / 4, g / 4 - a / 4));
                     if (adds) d.v[i] += more.v[i];
                 }
                 write_values(dx + at, d, count, aligned);
             });
         }
+    }
+    // a = mean(g), b = mean(g n) with dy times `down`; the first corrected, so that a constant row turns a constant g into 0.
+    DEMI_DEVICE void rare_means(const Rows& in, C down, C& a, C& b) const {
+        const C* weight = static_cast<const C*>(p.weight);
+        const C share = C(1) / static_cast<C>(p.width);
+        const auto mean_of = [&](auto&& term) {
+            C sum = 0;
+            Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
+                const Values<T> v = in.x.values(k, at, count), d = in.dy.values(k, at, count);
+                Values<T> w;
+                if (weight != nullptr) w = read_beside<T>(weight + at, count, aligned);
+                DEMI_UNROLL
+                for (int i = 0; i < kPack<T>; ++i)
+                    if (i < count) sum += term(weight != nullptr ? d.v[i] * down * w.v[i] : d.v[i] * down, v.v[i]);
+            });
+            return share * Plan::sum(sum);
+        };
+        a = mean_of([](C g, C) { return g; });
+        a += mean_of([&](C g, C) { return g - a; });
+        b = mean_of([&](C g, C x) { return g * in.stats.normal(x); });
     }
 };
 

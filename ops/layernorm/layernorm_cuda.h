@@ -7,14 +7,14 @@ namespace demi::gpu_kernels {
 
 struct LayernormForwardCall {
     const void *x, *residual, *weight, *bias;
-    void *sum, *y, *mean, *rstd;
+    void *sum, *y, *stats;
     int64_t rows, width;
     double eps;
 };
 void layernorm_forward(DType type, DType y, const LayernormForwardCall& call, gpu::Stream stream);
 
 struct LayernormBackwardCall {
-    const void *x, *weight, *mean, *rstd, *dy, *dsum;
+    const void *x, *weight, *stats, *dy, *dsum;
     void *dx, *dweight, *dbias;
     void* partial;  // for dweight and dbias: row_blocks(rows).count * 2 * width values in their dtype
     int64_t rows, width;

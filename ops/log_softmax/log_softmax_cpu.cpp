@@ -38,9 +38,13 @@ void backward_f64(const double* y, const double* dy, double* dx, int64_t rows, i
             std::fill(dx, dx + width, 0.0);
             continue;
         }
-        double sum = 0;
-        for (int64_t i = 0; i < width; ++i) sum += dy[i];
-        for (int64_t i = 0; i < width; ++i) dx[i] = dy[i] - std::exp(y[i]) * sum;
+        const auto total = [&](double small) {
+            double sum = 0;
+            for (int64_t i = 0; i < width; ++i) sum += dy[i] * small;
+            return sum;
+        };
+        const double small = std::isfinite(total(1)) ? 1 : 0x1p-100, sum = total(small);
+        for (int64_t i = 0; i < width; ++i) dx[i] = (dy[i] * small - std::exp(y[i]) * sum) / small;
     }
 }
 

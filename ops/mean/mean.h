@@ -4,8 +4,8 @@
 
 namespace demi {
 
-// y = the mean of x over `dims` (all by default), which are dropped or, with keepdim, kept with size 1; dx =
-// dy / n, stretched. Summed like sum(), rounded once. Throws where there is nothing to average.
+// y = the mean of x over `dims` (all by default), which are dropped or, with keepdim, kept with size 1; dx = dy / n,
+// stretched. Summed like sum(), rounded once: the mean fits where x does. The mean of nothing is NaN.
 Variable mean(const Variable& x, const Dims& dims = {}, bool keepdim = false);
 
 }  // namespace demi

@@ -88,7 +88,11 @@ void scale_grads(std::span<const Tensor> grads, double factor) {
     if (tensors.empty()) return;
     TensorListBuilder list(tensors[0].device());
     for (Tensor& t : tensors) list.add({t.mutable_raw()}, t, Tensor());
-    optimizer_on(list.device()).scale({list.list(), factor}, queue_of(list.device()));
+    const TensorList all = list.list();
+    const auto times = [&](double f) { optimizer_on(list.device()).scale({all, f}, queue_of(list.device())); };
+    const double size = std::fabs(factor), part = size > 0 && size < 0x1p-100 ? 0x1p-100 : size > 0x1p100 ? 0x1p100 : 1;
+    times(factor / part);  // f32 would not hold all of its digits
+    if (part != 1) times(part);
 }
 
 bool grads_finite(std::span<const Tensor> grads) {

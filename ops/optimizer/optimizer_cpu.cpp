@@ -137,24 +137,45 @@ template <class T> double sum_squares(const T* x, int64_t count) {
     for (int j = 0; j < kSums; ++j) total += sums[j];
     return total;
 }
-double sum_squares(const double* x, int64_t count) {
+// Of scale * x.
+double sum_squares(const double* x, int64_t count, double scale = 1) {
     double sum = 0;
-    for (int64_t i = 0; i < count; ++i) sum += x[i] * x[i];
+    for (int64_t i = 0; i < count; ++i) sum += x[i] * scale * (x[i] * scale);
     return sum;
+}
+
+// The square root of what the chunks [begin, end) hold, given the sums of their squares. Where squares of f64 leave its
+// range, numbers of other types are too small to count, or 0.
+double norm_of_chunks(const TensorList& list, const double* squares, int64_t begin, int64_t end) {
+    double sum = 0;
+    bool f64 = false;
+    for (int64_t i = begin; i < end; ++i) {
+        sum += squares[i];
+        f64 = f64 || list.entries[list.chunks[i].entry].dtype[0] == DType::f64;
+    }
+    if (!f64 || (__builtin_isfinite(sum) && sum >= 1e-290)) return __builtin_sqrt(sum);
+    const double scale = sum > 1 ? 0x1p-600 : 0x1p600;
+    sum = 0;
+    for (int64_t i = begin; i < end; ++i) {
+        const ListEntry& e = list.entries[list.chunks[i].entry];
+        const int64_t at = list.chunks[i].number * list.chunk_size, left = e.count - at;
+        if (e.dtype[0] == DType::f64)
+            sum += sum_squares(data<const double>(e, 0, at), left < list.chunk_size ? left : list.chunk_size, scale);
+    }
+    return __builtin_sqrt(sum) / scale;
 }
 
 void grad_norms(const GradNorms& c, Queue queue) {
     const Scratch scratch(static_cast<size_t>(c.list.chunk_count) * sizeof(double), queue);
-    double* partial = scratch.as<double>();
+    double* squares = scratch.as<double>();
     for_chunks(c.list, [&](int64_t number, const ListEntry& e, int64_t at, int64_t count) {
-        dispatch_float(e.dtype[0], [&]<class T>() { partial[number] = sum_squares(data<const T>(e, 0, at), count); });
+        dispatch_float(e.dtype[0], [&]<class T>() { squares[number] = sum_squares(data<const T>(e, 0, at), count); });
     });
     bool good = true;
     double* factors = c.result + c.groups;
     for (int64_t g = 0; g < c.groups; ++g) {
-        double sum = 0;
-        for (int64_t i = g == 0 ? 0 : c.ends[g - 1]; i < c.ends[g]; ++i) sum += partial[i];
-        const double norm = __builtin_sqrt(sum) * c.multiplier, clip = c.limit / (norm + 1e-6);
+        const double norm = norm_of_chunks(c.list, squares, g == 0 ? 0 : c.ends[g - 1], c.ends[g]) * c.multiplier;
+        const double clip = c.limit / (norm + 1e-6);
         c.result[g] = norm;
         factors[g] = c.multiplier * (c.limit > 0 && clip < 1 ? clip : 1);
         good = good && __builtin_isfinite(norm);

@@ -114,26 +114,43 @@ struct EmaKernel {
     }
 };
 
-// Each block has its own chunk.
+// Squares that f64 holds to all digits; where it does not, numbers of f64 are scaled before.
+DEMI_DEVICE bool fits(double squares) { return squares >= 1e-290 && gpu::is_finite(squares); }
+DEMI_DEVICE double scale_for(double squares) { return squares > 1 ? 0x1p-600 : 0x1p600; }
+
+// Each block has its own chunk. A partial is the sum of its squares, or where that does not fit the norm, negative.
 struct SquaresKernel {
     static constexpr int threads = kListThreads;
     TensorList list;
     double* partial;
 
+    DEMI_DEVICE double sum(int64_t c, double scale) const {
+        double sum = 0;
+        for_chunk_quads(list, c, [&](const Entry& e, int64_t at, int count, bool whole) {
+            if (e.dtype[0] == DType::f64) {
+                for (int64_t i = at; i < at + count; ++i) {
+                    const double v = e.doubles(0)[i] * scale;
+                    sum += v * v;
+                }
+                return;
+            }
+            const Quad q = load_quad(e.dtype[0], e.data[0], at, count, whole);
+            DEMI_UNROLL
+            for (int i = 0; i < 4; ++i) {
+                const double v = static_cast<double>(q.v[i]) * scale;
+                sum += v * v;
+            }
+        });
+        return gpu::block_sum(sum, gpu::shared<double>());
+    }
     DEMI_DEVICE void operator()() const {
         for (int64_t c = gpu::block_idx().x; c < list.chunk_count; c += gpu::grid_dim().x) {
-            double sum = 0;
-            for_chunk_quads(list, c, [&](const Entry& e, int64_t at, int count, bool whole) {
-                if (e.dtype[0] == DType::f64) {
-                    for (int64_t i = at; i < at + count; ++i) sum += e.doubles(0)[i] * e.doubles(0)[i];
-                    return;
-                }
-                const Quad q = load_quad(e.dtype[0], e.data[0], at, count, whole);
-                DEMI_UNROLL
-                for (int i = 0; i < 4; ++i) sum += static_cast<double>(q.v[i]) * static_cast<double>(q.v[i]);
-            });
-            sum = gpu::block_sum(sum, gpu::shared<double>());
-            if (gpu::thread_idx().x == 0) partial[c] = sum;
+            double own = sum(c, 1);
+            if (list.entries[list.chunks[c].entry].dtype[0] == DType::f64 && !fits(own)) {
+                const double scale = scale_for(own);
+                own = -gpu::sqrt(sum(c, scale)) / scale;
+            }
+            if (gpu::thread_idx().x == 0) partial[c] = own;
         }
     }
 };
@@ -143,17 +160,26 @@ struct NormsKernel {
     GradNorms c;
     const double* partial;
 
-    DEMI_DEVICE double sum_of_group(int64_t g) const {
+    DEMI_DEVICE double norm_of_group(int64_t g) const {
+        const int64_t begin = (g == 0 ? 0 : c.ends[g - 1]) + gpu::thread_idx().x, end = c.ends[g];
+        const int64_t step = gpu::block_dim().x;
         double sum = 0;
-        for (int64_t i = (g == 0 ? 0 : c.ends[g - 1]) + gpu::thread_idx().x; i < c.ends[g]; i += gpu::block_dim().x)
-            sum += partial[i];
-        return gpu::block_sum(sum, gpu::shared<double>());
+        for (int64_t i = begin; i < end; i += step) sum += partial[i] >= 0 ? partial[i] : partial[i] * partial[i];
+        sum = gpu::block_sum(sum, gpu::shared<double>());
+        if (fits(sum)) return gpu::sqrt(sum);
+        const double scale = scale_for(sum);
+        sum = 0;
+        for (int64_t i = begin; i < end; i += step) {
+            const double norm = (partial[i] >= 0 ? gpu::sqrt(partial[i]) : -partial[i]) * scale;
+            sum += norm * norm;
+        }
+        return gpu::sqrt(gpu::block_sum(sum, gpu::shared<double>())) / scale;
     }
     DEMI_DEVICE void operator()() const {
         const double multiplier = c.live_multiplier != nullptr ? *c.live_multiplier : c.multiplier;
         bool good = true;
         for (int64_t g = 0; g < c.groups; ++g) {
-            const double norm = gpu::sqrt(sum_of_group(g)) * multiplier, clip = c.limit / (norm + 1e-6);
+            const double norm = norm_of_group(g) * multiplier, clip = c.limit / (norm + 1e-6);
             good = good && gpu::is_finite(norm);
             if (gpu::thread_idx().x != 0) continue;
             c.result[g] = norm;

@@ -5,7 +5,7 @@ namespace {
 
 struct Op {
     static DEMI_INLINE vf value(vf x) { return max(zero(), x); }
-    static DEMI_INLINE vf slope(vf x) { return select(less(zero(), x), broadcast(1.f), zero()); }
+    static DEMI_INLINE vf grad(vf x, vf dy) { return dy * select(less(zero(), x), broadcast(1.f), zero()); }
 };
 
 }  // namespace

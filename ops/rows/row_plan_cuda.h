@@ -96,6 +96,12 @@ template <class T, class Plan, class Y = T> struct Row {
     DEMI_DEVICE Values<T> values(int k, int64_t at, int count) const {
         return Access::values(Plan::kCached ? kept[k] : Access::read(start + at, count, aligned));
     }
+    // The largest |x| of the row, in each of its threads.
+    DEMI_DEVICE gpu::compute_t<T> largest(int64_t width) const {
+        gpu::compute_t<T> top = 0;
+        each(width, [&](gpu::compute_t<T> v) { top = gpu::abs(v) > top ? gpu::abs(v) : top; });
+        return Plan::max(top);
+    }
     // fn(value) for every element of this thread.
     template <class F> DEMI_DEVICE void each(int64_t width, F&& fn) const {
         Plan::template each_pack<T>(width, [&](int k, int64_t at, int count) {
@@ -106,6 +112,22 @@ template <class T, class Plan, class Y = T> struct Row {
         });
     }
 };
+
+// Rows whose squares or products leave the range are taken again times 2^e, which brings the largest element near
+// 2^target: within what C holds, 0 for zero and for what is not finite.
+template <class C> constexpr int kBalanced = sizeof(C) == 8 ? 200 : 30;
+template <class C> DEMI_DEVICE int balance(C largest, int target = kBalanced<C>) {
+    if (!(largest > 0 && gpu::is_finite(largest))) return 0;
+    int e;
+    gpu::frexp(largest, &e);
+    const int least = sizeof(C) == 8 ? -1000 : -126, most = sizeof(C) == 8 ? 1000 : 120;
+    e = target + 1 - e;
+    return e < least ? least : e > most ? most : e;
+}
+// The sum of squares of a row is good to the last digit.
+template <class C> DEMI_DEVICE bool squares_fit(C sum) {
+    return sum >= (sizeof(C) == 8 ? C(1e-290) : C(1e-30f)) && gpu::is_finite(sum);
+}
 
 // ---- host side: fn(plan) with the plan for this width; fn(tag, plan) for type and width ----------------
 constexpr int64_t kRowBlocks = 1 << 20;

@@ -69,6 +69,7 @@ Variable scaled_index_add(const Variable& input, const Tensor& index, const Vari
                           const Variable& scaling, float alpha, const Boundary& boundary) {
     const ProfileScope scope("scaled_index_add");
     check_operands(input.value(), index, source.value(), scaling.value());
+    note_read(index);
     const ScaledIndexAddCall call = call_of(input.value(), index, alpha, boundary);
     const ScaledIndexAddCall::Operands operands = call.read(input.value(), source.value(), scaling.value());
     Tensor out = call.forward(operands);

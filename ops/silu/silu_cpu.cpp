@@ -1,6 +1,5 @@
-#include <cmath>
-
 #include "ops/common/activation_isa.h"
+#include "ops/silu/silu_f64.h"
 #include "ops/silu/silu_kernels.h"
 #include "runtime/isa.h"
 
@@ -10,11 +9,13 @@ DEMI_ISA_TABLE(ActivationIsa, silu_isa)
 
 namespace {
 
-double sigmoid(double x) { return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x)); }
-double value(double x) { return x * sigmoid(x); }
-double slope(double x) {
-    const double s = sigmoid(x);
-    return s * (1 + x * (1 - s));
+double value(double x) {
+    const SiluF64 s(x);
+    return x * s.gate * s.scale;
+}
+double grad(double x, double dy) {
+    const SiluF64 s(x);
+    return dy * (s.gate * s.rest) * s.scale;
 }
 
 }  // namespace
@@ -22,7 +23,7 @@ double slope(double x) {
 const ActivationKernels silu_cpu{
     .forward = [](const Tensor& x, Tensor& y) { activation_forward(silu_isa(), value, x, y); },
     .backward = [](const Tensor& x, const Tensor& dy,
-                   Tensor& dx) { activation_backward(silu_isa(), slope, x, dy, dx); },
+                   Tensor& dx) { activation_backward(silu_isa(), grad, x, dy, dx); },
 };
 
 }  // namespace demi

@@ -4,8 +4,14 @@ namespace demi::DEMI_ISA_NS {
 namespace {
 
 struct Op {
-    static DEMI_INLINE vf value(vf x) { return silu(x); }
-    static DEMI_INLINE vf slope(vf x) { return silu_grad(x); }
+    static DEMI_INLINE vf value(vf x) {
+        const SiluParts p = silu_parts(x);
+        return p.value * p.scale;
+    }
+    static DEMI_INLINE vf grad(vf x, vf dy) {
+        const SiluParts p = silu_parts(x);
+        return dy * p.slope * p.scale;
+    }
 };
 
 }  // namespace

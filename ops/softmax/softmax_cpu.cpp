@@ -29,12 +29,22 @@ void forward_f64(const double* x, double* y, int64_t rows, int64_t width) {
     }
 }
 
-void backward_f64(const double* y, const double* dy, double* dx, int64_t rows, int64_t width) {
-    for (int64_t r = 0; r < rows; ++r, y += width, dy += width, dx += width) {
-        double dot = 0;
-        for (int64_t i = 0; i < width; ++i) dot += y[i] * dy[i];
-        for (int64_t i = 0; i < width; ++i) dx[i] = y[i] * (dy[i] - dot);
+// dy counts `small` times while sums and differences are taken. False where a result left the range.
+bool backward_row(const double* y, const double* dy, double* dx, int64_t width, double small) {
+    double dot = 0;
+    bool good = true;
+    for (int64_t i = 0; i < width; ++i) dot += y[i] * (dy[i] * small);
+    for (int64_t i = 0; i < width; ++i) {
+        dx[i] = y[i] * (dy[i] * small - dot);
+        good = good && std::isfinite(dx[i]);
+        dx[i] /= small;
     }
+    return good;
+}
+
+void backward_f64(const double* y, const double* dy, double* dx, int64_t rows, int64_t width) {
+    for (int64_t r = 0; r < rows; ++r, y += width, dy += width, dx += width)
+        if (!backward_row(y, dy, dx, width, 1)) backward_row(y, dy, dx, width, 0x1p-100);
 }
 
 void forward(const Tensor& x, Tensor& y) {

@@ -5,6 +5,8 @@
 namespace demi::gpu_kernels {
 namespace {
 
+constexpr float kSmall = 0x1p-100f;  // what dy is multiplied with where its sums leave the range
+
 template <class T, class Plan> struct RowKernel {
     typedef gpu::compute_t<T> C;
     static constexpr int threads = Plan::kBlock;
@@ -77,15 +79,23 @@ template <class T, class Plan> struct Backward : RowKernel<T, Plan> {
     DEMI_DEVICE void operator()() const {
         for (int64_t r = Plan::first_row(); r < p.rows; r += Plan::row_step()) {
             const Row<T, Plan> y = this->row(p.x, r), dy = this->row(p.dy, r);
-            C dot = 0;
-            Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
-                const Values<T> a = y.values(k, at, count), b = dy.values(k, at, count);
-                DEMI_UNROLL
-                for (int i = 0; i < kPack<T>; ++i)
-                    if (i < count) dot += a.v[i] * b.v[i];
+            const auto dot_with = [&](C small) {
+                C dot = 0;
+                Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
+                    const Values<T> a = y.values(k, at, count), b = dy.values(k, at, count);
+                    DEMI_UNROLL
+                    for (int i = 0; i < kPack<T>; ++i)
+                        if (i < count) dot += a.v[i] * (b.v[i] * small);
+                });
+                return Plan::sum(dot);
+            };
+            C small = 1, dot = dot_with(small);
+            if (!gpu::is_finite(dot)) dot = dot_with(small = kSmall);
+            const C back = 1 / small;
+            this->write(y, dy, r, [&](C a, C b) {
+                const C d = a * (b * small - dot);
+                return (gpu::is_finite(d) ? d : a * (b * small / 4 - dot / 4) * 4) * back;
             });
-            dot = Plan::sum(dot);
-            this->write(y, dy, r, [&](C a, C b) { return a * (b - dot); });
         }
     }
 };
@@ -117,10 +127,17 @@ template <class T, class Plan> struct LogBackward : RowKernel<T, Plan> {
         for (int64_t r = Plan::first_row(); r < p.rows; r += Plan::row_step()) {
             const Row<T, Plan> y = this->row(p.x, r), dy = this->row(p.dy, r);
             const bool masked = this->all_masked(y, this->top(y));
-            C sum = 0;
-            dy.each(p.width, [&](C v) { sum += v; });
-            sum = Plan::sum(sum);
-            this->write(y, dy, r, [&](C a, C b) { return masked ? C(0) : gpu::fma(-gpu::exp(a), sum, b); });
+            const auto sum_with = [&](C small) {
+                C sum = 0;
+                dy.each(p.width, [&](C v) { sum += v * small; });
+                return Plan::sum(sum);
+            };
+            C small = 1, sum = sum_with(small);
+            if (!gpu::is_finite(sum)) sum = sum_with(small = kSmall);
+            const C back = 1 / small;
+            this->write(y, dy, r, [&](C a, C b) {
+                return masked ? C(0) : gpu::fma(-gpu::exp(a), sum, b * small) * back;
+            });
         }
     }
 };

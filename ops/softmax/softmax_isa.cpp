@@ -48,15 +48,31 @@ template <class T> void forward(const void* x_, void* y_, float* work, int64_t r
     }
 }
 
+// kSmall: with dy times 2^-100, where sums or differences of dy leave the range. False where a result did.
+template <bool kSmall, class T> DEMI_INLINE bool backward_row(const T* y, const T* dy, T* dx, int64_t width) {
+    const vf down = broadcast(0x1p-100f), up = broadcast(0x1p100f);
+    const auto grad = DEMI_LANES {
+        const vf g = get(dy + i, n);
+        return kSmall ? g * down : g;
+    };
+    const vf dot = broadcast(sum_lanes(
+        width, DEMI_LANES { return get(y + i, n) * grad(i, n); }));
+    vm good = all_lanes();
+    for_lanes(
+        width, DEMI_LANES {
+            const vf d = get(y + i, n) * (grad(i, n) - dot);
+            good = mask_and(good, is_finite(d));
+            put(dx + i, kSmall ? d * up : d, n);
+        });
+    return all(good);
+}
+
 template <class T> void backward(const void* y_, const void* dy_, void* dx_, int64_t rows, int64_t width) {
     for (int64_t r = 0; r < rows; ++r) {
         const T* y = static_cast<const T*>(y_) + r * width;
         const T* dy = static_cast<const T*>(dy_) + r * width;
         T* dx = static_cast<T*>(dx_) + r * width;
-        const vf dot = broadcast(sum_lanes(
-            width, DEMI_LANES { return get(y + i, n) * get(dy + i, n); }));
-        for_lanes(
-            width, DEMI_LANES { put(dx + i, get(y + i, n) * (get(dy + i, n) - dot), n); });
+        if (!backward_row<false>(y, dy, dx, width)) backward_row<true>(y, dy, dx, width);
     }
 }
 
@@ -78,20 +94,35 @@ template <class T> void log_forward(const void* x_, void* y_, int64_t rows, int6
     }
 }
 
+// kSmall as above. False where the sum left the range.
+template <bool kSmall, class T>
+DEMI_INLINE bool log_backward_row(const T* y, const T* dy, T* dx, int64_t width) {
+    const vf down = broadcast(0x1p-100f), up = broadcast(0x1p100f);
+    const auto grad = DEMI_LANES {
+        const vf g = get(dy + i, n);
+        return kSmall ? g * down : g;
+    };
+    const float total = sum_lanes(width, grad);
+    if (!kSmall && !(total - total == 0)) return false;
+    const vf sum = broadcast(total);
+    for_lanes(
+        width, DEMI_LANES {
+            const vf d = fnma(exp(get(y + i, n)), sum, grad(i, n));
+            put(dx + i, kSmall ? d * up : d, n);
+        });
+    return true;
+}
+
 template <class T>
 void log_backward(const void* y_, const void* dy_, void* dx_, int64_t rows, int64_t width) {
     for (int64_t r = 0; r < rows; ++r) {
         const T* y = static_cast<const T*>(y_) + r * width;
         const T* dy = static_cast<const T*>(dy_) + r * width;
         T* dx = static_cast<T*>(dx_) + r * width;
-        if (to_float(y[0]) == -kInf && max_lanes(y, width) == -kInf) {
+        if (to_float(y[0]) == -kInf && max_lanes(y, width) == -kInf)
             fill_row(dx, 0.f, width);
-            continue;
-        }
-        const vf sum = broadcast(sum_lanes(
-            width, DEMI_LANES { return get(dy + i, n); }));
-        for_lanes(
-            width, DEMI_LANES { put(dx + i, fnma(exp(get(y + i, n)), sum, get(dy + i, n)), n); });
+        else if (!log_backward_row<false>(y, dy, dx, width))
+            log_backward_row<true>(y, dy, dx, width);
     }
 }
 

@@ -6,6 +6,14 @@
 namespace demi::DEMI_BACKEND {
 namespace {
 
+// g b slope, where g b may leave the range and slope bring it back.
+template <class C> DEMI_DEVICE C gate_grad(C g, C b, const SiluParts<C>& s) {
+    const C product = g * b;
+    if (gpu::is_finite(product)) return product * s.slope * s.scale;
+    const C down = sizeof(C) == 8 ? C(0x1p-512) : C(0x1p-64f), up = 1 / down;
+    return (g * down) * (b * down) * s.slope * s.scale * up * up;
+}
+
 // A thread takes a pack of a row of y, and the two packs of x that belong to it.
 template <class T, class Call> struct SwigluKernel {
     typedef gpu::compute_t<T> C;
@@ -26,15 +34,18 @@ template <class T, class Call> struct SwigluKernel {
         Values<T> a = read_values(x, count, aligned), b = read_values(x + c.half, count, aligned);
         if constexpr (!kBackward) {
             DEMI_UNROLL
-            for (int i = 0; i < kPack<T>; ++i) a.v[i] = Silu::value(a.v[i]) * b.v[i];
+            for (int i = 0; i < kPack<T>; ++i) {
+                const SiluParts<C> s = silu_parts(a.v[i]);
+                a.v[i] = s.value * b.v[i] * s.scale;
+            }
             write_values(elements<T>(c.y) + c.half * row + at, a, count, aligned);
         } else {
             const Values<T> dy = read_values(elements<T>(c.dy) + c.half * row + at, count, aligned);
             DEMI_UNROLL
             for (int i = 0; i < kPack<T>; ++i) {
-                const C s = sigmoid(a.v[i]), v = a.v[i] * s;
-                a.v[i] = dy.v[i] * b.v[i] * gpu::fma(v, 1 - s, s);
-                b.v[i] = dy.v[i] * v;
+                const SiluParts<C> s = silu_parts(a.v[i]);
+                a.v[i] = gate_grad(dy.v[i], b.v[i], s);
+                b.v[i] = dy.v[i] * s.value * s.scale;
             }
             T* dx = elements<T>(c.dx) + 2 * c.half * row + at;
             write_values(dx, a, count, aligned);

@@ -29,7 +29,7 @@
 //   bf16_to_float float_to_bf16                       the same
 //   pack_f16(low, high) pack_bf16(low, high)          two floats rounded by one instruction; NaN payloads are lost
 //   unpack_f16(pair, low, high) half_value(bits)      two, or one, widened by the hardware
-//   exp exp2 log sqrt rsqrt tanh erf sin cos pow fma  float and double, the accurate ones
+//   exp exp2 log sqrt rsqrt tanh erf sin cos pow fma frexp ldexp   float and double, the accurate ones
 //   exp2_approx                                       float, within 2 ulp, 0 below 2^-126
 //   max_number                                        float; the other operand where one is NaN
 //   atomic_add(p, v) atomic_max_u32(p, v)             integers only; atomic_add returns what was there before

@@ -157,6 +157,10 @@ DEMI_DEVICE float cos(float x) { return ::cosf(x); }
 DEMI_DEVICE double cos(double x) { return ::cos(x); }
 DEMI_DEVICE float pow(float x, float y) { return ::powf(x, y); }
 DEMI_DEVICE double pow(double x, double y) { return ::pow(x, y); }
+DEMI_DEVICE float frexp(float x, int* e) { return ::frexpf(x, e); }
+DEMI_DEVICE double frexp(double x, int* e) { return ::frexp(x, e); }
+DEMI_DEVICE float ldexp(float x, int e) { return ::ldexpf(x, e); }
+DEMI_DEVICE double ldexp(double x, int e) { return ::ldexp(x, e); }
 DEMI_DEVICE float fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 DEMI_DEVICE double fma(double a, double b, double c) { return __fma_rn(a, b, c); }
 DEMI_DEVICE float abs(float x) { return ::fabsf(x); }

@@ -199,6 +199,27 @@ TEST_CASE("recompute within recompute") {
     CHECK(grad(w) == Values{2.25});
 }
 
+TEST_CASE(
+    "a chain of recomputed functions that capture each other's results runs and dies on a small stack") {
+    const int length = quick() ? 2000 : 20000;
+    const int64_t before = allocator_stats().live_blocks;
+    Values result;
+    on_small_stack([&] {
+        const Variable x = leaf({1});
+        const auto made = [&] {
+            Variable y = x;
+            for (int i = 0; i < length; ++i)
+                y = recompute([y](const std::vector<Variable>&) { return pass(y); }, {});
+            return y;
+        };
+        made().backward(vec({3}));
+        result = grad(x);
+        made();
+    });
+    CHECK(result == Values{3});
+    CHECK(allocator_stats().live_blocks == before);
+}
+
 TEST_CASE("two models in two threads give the bits of each alone") {
     const auto train = [](double start) {
         Values history;

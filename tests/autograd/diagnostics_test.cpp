@@ -61,7 +61,7 @@ TEST_CASE("a Variable prints its values and whether it requires a gradient; mess
     };
     const Variable x = leaf({1, 2});
     CHECK(text(x) == "tensor([1., 2.], f64 (2,) on cpu, requires_grad)");
-    CHECK(text(scale(x, 3)) == "tensor([3., 6.], f64 (2,) on cpu, requires_grad)");
+    CHECK(text(scale(x, 3)) == "tensor([3., 6.], f64 (2,) on cpu, requires_grad, made by scale)");
     CHECK(text(x.detach()) == "tensor([1., 2.], f64 (2,) on cpu)");
     CHECK(text(Variable()) == "tensor(undefined)");
     CHECK(error_of([&] { fail("op", "got ", x, " and ", Variable()); }) ==

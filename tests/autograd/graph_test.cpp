@@ -275,3 +275,27 @@ TEST_CASE("stored gradients alias nothing: not each other, the seed, a saved ten
     fill(outside, 9);
     CHECK(grad(g) == Values{2});
 }
+
+TEST_CASE("values without elements, expanded ones included: forward, backward, twice") {
+    for (const Shape& shape : {Shape{0}, Shape{0, 3}, Shape{3, 0}, Shape{2, 0, 3}}) {
+        const Variable x(Tensor::zeros(shape, DType::f64), true), w(Tensor::zeros(shape, DType::f64), true);
+        Variable hooked = mul(x, w);
+        int hooks = 0;
+        hooked.register_hook([&](const Tensor& g) {
+            fill(g, 2);
+            ++hooks;
+        });
+        for (int i = 0; i < 2; ++i) {
+            const Variable y = add(sum(x), scale(sum(add(x, w)), 2));  // expanded gradients meet
+            add(y, sum(hooked)).backward({}, {.retain_graph = true});
+            CHECK(x.grad().shape() == shape);
+        }
+        CHECK(hooks == 2);
+        CHECK(grad({sum(x)}, {x})[0].shape() == shape);
+        Variable set = x;
+        set.set_grad(Tensor::zeros({}, DType::f64).expand(shape));
+        sum(x).backward();
+        set.backward(Tensor::zeros({}, DType::f64).expand(shape));
+        CHECK(x.grad().shape() == shape);
+    }
+}

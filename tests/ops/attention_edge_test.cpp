@@ -230,13 +230,14 @@ TEST_CASE("attention edges: gradients of a packed qkv are slices of one buffer")
     const Packed p = packed_qkv(2, 30, 3, 8, 1);
     const Tensor g = normal_tensor({2, 30, 3, 8}, 2);
     const auto gradients = [&](const Tensor& q, const Tensor& k, const Tensor& v) {
-        std::vector<Tensor> grads(3);  // as backward hands them on, before a leaf keeps them
-        std::vector<Variable> x{Variable(q, true), Variable(k, true), Variable(v, true)};
-        for (size_t i = 0; i < 3; ++i)
-            x[i].register_hook([&grads, i](const Tensor& grad) {
-                grads[i] = grad;
-                return Tensor();
-            });
+        std::vector<Tensor> grads(3);  // as backward hands them on; a hook would get a copy
+        std::vector<Variable> x;
+        for (const Tensor& value : {q, k, v})
+            x.push_back(record("seen", {Variable(value, true)}, value,
+                               [&grads, i = x.size()](const Tensor& grad, const Needs&) {
+                                   grads[i] = grad;
+                                   return Tensors{grad};
+                               }));
         memory_efficient_attention(x[0], x[1], x[2]).backward(g);
         return grads;
     };

@@ -8,8 +8,11 @@
 #include "ops/common/dims.h"
 #include "ops/max/max.h"
 #include "ops/mean/mean.h"
+#include "ops/operators.h"
 #include "ops/sum/sum.h"
+#include "tests/ops/extremes.h"
 #include "tests/support/compare.h"
+#include "tests/support/device.h"
 #include "tests/support/op_case.h"
 
 namespace demi::test {
@@ -80,9 +83,52 @@ TEST_CASE("mean") {
     check_reduce(
         "mean", mean, [](const std::vector<double>& v) { return sum_of(v) / static_cast<double>(v.size()); },
         false, 2);
-    CHECK_THROWS_WITH_AS(mean(Tensor::zeros({2, 0}), {1}),
-                         "[mean] needs at least one element to average: got (2, 0)", Error);
     CHECK(mean(Tensor::full({1000}, 60000, DType::f16)).item() == 60000);  // the sum would overflow
+}
+
+TEST_CASE("mean of nothing is NaN, and its gradient has no elements") {
+    for (const Dims& dims : {Dims{}, Dims{1}, Dims{0, 1}}) {
+        const Variable x(Tensor::zeros({2, 0}, DType::f32, test_device()), true);
+        const Variable y = mean(x, dims);
+        for (double v : y.value().to_vector<double>()) CHECK(std::isnan(v));
+        y.backward(Tensor::full(y.shape(), 1, DType::f32, test_device()));
+        CHECK(x.grad().shape() == Shape{2, 0});
+    }
+    CHECK(mean(Tensor::zeros({0, 3}, DType::f32, test_device()), {1}).shape() == Shape{0});
+}
+
+TEST_CASE("sums whose parts leave the range") {
+    // Largest numbers that cancel but for one of them.
+    for (DType dtype : {DType::f32, DType::bf16, DType::f64})
+        for (int64_t count : {4, 500, 3000, 70000})
+            for (int64_t others : {1, 5})
+                for (const bool last : {true, false}) {
+                    CAPTURE(name(dtype));
+                    CAPTURE(count);
+                    CAPTURE(last);
+                    if (emulated() && count > 10000) continue;
+                    const double top = largest(dtype) / 4;
+                    std::vector<double> values(static_cast<size_t>(count * others), 0.0);
+                    for (int64_t k = 0; k < others; ++k)
+                        for (int64_t i = 0; i < count; ++i) {
+                            const int64_t at = last ? k * count + i : i * others + k;
+                            values[static_cast<size_t>(at)] = i == 1 ? 0 : i < count / 2 ? top : -top;
+                        }
+                    const Shape shape = last ? Shape{others, count} : Shape{count, others};
+                    const Dims dims{last ? 1 : 0};
+                    const Tensor x = Tensor::from(values, shape).to(dtype).to(test_device());
+                    const Tensor ones = Tensor::full(shape, 1, dtype, test_device());
+                    for (double v : sum(x, dims).value().to_vector<double>()) CHECK(v == doctest::Approx(-top));
+                    for (double v : mean(x, dims).value().to_vector<double>())
+                        CHECK(v == doctest::Approx(-top / static_cast<double>(count)).epsilon(0.005));
+                    const Tensor full = Tensor::full(shape, top, dtype, test_device());
+                    for (double v : mean(full, dims).value().to_vector<double>())
+                        CHECK(v == doctest::Approx(top).epsilon(1e-6));
+                    // Products: the gradient of a broadcast factor.
+                    const Variable factor(Tensor::full(last ? Shape{others, 1} : Shape{1, others}, 1, dtype, test_device()), true);
+                    (Variable(x) * factor).backward(ones);
+                    for (double v : factor.grad().to_vector<double>()) CHECK(v == doctest::Approx(-top));
+                }
 }
 
 TEST_CASE("max") {

@@ -161,6 +161,10 @@ inline float cos(float x) { return std::cos(x); }
 inline double cos(double x) { return std::cos(x); }
 inline float pow(float x, float y) { return std::pow(x, y); }
 inline double pow(double x, double y) { return std::pow(x, y); }
+inline float frexp(float x, int* e) { return std::frexp(x, e); }
+inline double frexp(double x, int* e) { return std::frexp(x, e); }
+inline float ldexp(float x, int e) { return std::ldexp(x, e); }
+inline double ldexp(double x, int e) { return std::ldexp(x, e); }
 inline float fma(float a, float b, float c) { return std::fma(a, b, c); }
 inline double fma(double a, double b, double c) { return std::fma(a, b, c); }
 inline float abs(float x) { return std::fabs(x); }

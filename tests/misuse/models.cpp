@@ -1,0 +1,215 @@
+// Blocks and models: made wrongly, not made at all, and given wrong inputs.
+#include "models/nested.h"
+#include "models/ssl_meta_arch.h"
+#include "tests/misuse/model_support.h"
+
+namespace demi::test {
+namespace {
+
+using Vars = std::vector<Variable>;
+using Tensors = std::vector<Tensor>;
+using Ints = std::vector<int64_t>;
+
+BlockConfig block_config(int64_t dim, int64_t heads, double ratio, double drop, std::optional<double> init,
+                         bool swiglu) {
+    BlockConfig c;
+    c.dim = dim;
+    c.heads = heads;
+    c.mlp_ratio = ratio;
+    c.drop_path = drop;
+    c.init_values = init;
+    c.swiglu = swiglu;
+    return c;
+}
+
+void block_walks(Walks& walks) {
+    walks.add(
+        "SelfAttention::SelfAttention SelfAttention::forward SelfAttention::first_token_weights "
+        "SelfAttention::visit",
+        [](bool made, int64_t dim, int64_t heads, Variable x, AttentionBias bias, Precision precision,
+           bool add) {
+            Generator g{1};
+            SelfAttention attention =
+                layer_or_none<SelfAttention>(made, block_config(dim, heads, 4, 0, {}, false), g);
+            use_model(attention);
+            use(attention.forward(x, bias, context_of(true, precision, &g), add ? x : Variable()));
+            return attention.first_token_weights(x.value());
+        },
+        true, 4, 2, variable({1, 3, 4}), AttentionBias(), Precision::f32, true);
+    walks.add(
+        "Block::Block Block::forward Block::visit",
+        [](bool made, int64_t dim, int64_t heads, double ratio, double drop, std::optional<double> init,
+           bool swiglu, Variable x, Precision precision, bool training) {
+            Generator g{1};
+            Block block = layer_or_none<Block>(made, block_config(dim, heads, ratio, drop, init, swiglu), g);
+            use_model(block);
+            return block.forward(x, context_of(training, precision, &g));
+        },
+        true, 4, 2, 2.0, 0.3, std::optional<double>(1.0), false, variable({3, 2, 4}), Precision::f32, true);
+    walks.add(
+        "Block::forward",
+        [](bool made, double drop, Vars list, Generator* generator, bool training) {
+            Generator g{1};
+            Block block = layer_or_none<Block>(made, block_config(4, 2, 2, drop, 1.0, false), g);
+            return block.forward(list, context_of(training, Precision::f32, generator));
+        },
+        true, 0.3, Vars{variable({2, 3, 4}), variable({1, 2, 4})}, static_cast<Generator*>(nullptr), false);
+    walks.add(
+        "kept_rows", [](int64_t batch, double drop) { return kept_rows(batch, drop); }, 4, 0.3);
+    walks.add(
+        "first_rows", [](Ints rows, int64_t n, Device d) { return first_rows(rows, n, d); }, Ints{1, 0}, 1,
+        Device());
+    walks.add(
+        "drawn_rows",
+        [](Generator* g, int64_t batch, int64_t kept, Device device) {
+            Generator own{1};
+            return drawn_rows(context_of(true, Precision::f32, g ? g : &own), batch, kept, device);
+        },
+        static_cast<Generator*>(nullptr), 4, 2, Device());
+    walks.add(
+        "get_attn_bias_and_cat",
+        [](Vars list, Tensors rows, Boundary boundary) {
+            use(get_attn_bias_and_cat(list).second);
+            return get_attn_bias_and_cat(list, rows, boundary).second;
+        },
+        Vars{variable({2, 3, 4}), variable({1, 2, 4})}, Tensors{indices({1}), indices({0})}, Boundary());
+    walks.add(
+        "add_residual",
+        [](Variable x, Tensor rows, Variable residual, Variable gamma, double alpha, Boundary boundary) {
+            return add_residual(x, rows, residual, gamma, alpha, boundary);
+        },
+        variable({2, 3, 4}), indices({1}), variable({1, 3, 4}), variable({4}), 1.0, Boundary());
+}
+
+ViTConfig small_vit() {
+    ViTConfig c;
+    c.img_size = 4;
+    c.patch_size = 2;
+    c.in_chans = 1;
+    c.embed_dim = 4;
+    c.depth = 2;
+    c.num_heads = 2;
+    c.num_register_tokens = 1;
+    c.init_values = 1.0;
+    return c;
+}
+
+void transformer_walks(Walks& walks) {
+    walks.add(
+        "vit_config", [](std::string model, int64_t patch) { return vit_config(model, patch).depth; },
+        std::string("vit_small"), 16);
+    walks.add(
+        "DinoVisionTransformer::DinoVisionTransformer DinoVisionTransformer::config "
+        "DinoVisionTransformer::visit "
+        "DinoVisionTransformer::init_xavier",
+        [](int64_t size, int64_t patch, int64_t channels, int64_t dim, int64_t depth, int64_t heads,
+           double ratio, double drop, std::optional<double> init, std::string ffn, int64_t chunks,
+           int64_t registers) {
+            ViTConfig c = small_vit();
+            c.img_size = size, c.patch_size = patch, c.in_chans = channels, c.embed_dim = dim,
+            c.depth = depth;
+            c.num_heads = heads, c.mlp_ratio = ratio, c.drop_path_rate = drop, c.init_values = init;
+            c.ffn_layer = ffn, c.block_chunks = chunks, c.num_register_tokens = registers;
+            Generator g{1};
+            DinoVisionTransformer model(c, g);
+            model.init_xavier(g);
+            (void)model.config();
+            use_model(model);
+        },
+        4, 2, 1, 4, 2, 2, 4.0, 0.1, std::optional<double>(1.0), std::string("mlp"), 0, 1);
+    walks.add(
+        "DinoVisionTransformer::forward_features DinoVisionTransformer::forward "
+        "DinoVisionTransformer::get_last_selfattention",
+        [](bool made, Variable images, Tensor masks, double offset, bool training, Precision precision) {
+            Generator g{1};
+            ViTConfig c = small_vit();
+            c.interpolate_offset = offset;
+            const auto model = layer_or_none<DinoVisionTransformer>(made, c, g);
+            const ForwardContext context = context_of(training, precision, &g);
+            use(model.forward_features(images, context, masks).x_norm_patchtokens);
+            use(model.forward(images, context));
+            return model.get_last_selfattention(images.value());
+        },
+        true, variable({2, 1, 4, 4}), tensor({2, 4}, DType::boolean), 0.1, false, Precision::f32);
+    walks.add(
+        "DinoVisionTransformer::forward_features",
+        [](bool made, Vars images, Tensors masks, bool training) {
+            Generator g{1};
+            const auto model = layer_or_none<DinoVisionTransformer>(made, small_vit(), g);
+            for (const ViTOutput& out :
+                 model.forward_features(images, context_of(training, Precision::f32, &g), masks))
+                use(out.x_norm_clstoken);
+        },
+        true, Vars{variable({2, 1, 4, 4}), variable({1, 1, 2, 2})}, Tensors{}, true);
+    walks.add(
+        "DinoVisionTransformer::get_intermediate_layers",
+        [](bool made, Variable images, Ints layers, bool reshape, bool norm) {
+            Generator g{1};
+            const auto model = layer_or_none<DinoVisionTransformer>(made, small_vit(), g);
+            for (const auto& out : model.get_intermediate_layers(images, {}, layers, reshape, norm))
+                use(out.patches);
+        },
+        true, variable({2, 1, 4, 4}), Ints{0, -1}, true, true);
+}
+
+DinoHeadConfig small_head() { return {4, 6, 5, 3, 2}; }
+
+void self_supervised_walks(Walks& walks) {
+    walks.add(
+        "DINOHead::DINOHead DINOHead::forward DINOHead::visit DINOHead::init_xavier",
+        [](bool made, int64_t in, int64_t out, int64_t hidden, int64_t bottleneck, int64_t layers, Variable x,
+           Precision precision) {
+            Generator g{1};
+            DINOHead head =
+                layer_or_none<DINOHead>(made, DinoHeadConfig{in, out, hidden, bottleneck, layers}, g);
+            head.init_xavier(g);
+            use_model(head);
+            return head.forward(x, precision);
+        },
+        true, 4, 6, 5, 3, 2, variable({2, 4}), Precision::f32);
+    walks.add(
+        "SSLMetaArch::SSLMetaArch SSLMetaArch::config SSLMetaArch::student_backbone "
+        "SSLMetaArch::teacher_backbone "
+        "SSLMetaArch::student_parameters SSLMetaArch::teacher_parameters SSLMetaArch::centers "
+        "SSLMetaArch::to_device",
+        [](int64_t in_dim, std::string centering, double temp, int iterations, bool separate, Device device) {
+            Generator g{1};
+            SslConfig c;
+            c.backbone = small_vit();
+            c.head = small_head();
+            c.head.in_dim = in_dim, c.centering = centering, c.student_temp = temp,
+            c.sinkhorn_iterations = iterations;
+            c.separate_ibot_head = separate;
+            SSLMetaArch arch(c, g);
+            (void)(arch.config(), arch.student_backbone(), arch.teacher_backbone(), arch.centers());
+            (void)(arch.student_parameters(), arch.teacher_parameters());
+            arch.to_device(device);
+        },
+        4, std::string("centering"), 0.1, 3, true, Device());
+    walks.add(
+        "SSLMetaArch::losses SSLMetaArch::commit SSLMetaArch::set_centers",
+        [](Tensor global, Tensor local, Tensor masks, double temp, double momentum, std::string centering,
+           Tensor center) {
+            Generator g{1};
+            SslConfig c;
+            c.backbone = small_vit();
+            c.head = small_head();
+            c.centering = centering;
+            SSLMetaArch arch(c, g);
+            use(arch.losses({global, local, masks}, temp, context_of(true, Precision::f32, &g)).total);
+            arch.commit(momentum);
+            arch.set_centers(center, center);
+        },
+        tensor({4, 1, 4, 4}), tensor({2, 1, 2, 2}), tensor({4, 4}, DType::boolean), 0.04, 0.9,
+        std::string("centering"), tensor({1, 6}));
+}
+
+}  // namespace
+
+void model_walks(Walks& walks) {
+    block_walks(walks);
+    transformer_walks(walks);
+    self_supervised_walks(walks);
+}
+
+}  // namespace demi::test

@@ -1,0 +1,166 @@
+// Arithmetic, functions, reductions, views and choices.
+#include "ops/abs/abs.h"
+#include "ops/argmax/argmax.h"
+#include "ops/cast/cast.h"
+#include "ops/clamp/clamp.h"
+#include "ops/common/dims.h"
+#include "ops/concat/concat.h"
+#include "ops/exp/exp.h"
+#include "ops/expand/expand.h"
+#include "ops/gather/gather.h"
+#include "ops/gelu/gelu.h"
+#include "ops/index_select/index_select.h"
+#include "ops/log/log.h"
+#include "ops/max/max.h"
+#include "ops/maximum/maximum.h"
+#include "ops/mean/mean.h"
+#include "ops/minimum/minimum.h"
+#include "ops/operators.h"
+#include "ops/permute/permute.h"
+#include "ops/pow/pow.h"
+#include "ops/relu/relu.h"
+#include "ops/reshape/reshape.h"
+#include "ops/select/select.h"
+#include "ops/sigmoid/sigmoid.h"
+#include "ops/silu/silu.h"
+#include "ops/slice/slice.h"
+#include "ops/split/split.h"
+#include "ops/sqrt/sqrt.h"
+#include "ops/square/square.h"
+#include "ops/squeeze/squeeze.h"
+#include "ops/sum/sum.h"
+#include "ops/swiglu/swiglu.h"
+#include "ops/tanh/tanh.h"
+#include "ops/transpose/transpose.h"
+#include "ops/where/where.h"
+#include "tests/misuse/walk.h"
+
+namespace demi::test {
+namespace {
+
+using Vars = std::vector<Variable>;
+using Ints = std::vector<int64_t>;
+
+void unary(Walks& walks, const char* name, Variable (*op)(const Variable&)) {
+    walks.add(
+        name, [op](Variable x) { return op(x); }, variable({2, 4}));
+}
+void binary(Walks& walks, const char* name, Variable (*op)(const Variable&, const Variable&)) {
+    walks.add(
+        name, [op](Variable a, Variable b) { return op(a, b); }, variable({2, 3}), variable({3}));
+}
+void with_number(Walks& walks, const char* name, Variable (*op)(const Variable&, double)) {
+    walks.add(
+        name, [op](Variable a, double b) { return op(a, b); }, variable({2, 3}), 2.0);
+}
+void number_with(Walks& walks, const char* name, Variable (*op)(double, const Variable&)) {
+    walks.add(
+        name, [op](double a, Variable b) { return op(a, b); }, 2.0, variable({2, 3}));
+}
+void reduction(Walks& walks, const char* name, Variable (*op)(const Variable&, const Dims&, bool)) {
+    walks.add(
+        name, [op](Variable x, Dims dims, bool keep) { return op(x, dims, keep); }, variable({2, 3}), Dims{1},
+        false);
+}
+
+void element_walks(Walks& walks) {
+    for (const auto& [name, op] : std::vector<std::pair<const char*, Variable (*)(const Variable&)>>{
+             {"abs", abs}, {"exp", exp}, {"gelu", gelu}, {"log", log}, {"neg", neg}, {"relu", relu}, {"sigmoid", sigmoid},
+             {"silu", silu}, {"sqrt", sqrt}, {"square", square}, {"swiglu", swiglu}, {"tanh", tanh},
+             {"operator-", operator-}, {"detach", detach}})
+        unary(walks, name, op);
+    for (const auto& [name, op] : std::vector<std::pair<const char*, Variable (*)(const Variable&, const Variable&)>>{
+             {"add", add}, {"sub", sub}, {"mul", mul}, {"div", div}, {"maximum", maximum}, {"minimum", minimum},
+             {"operator+", operator+}, {"operator-", operator-}, {"operator*", operator*}, {"operator/", operator/}})
+        binary(walks, name, op);
+    for (const auto& [name, op] : std::vector<std::pair<const char*, Variable (*)(const Variable&, double)>>{
+             {"add", add}, {"sub", sub}, {"mul", mul}, {"div", div}, {"pow", pow}, {"operator+", operator+},
+             {"operator-", operator-}, {"operator*", operator*}, {"operator/", operator/}})
+        with_number(walks, name, op);
+    for (const auto& [name, op] : std::vector<std::pair<const char*, Variable (*)(double, const Variable&)>>{
+             {"sub", sub}, {"div", div}, {"operator+", operator+}, {"operator-", operator-}, {"operator*", operator*},
+             {"operator/", operator/}})
+        number_with(walks, name, op);
+    walks.add(
+        "clamp", [](Variable x, double low, double high) { return clamp(x, low, high); }, variable({2, 3}),
+        0.0, 1.0);
+    walks.add(
+        "cast", [](Variable x, DType t) { return cast(x, t); }, variable({2, 3}), DType::f16);
+    walks.add(
+        "to_device", [](Variable x, Device d) { return to_device(x, d); }, variable({2, 3}), Device());
+}
+
+void reduction_walks(Walks& walks) {
+    reduction(walks, "sum", sum);
+    reduction(walks, "mean", mean);
+    reduction(walks, "max", max);
+    walks.add(
+        "argmax", [](Tensor x, int dim) { return argmax(x, dim); }, tensor({2, 3}), 1);
+    walks.add(
+        "count_equal", [](Tensor a, Tensor b) { return count_equal(a, b); }, indices({1, 2}),
+        indices({1, 3}));
+    walks.add(
+        "keep_reduced drop_reduced",
+        [](Shape s, Dims dims) {
+            (void)keep_reduced("walk", s, dims);
+            return drop_reduced(s, dims);
+        },
+        Shape{2, 3}, Dims{1});
+}
+
+void view_walks(Walks& walks) {
+    walks.add(
+        "reshape", [](Variable x, Shape s) { return reshape(x, s); }, variable({2, 3}), Shape{3, -1});
+    walks.add(
+        "expand", [](Variable x, Shape s) { return expand(x, s); }, variable({1, 3}), Shape{2, 3});
+    walks.add(
+        "transpose", [](Variable x, int a, int b) { return transpose(x, a, b); }, variable({2, 3}), 0, 1);
+    walks.add(
+        "permute", [](Variable x, Dims d) { return permute(x, d); }, variable({2, 3}), Dims{1, 0});
+    walks.add(
+        "slice", [](Variable x, int d, int64_t a, int64_t b, int64_t s) { return slice(x, d, a, b, s); },
+        variable({2, 3}), 1, 0, 3, 2);
+    walks.add(
+        "select", [](Variable x, int d, int64_t i) { return select(x, d, i); }, variable({2, 3}), 1, 2);
+    walks.add(
+        "squeeze", [](Variable x, int d) { return squeeze(x, d); }, variable({2, 1}), 1);
+    walks.add(
+        "unsqueeze", [](Variable x, int d) { return unsqueeze(x, d); }, variable({2, 3}), 1);
+    walks.add(
+        "split", [](Variable x, Ints sizes, int d) { return split(x, sizes, d); }, variable({2, 3}),
+        Ints{2, 1}, 1);
+    walks.add(
+        "chunk", [](Variable x, int64_t n, int d) { return chunk(x, n, d); }, variable({2, 4}), 2, 1);
+    walks.add(
+        "unbind", [](Variable x, int d) { return unbind(x, d); }, variable({2, 3}), 1);
+    walks.add(
+        "concat", [](Vars xs, int d) { return concat(xs, d); }, Vars{variable({2, 3}), variable({2, 1})}, 1);
+    walks.add(
+        "stack", [](Vars xs, int d) { return stack(xs, d); }, Vars{variable({2, 3}), variable({2, 3})}, 1);
+}
+
+void choice_walks(Walks& walks) {
+    walks.add(
+        "where", [](Tensor c, Variable a, Variable b) { return where(c, a, b); },
+        tensor({2, 3}, DType::boolean), variable({2, 3}), variable({3}));
+    walks.add(
+        "masked_fill", [](Variable x, Tensor m, double v) { return masked_fill(x, m, v); }, variable({2, 3}),
+        tensor({3}, DType::boolean), 1.0);
+    walks.add(
+        "index_select", [](Variable x, int d, Tensor i) { return index_select(x, d, i); }, variable({2, 3}),
+        1, indices({2, 0, 0}));
+    walks.add(
+        "gather", [](Variable x, int d, Tensor i) { return gather(x, d, i); }, variable({2, 3}), 1,
+        tensor({2, 2}, DType::i64));
+}
+
+}  // namespace
+
+void op_walks(Walks& walks) {
+    element_walks(walks);
+    reduction_walks(walks);
+    view_walks(walks);
+    choice_walks(walks);
+}
+
+}  // namespace demi::test
