@@ -132,7 +132,8 @@ Num half_each(const Num& a, const Num& b) { return tape().node(a.v, a.e, {{a.id,
 Num with_value(const Num& a, double v) { return tape().node(v, a.e, {{a.id, 1, 0}}); }
 
 double rounding(double v, DType dtype) {
-    return dtype == DType::f16 || dtype == DType::bf16 ? half_step(v, dtype) / unit(dtype) : 0;
+    if (dtype != DType::f16 && dtype != DType::bf16) return 0;
+    return std::fabs(v) < 0.5 * largest(dtype) ? half_step(v, dtype) / unit(dtype) : HUGE_VAL;
 }
 
 Num once(const Num& a, DType dtype, bool back) {

@@ -84,7 +84,7 @@ Num half_each(const Num& a, const Num& b);
 // Another value with the derivative 1: what rounding an operand does.
 Num with_value(const Num& a, double v);
 
-// What one rounding of v to a half adds to e; nothing for f32 and f64, in which ops compute.
+// What one rounding of v to a half adds to e, infinite out of its range; nothing for f32 and f64, in which ops compute.
 double rounding(double v, DType dtype);
 // A result in the middle of an op that is rounded to `dtype`, and its gradient, too, with `back`.
 Num once(const Num& a, DType dtype, bool back = false);

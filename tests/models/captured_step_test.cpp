@@ -77,10 +77,10 @@ class Trainer {
             rates_.factors = gradient_factors(parameters_, groups, scaler_->live_inverse(), 0.5);
             optimizer_->step(rates_);
         } else {
-            StepRates clipped = rates_;
-            clipped.clip_grad = 0.5;
-            clipped.clip_groups = groups;
-            scaler_->step(*optimizer_, clipped);
+            scaler_->step(*optimizer_, {.lr = rates_.lr,
+                                        .weight_decay = rates_.weight_decay,
+                                        .clip_grad = 0.5,
+                                        .clip_groups = groups});
         }
         optimizer_->zero_grad();
     }
@@ -94,12 +94,8 @@ class Trainer {
     }
     void after() {
         losses.push_back(loss_.item());
-        if (!by_hand_) {
-            skipped += !scaler_->settle();
-            return;
-        }
-        const std::vector<double> norms = rates_.factors.values.select(0, 0).to_vector<double>();
-        const bool finite = std::isfinite(norms[0]) && std::isfinite(norms[1]);
+        if (!by_hand_) return void(skipped += !scaler_->settle());
+        const bool finite = optimizer_->outcome().taken;
         skipped += !finite;
         if (!finite) optimizer_->take_back();
         scaler_->update(!finite);

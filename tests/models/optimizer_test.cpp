@@ -9,6 +9,7 @@
 #include "models/ema.h"
 #include "tests/support/check_error.h"
 #include "tests/support/compare.h"
+#include "tests/support/temporary.h"
 
 namespace demi::test {
 
@@ -163,6 +164,63 @@ TEST_CASE("a step that could teach nothing, or only harm, is refused and changes
     optimizer.step({.lr = 0.1});  // b has no gradient: fine
     CHECK(same_bits(a.value(), before) != "");
     CHECK(optimizer.steps() == 2);
+}
+
+TEST_CASE("frozen parameters are left alone, and count their steps from the one in which they are thawed") {
+    for (OptimizerKind kind : {OptimizerKind::adamw, OptimizerKind::sgd})
+        for (bool frozen_first : {true, false}) {
+            OptimizerOptions settings;
+            settings.kind = kind;
+            Variable a = parameter({4, 3}, 1), b = parameter({2}, 2), fresh(a.value().clone(), true);
+            const NamedParameters all{{"a", a}, {"b", b}};
+            if (frozen_first) a.requires_grad_(false);
+            Optimizer optimizer(all, parameter_options(all, {}), settings);
+            if (!frozen_first) {
+                a.set_grad(gradient({4, 3}, 9));  // from before: must not count
+                a.requires_grad_(false);
+            }
+            const Tensor before = a.value().clone();
+            for (uint64_t step = 0; step < 3; ++step) {
+                b.set_grad(gradient({2}, step));
+                optimizer.step({.lr = 0.1, .weight_decay = 0.1, .clip_grad = 1});
+            }
+            CHECK(same_bits(a.value(), before) == "");
+            NamedTensors saved;
+            Metadata metadata;
+            optimizer.save(saved, metadata);
+            for (const auto& [name, moment] : saved) CHECK(name.ends_with(".b"));
+            const TemporaryFolder folder;
+            write_safetensors(folder / "o.safetensors", saved, metadata);
+            Variable a2(a.value().clone(), true), b2(b.value().clone(), true);
+            const NamedParameters again{{"a", a2}, {"b", b2}};
+            Optimizer resumed(again, parameter_options(again, {}), settings);
+            CHECK_THROWS_AS(resumed.load(SafetensorsFile(folder / "o.safetensors")), Error);  // a learns here
+            a2.requires_grad_(false);
+            resumed.load(SafetensorsFile(folder / "o.safetensors"));
+
+            Optimizer new_one({{"a", fresh}}, {ParameterOptions()}, settings);
+            for (Variable* x : {&a, &a2}) x->requires_grad_(true);
+            for (uint64_t step = 0; step < 4; ++step) {
+                if (step == 2) {  // a thawed parameter's count is saved, too
+                    NamedTensors tensors;
+                    Metadata more;
+                    optimizer.save(tensors, more);
+                    write_safetensors(folder / "p.safetensors", tensors, more);
+                    resumed.load(SafetensorsFile(folder / "p.safetensors"));
+                }
+                for (Variable* x : {&a, &a2, &fresh}) x->set_grad(gradient({4, 3}, 20 + step));
+                for (Variable* x : {&b, &b2}) x->set_grad(gradient({2}, 30 + step));
+                for (Optimizer* o : {&optimizer, &resumed, &new_one})
+                    o->step({.lr = 0.1, .weight_decay = 0.1});
+            }
+            CHECK(same_bits(a.value(), fresh.value()) == "");
+            CHECK(same_bits(a2.value(), fresh.value()) == "");
+            CHECK(same_bits(b2.value(), b.value()) == "");
+            a.requires_grad_(false);
+            b.requires_grad_(false);
+            CHECK(has(error_of([&] { optimizer.step({.lr = 0.1}); }), "no parameter has a gradient"));
+            CHECK(gradient_norm(all, 1, 0).norm == 0);
+        }
 }
 
 TEST_CASE("an optimizer refuses what is no parameter, and absurd multipliers") {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "autograd/record.h"
 #include "runtime/allocator.h"
 #include "runtime/copy.h"
 #include "runtime/parallel.h"
