@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "ops/interpolate_bicubic/interpolate_bicubic_kernels.h"
 #include "runtime/parallel.h"
@@ -19,11 +20,18 @@ template <class T> void apply_as(const Tensor& x, const Taps& taps, Tensor& y) {
             T* to = out + row * inner;
             std::fill(to, to + inner, T{0});
             const size_t i = static_cast<size_t>(row % taps.out);
-            for (size_t k = static_cast<size_t>(taps.start[i]); k < static_cast<size_t>(taps.start[i + 1]);
-                 ++k) {
+            const size_t first = static_cast<size_t>(taps.start[i]), last = static_cast<size_t>(taps.start[i + 1]);
+            for (size_t k = first; k < last; ++k) {
                 const T* from = base + taps.index[k] * inner;
                 const T w = weight[k];
                 for (int64_t c = 0; c < inner; ++c) to[c] += w * from[c];
+            }
+            for (int64_t c = 0; c < inner; ++c) {
+                if (std::isfinite(to[c])) continue;
+                T quarter = 0;  // the sum may fit though its parts do not
+                for (size_t k = first; k < last; ++k)
+                    quarter += weight[k] / 4 * base[taps.index[k] * inner + c];
+                to[c] = quarter * 4;
             }
         }
     });

@@ -15,10 +15,12 @@ template <class T> struct TapsKernel {
             const int64_t row = n / p.inner, column = n - row * p.inner;
             const int64_t outer = row / p.out, i = row - outer * p.out;
             const T* x = static_cast<const T*>(p.x) + outer * p.in * p.inner + column;
-            T sum = 0;
+            T sum = 0, quarter = 0;
             for (int64_t k = p.start[i]; k < p.start[i + 1]; ++k)
                 sum += static_cast<T>(p.weight[k]) * x[p.index[k] * p.inner];
-            static_cast<T*>(p.y)[n] = sum;
+            for (int64_t k = p.start[i]; !gpu::is_finite(sum) && k < p.start[i + 1]; ++k)
+                quarter += static_cast<T>(p.weight[k]) / 4 * x[p.index[k] * p.inner];
+            static_cast<T*>(p.y)[n] = gpu::is_finite(sum) ? sum : quarter * 4;
         }
     }
 };
