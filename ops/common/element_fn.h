@@ -30,6 +30,11 @@ enum class ElementFn : int {
     div,
     maximum,
     minimum,
+    // 1 where true, else 0
+    eq,
+    ne,
+    lt,
+    le,
     // backward of the functions of one operand: a the gradient, b the saved input (x) or result (y)
     log_grad,      // a / x
     sqrt_grad,     // a / (2 y)
@@ -52,6 +57,11 @@ enum class ElementFn : int {
 };
 
 constexpr int kElementFns = static_cast<int>(ElementFn::count);
+
+// Computed in i64 where all operands are integers or bool.
+constexpr bool on_integers(ElementFn fn) {
+    return (fn >= ElementFn::maximum && fn <= ElementFn::le) || fn == ElementFn::where;
+}
 
 constexpr int operands_of(ElementFn fn) { return fn < ElementFn::add ? 1 : fn < ElementFn::div_grad ? 2 : 3; }
 

@@ -42,6 +42,9 @@ bool merge_groups(const Shape& out, const Tensor& x, const Tensor& y, std::vecto
     return true;
 }
 
+// What sums of blocks are added in; integers wrap around.
+template <class C> using Total = std::conditional_t<std::is_same_v<C, int64_t>, uint64_t, double>;
+
 struct Place {
     int64_t x = 0, y = 0;
 };
@@ -101,7 +104,7 @@ template <class C> struct Sum {
     }
 
     // The innermost dimension is reduced: sums[kept][chunk]; returns the number of chunks.
-    int64_t inner_reduced(std::vector<double>& sums) const {
+    int64_t inner_reduced(std::vector<Total<C>>& sums) const {
         const int64_t pieces = ceil_div(inner.size, kBlock), units = reduced * pieces;
         const int64_t units_of_chunk = std::max<int64_t>(1, kChunk / std::min(inner.size, kBlock));
         const int64_t chunks = ceil_div(units, units_of_chunk);
@@ -112,10 +115,10 @@ template <class C> struct Sum {
                 C buffer[kBlock], second[kBlock];
                 for (int64_t job = begin; job < end; ++job) {
                     const int64_t first = job % chunks * units_of_chunk;
-                    double sum = 0;
+                    Total<C> sum = 0;
                     for (int64_t unit = first; unit < std::min(first + units_of_chunk, units); ++unit) {
                         const int64_t at = unit % pieces * kBlock, count = std::min(kBlock, inner.size - at);
-                        sum += static_cast<double>(rows.sum(
+                        sum += static_cast<Total<C>>(rows.sum(
                             row(place(job / chunks, unit / pieces), at, count, buffer, second), count));
                     }
                     sums[static_cast<size_t>(job)] = sum;
@@ -168,9 +171,9 @@ void finish(Tensor& out, const std::vector<S>& sums, int64_t chunks, int64_t wid
             const int64_t to = std::min(end, from + kBlock);
             for (int64_t i = from; i < to; ++i) {
                 const S* s = sums.data() + i / width * chunks * width + i % width;
-                double sum = 0;
-                for (int64_t k = 0; k < chunks; ++k) sum += static_cast<double>(s[k * width]);
-                buffer[i - from] = static_cast<C>(sum * scale);
+                Total<C> sum = 0;
+                for (int64_t k = 0; k < chunks; ++k) sum += static_cast<Total<C>>(s[k * width]);
+                buffer[i - from] = static_cast<C>(sum * static_cast<Total<C>>(scale));
             }
             store(base, from, 1, buffer, to - from);
         }
@@ -186,7 +189,7 @@ template <class C> void sum_as(const ReduceRows<C>& table, Tensor& out, Tensor x
     }
     const Sum<C> sum(table, groups, x, y);
     if (sum.inner.reduced) {
-        std::vector<double> sums;
+        std::vector<Total<C>> sums;
         const int64_t chunks = sum.inner_reduced(sums);
         finish<C>(out, sums, chunks, 1, scale);
     } else {
@@ -198,10 +201,20 @@ template <class C> void sum_as(const ReduceRows<C>& table, Tensor& out, Tensor x
 
 void sum(Tensor& out, const Tensor& x, const Tensor& y, double scale) {
     const ReduceIsa& table = reduce_isa();
-    out.dtype() == DType::f64 ? sum_as(table.f64, out, x, y, scale) : sum_as(table.f32, out, x, y, scale);
+    switch (out.dtype()) {
+    case DType::f64: return sum_as(table.f64, out, x, y, scale);
+    case DType::i64: return sum_as(table.i64, out, x, y, scale);
+    default: return sum_as(table.f32, out, x, y, scale);
+    }
 }
 
-template <class C> void max_as(const ReduceRows<C>& table, Tensor& values, Tensor& indices, const Tensor& x) {
+// The order of numbers turned around; -x of the smallest integer does not exist.
+float turned(float x) { return -x; }
+double turned(double x) { return -x; }
+int64_t turned(int64_t x) { return ~x; }
+
+template <class C>
+void max_as(const ReduceRows<C>& table, Tensor& values, Tensor& indices, const Tensor& x, bool smallest) {
     const int64_t n = x.size(0), m = x.size(1);
     const LoadRow<C> load = row_loader<C>(x.dtype());
     const StoreRow<C> store = row_storer<C>(values.dtype());
@@ -216,6 +229,7 @@ template <class C> void max_as(const ReduceRows<C>& table, Tensor& values, Tenso
             for (int64_t begin = 0; begin < m; begin += kBlock) {
                 const int64_t count = std::min(kBlock, m - begin);
                 load(buffer, base, i * m + begin, 1, count);
+                if (smallest) std::transform(buffer, buffer + count, buffer, [](C v) { return turned(v); });
                 const C top = table.max(buffer, count);
                 const bool nan = !(top == top);
                 if (where >= 0 && !nan && !(top > best)) continue;
@@ -225,15 +239,18 @@ template <class C> void max_as(const ReduceRows<C>& table, Tensor& values, Tenso
                 where = begin + k;
                 if (nan) break;
             }
+            if (smallest && best == best) best = turned(best);
             store(out, i, 1, &best, 1);
             index[i] = where;
         }
     });
 }
 
-void max(Tensor& values, Tensor& indices, const Tensor& x) {
+void max(Tensor& values, Tensor& indices, const Tensor& x, bool smallest) {
     const ReduceIsa& table = reduce_isa();
-    x.dtype() == DType::f64 ? max_as(table.f64, values, indices, x) : max_as(table.f32, values, indices, x);
+    if (x.dtype() == DType::f64) return max_as(table.f64, values, indices, x, smallest);
+    is_float(x.dtype()) ? max_as(table.f32, values, indices, x, smallest)
+                        : max_as(table.i64, values, indices, x, smallest);
 }
 
 }  // namespace

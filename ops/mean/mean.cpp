@@ -8,13 +8,14 @@ namespace demi {
 
 Variable mean(const Variable& x, const Dims& dims, bool keepdim) {
     const ProfileScope scope("mean");
-    const Tensor& value = float_value("mean", x);
+    check(x.defined() && is_float(x.dtype()), "mean",
+          "needs a floating-point tensor, which cast(x, DType::f32) makes: got ", x.value());
     const Shape kept = keep_reduced("mean", x.shape(), dims);
     int64_t count = 1;
     for (int d = 0; d < x.rank(); ++d)
-        if (kept[d] == 1) count *= x.shape()[d];
+        if (kept[d] == 1) count = checked_mul(count, x.shape()[d], "mean");
     check(count > 0, "mean", "needs at least one element to average: got ", x.shape());
-    Tensor y = sum_to(value, kept, x.dtype(), 1.0 / static_cast<double>(count));
+    Tensor y = sum_to(x.value(), kept, x.dtype(), 1.0 / static_cast<double>(count));
     if (!keepdim) y = y.view(drop_reduced(x.shape(), dims));
     return record(
         "mean", {x}, y, [kept, count, shape = x.shape()](const Tensor& dy, const Needs&) -> Tensors {
