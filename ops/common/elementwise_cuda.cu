@@ -154,8 +154,10 @@ void elementwise(const ElementwiseCall& call, gpu::Stream stream) {
         return;
     }
     const gpu::Dim3 grid = gpu::blocks_for(call.walk.count, kThreads);
-    if (call.types[0] == gpu::Type::f64)
+    if (call.compute == gpu::Type::f64)
         gpu::launch(StridedKernel<double>{call}, grid, {kThreads}, 0, stream);
+    else if (call.compute == gpu::Type::i64)
+        gpu::launch(StridedKernel<int64_t>{call}, grid, {kThreads}, 0, stream);
     else
         gpu::launch(StridedKernel<float>{call}, grid, {kThreads}, 0, stream);
 }

@@ -9,6 +9,7 @@ struct ElementwiseCall {
     ElementFn fn;
     int operands;        // 1 to 3
     gpu::Type types[4];  // of the output and the operands
+    gpu::Type compute;   // f32, f64 or i64
     void* out;
     const void* in[3];
     double p, q;
