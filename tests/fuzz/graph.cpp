@@ -115,13 +115,8 @@ int Graph::constant(const std::vector<double>& values, const Sizes& sizes, DType
     return id;
 }
 
-// Inside a recomputation: its inputs, what was made there, and leaves.
-bool Graph::visible(const Value& v) const {
-    if (v.segment != segment_ && !(segment_ >= 0 && v.segment < 0)) return false;
-    if (segment_ < 0 || v.segment == segment_ || v.step < 0) return true;
-    const int id = static_cast<int>(&v - values_.data());
-    return std::find(segment_inputs_.begin(), segment_inputs_.end(), id) != segment_inputs_.end();
-}
+// Inside a recomputation: its inputs, what it made, and what it captures: leaves and results of ops.
+bool Graph::visible(const Value& v) const { return v.segment == segment_ || v.segment < 0; }
 
 int Graph::find(const std::function<bool(const Value&)>& fits) {
     std::vector<int> found;
@@ -225,7 +220,7 @@ std::vector<int> Graph::add(Step step) {
         const bool expects = needs && floating(results[k].dtype());
         if (results[k].dtype() != step.dtypes[k])
             wrong(name + " has another dtype: " + describe(results[k].value()));
-        if (results[k].requires_grad() != (expects && segment_ < 0))
+        if (results[k].requires_grad() != expects)
             wrong(name + (expects ? " lost" : " has") + " its graph");
         step.out.push_back(remember(results[k], expects));
         values_.back().step = static_cast<int>(steps_.size());

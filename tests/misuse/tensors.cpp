@@ -23,6 +23,9 @@ void view_and_copy_walks(Walks& walks) {
         "Tensor::zeros", [](Shape s, DType t, Device d) { return Tensor::zeros(s, t, d); }, Shape{2, 3},
         DType::f32, Device());
     walks.add(
+        "Tensor::ones", [](Shape s, DType t, Device d) { return Tensor::ones(s, t, d); }, Shape{2, 3},
+        DType::f32, Device());
+    walks.add(
         "Tensor::full", [](Shape s, double v, DType t, Device d) { return Tensor::full(s, v, t, d); },
         Shape{2, 3}, 1.0, DType::f32, Device());
     walks.add(
@@ -128,6 +131,12 @@ void shape_walks(Walks& walks) {
         "contiguous_strides", [](Shape s) { return contiguous_strides(s); }, Shape{2, 3});
     walks.add(
         "broadcast", [](Shape a, Shape b) { return broadcast(a, b, "walk"); }, Shape{2, 3}, Shape{3});
+    walks.add(
+        "normalize_range",
+        [](int64_t begin, int64_t end, int dim, Shape s) {
+            return normalize_range(begin, end, dim, s, "walk");
+        },
+        0, 2, 0, Shape{2, 3});
     walks.add(
         "normalize_dim", [](int d, int rank) { return normalize_dim(d, rank, "walk"); }, -1, 2);
 }
