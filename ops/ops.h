@@ -2,8 +2,8 @@
 // All public headers of autograd/ and ops/: Variables, every op, the boundary.
 #include "autograd/grad_mode.h"
 #include "autograd/print.h"
-#include "autograd/record.h"
 #include "autograd/recompute.h"
+#include "autograd/record.h"
 #include "autograd/variable.h"
 #include "ops/abs/abs.h"
 #include "ops/adamw/adamw.h"
@@ -14,6 +14,7 @@
 #include "ops/common/boundary.h"
 #include "ops/common/boundary_kernel.h"
 #include "ops/common/dims.h"
+#include "ops/common/number.h"
 #include "ops/compare/compare.h"
 #include "ops/concat/concat.h"
 #include "ops/cross_entropy/cross_entropy.h"

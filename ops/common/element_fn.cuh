@@ -4,6 +4,8 @@
 // compile.
 #include "ops/common/activation.cuh"
 #include "ops/common/element_fn.h"
+#include "runtime/cuda/gpu.h"
+// After gpu.h, which it stands on.
 #include "ops/common/element_grad.h"
 
 namespace demi::gpu {

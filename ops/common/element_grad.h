@@ -1,6 +1,6 @@
 #pragma once
 // Internal: gradients whose parts may leave the range though the result fits, for *_isa.cpp and for *.cu files. Where all
-// parts are normal numbers the plain formula stands; elsewhere the same is taken in pieces.
+// parts are normal numbers the plain formula stands; elsewhere the same is taken in pieces. *.cu files include gpu.h before.
 #ifdef DEMI_ISA_NS
 #include "runtime/simd.h"
 #define DEMI_ELEMENT DEMI_INLINE
@@ -14,7 +14,6 @@ DEMI_INLINE double ldexp(double x, int e) { return __builtin_ldexp(x, e); }
 DEMI_INLINE uint32_t to_bits(float x) { return __builtin_bit_cast(uint32_t, x); }
 DEMI_INLINE uint64_t to_bits(double x) { return __builtin_bit_cast(uint64_t, x); }
 #else
-#include "runtime/cuda/gpu.h"
 #define DEMI_ELEMENT DEMI_DEVICE
 namespace demi::gpu {
 DEMI_DEVICE uint32_t to_bits(float x) { return bit_cast<uint32_t>(x); }

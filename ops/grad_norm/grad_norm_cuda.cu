@@ -84,8 +84,7 @@ struct FactorsKernel {
         const double multiplier = p.live_multiplier != nullptr ? *p.live_multiplier : p.multiplier;
         bool good = true;
         for (int64_t g = 0; g < p.groups; ++g) {
-            const double norm =
-                norm_of_partials(partial, g == 0 ? 0 : p.ends[g - 1], p.ends[g]) * multiplier;
+            const double norm = norm_of_partials(partial, g == 0 ? 0 : p.ends[g - 1], p.ends[g]) * multiplier;
             const double clip = p.limit / (norm + 1e-6);
             good = good && gpu::is_finite(norm);
             if (gpu::thread_idx().x != 0) continue;

@@ -11,6 +11,8 @@ namespace demi {
 
 namespace {
 
+constexpr int64_t kMostPixels = int64_t{1} << 20;  // along an axis
+
 // One axis after the other: x seen as [outer, h, w, inner].
 struct Map {
     int64_t outer, inner;
@@ -35,6 +37,8 @@ Map make_map(std::string_view op, const Variable& x, int64_t outer, int64_t inne
     check_float_operand(op, "x", x.value());
     check(in[0] >= 1 && in[1] >= 1 && out[0] >= 1 && out[1] >= 1, op, "sizes must be at least 1: got ", in[0],
           " x ", in[1], " -> ", out[0], " x ", out[1]);
+    check(in[0] <= kMostPixels && in[1] <= kMostPixels && out[0] <= kMostPixels && out[1] <= kMostPixels, op,
+          "sizes must be at most 2^20: got ", in[0], " x ", in[1], " -> ", out[0], " x ", out[1]);
     check(o.scale_h >= 0 && o.scale_w >= 0 && std::isfinite(o.scale_h) && std::isfinite(o.scale_w), op,
           "scale factors must be positive, or 0 for none: got ", o.scale_h, " and ", o.scale_w);
     return {outer, inner, bicubic_taps(in[0], out[0], o.scale_h, o.antialias),

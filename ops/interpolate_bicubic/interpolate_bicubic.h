@@ -9,7 +9,7 @@
 //   antialias    cubic with a = -0.5, stretched by s where the image shrinks, normalised over the taps
 //   inside;
 //                an axis that keeps its size is left alone, whatever its factor
-// f16, bf16 (f32 arithmetic, rounded once), f32, f64; any strides.
+// Sizes from 1 to 2^20. f16, bf16 (f32 arithmetic, rounded once), f32, f64; any strides.
 #include "autograd/variable.h"
 
 namespace demi {

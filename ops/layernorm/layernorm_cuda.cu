@@ -215,7 +215,8 @@ template <class T, class Y, class Plan, bool kInput, bool kAffine> struct Backwa
                 if (weight != nullptr) w = read_beside<T>(weight + at, count, aligned);
                 DEMI_UNROLL
                 for (int i = 0; i < kPack<T>; ++i)
-                    if (i < count) sum += term(weight != nullptr ? d.v[i] * down * w.v[i] : d.v[i] * down, v.v[i]);
+                    if (i < count)
+                        sum += term(weight != nullptr ? d.v[i] * down * w.v[i] : d.v[i] * down, v.v[i]);
             });
             return share * Plan::sum(sum);
         };

@@ -89,7 +89,7 @@ int Graph::fresh(const Sizes& sizes, DType dtype, Draw draw, double reach, bool 
         if (draw == Draw::apart) values[i] = (static_cast<double>(i) + dice.real(0.2, 0.8)) / 8;
     }
     if (draw == Draw::apart) dice.shuffle(values);
-    const bool needs = gradient && floating(dtype) && dice.chance(0.8);
+    const bool needs = gradient && floating(dtype) && segment_ < 0 && dice.chance(0.8);
     // A leaf that is stretched: strides of 0.
     Sizes stored = sizes;
     if (dice.chance(0.05))
@@ -220,8 +220,7 @@ std::vector<int> Graph::add(Step step) {
         const bool expects = needs && floating(results[k].dtype());
         if (results[k].dtype() != step.dtypes[k])
             wrong(name + " has another dtype: " + describe(results[k].value()));
-        if (results[k].requires_grad() != expects)
-            wrong(name + (expects ? " lost" : " has") + " its graph");
+        if (results[k].requires_grad() != expects) wrong(name + (expects ? " lost" : " has") + " its graph");
         step.out.push_back(remember(results[k], expects));
         values_.back().step = static_cast<int>(steps_.size());
         step.bits.push_back(bits(results[k].value()));

@@ -119,7 +119,7 @@ void memory_walks(Walks& walks) {
     walks.add(
         "parallel_for", [](int n) { parallel_for(n > 1000 ? 1000 : n, [](int64_t) {}); }, 3);
     walks.add(
-        "ceil_div", [](int64_t a, int64_t b) { return ceil_div(a, b == 0 ? 1 : b); }, 5, 2);
+        "ceil_div", [](int64_t a, int64_t b) { return ceil_div(a < 0 ? 0 : a, b < 1 ? 1 : b); }, 5, 2);
     walks.add(
         "parallel_ranges",
         [](int64_t n, int64_t grain) {

@@ -1,6 +1,7 @@
 // Tensors and shapes.
 #include <sstream>
 
+#include "ops/common/dims.h"
 #include "runtime/copy.h"
 #include "tests/misuse/walk.h"
 
@@ -64,8 +65,7 @@ void view_and_copy_walks(Walks& walks) {
     walks.add(
         "Tensor::transpose", [](Tensor t, int a, int b) { return t.transpose(a, b); }, tensor({2, 3}), 0, 1);
     walks.add(
-        "Tensor::permute", [](Tensor t, std::vector<int> d) { return t.permute(d); }, tensor({2, 3}),
-        std::vector<int>{1, 0});
+        "Tensor::permute", [](Tensor t, Dims d) { return t.permute(d); }, tensor({2, 3}), Dims{1, 0});
     walks.add(
         "Tensor::slice", [](Tensor t, int d, int64_t a, int64_t b, int64_t s) { return t.slice(d, a, b, s); },
         tensor({2, 3}), 1, 0, 3, 2);

@@ -14,8 +14,8 @@ using Wide = long double;
 // both signs. Exact in `dtype`.
 std::vector<double> extremes(DType dtype);
 
-double largest(DType dtype);    // the largest finite number
-double smallest(DType dtype);   // the smallest subnormal one
+double largest(DType dtype);   // the largest finite number
+double smallest(DType dtype);  // the smallest subnormal one
 
 // "" where every element is within rtol |want| + atol + 2 smallest(dtype) of what is wanted. Where that is beyond the
 // range, infinity or the largest number of its sign is right; where it is NaN, anything is.
