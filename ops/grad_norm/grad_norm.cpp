@@ -70,7 +70,9 @@ void scale_grads(std::span<const Tensor> grads, double factor) {
     std::vector<Tensor> tensors = present("scale_grads", grads, true);
     if (tensors.empty()) return;
     const auto times = [&](double f) { DEMI_SELECT(grad_norm, tensors[0].device(), scale)(tensors, f); };
-    const double size = std::fabs(factor), part = size > 0 && size < 0x1p-100 ? 0x1p-100 : size > 0x1p100 ? 0x1p100 : 1;
+    const double size = std::fabs(factor), part = size > 0 && size < 0x1p-100 ? 0x1p-100
+                                                  : size > 0x1p100            ? 0x1p100
+                                                                              : 1;
     times(factor / part);  // f32 would not hold all of its digits
     if (part != 1) times(part);
 }

@@ -31,7 +31,8 @@ double sum_squares(std::span<const Tensor> tensors, double scale) {
         const Tensor& t = tensors[c.tensor];
         const RowPointer x(t, 1);
         if (t.dtype() != DType::f64) {
-            if (scale == 1) sums[i] = grad_norm_isa().sum_squares[isa_index(t.dtype(), kOp)](x[c.begin], c.count);
+            if (scale == 1)
+                sums[i] = grad_norm_isa().sum_squares[isa_index(t.dtype(), kOp)](x[c.begin], c.count);
             return;
         }
         const double* v = x.at<double>(c.begin);
@@ -98,7 +99,6 @@ bool finite(std::span<const Tensor> tensors) {
 
 }  // namespace
 
-const GradNormKernels grad_norm_cpu{
-    .norm = norm, .scale = scale, .factors = factors, .finite = finite};
+const GradNormKernels grad_norm_cpu{.norm = norm, .scale = scale, .factors = factors, .finite = finite};
 
 }  // namespace demi

@@ -61,7 +61,6 @@ bool finite(std::span<const Tensor> tensors) {
 
 }  // namespace
 
-const GradNormKernels grad_norm_cuda{
-    .norm = norm, .scale = scale, .factors = factors, .finite = finite};
+const GradNormKernels grad_norm_cuda{.norm = norm, .scale = scale, .factors = factors, .finite = finite};
 
 }  // namespace demi

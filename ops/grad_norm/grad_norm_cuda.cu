@@ -9,7 +9,8 @@ namespace {
 DEMI_DEVICE bool fits(double squares) { return squares >= 1e-290 && gpu::is_finite(squares); }
 DEMI_DEVICE double scale_for(double squares) { return squares > 1 ? 0x1p-600 : 0x1p600; }
 
-// Each block has its own chunk. A partial is the sum of its squares, or where that does not fit the norm, negative.
+// Each block has its own chunk. A partial is the sum of its squares, or where that does not fit the norm,
+// negative.
 struct SquaresKernel {
     static constexpr int threads = kListThreads;
     TensorList list;
@@ -84,8 +85,7 @@ struct FactorsKernel {
         const double multiplier = p.live_multiplier != nullptr ? *p.live_multiplier : p.multiplier;
         bool good = true;
         for (int64_t g = 0; g < p.groups; ++g) {
-            const double norm =
-                norm_of_partials(partial, g == 0 ? 0 : p.ends[g - 1], p.ends[g]) * multiplier;
+            const double norm = norm_of_partials(partial, g == 0 ? 0 : p.ends[g - 1], p.ends[g]) * multiplier;
             const double clip = p.limit / (norm + 1e-6);
             good = good && gpu::is_finite(norm);
             if (gpu::thread_idx().x != 0) continue;

@@ -20,7 +20,8 @@ template <class T> void apply_as(const Tensor& x, const Taps& taps, Tensor& y) {
             T* to = out + row * inner;
             std::fill(to, to + inner, T{0});
             const size_t i = static_cast<size_t>(row % taps.out);
-            const size_t first = static_cast<size_t>(taps.start[i]), last = static_cast<size_t>(taps.start[i + 1]);
+            const size_t first = static_cast<size_t>(taps.start[i]),
+                         last = static_cast<size_t>(taps.start[i + 1]);
             for (size_t k = first; k < last; ++k) {
                 const T* from = base + taps.index[k] * inner;
                 const T w = weight[k];

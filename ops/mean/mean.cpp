@@ -16,8 +16,9 @@ Variable mean(const Variable& x, const Dims& dims, bool keepdim) {
     int64_t count = 1;
     for (int d = 0; d < x.rank(); ++d)
         if (kept[d] == 1) count = checked_mul(count, x.shape()[d], "mean");
-    Tensor y = count > 0 ? sum_to(x.value(), kept, x.dtype(), 1.0 / static_cast<double>(count))
-                         : Tensor::full(kept, std::numeric_limits<double>::quiet_NaN(), x.dtype(), x.device());
+    Tensor y = count > 0
+                   ? sum_to(x.value(), kept, x.dtype(), 1.0 / static_cast<double>(count))
+                   : Tensor::full(kept, std::numeric_limits<double>::quiet_NaN(), x.dtype(), x.device());
     if (!keepdim) y = y.view(drop_reduced(x.shape(), dims));
     return record(
         "mean", {x}, y, [kept, count, shape = x.shape()](const Tensor& dy, const Needs&) -> Tensors {

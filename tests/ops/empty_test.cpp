@@ -47,7 +47,8 @@ constexpr DType kFloats[] = {DType::f32, DType::bf16, DType::f16, DType::f64};
 void check_empty(const OpFunction& fn, const std::vector<Shape>& inputs, const Shape& result) {
     for (DType dtype : kFloats) {
         Vars leaves;
-        for (const Shape& shape : inputs) leaves.emplace_back(Tensor::full(shape, 1, dtype, test_device()), true);
+        for (const Shape& shape : inputs)
+            leaves.emplace_back(Tensor::full(shape, 1, dtype, test_device()), true);
         const Variable y = fn(leaves)[0];
         CHECK(y.shape() == result);
         y.backward(Tensor::full(y.shape(), 1, y.dtype(), test_device()));
@@ -65,16 +66,17 @@ TEST_CASE("nothing: functions of one and two operands") {
     using Unary = Variable (*)(const Variable&);
     for (const Shape& shape : {Shape{0}, Shape{0, 4}, Shape{4, 0}, Shape{2, 0, 4}}) {
         CAPTURE(shape[0]);
-        for (Unary fn : {Unary{abs}, Unary{exp}, Unary{gelu}, Unary{log}, Unary{relu}, Unary{sigmoid}, Unary{silu}, Unary{sqrt},
-                         Unary{square}, Unary{tanh}})
+        for (Unary fn : {Unary{abs}, Unary{exp}, Unary{gelu}, Unary{log}, Unary{relu}, Unary{sigmoid},
+                         Unary{silu}, Unary{sqrt}, Unary{square}, Unary{tanh}})
             check_empty([fn](const Vars& x) { return fn(x[0]); }, {shape}, shape);
         check_empty([](const Vars& x) { return pow(x[0], -1.5); }, {shape}, shape);
         check_empty([](const Vars& x) { return clamp(x[0], 0, 1); }, {shape}, shape);
         check_empty([](const Vars& x) { return 2.0 / x[0] - x[0] / 2.0 + x[0] * 1e50; }, {shape}, shape);
-        for (auto* fn : {static_cast<Variable (*)(const Variable&, const Variable&)>(add),
-                         static_cast<Variable (*)(const Variable&, const Variable&)>(sub),
-                         static_cast<Variable (*)(const Variable&, const Variable&)>(mul),
-                         static_cast<Variable (*)(const Variable&, const Variable&)>(div), maximum, minimum}) {
+        for (auto* fn :
+             {static_cast<Variable (*)(const Variable&, const Variable&)>(add),
+              static_cast<Variable (*)(const Variable&, const Variable&)>(sub),
+              static_cast<Variable (*)(const Variable&, const Variable&)>(mul),
+              static_cast<Variable (*)(const Variable&, const Variable&)>(div), maximum, minimum}) {
             check_empty([fn](const Vars& x) { return fn(x[0], x[1]); }, {shape, shape}, shape);
             check_empty([fn](const Vars& x) { return fn(x[0], x[1]); }, {shape, Shape{1}}, shape);
         }
@@ -100,7 +102,8 @@ TEST_CASE("nothing: rows") {
         check_empty([](const Vars& x) { return layernorm_branch(x[0], DType::f16, x[1], x[2])[1]; },
                     {shape, width, width}, shape);
         check_empty([](const Vars& x) { return layer_scale(x[0], x[1]); }, {shape, width}, shape);
-        check_empty([](const Vars& x) { return layer_scale_add(x[1], x[0], x[2]); }, {shape, shape, width}, shape);
+        check_empty([](const Vars& x) { return layer_scale_add(x[1], x[0], x[2]); }, {shape, shape, width},
+                    shape);
         Shape half = shape;
         half[shape.rank() - 1] /= 2;
         check_empty([](const Vars& x) { return swiglu(x[0]); }, {shape}, half);
@@ -134,7 +137,8 @@ TEST_CASE("nothing: cross_entropy") {
         for (Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none})
             for (const bool hard : {true, false}) {
                 const Variable x(Tensor::zeros({0, 4}, dtype, device), true);
-                const Tensor t = hard ? Tensor::zeros({0}, DType::i64, device) : Tensor::zeros({0, 4}, DType::f32, device);
+                const Tensor t =
+                    hard ? Tensor::zeros({0}, DType::i64, device) : Tensor::zeros({0, 4}, DType::f32, device);
                 const Variable loss = cross_entropy(x, t, {.label_smoothing = 0.1, .reduction = reduction});
                 if (reduction != Reduction::none) CHECK(loss.item() == 0);
                 loss.backward(Tensor::full(loss.shape(), 1, loss.dtype(), device));
@@ -143,7 +147,9 @@ TEST_CASE("nothing: cross_entropy") {
     CHECK_THROWS_WITH_AS(
         cross_entropy(Tensor::zeros({3, 0}, DType::f32, device), Tensor::zeros({3}, DType::i64, device)),
         doctest::Contains("at least one class"), Error);
-    CHECK_THROWS_AS(cross_entropy(Tensor::zeros({0, 0}, DType::f32, device), Tensor::zeros({0}, DType::i64, device)), Error);
+    CHECK_THROWS_AS(
+        cross_entropy(Tensor::zeros({0, 0}, DType::f32, device), Tensor::zeros({0}, DType::i64, device)),
+        Error);
 }
 
 TEST_CASE("nothing: lists of tensors") {

@@ -130,7 +130,8 @@ TEST_CASE("interpolate_bicubic of numbers near the largest") {
         const double top = 0.9 * largest(dtype);
         const Variable x(Tensor::full({1, 1, 5, 5}, top, dtype, test_device()), true);
         for (const bool antialias : {false, true})
-            for (double v : interpolate_bicubic(x, 7, 3, {.antialias = antialias}).value().to_vector<double>())
+            for (double v :
+                 interpolate_bicubic(x, 7, 3, {.antialias = antialias}).value().to_vector<double>())
                 CHECK(v == doctest::Approx(top).epsilon(is_half(dtype) ? 8e-3 : 1e-6));
     }
 }
