@@ -1,6 +1,6 @@
 #pragma once
-// The body of an activation's *_isa.cpp file: Op::value(vf x) is the function, Op::grad(vf x, vf dy) dy times its
-// derivative.
+// The body of an activation's *_isa.cpp file: Op::value(vf x) is the function, Op::grad(vf x, vf dy) dy times
+// its derivative.
 #include "ops/common/activation_isa.h"
 #include "ops/common/lanes.h"
 

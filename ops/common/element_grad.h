@@ -20,7 +20,8 @@ DEMI_DEVICE uint32_t to_bits(float x) { return bit_cast<uint32_t>(x); }
 DEMI_DEVICE uint64_t to_bits(double x) { return bit_cast<uint64_t>(x); }
 #endif
 
-// 0 for normal numbers; 1 for 0, subnormal numbers, infinity and NaN. Whole numbers as wide as T, so that loops vectorise.
+// 0 for normal numbers; 1 for 0, subnormal numbers, infinity and NaN. Whole numbers as wide as T, so that
+// loops vectorise.
 DEMI_ELEMENT uint32_t is_special(float x) { return ((to_bits(x) >> 23 & 0xffu) - 1u) < 254u ? 0u : 1u; }
 DEMI_ELEMENT uint64_t is_special(double x) { return ((to_bits(x) >> 52 & 0x7ffu) - 1u) < 2046u ? 0u : 1u; }
 

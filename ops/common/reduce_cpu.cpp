@@ -1,6 +1,7 @@
 // Reductions in an order that depends on the shape only: the dimensions are merged to alternating groups
 // (kept, reduced, kept, ...), the work is cut into chunks of fixed size, and the chunks' sums are added in
-// order. A chunk whose sum is not finite is added once more in a wider type, for the result may fit though its parts do not.
+// order. A chunk whose sum is not finite is added once more in a wider type, for the result may fit though
+// its parts do not.
 #include <algorithm>
 #include <cmath>
 #include <vector>

@@ -31,8 +31,8 @@ template <class T> T element(const void* row, DType dtype, int64_t i) {
                           [&]<class X>() { return static_cast<T>(static_cast<const X*>(row)[i]); });
 }
 
-// The loss of a row whose parts left the range, and of the edges of probability: each weight meets its distance alone, and
-// a weight of 0 none at all.
+// The loss of a row whose parts left the range, and of the edges of probability: each weight meets its
+// distance alone, and a weight of 0 none at all.
 template <class T>
 T careful_loss(const CrossEntropyForward& c, const void* x, const T* target, int64_t label, int64_t width,
                T& max, T& log_sum) {

@@ -9,7 +9,8 @@ namespace {
 DEMI_DEVICE bool fits(double squares) { return squares >= 1e-290 && gpu::is_finite(squares); }
 DEMI_DEVICE double scale_for(double squares) { return squares > 1 ? 0x1p-600 : 0x1p600; }
 
-// Each block has its own chunk. A partial is the sum of its squares, or where that does not fit the norm, negative.
+// Each block has its own chunk. A partial is the sum of its squares, or where that does not fit the norm,
+// negative.
 struct SquaresKernel {
     static constexpr int threads = kListThreads;
     TensorList list;

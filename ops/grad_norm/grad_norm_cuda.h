@@ -4,8 +4,8 @@
 
 namespace demi::gpu_kernels {
 
-// partial: one value for each chunk, in any case f64. result[0] = the square root of the sum of the squares, added in a
-// fixed order.
+// partial: one value for each chunk, in any case f64. result[0] = the square root of the sum of the squares,
+// added in a fixed order.
 void norm(const TensorList& list, double* partial, double* result, gpu::Stream stream);
 // For groups of chunks that follow one another, group g ending before chunk ends[g]: result[g] = norm *
 // multiplier and result[groups + g] = multiplier * min(1, limit / (norm + 1e-6)), without the

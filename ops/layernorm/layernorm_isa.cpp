@@ -39,8 +39,8 @@ template <class T> DEMI_RARE bool is_constant(const T* x, int64_t width) {
     return all(same);
 }
 
-// The sums of one mean, corrected by the mean of what it leaves; once more where the first try was far off. `value` gives
-// x f. False where squares leave the range.
+// The sums of one mean, corrected by the mean of what it leaves; once more where the first try was far off.
+// `value` gives x f. False where squares leave the range.
 template <class F> DEMI_INLINE bool find_stats(int64_t width, F&& value, Stats& s, float& variance) {
     const float share = 1.f / static_cast<float>(width);
     s.mean = share * sum_lanes(width, value);
@@ -126,8 +126,8 @@ void forward(const void* x_, const void* residual_, const float* weight, const f
     }
 }
 
-// One row of factor 1. The sums of g and g * n come first; dweight and dbias take their share while the row is in
-// registers. False where a result is not finite.
+// One row of factor 1. The sums of g and g * n come first; dweight and dbias take their share while the row
+// is in registers. False where a result is not finite.
 template <bool kAffine, bool kInput, class T>
 DEMI_INLINE bool backward_row(const T* x, const T* dy, const T* dsum, const float* weight, const Stats& s,
                               T* dx, float* dweight, float* dbias, int64_t width) {
