@@ -148,7 +148,10 @@ void Sweep::run() {
         newest.mapped().grads.clear();
         spare_ = std::move(newest);
     }
-    for (const auto& [node, grad] : leaves_) check_scale(*node->leaf, options_.grad_scale);
+    for (const auto& [node, grad] : leaves_) {
+        const std::lock_guard lock(node->leaf->mutex);
+        check_scale(*node->leaf, options_.grad_scale);
+    }
     for (auto& [node, grad] : leaves_) store(*node->leaf, std::move(grad), options_.grad_scale);
 }
 

@@ -57,7 +57,8 @@ template <class T, class F> DEMI_INLINE lane_t<T> sum_lanes(int64_t count, const
     double total = 0;
     for (int64_t at = 0; at < count; at += kSumBlock) {
         vector_t<T> sum = splat<T>(0);
-        for_lanes<T>(count - at < kSumBlock ? count - at : kSumBlock, DEMI_LANES { sum = sum + body(at + i, n); });
+        for_lanes<T>(
+            count - at < kSumBlock ? count - at : kSumBlock, DEMI_LANES { sum = sum + body(at + i, n); });
         total += static_cast<double>(hsum(sum));
     }
     return static_cast<lane_t<T>>(total);
@@ -65,7 +66,8 @@ template <class T, class F> DEMI_INLINE lane_t<T> sum_lanes(int64_t count, const
 
 template <class T> DEMI_INLINE lane_t<T> max_lanes(const T* x, int64_t count) {
     vector_t<T> m = splat<T>(-__builtin_inff());
-    for_lanes<T>(count, DEMI_LANES { m = max(m, only(n, get(x + i, n), m)); });
+    for_lanes<T>(
+        count, DEMI_LANES { m = max(m, only(n, get(x + i, n), m)); });
     return hmax(m);
 }
 

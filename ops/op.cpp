@@ -18,17 +18,20 @@ const Tensor& Op::floats(std::string_view operand, const Tensor& x) const {
     return x;
 }
 
-void Op::same_device(std::string_view name_a, const Tensor& a, std::string_view name_b, const Tensor& b) const {
+void Op::same_device(std::string_view name_a, const Tensor& a, std::string_view name_b,
+                     const Tensor& b) const {
     check(a.defined() && b.defined() && a.device() == b.device(), name_a, " and ", name_b,
           " must be on one device: got ", a, " and ", b);
 }
 
-void Op::same_dtype(std::string_view name_a, const Tensor& a, std::string_view name_b, const Tensor& b) const {
+void Op::same_dtype(std::string_view name_a, const Tensor& a, std::string_view name_b,
+                    const Tensor& b) const {
     check(a.defined() && b.defined() && a.dtype() == b.dtype(), name_a, " and ", name_b,
           " must have one dtype: got ", a, " and ", b);
 }
 
-void Op::same_shape(std::string_view name_a, const Tensor& a, std::string_view name_b, const Tensor& b) const {
+void Op::same_shape(std::string_view name_a, const Tensor& a, std::string_view name_b,
+                    const Tensor& b) const {
     check(a.defined() && b.defined() && a.shape() == b.shape(), name_a, " and ", name_b,
           " must have one shape: got ", a, " and ", b);
 }

@@ -25,9 +25,12 @@ class Op {
     }
     // Defined and floating-point; gives its value.
     const Tensor& floats(std::string_view operand, const Tensor& x) const;
-    const Tensor& floats(std::string_view operand, const Variable& x) const { return floats(operand, x.value()); }
+    const Tensor& floats(std::string_view operand, const Variable& x) const {
+        return floats(operand, x.value());
+    }
     // b has a's device (dtype, shape).
-    void same_device(std::string_view name_a, const Tensor& a, std::string_view name_b, const Tensor& b) const;
+    void same_device(std::string_view name_a, const Tensor& a, std::string_view name_b,
+                     const Tensor& b) const;
     void same_dtype(std::string_view name_a, const Tensor& a, std::string_view name_b, const Tensor& b) const;
     void same_shape(std::string_view name_a, const Tensor& a, std::string_view name_b, const Tensor& b) const;
     // A float vector of x's last size, on x's device.

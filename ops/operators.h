@@ -1,7 +1,10 @@
 #pragma once
-// + - * / on Variables (Tensors convert) and numbers.
+// + - * / on Variables (Tensors convert) and numbers; == != < <= > >= on the same, giving bool Tensors;
+// & | ^ ! ~ on bool Tensors.
 #include "ops/add/add.h"
+#include "ops/compare/compare.h"
 #include "ops/div/div.h"
+#include "ops/logical/logical.h"
 #include "ops/mul/mul.h"
 #include "ops/neg/neg.h"
 #include "ops/sub/sub.h"
@@ -21,5 +24,24 @@ inline Variable operator/(const Variable& a, const Variable& b) { return div(a, 
 inline Variable operator/(const Variable& a, double b) { return div(a, b); }
 inline Variable operator/(double a, const Variable& b) { return div(a, b); }
 inline Variable operator-(const Variable& x) { return neg(x); }
+
+inline Tensor operator==(const Operand& a, const Operand& b) { return eq(a, b); }
+inline Tensor operator!=(const Operand& a, const Operand& b) { return ne(a, b); }
+inline Tensor operator<(const Operand& a, const Operand& b) { return lt(a, b); }
+inline Tensor operator<=(const Operand& a, const Operand& b) { return le(a, b); }
+inline Tensor operator>(const Operand& a, const Operand& b) { return gt(a, b); }
+inline Tensor operator>=(const Operand& a, const Operand& b) { return ge(a, b); }
+
+inline Tensor operator&(const Variable& a, const Variable& b) {
+    return logical_and(bool_operand("&", a), bool_operand("&", b));
+}
+inline Tensor operator|(const Variable& a, const Variable& b) {
+    return logical_or(bool_operand("|", a), bool_operand("|", b));
+}
+inline Tensor operator^(const Variable& a, const Variable& b) {
+    return logical_xor(bool_operand("^", a), bool_operand("^", b));
+}
+inline Tensor operator!(const Variable& x) { return logical_not(bool_operand("!", x)); }
+inline Tensor operator~(const Variable& x) { return logical_not(bool_operand("~", x)); }
 
 }  // namespace demi

@@ -9,8 +9,8 @@ namespace demi {
 const void* detail::table_on(Device device, const char* op, const void* const* tables) {
     profile_kernel(device);
     if (device.is_cpu()) return tables[static_cast<int>(cpu_isa())];
-    check(tables[3] != nullptr, op, "this build has no CUDA kernels (configure with -Dcuda=enabled): asked for ",
-          device);
+    check(tables[3] != nullptr, op,
+          "this build has no CUDA kernels (configure with -Dcuda=enabled): asked for ", device);
     return tables[3];
 }
 

@@ -15,13 +15,13 @@ void copy_forward(Tensor& dst, const Tensor& src) {
 }
 
 void fill_forward(Tensor& dst, double value) {
-    gpu_kernels::fill(dst.dtype(), dst.mutable_raw(), value,
-                      gpu::strided<1>(dst.shape(), {&dst.strides()}), gpu::current_stream(dst.device()));
+    gpu_kernels::fill(dst.dtype(), dst.mutable_raw(), value, gpu::strided<1>(dst.shape(), {&dst.strides()}),
+                      gpu::current_stream(dst.device()));
 }
 
 void accumulate_forward(Tensor& dst, const Tensor& src) {
-    gpu_kernels::accumulate(dst.dtype(), dst.mutable_raw(), src.dtype(),
-                            src.raw(), gpu::strided<2>(dst.shape(), {&dst.strides(), &src.strides()}),
+    gpu_kernels::accumulate(dst.dtype(), dst.mutable_raw(), src.dtype(), src.raw(),
+                            gpu::strided<2>(dst.shape(), {&dst.strides(), &src.strides()}),
                             gpu::current_stream(dst.device()));
 }
 

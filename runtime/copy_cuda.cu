@@ -188,8 +188,7 @@ bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 
 }  // namespace
 
-void copy(DType to, void* dst, DType from, const void* src, const gpu::Strided<2>& walk,
-          gpu::Stream stream) {
+void copy(DType to, void* dst, DType from, const void* src, const gpu::Strided<2>& walk, gpu::Stream stream) {
     const bool contiguous = walk.rank == 1 && walk.strides[0][0] == 1 && walk.strides[1][0] == 1;
     if (to == from && contiguous && aligned(dst) && aligned(src)) {
         const int64_t bytes = walk.count * size_of(to);

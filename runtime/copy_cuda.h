@@ -4,8 +4,7 @@
 
 namespace demi::gpu_kernels {
 
-void copy(DType to, void* dst, DType from, const void* src, const gpu::Strided<2>& walk,
-          gpu::Stream stream);
+void copy(DType to, void* dst, DType from, const void* src, const gpu::Strided<2>& walk, gpu::Stream stream);
 void fill(DType type, void* dst, double value, const gpu::Strided<1>& walk, gpu::Stream stream);
 void accumulate(DType to, void* dst, DType from, const void* src, const gpu::Strided<2>& walk,
                 gpu::Stream stream);

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <new>
 #include <numbers>
 #include <numeric>
 
@@ -58,7 +59,12 @@ float Generator::next_uniform() {
 std::vector<int64_t> Generator::permutation(int64_t n) {
     check(n >= 0 && n < INT64_C(0xffffffff), "random", "length of a permutation must be in [0, 2^32): got ",
           n);
-    std::vector<int64_t> order(static_cast<size_t>(n));
+    std::vector<int64_t> order;
+    try {
+        order.resize(static_cast<size_t>(n));
+    } catch (const std::bad_alloc&) {
+        fail("random", "memory is short for a permutation of ", n);
+    }
     std::iota(order.begin(), order.end(), 0);
     for (size_t i = order.size(); i > 1; --i)
         std::swap(order[i - 1], order[next_below(static_cast<uint32_t>(i))]);

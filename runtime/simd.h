@@ -26,6 +26,6 @@
 #else
 #include "runtime/simd_baseline.h"
 #endif
+#include "runtime/simd_double.h"
 #include "runtime/simd_gelu.h"
 #include "runtime/simd_math.h"
-#include "runtime/simd_double.h"

@@ -59,8 +59,8 @@ DEMI_INLINE vf tanh(vf x) {
     return select(less(a, broadcast(0.625f)), x * polynomial(x * x, c), y);
 }
 
-// silu(x) = x * sigmoid(x) = value * scale and its derivative = slope * scale: scale is 1, or in the tail, where
-// sigmoid(x) is subnormal, what keeps the others normal. A factor comes in before scale.
+// silu(x) = x * sigmoid(x) = value * scale and its derivative = slope * scale: scale is 1, or in the tail,
+// where sigmoid(x) is subnormal, what keeps the others normal. A factor comes in before scale.
 struct SiluParts {
     vf value, slope, scale;
 };

@@ -3,12 +3,18 @@
 #include "ops/common/max_rows.h"
 
 namespace demi {
+namespace {
 
-Tensor argmax(const Tensor& x, int dim) {
-    check(x.defined() && is_float(x.dtype()), "argmax", "needs a floating-point tensor: got ", x);
-    const Dims dims{normalize_dim(dim, x.rank(), "argmax")};
-    return max_rows("argmax", x, dims).indices.view(drop_reduced(x.shape(), dims));
+Tensor place(std::string_view op, const Tensor& x, int dim, bool smallest) {
+    check(x.defined(), op, "x must be a defined tensor");
+    const Dims dims{normalize_dim(dim, x.rank(), op)};
+    return max_rows(op, x, dims, smallest).indices.view(drop_reduced(x.shape(), dims));
 }
+
+}  // namespace
+
+Tensor argmax(const Tensor& x, int dim) { return place("argmax", x, dim, false); }
+Tensor argmin(const Tensor& x, int dim) { return place("argmin", x, dim, true); }
 
 int64_t count_equal(const Tensor& a, const Tensor& b) {
     check(a.defined() && b.defined() && !is_float(a.dtype()) && !is_float(b.dtype()) &&

@@ -1,12 +1,11 @@
 #pragma once
-#include <limits>
-
-#include "autograd/variable.h"
+#include "ops/common/number.h"
 
 namespace demi {
 
 // y = x within [low, high], element by element; dx = dy where low <= x <= high, else 0. NaN stays NaN. Throws
-// where low > high. Any shape, strides and float dtype.
-Variable clamp(const Variable& x, double low, double high = std::numeric_limits<double>::infinity());
+// where low > high. Any dtype; the bounds of integers must be whole and fit their dtype, or be infinite.
+Variable clamp(const Variable& x, const Number& low,
+               const Number& high = std::numeric_limits<double>::infinity());
 
 }  // namespace demi

@@ -46,8 +46,8 @@ struct Gelu {
     }
     template <class C> static DEMI_DEVICE C grad(C x, C dy) { return dy * slope(x); }
 };
-// silu(x) = value * scale, its derivative = slope * scale: scale is 1, or in the tail, where sigmoid(x) is subnormal, what
-// keeps the others normal. A factor comes in before scale.
+// silu(x) = value * scale, its derivative = slope * scale: scale is 1, or in the tail, where sigmoid(x) is
+// subnormal, what keeps the others normal. A factor comes in before scale.
 template <class C> struct SiluParts { C value, slope, scale; };
 template <class C> DEMI_DEVICE SiluParts<C> silu_parts(C x) {
     if (x < kSigmoidTail<C>) {

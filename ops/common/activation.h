@@ -13,7 +13,7 @@ struct ActivationKernels {
 struct ActivationIsa;
 // The CPU's loops: 16-bit and 32-bit floats by the table, f64 element by element.
 void activation_forward(const ActivationIsa& isa, double (*value)(double), const Tensor& x, Tensor& y);
-void activation_backward(const ActivationIsa& isa, double (*grad)(double x, double dy), const Tensor& x, const Tensor& dy,
-                         Tensor& dx);
+void activation_backward(const ActivationIsa& isa, double (*grad)(double x, double dy), const Tensor& x,
+                         const Tensor& dy, Tensor& dx);
 
 }  // namespace demi

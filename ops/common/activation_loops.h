@@ -1,6 +1,6 @@
 #pragma once
-// The body of an activation's *_isa.cpp file: Op::value(vf x) is the function, Op::grad(vf x, vf dy) dy times its
-// derivative.
+// The body of an activation's *_isa.cpp file: Op::value(vf x) is the function, Op::grad(vf x, vf dy) dy times
+// its derivative.
 #include "ops/common/activation_isa.h"
 #include "ops/common/lanes.h"
 
@@ -14,8 +14,7 @@ template <class Op, class T> void activation_value(const void* x_, void* y_, int
         count, DEMI_LANES { put(y + i, Op::value(get(x + i, n)), n); });
 }
 
-template <class Op, class T>
-void activation_grad(const void* x_, const void* dy_, void* dx_, int64_t count) {
+template <class Op, class T> void activation_grad(const void* x_, const void* dy_, void* dx_, int64_t count) {
     const T* x = static_cast<const T*>(x_);
     const T* dy = static_cast<const T*>(dy_);
     T* dx = static_cast<T*>(dx_);

@@ -36,8 +36,8 @@ double amax(const Tensor& src) {
     const int64_t count = src.numel();
     if (count == 0) return 0;
     Tensor highest = Tensor::empty({gpu_kernels::amax_blocks(count)}, DType::f64, src.device());
-    gpu_kernels::launch_amax(src.raw(), src.dtype(), strided_of(src), count,
-                             highest.mutable_data<double>(), gpu::current_stream(src.device()));
+    gpu_kernels::launch_amax(src.raw(), src.dtype(), strided_of(src), count, highest.mutable_data<double>(),
+                             gpu::current_stream(src.device()));
     double all = 0;
     for (const double x : highest.to_vector<double>()) all = std::max(all, x);
     return all;

@@ -63,19 +63,24 @@ void read_pending(Ledger& all) {
 
 std::atomic<bool> counting{true};
 
-std::string share(int64_t part, int64_t whole) {
-    if (part == 0) return "0";
-    char text[64];
-    std::snprintf(text, sizeof text, "%lld (%.2g%%)", static_cast<long long>(part),
-                  100.0 * static_cast<double>(part) / static_cast<double>(whole));
+std::string printed(const char* format, double x) {
+    char text[32];
+    std::snprintf(text, sizeof text, format, x);
     return text;
 }
 
-std::string number(double x) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%.3g", x);
-    return text;
+// "12 (0.3%)". Without exponents; 0% and 100% mean none and all.
+std::string share(int64_t part, int64_t whole) {
+    if (part == 0) return "0";
+    const double percent = 100.0 * static_cast<double>(part) / static_cast<double>(whole);
+    std::string text = printed(percent < 10 ? "%.2g" : "%.0f", percent);
+    if (percent < 0.001) text = "<0.001";
+    if (percent > 99 && part < whole) text = ">99";
+    return std::to_string(part) + " (" + text + "%)";
 }
+
+// Three digits, or all of a whole number's below ten million.
+std::string number(double x) { return printed(x >= 999.5 && x < 9999999.5 ? "%.0f" : "%.3g", x); }
 
 constexpr size_t kColumns = 11;
 using Line = std::array<std::string, kColumns>;

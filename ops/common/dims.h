@@ -1,5 +1,6 @@
 #pragma once
 // Dimensions named by a caller, negative ones counted from the end.
+#include <initializer_list>
 #include <string_view>
 #include <vector>
 
@@ -7,7 +8,14 @@
 
 namespace demi {
 
-using Dims = std::vector<int>;  // where an op reduces over dimensions, {} means all
+// One dimension (sum(x, 0)) or several (sum(x, {0, -1})); where an op reduces over dimensions, {} means all.
+struct Dims : std::vector<int> {
+    Dims() = default;
+    Dims(int dim) : Dims({dim}) {}
+    Dims(bool) = delete;  // sum(x, true): keepdim comes after the dimensions
+    Dims(std::initializer_list<int> dims) : std::vector<int>(dims) {}
+    Dims(std::vector<int> dims) : std::vector<int>(std::move(dims)) {}
+};
 
 // `shape` with 1 in every dimension of `dims`. Throws Error(op) for one out of range or named twice.
 Shape keep_reduced(std::string_view op, const Shape& shape, const Dims& dims);

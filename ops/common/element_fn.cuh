@@ -4,6 +4,8 @@
 // compile.
 #include "ops/common/activation.cuh"
 #include "ops/common/element_fn.h"
+#include "runtime/cuda/gpu.h"
+// After gpu.h, which it stands on.
 #include "ops/common/element_grad.h"
 
 namespace demi::gpu {
@@ -32,6 +34,10 @@ template <class T> DEMI_DEVICE T apply_element(ElementFn fn, T a, T b, T c, T p,
     case ElementFn::div: return a / b;
     case ElementFn::maximum: return a > b || !(a == a) ? a : b;
     case ElementFn::minimum: return a < b || !(a == a) ? a : b;
+    case ElementFn::eq: return T(a == b);
+    case ElementFn::ne: return T(a != b);
+    case ElementFn::lt: return T(a < b);
+    case ElementFn::le: return T(a <= b);
     case ElementFn::log_grad: return a / b;
     case ElementFn::sqrt_grad: return a / (b + b);
     case ElementFn::square_grad: return square_grad(a, b);
@@ -51,6 +57,20 @@ template <class T> DEMI_DEVICE T apply_element(ElementFn fn, T a, T b, T c, T p,
     case ElementFn::count: break;
     }
     return T(0);
+}
+
+// The functions that on_integers() names.
+template <>
+DEMI_DEVICE int64_t apply_element(ElementFn fn, int64_t a, int64_t b, int64_t c, int64_t, int64_t) {
+    switch (fn) {
+    case ElementFn::maximum: return a > b ? a : b;
+    case ElementFn::minimum: return a < b ? a : b;
+    case ElementFn::eq: return a == b;
+    case ElementFn::ne: return a != b;
+    case ElementFn::lt: return a < b;
+    case ElementFn::le: return a <= b;
+    default: return a != 0 ? b : c;  // where
+    }
 }
 
 }  // namespace demi::gpu

@@ -30,6 +30,11 @@ enum class ElementFn : int {
     div,
     maximum,
     minimum,
+    // 1 where true, else 0
+    eq,
+    ne,
+    lt,
+    le,
     // backward of the functions of one operand: a the gradient, b the saved input (x) or result (y)
     log_grad,      // a / x
     sqrt_grad,     // a / (2 y)
@@ -57,6 +62,11 @@ constexpr int kElementFns = static_cast<int>(ElementFn::count);
 constexpr bool scales(ElementFn fn) {
     return fn == ElementFn::mul_scalar || fn == ElementFn::div_scalar || fn == ElementFn::rdiv ||
            fn == ElementFn::rdiv_grad || fn == ElementFn::pow_grad;
+}
+
+// Computed in i64 where all operands are integers or bool.
+constexpr bool on_integers(ElementFn fn) {
+    return (fn >= ElementFn::maximum && fn <= ElementFn::le) || fn == ElementFn::where;
 }
 
 constexpr int operands_of(ElementFn fn) { return fn < ElementFn::add ? 1 : fn < ElementFn::div_grad ? 2 : 3; }

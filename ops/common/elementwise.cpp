@@ -25,13 +25,17 @@ Tensor elementwise(std::string_view op, ElementFn fn, std::initializer_list<Tens
         shape = broadcast(shape, t.shape(), op);
         wide = wide || t.dtype() == DType::f64;
     }
-    Tensor out = Tensor::empty(shape, wide ? DType::f64 : dtype, first.device());
+    Tensor out = Tensor::empty(shape, wide && is_float(dtype) ? DType::f64 : dtype, first.device());
     if (out.numel() > 0) {
         std::vector<Tensor> in;
         for (const Tensor& t : operands) in.push_back(t.expand(shape));
         DEMI_SELECT(elementwise, first.device(), apply)(fn, out, in, p, q);
     }
     return out.to(dtype);
+}
+
+Tensor promoted(const Tensor& operand, DType dtype) {
+    return is_half(dtype) && !is_float(operand.dtype()) ? operand.to(dtype) : operand;
 }
 
 Variable unary(std::string_view op, ElementFn fn, ElementFn grad_fn, const Variable& x, bool save_result,

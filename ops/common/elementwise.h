@@ -13,6 +13,9 @@ namespace demi {
 Tensor elementwise(std::string_view op, ElementFn fn, std::initializer_list<Tensor> operands, DType dtype,
                    double p = 0, double q = 0);
 
+// An operand of a choice or comparison in `dtype`; rounds integers to a 16-bit float here, once.
+Tensor promoted(const Tensor& operand, DType dtype);
+
 // The wrapper of an op of one operand: y = fn(x), dx = grad_fn(dy, x) or, with save_result, grad_fn(dy, y).
 Variable unary(std::string_view op, ElementFn fn, ElementFn grad_fn, const Variable& x, bool save_result,
                double p = 0, double q = 0);

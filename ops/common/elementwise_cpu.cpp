@@ -66,7 +66,8 @@ void run(ElementRow<C> fn, Tensor& out, std::span<const Tensor> in, double p, do
 }
 
 template <class C> void run(ElementRow<C> fn, Tensor& out, std::span<const Tensor> in, double p, double q) {
-    if (in.size() == 1) return run<C, 1>(fn, out, in, p, q);
+    if constexpr (!std::is_same_v<C, int64_t>)  // integers: functions of two and three operands only
+        if (in.size() == 1) return run<C, 1>(fn, out, in, p, q);
     if (in.size() == 2) return run<C, 2>(fn, out, in, p, q);
     run<C, 3>(fn, out, in, p, q);
 }
@@ -74,7 +75,11 @@ template <class C> void run(ElementRow<C> fn, Tensor& out, std::span<const Tenso
 void apply(ElementFn fn, Tensor& out, std::span<const Tensor> in, double p, double q) {
     const ElementwiseIsa& table = elementwise_isa();
     const size_t index = static_cast<size_t>(fn);
-    out.dtype() == DType::f64 ? run(table.f64[index], out, in, p, q) : run(table.f32[index], out, in, p, q);
+    switch (compute_type(fn, out, in)) {
+    case DType::f64: return run(table.f64[index], out, in, p, q);
+    case DType::i64: return run(table.i64[index], out, in, p, q);
+    default: return run(table.f32[index], out, in, p, q);
+    }
 }
 
 }  // namespace

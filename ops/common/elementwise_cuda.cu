@@ -55,8 +55,7 @@ struct BesideKernel {
         float x[kPack];
     };
     static DEMI_DEVICE Pack read(const void* from, DType type, int64_t at) {
-        if (type == DType::f32)
-            return gpu::bit_cast<Pack>(gpu::load16(static_cast<const float*>(from) + at));
+        if (type == DType::f32) return gpu::bit_cast<Pack>(gpu::load16(static_cast<const float*>(from) + at));
         const gpu::Bytes8 b = gpu::load8(static_cast<const Half*>(from) + at);
         Pack p;
         DEMI_UNROLL
@@ -154,8 +153,10 @@ void elementwise(const ElementwiseCall& call, gpu::Stream stream) {
         return;
     }
     const gpu::Dim3 grid = gpu::blocks_for(call.walk.count, kThreads);
-    if (call.types[0] == DType::f64)
+    if (call.compute == DType::f64)
         gpu::launch(StridedKernel<double>{call}, grid, {kThreads}, 0, stream);
+    else if (call.compute == DType::i64)
+        gpu::launch(StridedKernel<int64_t>{call}, grid, {kThreads}, 0, stream);
     else
         gpu::launch(StridedKernel<float>{call}, grid, {kThreads}, 0, stream);
 }

@@ -7,8 +7,9 @@ namespace demi::gpu_kernels {
 
 struct ElementwiseCall {
     ElementFn fn;
-    int operands;        // 1 to 3
+    int operands;    // 1 to 3
     DType types[4];  // of the output and the operands
+    DType compute;   // f32, f64 or i64
     void* out;
     const void* in[3];
     double p, q;

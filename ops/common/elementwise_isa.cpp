@@ -71,6 +71,10 @@ DEMI_FN2(Mul, a* b)
 DEMI_FN2(Div, a / b)
 DEMI_FN2(Maximum, a > b || !(a == a) ? a : b)
 DEMI_FN2(Minimum, a < b || !(a == a) ? a : b)
+DEMI_FN2(Eq, T(a == b))
+DEMI_FN2(Ne, T(a != b))
+DEMI_FN2(Lt, T(a < b))
+DEMI_FN2(Le, T(a <= b))
 DEMI_FN2(LogGrad, a / b)
 DEMI_FN2(SqrtGrad, a / (b + b))
 DEMI_FN2(SquareGrad, square_grad(a, b))
@@ -116,7 +120,8 @@ template <class T, bool kNumber> void div_grad_row(T* out, const T* const* in, i
             care |= needs_care(a[i], numerator(i), c[i]);
         }
         for (int64_t i = at; care != 0 && i < end; ++i)
-            if (needs_care(a[i], numerator(i), c[i]) != 0) out[i] = careful_div_grad(a[i], numerator(i), c[i]);
+            if (needs_care(a[i], numerator(i), c[i]) != 0)
+                out[i] = careful_div_grad(a[i], numerator(i), c[i]);
     }
 }
 
@@ -138,18 +143,32 @@ vf tanh_v(vf x) { return tanh(x); }
         row1<T, Copy>, row1<T, Neg>, exp_row, row1<T, Log>, row1<T, Sqrt>, row1<T, Square>, row1<T, Abs>, \
             sigmoid_row, tanh_row, row1<T, Pow>, row1<T, Clamp>, row1<T, AddScalar>, row1<T, MulScalar>, \
             row1<T, DivScalar>, row1<T, RSub>, row1<T, RDiv>, row2<T, Add>, row2<T, Sub>, row2<T, Mul>, \
-            row2<T, Div>, row2<T, Maximum>, row2<T, Minimum>, row2<T, LogGrad>, row2<T, SqrtGrad>, \
-            row2<T, SquareGrad>, row2<T, AbsGrad>, row2<T, SigmoidGrad>, row2<T, TanhGrad>, \
-            row2<T, PowGrad>, row2<T, ClampGrad>, div_grad_row<T, true>, row2<T, Clear>, row2<T, KeepWhere>, \
-            row2<T, DropWhere>, row2<T, FillWhere>, div_grad_row<T, false>, row3<T, GreaterGrad>, row3<T, Where> \
+            row2<T, Div>, row2<T, Maximum>, row2<T, Minimum>, row2<T, Eq>, row2<T, Ne>, row2<T, Lt>, \
+            row2<T, Le>, row2<T, LogGrad>, row2<T, SqrtGrad>, row2<T, SquareGrad>, row2<T, AbsGrad>, \
+            row2<T, SigmoidGrad>, row2<T, TanhGrad>, row2<T, PowGrad>, row2<T, ClampGrad>, \
+            div_grad_row<T, true>, row2<T, Clear>, row2<T, KeepWhere>, row2<T, DropWhere>, \
+            row2<T, FillWhere>, div_grad_row<T, false>, row3<T, GreaterGrad>, row3<T, Where> \
     }
+
+constexpr ElementwiseIsa make_table() {
+    ElementwiseIsa table = {
+        DEMI_ROWS(float, vector_row<exp_v>, vector_row<sigmoid_v>, vector_row<tanh_v>),
+        DEMI_ROWS(double, (row1<double, Exp>), (row1<double, Sigmoid>), (row1<double, Tanh>)),
+        {},
+    };
+    table.i64[static_cast<int>(ElementFn::maximum)] = row2<int64_t, Maximum>;
+    table.i64[static_cast<int>(ElementFn::minimum)] = row2<int64_t, Minimum>;
+    table.i64[static_cast<int>(ElementFn::eq)] = row2<int64_t, Eq>;
+    table.i64[static_cast<int>(ElementFn::ne)] = row2<int64_t, Ne>;
+    table.i64[static_cast<int>(ElementFn::lt)] = row2<int64_t, Lt>;
+    table.i64[static_cast<int>(ElementFn::le)] = row2<int64_t, Le>;
+    table.i64[static_cast<int>(ElementFn::where)] = row3<int64_t, Where>;
+    return table;
+}
 
 }  // namespace
 
 extern const ElementwiseIsa elementwise_isa;
-const ElementwiseIsa elementwise_isa = {
-    DEMI_ROWS(float, vector_row<exp_v>, vector_row<sigmoid_v>, vector_row<tanh_v>),
-    DEMI_ROWS(double, (row1<double, Exp>), (row1<double, Sigmoid>), (row1<double, Tanh>)),
-};
+constexpr ElementwiseIsa elementwise_isa = make_table();
 
 }  // namespace demi::DEMI_ISA_NS

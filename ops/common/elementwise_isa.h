@@ -9,6 +9,7 @@ template <class T> using ElementRow = void (*)(T* out, const T* const* operands,
 struct ElementwiseIsa {
     ElementRow<float> f32[kElementFns];
     ElementRow<double> f64[kElementFns];
+    ElementRow<int64_t> i64[kElementFns];  // null but for on_integers()
 };
 
 }  // namespace demi

@@ -24,8 +24,8 @@ template <class F> DEMI_INLINE void for_lanes(int64_t count, F&& body) {
     if (i < count) body(i, static_cast<int>(count - i));
 }
 
-// sum of body(i, n) over all lanes in use; `body` gives zeros in the others. Added in f32 in blocks and in f64 over blocks,
-// so that long rows of equal terms do not drift: within 5e-6 of the sum of |terms|.
+// sum of body(i, n) over all lanes in use; `body` gives zeros in the others. Added in f32 in blocks and in
+// f64 over blocks, so that long rows of equal terms do not drift: within 5e-6 of the sum of |terms|.
 constexpr int64_t kSumBlock = 1024;
 template <class F> DEMI_INLINE float sum_lanes(int64_t count, F&& body) {
     double total = 0;
@@ -52,8 +52,8 @@ template <class T> DEMI_INLINE float max_abs(const T* x, int64_t count) {
     return hmax(m);
 }
 
-// Rows whose squares or products leave the range are taken again times 2^e, which brings the largest element near
-// 2^target: e within [-126, 120], 0 for zero and for what is not finite.
+// Rows whose squares or products leave the range are taken again times 2^e, which brings the largest element
+// near 2^target: e within [-126, 120], 0 for zero and for what is not finite.
 DEMI_INLINE int balance(float largest, int target) {
     if (!(largest > 0 && largest < __builtin_inff())) return 0;
     const int e = target - (static_cast<int>(float_to_bits(largest) >> 23) - 127);

@@ -4,7 +4,7 @@
 
 namespace demi {
 
-MaxRows max_rows(std::string_view op, const Tensor& x, const Dims& dims) {
+MaxRows max_rows(std::string_view op, const Tensor& x, const Dims& dims, bool smallest) {
     MaxRows out;
     std::vector<bool> reduced(static_cast<size_t>(x.rank()), dims.empty());
     for (int d : dims) reduced[static_cast<size_t>(normalize_dim(d, x.rank(), op))] = true;
@@ -22,7 +22,7 @@ MaxRows max_rows(std::string_view op, const Tensor& x, const Dims& dims) {
     out.values = Tensor::empty({rows}, x.dtype(), x.device());
     out.indices = Tensor::empty({rows}, DType::i64, x.device());
     if (rows > 0) DEMI_SELECT(reduce, x.device(), max)
-    (out.values, out.indices, moved.contiguous().view({rows, length}));
+    (out.values, out.indices, moved.contiguous().view({rows, length}), smallest);
     return out;
 }
 

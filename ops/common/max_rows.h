@@ -1,6 +1,6 @@
 #pragma once
-// Internal: x with the dimensions of `dims` moved behind the others and merged, and the first maximum of each
-// row.
+// Internal: x with the dimensions of `dims` moved behind the others and merged, and the first largest (or
+// smallest) element of each row.
 #include "ops/common/dims.h"
 #include "runtime/tensor.h"
 
@@ -12,6 +12,6 @@ struct MaxRows {
     Shape permuted;          // x's sizes in that order
 };
 
-MaxRows max_rows(std::string_view op, const Tensor& x, const Dims& dims);
+MaxRows max_rows(std::string_view op, const Tensor& x, const Dims& dims, bool smallest = false);
 
 }  // namespace demi

@@ -9,8 +9,8 @@
 namespace demi {
 
 // scale * the sum of x over the dimensions that broadcasting `shape` to x's shape would stretch: `shape` and
-// `dtype` come out. Sums run in f32 or f64, in an order that depends on shapes only. x itself where there is
-// nothing to do.
+// `dtype` come out. Sums run in f32 or f64, in an order that depends on shapes only; for a dtype of i64,
+// where x holds integers or bool, exactly. x itself where there is nothing to do.
 Tensor sum_to(const Tensor& x, const Shape& shape, DType dtype, double scale = 1);
 
 // The same of x * y (broadcast together), with one rounding.

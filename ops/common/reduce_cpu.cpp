@@ -1,6 +1,7 @@
 // Reductions in an order that depends on the shape only: the dimensions are merged to alternating groups
 // (kept, reduced, kept, ...), the work is cut into chunks of fixed size, and the chunks' sums are added in
-// order. A chunk whose sum is not finite is added once more in a wider type, for the result may fit though its parts do not.
+// order. A chunk whose sum is not finite is added once more in a wider type, for the result may fit though
+// its parts do not.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -43,12 +44,18 @@ bool merge_groups(const Shape& out, const Tensor& x, const Tensor& y, std::vecto
     return true;
 }
 
+// What sums of blocks are added in; integers wrap around.
+template <class C> using Total = std::conditional_t<std::is_same_v<C, int64_t>, uint64_t, double>;
+inline bool in_range(double sum) { return std::isfinite(sum); }
+inline bool in_range(uint64_t) { return true; }
+
 struct Place {
     int64_t x = 0, y = 0;
 };
 
 template <class C> struct WiderThan { typedef double type; };
 template <> struct WiderThan<double> { typedef long double type; };
+template <> struct WiderThan<int64_t> { typedef uint64_t type; };
 
 template <class C> struct Sum {
     typedef typename WiderThan<C>::type Wide;
@@ -109,8 +116,10 @@ template <class C> struct Sum {
     template <class F> void each_wide(Place p, int64_t begin, int64_t count, F&& fn) const {
         C buffer[kBlock], second[kBlock];
         const C* a = operand(x_base, load_x, x_in_place, p.x, inner.x_step, begin, count, buffer);
-        const C* b = y_base ? operand(y_base, load_y, y_in_place, p.y, inner.y_step, begin, count, second) : nullptr;
-        for (int64_t i = 0; i < count; ++i) fn(i, static_cast<Wide>(a[i]) * (b ? static_cast<Wide>(b[i]) : Wide{1}));
+        const C* b =
+            y_base ? operand(y_base, load_y, y_in_place, p.y, inner.y_step, begin, count, second) : nullptr;
+        for (int64_t i = 0; i < count; ++i)
+            fn(i, static_cast<Wide>(a[i]) * (b ? static_cast<Wide>(b[i]) : Wide{1}));
     }
 
     // The innermost dimension is reduced: sums[kept][chunk]; returns the number of chunks.
@@ -131,12 +140,12 @@ template <class C> struct Sum {
                             fn(place(job / chunks, unit / pieces), at, std::min(kBlock, inner.size - at));
                         }
                     };
-                    double sum = 0;
+                    Total<C> sum = 0;
                     each_unit([&](Place p, int64_t at, int64_t count) {
-                        sum += static_cast<double>(rows.sum(row(p, at, count, buffer, second), count));
+                        sum += static_cast<Total<C>>(rows.sum(row(p, at, count, buffer, second), count));
                     });
                     Wide& total = sums[static_cast<size_t>(job)] = sum;
-                    if (std::isfinite(sum)) continue;
+                    if (in_range(sum)) continue;
                     total = 0;
                     each_unit([&](Place p, int64_t at, int64_t count) {
                         each_wide(p, at, count, [&](int64_t, Wide v) { total += v; });
@@ -178,7 +187,8 @@ template <class C> struct Sum {
                     if (std::all_of(acc, acc + count, [](C v) { return std::isfinite(v); })) continue;
                     std::fill_n(out, count, Wide{0});
                     for (int64_t at = first; at < last; ++at)
-                        each_wide(place(slot / chunks, at), begin, count, [&](int64_t i, Wide v) { out[i] += v; });
+                        each_wide(place(slot / chunks, at), begin, count,
+                                  [&](int64_t i, Wide v) { out[i] += v; });
                 }
             });
         return chunks;
@@ -200,8 +210,8 @@ void finish(Tensor& out, const std::vector<Wide>& sums, int64_t chunks, int64_t 
                     for (int64_t k = 0; k < chunks; ++k) sum += static_cast<decltype(sum)>(s[k * width]);
                     return sum * static_cast<decltype(sum)>(scale);
                 };
-                const double sum = total(0.0);
-                buffer[i - from] = static_cast<C>(std::isfinite(sum) ? Wide{sum} : total(Wide{0}));
+                const Total<C> sum = total(Total<C>{0});
+                buffer[i - from] = static_cast<C>(in_range(sum) ? Wide{sum} : total(Wide{0}));
             }
             store(base, from, 1, buffer, to - from);
         }
@@ -223,10 +233,20 @@ template <class C> void sum_as(const ReduceRows<C>& table, Tensor& out, Tensor x
 
 void sum(Tensor& out, const Tensor& x, const Tensor& y, double scale) {
     const ReduceIsa& table = reduce_isa();
-    out.dtype() == DType::f64 ? sum_as(table.f64, out, x, y, scale) : sum_as(table.f32, out, x, y, scale);
+    switch (out.dtype()) {
+    case DType::f64: return sum_as(table.f64, out, x, y, scale);
+    case DType::i64: return sum_as(table.i64, out, x, y, scale);
+    default: return sum_as(table.f32, out, x, y, scale);
+    }
 }
 
-template <class C> void max_as(const ReduceRows<C>& table, Tensor& values, Tensor& indices, const Tensor& x) {
+// The order of numbers turned around; -x of the smallest integer does not exist.
+float turned(float x) { return -x; }
+double turned(double x) { return -x; }
+int64_t turned(int64_t x) { return ~x; }
+
+template <class C>
+void max_as(const ReduceRows<C>& table, Tensor& values, Tensor& indices, const Tensor& x, bool smallest) {
     const int64_t n = x.size(0), m = x.size(1);
     const LoadRow<C> load = row_loader<C>(x.dtype());
     const StoreRow<C> store = row_storer<C>(values.dtype());
@@ -241,6 +261,7 @@ template <class C> void max_as(const ReduceRows<C>& table, Tensor& values, Tenso
             for (int64_t begin = 0; begin < m; begin += kBlock) {
                 const int64_t count = std::min(kBlock, m - begin);
                 load(buffer, base, i * m + begin, 1, count);
+                if (smallest) std::transform(buffer, buffer + count, buffer, [](C v) { return turned(v); });
                 const C top = table.max(buffer, count);
                 const bool nan = !(top == top);
                 if (where >= 0 && !nan && !(top > best)) continue;
@@ -250,15 +271,18 @@ template <class C> void max_as(const ReduceRows<C>& table, Tensor& values, Tenso
                 where = begin + k;
                 if (nan) break;
             }
+            if (smallest && best == best) best = turned(best);
             store(out, i, 1, &best, 1);
             index[i] = where;
         }
     });
 }
 
-void max(Tensor& values, Tensor& indices, const Tensor& x) {
+void max(Tensor& values, Tensor& indices, const Tensor& x, bool smallest) {
     const ReduceIsa& table = reduce_isa();
-    x.dtype() == DType::f64 ? max_as(table.f64, values, indices, x) : max_as(table.f32, values, indices, x);
+    if (x.dtype() == DType::f64) return max_as(table.f64, values, indices, x, smallest);
+    is_float(x.dtype()) ? max_as(table.f32, values, indices, x, smallest)
+                        : max_as(table.i64, values, indices, x, smallest);
 }
 
 }  // namespace

@@ -34,13 +34,13 @@ void sum(Tensor& out, const Tensor& x, const Tensor& y, double scale) {
     call.inner_reduced = inner_reduced;
     const int64_t partials = gpu_kernels::sum_partials(call);
     Tensor room;
-    if (partials > 0) room = Tensor::empty({partials}, DType::f64, x.device());
-    gpu_kernels::sum(call, partials > 0 ? room.mutable_data<double>() : nullptr,
-                     gpu::current_stream(x.device()));
+    const DType total = out.dtype() == DType::i64 ? DType::i64 : DType::f64;
+    if (partials > 0) room = Tensor::empty({partials}, total, x.device());
+    gpu_kernels::sum(call, partials > 0 ? room.mutable_raw() : nullptr, gpu::current_stream(x.device()));
 }
 
-void max(Tensor& values, Tensor& indices, const Tensor& x) {
-    gpu_kernels::max_rows(x.dtype(), x.raw(), x.size(0), x.size(1), values.mutable_raw(),
+void max(Tensor& values, Tensor& indices, const Tensor& x, bool smallest) {
+    gpu_kernels::max_rows(x.dtype(), x.raw(), x.size(0), x.size(1), smallest, values.mutable_raw(),
                           indices.mutable_data<int64_t>(), gpu::current_stream(x.device()));
 }
 

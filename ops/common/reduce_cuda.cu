@@ -25,18 +25,27 @@ template <class C> DEMI_DEVICE C element(const SumCall& call, const gpu::Offsets
     return call.y == nullptr ? x : x * gpu::load_any<C>(call.y, call.y_type, kept.at[1] + at.at[1]);
 }
 
+// What the threads' shares are added in; integers wrap around.
+template <class C> struct TotalOf { typedef double type; };
+template <> struct TotalOf<uint64_t> { typedef uint64_t type; };
+template <class C> using total_t = typename TotalOf<C>::type;
+
 // Of the elements begin, begin + step, ... below end.
 template <class C>
-DEMI_DEVICE double share(const SumCall& call, const gpu::Offsets<2>& kept, int64_t begin, int64_t end, int64_t step) {
+DEMI_DEVICE total_t<C> share(const SumCall& call, const gpu::Offsets<2>& kept, int64_t begin, int64_t end,
+                             int64_t step) {
     C sum = 0;
     for (int64_t r = begin; r < end; r += step) sum += element<C>(call, kept, r);
     if constexpr (sizeof(C) == 4)
         if (!gpu::is_finite(sum)) return share<double>(call, kept, begin, end, step);
-    return static_cast<double>(sum);
+    return static_cast<total_t<C>>(sum);
 }
 
 template <class C> DEMI_DEVICE void finish(const SumCall& call, int64_t k, double sum) {
     gpu::store_any<C>(call.out, call.out_type, k, static_cast<C>(sum * call.scale));
+}
+template <class C> DEMI_DEVICE void finish(const SumCall& call, int64_t k, uint64_t sum) {
+    static_cast<uint64_t*>(call.out)[k] = sum;
 }
 
 // A warp per sum.
@@ -48,7 +57,7 @@ template <class C> struct ShortRowKernel {
         for (int64_t k = static_cast<int64_t>(gpu::block_idx().x) * (kThreads / 32) + gpu::warp();
              k < call.kept.count; k += step) {
             const auto at = gpu::offsets_of(call.kept, k);
-            const double total = gpu::warp_sum(share<C>(call, at, gpu::lane(), call.reduced.count, 32));
+            const auto total = gpu::warp_sum(share<C>(call, at, gpu::lane(), call.reduced.count, 32));
             if (gpu::lane() == 0) finish<C>(call, k, total);
         }
     }
@@ -58,7 +67,7 @@ template <class C> struct ShortRowKernel {
 template <class C> struct RowKernel {
     static constexpr int threads = kThreads;
     SumCall call;
-    double* partials;
+    total_t<C>* partials;
     int64_t chunks;
     DEMI_DEVICE void operator()() const {
         const int64_t jobs = call.kept.count * chunks;
@@ -67,8 +76,8 @@ template <class C> struct RowKernel {
             const int64_t end =
                 begin + kRowChunk < call.reduced.count ? begin + kRowChunk : call.reduced.count;
             const auto at = gpu::offsets_of(call.kept, k);
-            const double own = share<C>(call, at, begin + gpu::thread_idx().x, end, kThreads);
-            const double total = gpu::block_sum(own, gpu::shared<double>());
+            const auto own = share<C>(call, at, begin + gpu::thread_idx().x, end, kThreads);
+            const auto total = gpu::block_sum(own, gpu::shared<total_t<C>>());
             if (gpu::thread_idx().x != 0) continue;
             if (partials == nullptr)
                 finish<C>(call, k, total);
@@ -82,10 +91,10 @@ template <class C> struct RowKernel {
 template <class C> struct ColumnKernel {
     static constexpr int threads = kColumns * kLines;
     SumCall call;
-    double* partials;
+    total_t<C>* partials;
     int64_t chunks;
     DEMI_DEVICE void operator()() const {
-        double* lines = gpu::shared<double>();
+        total_t<C>* lines = gpu::shared<total_t<C>>();
         const int64_t tiles = (call.kept.count + kColumns - 1) / kColumns, jobs = tiles * chunks;
         const int column = static_cast<int>(gpu::thread_idx().x),
                   line = static_cast<int>(gpu::thread_idx().y);
@@ -93,14 +102,14 @@ template <class C> struct ColumnKernel {
             const int64_t k = job % tiles * kColumns + column, begin = job / tiles * kColumnChunk;
             const int64_t end =
                 begin + kColumnChunk < call.reduced.count ? begin + kColumnChunk : call.reduced.count;
-            double sum = 0;
+            total_t<C> sum = 0;
             if (k < call.kept.count)
                 sum = share<C>(call, gpu::offsets_of(call.kept, k), begin + line, end, kLines);
             gpu::sync_threads();  // the lines of the job before have been read
             lines[line * kColumns + column] = sum;
             gpu::sync_threads();
             if (line != 0 || k >= call.kept.count) continue;
-            double total = 0;
+            total_t<C> total = 0;
             for (int i = 0; i < kLines; ++i) total += lines[i * kColumns + column];
             if (partials == nullptr)
                 finish<C>(call, k, total);
@@ -114,13 +123,13 @@ template <class C> struct ColumnKernel {
 template <class C> struct ChunkKernel {
     static constexpr int threads = kThreads;
     SumCall call;
-    const double* partials;
+    const total_t<C>* partials;
     int64_t chunks, chunk_step, kept_step;
     DEMI_DEVICE void operator()() const {
         const int64_t step = static_cast<int64_t>(gpu::grid_dim().x) * (kThreads / 32);
         for (int64_t k = static_cast<int64_t>(gpu::block_idx().x) * (kThreads / 32) + gpu::warp();
              k < call.kept.count; k += step) {
-            double sum = 0;
+            total_t<C> sum = 0;
             for (int64_t i = gpu::lane(); i < chunks; i += 32)
                 sum += partials[k * kept_step + i * chunk_step];
             sum = gpu::warp_sum(sum);
@@ -134,7 +143,8 @@ int64_t chunks_of(const SumCall& call) {
     return (call.reduced.count + chunk - 1) / chunk;
 }
 
-template <class C> void sum_as(const SumCall& call, double* partials, gpu::Stream stream) {
+template <class C> void sum_as(const SumCall& call, void* room, gpu::Stream stream) {
+    total_t<C>* partials = static_cast<total_t<C>*>(room);
     const gpu::Dim3 warps = gpu::blocks_for(call.kept.count, kThreads / 32);
     const int64_t chunks = chunks_of(call);
     if (call.inner_reduced && call.reduced.count <= kShortRow) {
@@ -182,6 +192,11 @@ template <class C> struct Best {
     }
 };
 
+// The order of numbers turned around; -x of the smallest integer does not exist.
+DEMI_DEVICE float turned(float x) { return -x; }
+DEMI_DEVICE double turned(double x) { return -x; }
+DEMI_DEVICE int64_t turned(int64_t x) { return ~x; }
+
 // A warp per row, or a block where rows are long.
 template <class C> struct MaxKernel {
     static constexpr int threads = kThreads;
@@ -190,8 +205,12 @@ template <class C> struct MaxKernel {
     int64_t n, m;
     void* values;
     int64_t* indices;
-    bool long_rows;
+    bool long_rows, smallest;
 
+    DEMI_DEVICE C element(int64_t at) const {
+        const C v = gpu::load_any<C>(x, type, at);
+        return smallest ? turned(v) : v;
+    }
     DEMI_DEVICE void operator()() const {
         const int per_block = long_rows ? 1 : kThreads / 32;
         const int first = long_rows ? static_cast<int>(gpu::thread_idx().x) : gpu::lane();
@@ -201,7 +220,7 @@ template <class C> struct MaxKernel {
             const int64_t row = group * per_block + (long_rows ? 0 : gpu::warp());
             Best<C> best{C(0), -1};
             if (row < n)
-                for (int64_t i = first; i < m; i += step) best.add(gpu::load_any<C>(x, type, row * m + i), i);
+                for (int64_t i = first; i < m; i += step) best.add(element(row * m + i), i);
             best.add_lanes();
             if (long_rows) {
                 gpu::sync_threads();
@@ -211,17 +230,17 @@ template <class C> struct MaxKernel {
                     for (int w = 1; w < kThreads / 32; ++w) best.add(shared[w].value, shared[w].index);
             }
             if (first != 0 || row >= n) continue;
-            gpu::store_any<C>(values, type, row, best.value);
+            gpu::store_any<C>(values, type, row, smallest ? turned(best.value) : best.value);
             indices[row] = best.index;
         }
     }
 };
 
 template <class C>
-void max_as(DType type, const void* x, int64_t n, int64_t m, void* values, int64_t* indices,
+void max_as(DType type, const void* x, int64_t n, int64_t m, bool smallest, void* values, int64_t* indices,
             gpu::Stream stream) {
     const bool long_rows = m > 4096;
-    gpu::launch(MaxKernel<C>{type, x, n, m, values, indices, long_rows},
+    gpu::launch(MaxKernel<C>{type, x, n, m, values, indices, long_rows, smallest},
                 gpu::blocks_for(n, long_rows ? 1 : kThreads / 32), {kThreads},
                 long_rows ? kThreads / 32 * sizeof(Best<C>) : 0, stream);
 }
@@ -233,19 +252,23 @@ int64_t sum_partials(const SumCall& call) {
     return chunks > 1 ? call.kept.count * chunks : 0;
 }
 
-void sum(const SumCall& call, double* partials, gpu::Stream stream) {
+void sum(const SumCall& call, void* partials, gpu::Stream stream) {
     if (call.out_type == DType::f64)
         sum_as<double>(call, partials, stream);
+    else if (call.out_type == DType::i64)
+        sum_as<uint64_t>(call, partials, stream);
     else
         sum_as<float>(call, partials, stream);
 }
 
-void max_rows(DType type, const void* x, int64_t n, int64_t m, void* values, int64_t* indices,
+void max_rows(DType type, const void* x, int64_t n, int64_t m, bool smallest, void* values, int64_t* indices,
               gpu::Stream stream) {
     if (type == DType::f64)
-        max_as<double>(type, x, n, m, values, indices, stream);
+        max_as<double>(type, x, n, m, smallest, values, indices, stream);
+    else if (is_float(type))
+        max_as<float>(type, x, n, m, smallest, values, indices, stream);
     else
-        max_as<float>(type, x, n, m, values, indices, stream);
+        max_as<int64_t>(type, x, n, m, smallest, values, indices, stream);
 }
 
 }  // namespace demi::gpu_kernels

@@ -15,12 +15,12 @@ struct SumCall {
     bool inner_reduced;  // neighbours in memory belong to one sum
 };
 
-// How many partial sums a call needs: doubles in device memory, 0 where one pass does.
+// How many partial sums a call needs: doubles (i64 where out is i64) in device memory, 0 where one pass does.
 int64_t sum_partials(const SumCall& call);
-void sum(const SumCall& call, double* partials, gpu::Stream stream);
+void sum(const SumCall& call, void* partials, gpu::Stream stream);
 
 // x [n, m] contiguous.
-void max_rows(DType type, const void* x, int64_t n, int64_t m, void* values, int64_t* indices,
+void max_rows(DType type, const void* x, int64_t n, int64_t m, bool smallest, void* values, int64_t* indices,
               gpu::Stream stream);
 
 }  // namespace demi::gpu_kernels

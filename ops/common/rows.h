@@ -36,8 +36,8 @@ class MutableRowPointer {
     int64_t step_;
 };
 
-// For rows of f64 whose squares or products leave the range: the e for which 2^e brings the largest |x| near 2^target; at
-// most 1000 either way, 0 where there is none or not a finite one.
+// For rows of f64 whose squares or products leave the range: the e for which 2^e brings the largest |x| near
+// 2^target; at most 1000 either way, 0 where there is none or not a finite one.
 inline int balance(const double* x, int64_t width, int target) {
     double largest = 0;
     for (int64_t i = 0; i < width; ++i) largest = std::max(largest, std::fabs(x[i]));

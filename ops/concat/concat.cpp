@@ -42,14 +42,18 @@ Variable concat(const std::vector<Variable>& xs, int dim) {
 }
 
 Variable stack(const std::vector<Variable>& xs, int dim) {
-    check(!xs.empty() && xs[0].defined(), "stack", "needs at least one tensor");
+    check(!xs.empty(), "stack", "needs at least one tensor");
+    check(xs[0].defined(), "stack", "tensor 0 must be defined");
+    check(xs[0].rank() < Shape::kMaxRank, "stack", "needs tensors of at most ", Shape::kMaxRank - 1,
+          " dimensions: got ", xs[0].value());
+    dim = normalize_dim(dim, xs[0].rank() + 1, "stack");
     std::vector<Variable> lifted;
     for (const Variable& x : xs) {
         check(x.defined() && x.shape() == xs[0].shape(), "stack", "shapes must be equal: got ", xs[0].shape(),
               " and ", x.value());
         lifted.push_back(unsqueeze(x, dim));
     }
-    return concat(lifted, normalize_dim(dim, xs[0].rank() + 1, "stack"));
+    return concat(lifted, dim);
 }
 
 }  // namespace demi

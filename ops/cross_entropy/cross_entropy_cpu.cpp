@@ -31,11 +31,11 @@ template <class T> T element(const void* row, DType dtype, int64_t i) {
                           [&]<class X>() { return static_cast<T>(static_cast<const X*>(row)[i]); });
 }
 
-// The loss of a row whose parts left the range, and of the edges of probability: each weight meets its distance alone, and
-// a weight of 0 none at all.
+// The loss of a row whose parts left the range, and of the edges of probability: each weight meets its
+// distance alone, and a weight of 0 none at all.
 template <class T>
-T careful_loss(const CrossEntropyForward& c, const void* x, const T* target, int64_t label, int64_t width, T& max,
-               T& log_sum) {
+T careful_loss(const CrossEntropyForward& c, const void* x, const T* target, int64_t label, int64_t width,
+               T& max, T& log_sum) {
     constexpr T kInf = std::numeric_limits<T>::infinity();
     const auto logit = [&](int64_t i) { return element<T>(x, c.logits.dtype(), i); };
     bool masked = max == -kInf;
@@ -82,8 +82,8 @@ template <class T> void forward_as(CrossEntropyForward& c) {
                 (1 - smoothing) * row.target_distance + ((1 - smoothing) * row.target + smoothing) * lse;
             if (smoothing != 0) losses[r] += share * row.distance;
             if (!std::isfinite(losses[r]))
-                losses[r] = careful_loss<T>(c, x[r], target.at<T>(r), labels != nullptr ? labels[r] : -1, width,
-                                            row.max, lse);
+                losses[r] = careful_loss<T>(c, x[r], target.at<T>(r), labels != nullptr ? labels[r] : -1,
+                                            width, row.max, lse);
             row_max[r] = row.max;
             log_sum[r] = lse;
         }

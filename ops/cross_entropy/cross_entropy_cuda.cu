@@ -42,7 +42,7 @@ template <class T, class Plan> struct Forward {
                 distance += top - v;
             });
             sum = Plan::sum(sum);
-            const C log_sum = gpu::log(sum);
+            C log_sum = gpu::log(sum);
             C weight = 1, away;  // sum of the target, and of the target times the distance from the maximum
             if (in.labels != nullptr) {
                 away = is_class(label, in.width) ? top - static_cast<C>(gpu::load(start + label)) : C(NAN);

@@ -11,8 +11,8 @@ template <class T> struct CrossEntropyRow {
     T target, target_distance;  // sum t, sum t (max - x); only with a target
 };
 
-// dx = prob * exp(x - max - log_sum) - constant - (with a target) hit * t - (with a label) hit at the label; 0 where
-// max is -infinity and log_sum is not NaN.
+// dx = prob * exp(x - max - log_sum) - constant - (with a target) hit * t - (with a label) hit at the label;
+// 0 where max is -infinity and log_sum is not NaN.
 struct CrossEntropyStep {
     float max, log_sum, prob, constant, hit;
     int64_t label;  // -1: none

@@ -71,18 +71,21 @@ DEMI_INLINE void philox(uint64_t seed, uint64_t block, uint32_t* words) {
 
 // Elements that start at the first word of block `block`.
 template <class T>
-void drop_elements(const T* x, T* y, int64_t count, uint64_t seed, uint64_t block, uint32_t threshold, double scale) {
+void drop_elements(const T* x, T* y, int64_t count, uint64_t seed, uint64_t block, uint32_t threshold,
+                   double scale) {
     typedef lane_t<T> C;
     alignas(64) uint32_t words[kWords];
     alignas(64) C factor[kWords];
     for (int64_t at = 0; at < count; at += kWords, block += kBlocks) {
         philox(seed, block, words);
-        for (int i = 0; i < kWords; ++i) factor[i] = (words[i] >> 8) >= threshold ? static_cast<C>(scale) : C(0);
+        for (int i = 0; i < kWords; ++i)
+            factor[i] = (words[i] >> 8) >= threshold ? static_cast<C>(scale) : C(0);
         const int64_t some = count - at < kWords ? count - at : kWords;
-        for_lanes<T>(some, DEMI_LANES {
-            const auto f = loadu(factor + i), none = splat<T>(0);
-            put(y + at + i, select(less(none, f), get(x + at + i, n) * f, none), n);
-        });
+        for_lanes<T>(
+            some, DEMI_LANES {
+                const auto f = loadu(factor + i), none = splat<T>(0);
+                put(y + at + i, select(less(none, f), get(x + at + i, n) * f, none), n);
+            });
     }
 }
 
@@ -90,7 +93,8 @@ void drop_elements(const T* x, T* y, int64_t count, uint64_t seed, uint64_t bloc
 template <class T> void drop_sample(const T* x, T* y, int64_t count, bool kept, double scale) {
     const auto factor = splat<T>(static_cast<lane_t<T>>(scale));
     if (kept)
-        for_lanes<T>(count, DEMI_LANES { put(y + i, get(x + i, n) * factor, n); });
+        for_lanes<T>(
+            count, DEMI_LANES { put(y + i, get(x + i, n) * factor, n); });
     else
         __builtin_memset(y, 0, static_cast<size_t>(count) * sizeof(T));
 }
@@ -100,11 +104,12 @@ template <class T> void drop_samples(const Drop& c) {
     const int64_t samples = c.count / c.width, pieces = ceil_div(c.width, kGrain);  // a long sample is cut
     const int64_t together = c.width < kGrain ? kGrain / c.width : 1;               // short ones are bundled
     parallel_for(ceil_div(samples, together) * pieces, [&](int64_t tile) {
-        const int64_t first = tile / pieces * together, begin = tile % pieces * kGrain, left = c.width - begin;
+        const int64_t first = tile / pieces * together, begin = tile % pieces * kGrain,
+                      left = c.width - begin;
         for (int64_t s = first; s < first + together && s < samples; ++s) {
             const bool kept = (gpu::philox(c.seed, c.offset, static_cast<uint64_t>(s)) >> 8) >= c.threshold;
-            drop_sample(row<T>(c.x, s, c.width) + begin, row<T>(c.y, s, c.width) + begin, left < kGrain ? left : kGrain,
-                        kept, c.scale);
+            drop_sample(row<T>(c.x, s, c.width) + begin, row<T>(c.y, s, c.width) + begin,
+                        left < kGrain ? left : kGrain, kept, c.scale);
         }
     });
 }

@@ -78,8 +78,8 @@ void drop(const Drop& c, Queue queue) {
         const bool aligned = all_aligned(c.x.data, c.y.data);
         const int64_t packs = (c.width + kPack<T> - 1) / kPack<T>;
         if (c.width == 1)
-            gpu::launch(ElementsKernel<T>{c, aligned}, gpu::blocks_for((c.count + kPack<T> - 1) / kPack<T>, 256),
-                        {256}, 0, queue.stream);
+            gpu::launch(ElementsKernel<T>{c, aligned},
+                        gpu::blocks_for((c.count + kPack<T> - 1) / kPack<T>, 256), {256}, 0, queue.stream);
         else
             gpu::launch(SamplesKernel<T>{c, aligned && c.width % kPack<T> == 0},
                         gpu::blocks_for(c.count / c.width * packs, 256), {256}, 0, queue.stream);

@@ -10,8 +10,8 @@ struct Drop {
     ConstMem x;
     Mem y;
     int64_t count, width;
-    uint64_t seed, offset;   // the draw's first word; see runtime/random.h
-    const uint64_t* live;    // null, or where on the device the offset is to be read (captured steps)
+    uint64_t seed, offset;  // the draw's first word; see runtime/random.h
+    const uint64_t* live;   // null, or where on the device the offset is to be read (captured steps)
     uint32_t threshold;
     double scale;
 };

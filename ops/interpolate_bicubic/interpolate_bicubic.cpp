@@ -11,6 +11,8 @@ namespace demi {
 
 namespace {
 
+constexpr int64_t kMostPixels = int64_t{1} << 20;  // along an axis
+
 // One axis after the other: x seen as [outer, h, w, inner].
 struct Map {
     int64_t outer, inner;
@@ -21,7 +23,8 @@ Tensor along(const Tensor& x, int64_t outer, const Taps& taps, int64_t inner) {
     Tensor y = Tensor::empty({outer, taps.out, inner}, x.dtype(), x.device());
     if (y.numel() == 0) return y;
     TableBuilder builder;
-    const size_t start = builder.add(taps.start), index = builder.add(taps.index), weight = builder.add(taps.weight);
+    const size_t start = builder.add(taps.start), index = builder.add(taps.index),
+                 weight = builder.add(taps.weight);
     const Tensor table = builder.send(x.device());
     interpolate_bicubic_on(x.device())
         .apply({reads(x), writes(y), table_at<int64_t>(table, start), table_at<int64_t>(table, index),
@@ -40,9 +43,11 @@ Map make_map(const Op& op, const Variable& x, int64_t outer, int64_t inner, Shap
              const BicubicOptions& o) {
     op.floats("x", x);
     op.check(in[0] >= 1 && in[1] >= 1 && out[0] >= 1 && out[1] >= 1, "sizes must be at least 1: got ", in[0],
-          " x ", in[1], " -> ", out[0], " x ", out[1]);
+             " x ", in[1], " -> ", out[0], " x ", out[1]);
+    op.check(in[0] <= kMostPixels && in[1] <= kMostPixels && out[0] <= kMostPixels && out[1] <= kMostPixels,
+             "sizes must be at most 2^20: got ", in[0], " x ", in[1], " -> ", out[0], " x ", out[1]);
     op.check(o.scale_h >= 0 && o.scale_w >= 0 && std::isfinite(o.scale_h) && std::isfinite(o.scale_w),
-          "scale factors must be positive, or 0 for none: got ", o.scale_h, " and ", o.scale_w);
+             "scale factors must be positive, or 0 for none: got ", o.scale_h, " and ", o.scale_w);
     return {outer, inner, bicubic_taps(in[0], out[0], o.scale_h, o.antialias),
             bicubic_taps(in[1], out[1], o.scale_w, o.antialias)};
 }
@@ -68,8 +73,8 @@ Variable interpolate_bicubic_rows(const Variable& x, int64_t in_h, int64_t in_w,
                                   const BicubicOptions& options) {
     const Op op("interpolate_bicubic_rows");
     op.check(x.defined() && x.rank() == 2 && in_h >= 1 && in_w >= 1 && x.size(0) / in_h == in_w &&
-              x.size(0) % in_h == 0,
-          "x must be [", in_h, " * ", in_w, ", D]: got ", x.value());
+                 x.size(0) % in_h == 0,
+             "x must be [", in_h, " * ", in_w, ", D]: got ", x.value());
     const Map map = make_map(op, x, 1, x.size(1), {in_h, in_w}, {out_h, out_w}, options);
     return run(op, x, map, {checked_mul(out_h, out_w, op.name()), x.size(1)});
 }

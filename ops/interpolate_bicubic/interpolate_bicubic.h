@@ -7,9 +7,9 @@
 // out.
 //   plain        4 taps of the cubic with a = -0.75, taps beyond the border take the border's value
 //   antialias    cubic with a = -0.5, stretched by s where the image shrinks, normalised over the taps
-//   inside;
-//                an axis that keeps its size is left alone, whatever its factor
-// f16, bf16 (f32 arithmetic, rounded once), f32, f64; any strides.
+//                inside; an axis that keeps its size is left alone, whatever its factor
+// Sizes from 1 to 2^20. f16, bf16 (f32 arithmetic, rounded once), f32, f64; any strides. What one axis overshoots must fit, for the
+// other axis comes after it.
 #include "autograd/variable.h"
 
 namespace demi {

@@ -18,6 +18,13 @@ template <class T> void apply_as(const ApplyTaps& c) {
                 const T w = static_cast<T>(c.weight[k]);
                 for (int64_t i = 0; i < c.inner; ++i) y[i] += w * from[i];
             }
+            for (int64_t i = 0; i < c.inner; ++i) {
+                if (__builtin_isfinite(y[i])) continue;
+                T quarter = 0;  // the sum may fit though its parts do not
+                for (int64_t k = c.start[o]; k < c.start[o + 1]; ++k)
+                    quarter += static_cast<T>(c.weight[k]) / 4 * x[c.index[k] * c.inner + i];
+                y[i] = quarter * 4;
+            }
         }
     });
 }

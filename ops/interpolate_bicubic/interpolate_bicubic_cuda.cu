@@ -15,10 +15,12 @@ template <class T> struct TapsKernel {
             const int64_t row = n / c.inner, column = n - row * c.inner;
             const int64_t outer = row / c.out, i = row - outer * c.out;
             const T* x = elements<T>(c.x) + outer * c.in * c.inner + column;
-            T sum = 0;
+            T sum = 0, quarter = 0;
             for (int64_t k = c.start[i]; k < c.start[i + 1]; ++k)
                 sum += static_cast<T>(c.weight[k]) * x[c.index[k] * c.inner];
-            elements<T>(c.y)[n] = sum;
+            for (int64_t k = c.start[i]; !gpu::is_finite(sum) && k < c.start[i + 1]; ++k)
+                quarter += static_cast<T>(c.weight[k]) / 4 * x[c.index[k] * c.inner];
+            elements<T>(c.y)[n] = gpu::is_finite(sum) ? sum : quarter * 4;
         }
     }
 };

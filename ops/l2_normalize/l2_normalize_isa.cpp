@@ -53,7 +53,8 @@ void forward(const void* x_, void* y_, float* norms, float eps, int64_t rows, in
     }
 }
 
-template <class T> __attribute__((noinline)) void backward_scaled(const T* x, const T* dy, T* dx, int64_t width) {
+template <class T>
+__attribute__((noinline)) void backward_scaled(const T* x, const T* dy, T* dx, int64_t width) {
     const Scaled<T> s(x, width);
     const int h = balance(max_abs(dy, width), kTarget);
     const vf factor = broadcast(s.factor), scale = broadcast(1.f / s.norm), down = broadcast(power_of_two(h));
@@ -90,7 +91,8 @@ void backward(const void* x_, const float* norms, float eps, const void* dy_, vo
                 good = mask_and(good, is_finite(out));
                 put(dx + i, out, n);
             });
-        if (free && !(all(good) && norms[r] >= 1e-15f && norms[r] < 1.8e19f)) backward_scaled(x, dy, dx, width);
+        if (free && !(all(good) && norms[r] >= 1e-15f && norms[r] < 1.8e19f))
+            backward_scaled(x, dy, dx, width);
     }
 }
 

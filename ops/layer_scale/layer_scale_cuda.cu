@@ -84,14 +84,16 @@ void backward(const LayerScaleBackward& c, Queue queue) {
         typedef gpu::tag_t<decltype(tag)> T;
         typedef gpu::compute_t<T> C;
         typedef decltype(plan) Plan;
-        const bool aligned = c.width % kPack<T> == 0 && all_aligned(c.x.data, c.gamma.data, c.dy.data, c.dx.data);
+        const bool aligned =
+            c.width % kPack<T> == 0 && all_aligned(c.x.data, c.gamma.data, c.dy.data, c.dx.data);
         const bool sums = c.dgamma.data != nullptr;
         const Scratch partial(sums ? static_cast<size_t>(blocks.count * c.width) * sizeof(C) : 0, queue);
         gpu::launch(Backward<T, Plan>{c, sums ? partial.as<C>() : nullptr, blocks.per, aligned},
-                    {static_cast<unsigned>(blocks.count)}, {Plan::kBlock}, ColumnSums<T, Plan>::shared_bytes(c.width),
-                    queue.stream);
+                    {static_cast<unsigned>(blocks.count)}, {Plan::kBlock},
+                    ColumnSums<T, Plan>::shared_bytes(c.width), queue.stream);
         if (sums)
-            sum_partials(c.x.dtype, {partial.as<C>(), c.dgamma.data, nullptr, blocks.count, c.width}, queue.stream);
+            sum_partials(c.x.dtype, {partial.as<C>(), c.dgamma.data, nullptr, blocks.count, c.width},
+                         queue.stream);
     });
 }
 

@@ -35,9 +35,9 @@ template <class T> void forward_as(LayernormForward& c) {
             layernorm_forward_f64(x.at<double>(r), residual.at<double>(r), weight, bias, sum.at<double>(r),
                                   y.at<double>(r), stats + 4 * r, count, width, c.eps);
         else
-            layernorm_isa().forward[isa_index(c.x.dtype(), "layernorm")](
-                x[r], residual[r], weight, bias, sum[r], y[r], stats + 4 * r, count, width,
-                static_cast<float>(c.eps));
+            layernorm_isa().forward[isa_index(c.x.dtype(), "layernorm")](x[r], residual[r], weight, bias,
+                                                                         sum[r], y[r], stats + 4 * r, count,
+                                                                         width, static_cast<float>(c.eps));
     });
 }
 
@@ -50,8 +50,8 @@ template <class T> void backward_as(LayernormBackward& c) {
     const T* stats = c.stats.data<T>();
     const auto run = [&](int64_t r, int64_t count, T* dweight, T* dbias) {
         if constexpr (std::is_same_v<T, double>)
-            layernorm_backward_f64(x.at<double>(r), dy.at<double>(r), dsum.at<double>(r), weight, stats + 4 * r,
-                                   dx.at<double>(r), dweight, dbias, count, width);
+            layernorm_backward_f64(x.at<double>(r), dy.at<double>(r), dsum.at<double>(r), weight,
+                                   stats + 4 * r, dx.at<double>(r), dweight, dbias, count, width);
         else
             layernorm_isa().backward[isa_index(c.x.dtype(), "layernorm")](
                 x[r], dy[r], dsum[r], weight, stats + 4 * r, dx[r], dweight, dbias, count, width);

@@ -1,8 +1,8 @@
 #include "ops/layernorm/layernorm_cuda.h"
 
-#include "ops/common/column_sums_cuda.h"
 #include "ops/common/gpu_tensor.h"
 #include "ops/layernorm/layernorm_kernels.h"
+#include "ops/rows/column_sums_cuda.h"
 
 namespace demi {
 namespace {

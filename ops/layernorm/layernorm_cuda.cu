@@ -203,7 +203,8 @@ template <class T, class Y, class Plan, bool kInput, bool kAffine> struct Backwa
             });
         }
     }
-    // a = mean(g), b = mean(g n) with dy times `down`; the first corrected, so that a constant row turns a constant g into 0.
+    // a = mean(g), b = mean(g n) with dy times `down`; the first corrected, so that a constant row turns a
+    // constant g into 0.
     DEMI_DEVICE void rare_means(const Rows& in, C down, C& a, C& b) const {
         const C* weight = static_cast<const C*>(p.weight);
         const C share = C(1) / static_cast<C>(p.width);
@@ -215,7 +216,8 @@ template <class T, class Y, class Plan, bool kInput, bool kAffine> struct Backwa
                 if (weight != nullptr) w = read_beside<T>(weight + at, count, aligned);
                 DEMI_UNROLL
                 for (int i = 0; i < kPack<T>; ++i)
-                    if (i < count) sum += term(weight != nullptr ? d.v[i] * down * w.v[i] : d.v[i] * down, v.v[i]);
+                    if (i < count)
+                        sum += term(weight != nullptr ? d.v[i] * down * w.v[i] : d.v[i] * down, v.v[i]);
             });
             return share * Plan::sum(sum);
         };

@@ -27,9 +27,10 @@ double find_stats(const double* x, int64_t width, Stats& s) {
     s.mean = mean_of(width, [&](int64_t i) { return x[i] * s.factor; });
     for (int turn = 0;; ++turn) {
         s.shift = mean_of(width, [&](int64_t i) { return x[i] * s.factor - s.mean; });
-        const double square =
-            mean_of(width, [&](int64_t i) { return (x[i] * s.factor - s.mean) * (x[i] * s.factor - s.mean); });
-        if (turn == 1 || s.shift * s.shift <= 0x1p-20 * square) return std::max(square - s.shift * s.shift, 0.0);
+        const double square = mean_of(
+            width, [&](int64_t i) { return (x[i] * s.factor - s.mean) * (x[i] * s.factor - s.mean); });
+        if (turn == 1 || s.shift * s.shift <= 0x1p-20 * square)
+            return std::max(square - s.shift * s.shift, 0.0);
         s.mean += s.shift;
     }
 }
@@ -51,8 +52,8 @@ Stats stats_of(const double* x, int64_t width, double eps) {
 }
 
 // False where a result is not finite. g: dy * weight * 2^h.
-bool write_gradient(const double* x, const double* dy, const double* dsum, const double* weight, const Stats& s,
-                    double* dx, int64_t width, int h, bool corrected) {
+bool write_gradient(const double* x, const double* dy, const double* dsum, const double* weight,
+                    const Stats& s, double* dx, int64_t width, int h, bool corrected) {
     const auto g = [&](int64_t i) { return (h == 0 ? dy[i] : std::ldexp(dy[i], h)) * weight[i]; };
     double a = mean_of(width, g);
     if (corrected) a += mean_of(width, [&](int64_t i) { return g(i) - a; });

@@ -39,8 +39,8 @@ template <class T> DEMI_RARE bool is_constant(const T* x, int64_t width) {
     return all(same);
 }
 
-// The sums of one mean, corrected by the mean of what it leaves; once more where the first try was far off. `value` gives
-// x f. False where squares leave the range.
+// The sums of one mean, corrected by the mean of what it leaves; once more where the first try was far off.
+// `value` gives x f. False where squares leave the range.
 template <class F> DEMI_INLINE bool find_stats(int64_t width, F&& value, Stats& s, float& variance) {
     const float share = 1.f / static_cast<float>(width);
     s.mean = share * sum_lanes(width, value);
@@ -92,7 +92,8 @@ template <class T> DEMI_INLINE void stats_of(const T* x, int64_t width, float ep
 }
 
 template <bool kPlain, class T>
-DEMI_INLINE void write_row(const T* x, const float* weight, const float* bias, const Stats& s, T* y, int64_t width) {
+DEMI_INLINE void write_row(const T* x, const float* weight, const float* bias, const Stats& s, T* y,
+                           int64_t width) {
     const vf m = broadcast(s.mean), c = broadcast(s.shift), r = broadcast(s.rstd), f = broadcast(s.factor);
     for_lanes(
         width, DEMI_LANES {
@@ -125,11 +126,11 @@ void forward(const void* x_, const void* residual_, const float* weight, const f
     }
 }
 
-// One row of factor 1. The sums of g and g * n come first; dweight and dbias take their share while the row is in
-// registers. False where a result is not finite.
+// One row of factor 1. The sums of g and g * n come first; dweight and dbias take their share while the row
+// is in registers. False where a result is not finite.
 template <bool kAffine, bool kInput, class T>
-DEMI_INLINE bool backward_row(const T* x, const T* dy, const T* dsum, const float* weight, const Stats& s, T* dx,
-                              float* dweight, float* dbias, int64_t width) {
+DEMI_INLINE bool backward_row(const T* x, const T* dy, const T* dsum, const float* weight, const Stats& s,
+                              T* dx, float* dweight, float* dbias, int64_t width) {
     const vf m = broadcast(s.mean), c = broadcast(s.shift), r = broadcast(s.rstd);
     double total_g = 0, total_gn = 0;
     for (int64_t at = 0; at < width; at += kSumBlock) {
@@ -155,7 +156,8 @@ DEMI_INLINE bool backward_row(const T* x, const T* dy, const T* dsum, const floa
     vm good = all_lanes();
     if constexpr (kInput) {
         const float share = 1.f / static_cast<float>(width);
-        const vf a = broadcast(share * static_cast<float>(total_g)), b = broadcast(share * static_cast<float>(total_gn));
+        const vf a = broadcast(share * static_cast<float>(total_g)),
+                 b = broadcast(share * static_cast<float>(total_gn));
         for_lanes(
             width, DEMI_LANES {
                 const vf normal = ((get(x + i, n) - m) - c) * r;
@@ -189,8 +191,10 @@ DEMI_RARE void rare_row(const T* x, const T* dy, const T* dsum, const float* wei
     const auto grad = DEMI_LANES { return get(dy + i, n) * down * get(weight + i, n); };
     const float share = 1.f / static_cast<float>(width);
     vf a = broadcast(share * sum_lanes(width, grad));
-    a = a + broadcast(share * sum_lanes(width, DEMI_LANES { return only(n, grad(i, n) - a, zero()); }));
-    const vf b = broadcast(share * sum_lanes(width, DEMI_LANES { return grad(i, n) * normal(i, n); }));
+    a = a + broadcast(share * sum_lanes(
+                                  width, DEMI_LANES { return only(n, grad(i, n) - a, zero()); }));
+    const vf b = broadcast(share * sum_lanes(
+                                       width, DEMI_LANES { return grad(i, n) * normal(i, n); }));
     for_lanes(
         width, DEMI_LANES {
             vf out = scale_by_exponent(r * fnma(normal(i, n), b, grad(i, n) - a), back);

@@ -3,10 +3,10 @@
 #include <utility>
 
 #include "ops/common/activation_cuda.h"
-#include "ops/rows/column_sums_cuda.h"
 #include "ops/common/gpu_tensor.h"
 #include "ops/linear/linear_kernels.h"
 #include "ops/matmul/blas_tensor.h"
+#include "ops/rows/column_sums_cuda.h"
 #include "runtime/copy.h"
 
 namespace demi {

@@ -7,8 +7,8 @@ namespace {
 
 void forward(const Tensor& x, Tensor& y) {
     const int64_t width = x.shape().back();
-    gpu_kernels::log_softmax_forward(
-        x.dtype(), {x.raw(), nullptr, y.mutable_raw(), x.numel() / width, width}, gpu_stream(x));
+    gpu_kernels::log_softmax_forward(x.dtype(), {x.raw(), nullptr, y.mutable_raw(), x.numel() / width, width},
+                                     gpu_stream(x));
 }
 void backward(const Tensor& y, const Tensor& dy, Tensor& dx) {
     const int64_t width = y.shape().back();

@@ -1,19 +1,20 @@
 #include "ops/max/max.h"
 
-#include "ops/common/elementwise.h"
+#include "autograd/record.h"
 #include "ops/common/max_rows.h"
 #include "ops/gather/gather_kernels.h"
 #include "runtime/profile.h"
 
 namespace demi {
+namespace {
 
-Variable max(const Variable& x, const Dims& dims, bool keepdim) {
-    const ProfileScope scope("max");
-    const Tensor& value = float_value("max", x);
-    const Shape kept = keep_reduced("max", x.shape(), dims);
-    const MaxRows top = max_rows("max", value, dims);
+Variable extreme(std::string_view op, const Variable& x, const Dims& dims, bool keepdim, bool smallest) {
+    const ProfileScope scope(op);
+    check(x.defined(), op, "x must be a defined tensor");
+    const Shape kept = keep_reduced(op, x.shape(), dims);
+    const MaxRows top = max_rows(op, x.value(), dims, smallest);
     Tensor y = top.values.view(keepdim ? kept : drop_reduced(x.shape(), dims));
-    return record("max", {x}, y,
+    return record(op, {x}, y,
                   [indices = Saved(top.indices), order = top.order,
                    permuted = top.permuted](const Tensor& dy, const Needs&) -> Tensors {
                       const int64_t rows = dy.numel(), length = rows > 0 ? permuted.numel() / rows : 0;
@@ -25,6 +26,16 @@ Variable max(const Variable& x, const Dims& dims, bool keepdim) {
                           back[static_cast<size_t>(order[i])] = static_cast<int>(i);
                       return {dx.view(permuted).permute(back)};
                   });
+}
+
+}  // namespace
+
+Variable max(const Variable& x, const Dims& dims, bool keepdim) {
+    return extreme("max", x, dims, keepdim, false);
+}
+
+Variable min(const Variable& x, const Dims& dims, bool keepdim) {
+    return extreme("min", x, dims, keepdim, true);
 }
 
 }  // namespace demi

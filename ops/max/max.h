@@ -4,9 +4,10 @@
 
 namespace demi {
 
-// y = the largest element of x over `dims` (all by default), which are dropped or, with keepdim, kept with
-// size 1; NaN where there is one. dy goes to the first maximum in row-major order. Throws where there is
-// nothing to compare.
+// y = the largest (smallest) element of x over `dims` (all by default), which are dropped or, with keepdim,
+// kept with size 1; NaN where there is one. dy goes to the first such element in row-major order. Any dtype.
+// Throws where there is nothing to compare.
 Variable max(const Variable& x, const Dims& dims = {}, bool keepdim = false);
+Variable min(const Variable& x, const Dims& dims = {}, bool keepdim = false);
 
 }  // namespace demi

@@ -8,10 +8,13 @@ namespace demi {
 
 Variable maximum(const Variable& a, const Variable& b) {
     const ProfileScope scope("maximum");
-    const DType dtype = result_dtype("maximum", a, b);
-    Tensor y = elementwise("maximum", ElementFn::maximum, {a.value(), b.value()}, dtype);
+    check(a.defined() && b.defined(), "maximum", "needs defined tensors: got ", a.value(), " and ",
+          b.value());
+    const DType dtype = promote(a.dtype(), b.dtype());
+    const Tensor x = promoted(a.value(), dtype), z = promoted(b.value(), dtype);
+    Tensor y = elementwise("maximum", ElementFn::maximum, {x, z}, dtype);
     return record("maximum", {a, b}, y,
-                  [saved_a = Saved(a), saved_b = Saved(b)](const Tensor& dy, const Needs& needs) -> Tensors {
+                  [saved_a = Saved(x), saved_b = Saved(z)](const Tensor& dy, const Needs& needs) -> Tensors {
                       const Tensor &va = saved_a, &vb = saved_b;
                       Tensors grads(2);
                       if (needs[0])
@@ -23,5 +26,8 @@ Variable maximum(const Variable& a, const Variable& b) {
                       return grads;
                   });
 }
+
+Variable maximum(const Variable& a, const Number& b) { return maximum(a, number_beside("maximum", b, a)); }
+Variable maximum(const Number& a, const Variable& b) { return maximum(number_beside("maximum", a, b), b); }
 
 }  // namespace demi

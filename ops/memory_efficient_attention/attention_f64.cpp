@@ -67,9 +67,11 @@ void AttentionInF64::score(const AttentionRow& r, AttentionRowF64& x) const {
         s = args.scale * dot_f64(q.at(r.batch, r.query, r.head), k.at(r.batch, j, r.head), head_size);
         if (args.bias.defined()) s += args.bias.data<double>()[bias_at(args.bias.strides(), r, j)];
     }
-    x.kept.assign(x.scores.size(), 1.f);
-    if (args.dropout > 0)
-        dropout_.fill(dropout_, r.batch, r.head, r.query, r.begin, r.count(), x.kept.data());
+    x.kept.assign(x.scores.size(), 1.0);
+    if (args.dropout == 0) return;
+    std::vector<float> factor(x.scores.size());
+    dropout_.fill(dropout_, r.batch, r.head, r.query, r.begin, r.count(), factor.data());
+    for (size_t i = 0; i < factor.size(); ++i) x.kept[i] = factor[i] != 0 ? 1 / (1 - args.dropout) : 0.0;
 }
 
 bool AttentionInF64::weigh(const AttentionRow& r, AttentionRowF64& x) const {
@@ -92,8 +94,7 @@ bool AttentionInF64::differentiate(const AttentionRow& r, const double* grad_out
     double mean = -grad_lse;
     for (int64_t j = r.begin; j < r.end; ++j) {
         const auto at = static_cast<size_t>(j - r.begin);
-        x.grads[at] =
-            dot_f64(grad_out, v.at(r.batch, j, r.head), value_size) * static_cast<double>(x.kept[at]);
+        x.grads[at] = dot_f64(grad_out, v.at(r.batch, j, r.head), value_size) * x.kept[at];
         mean += x.weights[at] * x.grads[at];
     }
     for (size_t i = 0; i < x.grads.size(); ++i) x.grads[i] = x.weights[i] * (x.grads[i] - mean);
@@ -119,8 +120,7 @@ void attention_forward_f64(const AttentionArguments& args, Tensor out, Tensor ls
         if (sum == 0) return;
         for (int64_t j = r.begin; j < r.end; ++j) {
             const auto at = static_cast<size_t>(j - r.begin);
-            add_f64(y, x.scores[at] / sum * static_cast<double>(x.kept[at]), p.v.at(r.batch, j, r.head),
-                    p.value_size);
+            add_f64(y, x.scores[at] / sum * x.kept[at], p.v.at(r.batch, j, r.head), p.value_size);
         }
     });
 }
@@ -158,7 +158,7 @@ void attention_backward_f64(const AttentionArguments& args, const AttentionIncom
         for (int64_t j = r.begin; j < r.end; ++j) {
             const auto at = static_cast<size_t>(j - r.begin);
             const double weight = exact ? x.weights[at] : std::exp(x.scores[at] - logs[index]),
-                         kept = static_cast<double>(x.kept[at]);
+                         kept = x.kept[at];
             const double ds =
                 exact ? x.grads[at]
                       : weight * (dot_f64(g, p.v.at(r.batch, j, r.head), p.value_size) * kept - mean);

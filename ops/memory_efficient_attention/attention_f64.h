@@ -28,7 +28,7 @@ AttentionRow attention_row(const AttentionSegment& segment, int64_t batch, int64
 // What one query makes of the keys that it sees, from row.begin on.
 struct AttentionRowF64 {
     std::vector<double> scores, weights;  // weights before dropout, of sum 1
-    std::vector<float> kept;              // dropout's factors
+    std::vector<double> kept;             // dropout's factors
     std::vector<double> grads;            // of the scores
     double lse = 0;                       // -infinity: nothing has a weight
 };

@@ -165,6 +165,7 @@ std::vector<AttentionSegment> AttentionBias::segments(int64_t batch, int64_t que
 
 Tensor AttentionBias::materialize(int64_t queries, int64_t keys) const {
     Tensor mask = Tensor::full({queries, keys}, -std::numeric_limits<double>::infinity());
+    if (mask.numel() == 0) return mask;
     float* to = mask.mutable_data<float>();
     for (const AttentionSegment& s : segments(1, queries, keys))
         for (int64_t i = 0; i < s.q_end - s.q_begin; ++i) {

@@ -8,10 +8,13 @@ namespace demi {
 
 Variable minimum(const Variable& a, const Variable& b) {
     const ProfileScope scope("minimum");
-    const DType dtype = result_dtype("minimum", a, b);
-    Tensor y = elementwise("minimum", ElementFn::minimum, {a.value(), b.value()}, dtype);
+    check(a.defined() && b.defined(), "minimum", "needs defined tensors: got ", a.value(), " and ",
+          b.value());
+    const DType dtype = promote(a.dtype(), b.dtype());
+    const Tensor x = promoted(a.value(), dtype), z = promoted(b.value(), dtype);
+    Tensor y = elementwise("minimum", ElementFn::minimum, {x, z}, dtype);
     return record("minimum", {a, b}, y,
-                  [saved_a = Saved(a), saved_b = Saved(b)](const Tensor& dy, const Needs& needs) -> Tensors {
+                  [saved_a = Saved(x), saved_b = Saved(z)](const Tensor& dy, const Needs& needs) -> Tensors {
                       const Tensor &va = saved_a, &vb = saved_b;
                       Tensors grads(2);
                       if (needs[0])
@@ -23,5 +26,8 @@ Variable minimum(const Variable& a, const Variable& b) {
                       return grads;
                   });
 }
+
+Variable minimum(const Variable& a, const Number& b) { return minimum(a, number_beside("minimum", b, a)); }
+Variable minimum(const Number& a, const Variable& b) { return minimum(number_beside("minimum", a, b), b); }
 
 }  // namespace demi

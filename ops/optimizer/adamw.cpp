@@ -41,14 +41,16 @@ void adamw(std::span<const AdamwTensor> tensors, const AdamwOptions& options) {
     std::vector<Tensor> grads;  // alive until the kernel runs
     const auto run = [&] {
         if (list.empty()) return;
-        optimizer_on(device).adamw({list.list(), groups.data(), groups.count(), groups.live(device)}, queue_of(device));
+        optimizer_on(device).adamw({list.list(), groups.data(), groups.count(), groups.live(device)},
+                                   queue_of(device));
         list.clear();
         groups.clear();
     };
     for (size_t i : work) {
         AdamwTensor t = tensors[i];
         // A captured step keeps it, and with it the tensors.
-        const auto numbers = [t, now = StepNumbers{t.lr, t.weight_decay, t.step}, options](bool replay) mutable {
+        const auto numbers = [t, now = StepNumbers{t.lr, t.weight_decay, t.step},
+                              options](bool replay) mutable {
             if (replay) now = t.again ? t.again() : StepNumbers{now.lr, now.weight_decay, now.step + 1};
             return numbers_of(now, options);
         };
@@ -58,8 +60,9 @@ void adamw(std::span<const AdamwTensor> tensors, const AdamwOptions& options) {
             group = groups.add(device, numbers);
         }
         grads.push_back(t.grad.contiguous());
-        list.add({t.param.mutable_raw(), grads.back().raw(), t.exp_avg.mutable_raw(), t.exp_avg_sq.mutable_raw()},
-                 t.param, t.grad, group, t.factor);
+        list.add(
+            {t.param.mutable_raw(), grads.back().raw(), t.exp_avg.mutable_raw(), t.exp_avg_sq.mutable_raw()},
+            t.param, t.grad, group, t.factor);
     }
     run();
 }

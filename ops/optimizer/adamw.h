@@ -1,11 +1,14 @@
 #pragma once
 // One AdamW step (decoupled weight decay) over many parameters at once, in PyTorch's order:
-//   g = grad * grad_scale;  p = p (1 - lr weight_decay);  m = m + (1 - beta1) (g - m);  v = beta2 v + (1 -
-//   beta2) g g p = p - (lr / (1 - beta1^step)) * m / (sqrt(v) / sqrt(1 - beta2^step) + eps)
+//   g = grad * grad_scale;  p = p (1 - lr weight_decay)
+//   m = m + (1 - beta1) (g - m);  v = beta2 v + (1 - beta2) g g
+//   p = p - (lr / (1 - beta1^step)) * m / (sqrt(v) / sqrt(1 - beta2^step) + eps)
 // param, grad, exp_avg (m), exp_avg_sq (v) of one shape, on one device; all but grad contiguous. m and v are
 // f32 (f64 for f64 parameters) and start at 0; param and grad may be f16, bf16 or f32 each. Tensors without a
 // gradient (undefined) are left alone. Writes in place through Tensor: saved tensors that are stale
-// afterwards throw.
+// afterwards throw. Where (1 - beta2) g g leaves f32's range v does as PyTorch's: with beta2 = 0.999 it is
+// infinite from |g| = 6e20 on and stays so (no further step for that element; NaN should m overflow too), and
+// 0 below 1e-22, where eps alone divides.
 #include <functional>
 #include <span>
 

@@ -8,13 +8,15 @@ namespace demi {
 
 void ema(std::span<const Tensor> dst, std::span<const Tensor> src, double momentum) {
     const Op op("ema");
-    op.check(dst.size() == src.size(), "needs as many sources as destinations: got ", src.size(), " and ", dst.size());
+    op.check(dst.size() == src.size(), "needs as many sources as destinations: got ", src.size(), " and ",
+             dst.size());
     op.check(momentum >= 0 && momentum <= 1, "momentum must be in [0, 1]: got ", momentum);
     for (size_t i = 0; i < dst.size(); ++i) {
         check_parameter(op, i, dst[i]);
         op.check(src[i].defined(), "source ", i, " must be defined, like ", dst[i]);
         check_beside(op, i, "source", dst[i], src[i]);
-        op.check(dst[i].device() == dst[0].device(), "tensors must be on one device: got ", dst[0], " and ", dst[i]);
+        op.check(dst[i].device() == dst[0].device(), "tensors must be on one device: got ", dst[0], " and ",
+                 dst[i]);
     }
     if (dst.empty()) return;
     TensorListBuilder list(dst[0].device());

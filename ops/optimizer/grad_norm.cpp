@@ -17,8 +17,8 @@ std::vector<Tensor> present(const Op& op, std::span<const Tensor> grads, bool wr
         const Tensor& g = grads[i];
         if (!g.defined() || g.numel() == 0) continue;
         op.check(is_float(g.dtype()), "gradient ", i, " must be a float tensor: got ", g);
-        op.check(!written || g.is_contiguous(), "gradient ", i, " must be contiguous to be scaled in place: got ", g,
-                 " with strides ", g.strides());
+        op.check(!written || g.is_contiguous(), "gradient ", i,
+                 " must be contiguous to be scaled in place: got ", g, " with strides ", g.strides());
         op.check(out.empty() || out[0].device() == g.device(), "gradients must be on one device: got ",
                  out.empty() ? g : out[0], " and ", g, " at ", i);
         out.push_back(g.contiguous());
@@ -26,8 +26,8 @@ std::vector<Tensor> present(const Op& op, std::span<const Tensor> grads, bool wr
     return out;
 }
 
-Tensor norms_and_factors(std::span<const std::vector<Tensor>> groups, const LiveNumber& multiplier, double limit,
-                         Device device) {
+Tensor norms_and_factors(std::span<const std::vector<Tensor>> groups, const LiveNumber& multiplier,
+                         double limit, Device device) {
     Tensor result = Tensor::empty({2, static_cast<int64_t>(groups.size())}, DType::f64, device);
     GradNorms call{};
     call.multiplier = multiplier.value;
@@ -67,8 +67,8 @@ double clip_grad_norm(std::span<const Tensor> grads, double max_norm) {
     return norm;
 }
 
-Tensor grad_factors(std::span<const std::vector<Tensor>> groups, const LiveNumber& multiplier, double max_norm,
-                    Device device) {
+Tensor grad_factors(std::span<const std::vector<Tensor>> groups, const LiveNumber& multiplier,
+                    double max_norm, Device device) {
     const Op op("grad_factors");
     op.check(!groups.empty() && groups.size() <= GradNorms::kMaxGroups, "needs 1 to ", GradNorms::kMaxGroups,
              " groups: got ", groups.size());
@@ -76,8 +76,8 @@ Tensor grad_factors(std::span<const std::vector<Tensor>> groups, const LiveNumbe
     std::vector<std::vector<Tensor>> work;
     for (const std::vector<Tensor>& group : groups) {
         work.push_back(present(op, group, false));
-        op.check(work.back().empty() || work.back()[0].device() == device, "gradients must be on ", device, ": got ",
-                 work.back().empty() ? Tensor() : work.back()[0]);
+        op.check(work.back().empty() || work.back()[0].device() == device, "gradients must be on ", device,
+                 ": got ", work.back().empty() ? Tensor() : work.back()[0]);
     }
     return norms_and_factors(work, multiplier, max_norm, device);
 }
@@ -89,8 +89,12 @@ void scale_grads(std::span<const Tensor> grads, double factor) {
     TensorListBuilder list(tensors[0].device());
     for (Tensor& t : tensors) list.add({t.mutable_raw()}, t, Tensor());
     const TensorList all = list.list();
-    const auto times = [&](double f) { optimizer_on(list.device()).scale({all, f}, queue_of(list.device())); };
-    const double size = std::fabs(factor), part = size > 0 && size < 0x1p-100 ? 0x1p-100 : size > 0x1p100 ? 0x1p100 : 1;
+    const auto times = [&](double f) {
+        optimizer_on(list.device()).scale({all, f}, queue_of(list.device()));
+    };
+    const double size = std::fabs(factor), part = size > 0 && size < 0x1p-100 ? 0x1p-100
+                                                  : size > 0x1p100            ? 0x1p100
+                                                                              : 1;
     times(factor / part);  // f32 would not hold all of its digits
     if (part != 1) times(part);
 }
@@ -102,8 +106,8 @@ bool grads_finite(std::span<const Tensor> grads) {
     TensorListBuilder list(tensors[0].device());
     for (const Tensor& t : tensors) list.add({t.raw()}, t, Tensor());
     Tensor bad = Tensor::zeros({1}, DType::i32, list.device());
-    optimizer_on(list.device()).find_not_finite({list.list(), static_cast<uint32_t*>(bad.mutable_raw())},
-                                                queue_of(list.device()));
+    optimizer_on(list.device())
+        .find_not_finite({list.list(), static_cast<uint32_t*>(bad.mutable_raw())}, queue_of(list.device()));
     return bad.item() == 0;
 }
 

@@ -7,9 +7,9 @@
 
 namespace demi {
 
-// sqrt(sum of squares over all elements of all tensors), squares added in f64 in an order that depends on the sizes only;
-// squares of f64 may leave its range. Undefined tensors count as zeros. NaN or infinity anywhere gives a norm that is not
-// finite. Tensors on one device, any float dtypes and strides.
+// sqrt(sum of squares over all elements of all tensors), squares added in f64 in an order that depends on the
+// sizes only; squares of f64 may leave its range. Undefined tensors count as zeros. NaN or infinity anywhere
+// gives a norm that is not finite. Tensors on one device, any float dtypes and strides.
 double grad_norm(std::span<const Tensor> grads);
 
 // What clip_grad_norm multiplies with: min(1, max_norm / (norm + 1e-6)), and 1 for a norm that is not finite.

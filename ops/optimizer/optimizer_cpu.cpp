@@ -41,58 +41,63 @@ template <class Call, class F> DEMI_INLINE void for_steps(const Call& c, const F
 }
 
 template <class P, class G>
-void adamw_chunk(P* p, const G* g, lane_t<P>* exp_avg, lane_t<P>* exp_avg_sq, int64_t count, const AdamwNumbers& numbers,
-                 double grad_scale) {
+void adamw_chunk(P* p, const G* g, lane_t<P>* exp_avg, lane_t<P>* exp_avg_sq, int64_t count,
+                 const AdamwNumbers& numbers, double grad_scale) {
     typedef lane_t<P> C;
     const auto number = [](double x) { return splat<P>(static_cast<C>(x)); };
-    const auto decay = number(numbers.decay), beta1_rest = number(numbers.beta1_rest), beta2 = number(numbers.beta2);
-    const auto beta2_rest = number(numbers.beta2_rest), size = number(numbers.step_size), eps = number(numbers.eps);
+    const auto decay = number(numbers.decay), beta1_rest = number(numbers.beta1_rest),
+               beta2 = number(numbers.beta2);
+    const auto beta2_rest = number(numbers.beta2_rest), size = number(numbers.step_size),
+               eps = number(numbers.eps);
     const auto root = number(numbers.root_correction), scale = number(grad_scale);
-    for_lanes<P>(count, DEMI_LANES {
-        const auto d = get(g + i, n) * scale;
-        const auto old = get(exp_avg + i, n);
-        const auto m = fma(beta1_rest, d - old, old);
-        const auto v = fma(beta2_rest * d, d, beta2 * get(exp_avg_sq + i, n));
-        const auto change = size * (m / (sqrt(v) / root + eps));
-        put(exp_avg + i, m, n);
-        put(exp_avg_sq + i, v, n);
-        put(p + i, decay * get(p + i, n) - change, n);
-    });
+    for_lanes<P>(
+        count, DEMI_LANES {
+            const auto d = get(g + i, n) * scale;
+            const auto old = get(exp_avg + i, n);
+            const auto m = fma(beta1_rest, d - old, old);
+            const auto v = fma(beta2_rest * d, d, beta2 * get(exp_avg_sq + i, n));
+            const auto change = size * (m / (sqrt(v) / root + eps));
+            put(exp_avg + i, m, n);
+            put(exp_avg_sq + i, v, n);
+            put(p + i, decay * get(p + i, n) - change, n);
+        });
 }
 
 void adamw(const AdamwStep& c, Queue) {
     for_steps(c, [&](const ListEntry& e, int64_t at, int64_t count, double scale) {
         dispatch_pair(e, [&]<class P, class G>() {
             typedef lane_t<P> C;
-            adamw_chunk(data<P>(e, 0, at), data<const G>(e, 1, at), data<C>(e, 2, at), data<C>(e, 3, at), count,
-                        c.groups[e.group], scale);
+            adamw_chunk(data<P>(e, 0, at), data<const G>(e, 1, at), data<C>(e, 2, at), data<C>(e, 3, at),
+                        count, c.groups[e.group], scale);
         });
     });
 }
 
 template <class P, class G>
-void sgd_chunk(P* p, const G* g, lane_t<P>* buffer, int64_t count, const SgdNumbers& numbers, double grad_scale) {
+void sgd_chunk(P* p, const G* g, lane_t<P>* buffer, int64_t count, const SgdNumbers& numbers,
+               double grad_scale) {
     typedef lane_t<P> C;
     const auto number = [](double x) { return splat<P>(static_cast<C>(x)); };
     const auto lr = number(numbers.lr), weight_decay = number(numbers.weight_decay);
     const auto momentum = number(numbers.momentum), scale = number(grad_scale);
-    for_lanes<P>(count, DEMI_LANES {
-        const auto old = get(p + i, n);
-        auto d = fma(weight_decay, old, get(g + i, n) * scale);
-        if (buffer != nullptr) {
-            const auto b = fma(momentum, get(buffer + i, n), d);
-            put(buffer + i, b, n);
-            d = numbers.nesterov != 0 ? fma(momentum, b, d) : b;
-        }
-        put(p + i, fnma(lr, d, old), n);
-    });
+    for_lanes<P>(
+        count, DEMI_LANES {
+            const auto old = get(p + i, n);
+            auto d = fma(weight_decay, old, get(g + i, n) * scale);
+            if (buffer != nullptr) {
+                const auto b = fma(momentum, get(buffer + i, n), d);
+                put(buffer + i, b, n);
+                d = numbers.nesterov != 0 ? fma(momentum, b, d) : b;
+            }
+            put(p + i, fnma(lr, d, old), n);
+        });
 }
 
 void sgd(const SgdStep& c, Queue) {
     for_steps(c, [&](const ListEntry& e, int64_t at, int64_t count, double scale) {
         dispatch_pair(e, [&]<class P, class G>() {
-            sgd_chunk(data<P>(e, 0, at), data<const G>(e, 1, at), data<lane_t<P>>(e, 2, at), count, c.groups[e.group],
-                      scale);
+            sgd_chunk(data<P>(e, 0, at), data<const G>(e, 1, at), data<lane_t<P>>(e, 2, at), count,
+                      c.groups[e.group], scale);
         });
     });
 }
@@ -103,8 +108,10 @@ void ema(const EmaUpdate& c, Queue) {
             typedef lane_t<D> C;
             D* to = data<D>(e, 0, at);
             const S* from = data<const S>(e, 1, at);
-            const auto keep = splat<D>(static_cast<C>(c.momentum)), take = splat<D>(static_cast<C>(1 - c.momentum));
-            for_lanes<D>(count, DEMI_LANES { put(to + i, keep * get(to + i, n) + take * get(from + i, n), n); });
+            const auto keep = splat<D>(static_cast<C>(c.momentum)),
+                       take = splat<D>(static_cast<C>(1 - c.momentum));
+            for_lanes<D>(
+                count, DEMI_LANES { put(to + i, keep * get(to + i, n) + take * get(from + i, n), n); });
         });
     });
 }
@@ -125,12 +132,15 @@ template <class T> double sum_squares(const T* x, int64_t count) {
     alignas(64) float block[kBlock];
     int64_t at = 0;
     for (; at + kBlock <= count; at += kBlock) {
-        for_lanes<T>(kBlock, DEMI_LANES { put(block + i, get(x + at + i, n), n); });
+        for_lanes<T>(
+            kBlock, DEMI_LANES { put(block + i, get(x + at + i, n), n); });
         add_squares(block, sums);
     }
     if (at < count) {
-        for_lanes<T>(kBlock, DEMI_LANES { put(block + i, zero(), n); });
-        for_lanes<T>(count - at, DEMI_LANES { put(block + i, get(x + at + i, n), n); });
+        for_lanes<T>(
+            kBlock, DEMI_LANES { put(block + i, zero(), n); });
+        for_lanes<T>(
+            count - at, DEMI_LANES { put(block + i, get(x + at + i, n), n); });
         add_squares(block, sums);
     }
     double total = 0;
@@ -160,7 +170,8 @@ double norm_of_chunks(const TensorList& list, const double* squares, int64_t beg
         const ListEntry& e = list.entries[list.chunks[i].entry];
         const int64_t at = list.chunks[i].number * list.chunk_size, left = e.count - at;
         if (e.dtype[0] == DType::f64)
-            sum += sum_squares(data<const double>(e, 0, at), left < list.chunk_size ? left : list.chunk_size, scale);
+            sum += sum_squares(data<const double>(e, 0, at), left < list.chunk_size ? left : list.chunk_size,
+                               scale);
     }
     return __builtin_sqrt(sum) / scale;
 }
@@ -169,12 +180,14 @@ void grad_norms(const GradNorms& c, Queue queue) {
     const Scratch scratch(static_cast<size_t>(c.list.chunk_count) * sizeof(double), queue);
     double* squares = scratch.as<double>();
     for_chunks(c.list, [&](int64_t number, const ListEntry& e, int64_t at, int64_t count) {
-        dispatch_float(e.dtype[0], [&]<class T>() { squares[number] = sum_squares(data<const T>(e, 0, at), count); });
+        dispatch_float(e.dtype[0],
+                       [&]<class T>() { squares[number] = sum_squares(data<const T>(e, 0, at), count); });
     });
     bool good = true;
     double* factors = c.result + c.groups;
     for (int64_t g = 0; g < c.groups; ++g) {
-        const double norm = norm_of_chunks(c.list, squares, g == 0 ? 0 : c.ends[g - 1], c.ends[g]) * c.multiplier;
+        const double norm =
+            norm_of_chunks(c.list, squares, g == 0 ? 0 : c.ends[g - 1], c.ends[g]) * c.multiplier;
         const double clip = c.limit / (norm + 1e-6);
         c.result[g] = norm;
         factors[g] = c.multiplier * (c.limit > 0 && clip < 1 ? clip : 1);
@@ -188,7 +201,8 @@ void scale(const ScaleTensors& c, Queue) {
         dispatch_float(e.dtype[0], [&]<class T>() {
             T* x = data<T>(e, 0, at);
             const auto factor = splat<T>(static_cast<lane_t<T>>(c.factor));
-            for_lanes<T>(count, DEMI_LANES { put(x + i, get(x + i, n) * factor, n); });
+            for_lanes<T>(
+                count, DEMI_LANES { put(x + i, get(x + i, n) * factor, n); });
         });
     });
 }
@@ -199,7 +213,8 @@ void find_not_finite(const FindNotFinite& c, Queue) {
         if (__atomic_load_n(c.bad, __ATOMIC_RELAXED) != 0) return;
         dispatch_float(e.dtype[0], [&]<class T>() {
             const T* x = data<const T>(e, 0, at);
-            const bool good = sum_lanes<T>(count, DEMI_LANES { return get(x + i, n) * splat<T>(0); }) == 0;
+            const bool good = sum_lanes<T>(
+                                  count, DEMI_LANES { return get(x + i, n) * splat<T>(0); }) == 0;
             if (!good) __atomic_store_n(c.bad, 1u, __ATOMIC_RELAXED);
         });
     });

@@ -13,7 +13,9 @@ template <class Call, class Numbers> struct Groups {
     explicit Groups(const Call& c) : live(c.live), numbers{} {
         for (int g = 0; g < c.group_count; ++g) numbers[g] = c.groups[g];
     }
-    DEMI_DEVICE const Numbers& of(const Entry& e) const { return (live != nullptr ? live : numbers)[e.group]; }
+    DEMI_DEVICE const Numbers& of(const Entry& e) const {
+        return (live != nullptr ? live : numbers)[e.group];
+    }
 };
 
 template <class C>
@@ -21,8 +23,9 @@ DEMI_DEVICE void adamw_element(const AdamwNumbers& n, C scale, C grad, C& param,
     const C d = grad * scale;
     exp_avg = gpu::fma(static_cast<C>(n.beta1_rest), d - exp_avg, exp_avg);
     exp_avg_sq = gpu::fma(static_cast<C>(n.beta2_rest) * d, d, static_cast<C>(n.beta2) * exp_avg_sq);
-    const C change = static_cast<C>(n.step_size) *
-                     (exp_avg / (gpu::sqrt(exp_avg_sq) / static_cast<C>(n.root_correction) + static_cast<C>(n.eps)));
+    const C change =
+        static_cast<C>(n.step_size) *
+        (exp_avg / (gpu::sqrt(exp_avg_sq) / static_cast<C>(n.root_correction) + static_cast<C>(n.eps)));
     param = static_cast<C>(n.decay) * param - change;
 }
 
@@ -36,8 +39,8 @@ struct AdamwKernel {
             const AdamwNumbers& n = groups.of(e);
             if (e.dtype[0] == DType::f64) {
                 for (int64_t i = at; i < at + count; ++i)
-                    adamw_element(n, n.grad_scale * e.scale, e.doubles(1)[i], e.doubles(0)[i], e.doubles(2)[i],
-                                  e.doubles(3)[i]);
+                    adamw_element(n, n.grad_scale * e.scale, e.doubles(1)[i], e.doubles(0)[i],
+                                  e.doubles(2)[i], e.doubles(3)[i]);
                 return;
             }
             const float scale = scale_of(n, e);
@@ -85,7 +88,8 @@ struct SgdKernel {
             const Quad grad = load_quad(e.dtype[1], e.data[1], at, count, whole);
             if (kept) buffer = load_quad(DType::f32, e.data[2], at, count, whole);
             DEMI_UNROLL
-            for (int i = 0; i < 4; ++i) sgd_element(n, scale, grad.v[i], param.v[i], kept ? &buffer.v[i] : nullptr);
+            for (int i = 0; i < 4; ++i)
+                sgd_element(n, scale, grad.v[i], param.v[i], kept ? &buffer.v[i] : nullptr);
             if (kept) store_quad(DType::f32, e.data[2], at, buffer, count, whole);
             store_quad(e.dtype[0], e.data[0], at, param, count, whole);
         });
@@ -164,7 +168,8 @@ struct NormsKernel {
         const int64_t begin = (g == 0 ? 0 : c.ends[g - 1]) + gpu::thread_idx().x, end = c.ends[g];
         const int64_t step = gpu::block_dim().x;
         double sum = 0;
-        for (int64_t i = begin; i < end; i += step) sum += partial[i] >= 0 ? partial[i] : partial[i] * partial[i];
+        for (int64_t i = begin; i < end; i += step)
+            sum += partial[i] >= 0 ? partial[i] : partial[i] * partial[i];
         sum = gpu::block_sum(sum, gpu::shared<double>());
         if (fits(sum)) return gpu::sqrt(sum);
         const double scale = scale_for(sum);
@@ -241,10 +246,13 @@ void grad_norms(const GradNorms& c, Queue queue) {
     if (c.list.chunk_count > 0)
         gpu::launch(SquaresKernel{c.list, scratch.as<double>()}, gpu::blocks_for(c.list.chunk_count, 1),
                     {kListThreads}, 32 * sizeof(double), queue.stream);
-    gpu::launch(NormsKernel{c, scratch.as<double>()}, {1}, {NormsKernel::threads}, 32 * sizeof(double), queue.stream);
+    gpu::launch(NormsKernel{c, scratch.as<double>()}, {1}, {NormsKernel::threads}, 32 * sizeof(double),
+                queue.stream);
 }
 void scale(const ScaleTensors& c, Queue queue) { launch_list(ScaleKernel{c.list, c.factor}, c.list, queue); }
-void find_not_finite(const FindNotFinite& c, Queue queue) { launch_list(FiniteKernel{c.list, c.bad}, c.list, queue); }
+void find_not_finite(const FindNotFinite& c, Queue queue) {
+    launch_list(FiniteKernel{c.list, c.bad}, c.list, queue);
+}
 
 }  // namespace
 

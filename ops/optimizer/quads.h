@@ -18,8 +18,7 @@ DEMI_DEVICE void store_any(DType type, void* p, int64_t at, float v) {
     if (type == DType::f32)
         static_cast<float*>(p)[at] = v;
     else
-        static_cast<uint16_t*>(p)[at] =
-            type == DType::f16 ? gpu::float_to_half(v) : gpu::float_to_bf16(v);
+        static_cast<uint16_t*>(p)[at] = type == DType::f16 ? gpu::float_to_half(v) : gpu::float_to_bf16(v);
 }
 
 // whole: four elements are there and lie at a multiple of their size; zeros behind `count` elements.
@@ -89,7 +88,8 @@ template <class F> DEMI_DEVICE void for_chunk_quads(const TensorList& list, int6
         fn(entry, at, end - at < 4 ? static_cast<int>(end - at) : 4, entry.aligned && end - at >= 4);
 }
 template <class F> DEMI_DEVICE void for_quads(const TensorList& list, F&& fn) {
-    for (int64_t c = gpu::block_idx().x; c < list.chunk_count; c += gpu::grid_dim().x) for_chunk_quads(list, c, fn);
+    for (int64_t c = gpu::block_idx().x; c < list.chunk_count; c += gpu::grid_dim().x)
+        for_chunk_quads(list, c, fn);
 }
 
 template <class Kernel> void launch_list(const Kernel& kernel, const TensorList& list, Queue queue) {

@@ -7,10 +7,11 @@
 namespace demi {
 
 // A thread of the CPU takes about 64 Ki elements at a time, a block of a GPU 16 Ki.
-TensorListBuilder::TensorListBuilder(Device device) : device_(device), chunk_size_(device.is_cpu() ? 65536 : 16384) {}
+TensorListBuilder::TensorListBuilder(Device device)
+    : device_(device), chunk_size_(device.is_cpu() ? 65536 : 16384) {}
 
-void TensorListBuilder::add(std::initializer_list<const void*> data, const Tensor& first, const Tensor& second,
-                            int32_t group, const Tensor& factor) {
+void TensorListBuilder::add(std::initializer_list<const void*> data, const Tensor& first,
+                            const Tensor& second, int32_t group, const Tensor& factor) {
     ListEntry entry;
     std::memset(&entry, 0, sizeof entry);  // padding too: tables are compared byte by byte
     uintptr_t all = 0;
@@ -48,7 +49,11 @@ TensorList TensorListBuilder::list() {
     TableBuilder builder;
     const size_t entries = builder.add(entries_), chunk_table = builder.add(chunks_);
     table_ = builder.send(device_);
-    return {table_at<ListEntry>(table_, entries), table_at<ListChunk>(table_, chunk_table), nullptr, chunks(), 0,
+    return {table_at<ListEntry>(table_, entries),
+            table_at<ListChunk>(table_, chunk_table),
+            nullptr,
+            chunks(),
+            0,
             chunk_size_};
 }
 

@@ -16,8 +16,8 @@ class TensorListBuilder {
 
     // Memory of one size; first and second give the dtypes of data[0] and data[1] (second may be undefined).
     // factor: undefined, or f64 [1].
-    void add(std::initializer_list<const void*> data, const Tensor& first, const Tensor& second, int32_t group = 0,
-             const Tensor& factor = Tensor());
+    void add(std::initializer_list<const void*> data, const Tensor& first, const Tensor& second,
+             int32_t group = 0, const Tensor& factor = Tensor());
     Device device() const { return device_; }
     bool empty() const { return entries_.empty(); }
     int64_t chunks() const { return static_cast<int64_t>(chunks_.size()); }

@@ -11,14 +11,14 @@ struct Sizes {
     Shape image, patches;
 };
 
-Sizes sizes(const Op& op, int64_t batch, int64_t channels, int64_t height, int64_t width,
-            int64_t patch) {
+Sizes sizes(const Op& op, int64_t batch, int64_t channels, int64_t height, int64_t width, int64_t patch) {
     op.check(patch >= 1, "the patch size must be at least 1: got ", patch);
     op.check(channels >= 0 && height >= 0 && width >= 0 && height % patch == 0 && width % patch == 0,
-          "height and width must be multiples of the patch size ", patch, ": got ", channels, " x ", height,
-          " x ", width);
+             "height and width must be multiples of the patch size ", patch, ": got ", channels, " x ",
+             height, " x ", width);
     const int64_t line = checked_mul(checked_mul(channels, patch, op.name()), patch, op.name());
-    return {{batch, channels, height, width}, {batch, checked_mul(height / patch, width / patch, op.name()), line}};
+    return {{batch, channels, height, width},
+            {batch, checked_mul(height / patch, width / patch, op.name()), line}};
 }
 
 Tensor move(const Tensor& from, const Sizes& s, int64_t patch, bool to_patches) {
@@ -35,20 +35,20 @@ Tensor move(const Tensor& from, const Sizes& s, int64_t patch, bool to_patches) 
 
 Variable patchify(const Variable& image, int64_t patch) {
     const Op op("patchify");
-    op.check(image.defined() && image.rank() == 4, "image must be [B, C, H, W]: got ",
-          image.value());
+    op.check(image.defined() && image.rank() == 4, "image must be [B, C, H, W]: got ", image.value());
     const Sizes s = sizes(op, image.size(0), image.size(1), image.size(2), image.size(3), patch);
-    return op.record({image}, move(image.value(), s, patch, true),
-                  [s, patch](const Tensor& dy, const Needs&) -> Tensors { return {move(dy, s, patch, false)}; });
+    return op.record(
+        {image}, move(image.value(), s, patch, true),
+        [s, patch](const Tensor& dy, const Needs&) -> Tensors { return {move(dy, s, patch, false)}; });
 }
 
 Variable unpatchify(const Variable& patches, int64_t channels, int64_t height, int64_t width, int64_t patch) {
     const Op op("unpatchify");
     op.check(patches.defined() && patches.rank() == 3, "patches must be [B, N, C p p]: got ",
-          patches.value());
+             patches.value());
     const Sizes s = sizes(op, patches.size(0), channels, height, width, patch);
-    op.check(patches.shape() == s.patches, "patches must have shape ", s.patches, " for images ",
-          s.image, " and patch size ", patch, ": got ", patches.value());
+    op.check(patches.shape() == s.patches, "patches must have shape ", s.patches, " for images ", s.image,
+             " and patch size ", patch, ": got ", patches.value());
     return op.record(
         {patches}, move(patches.value(), s, patch, false),
         [s, patch](const Tensor& dy, const Needs&) -> Tensors { return {move(dy, s, patch, true)}; });

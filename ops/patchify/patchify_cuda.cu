@@ -61,7 +61,9 @@ template <class U> void move_units(const Patchify& c, int64_t line_bytes, Queue 
 void move(const Patchify& c, Queue queue) {
     const int64_t bytes = c.patch * static_cast<int64_t>(size_of(c.from.dtype));
     const uintptr_t both = reinterpret_cast<uintptr_t>(c.from.data) | reinterpret_cast<uintptr_t>(c.to.data);
-    const auto fits = [&](int64_t unit) { return bytes % unit == 0 && both % static_cast<uintptr_t>(unit) == 0; };
+    const auto fits = [&](int64_t unit) {
+        return bytes % unit == 0 && both % static_cast<uintptr_t>(unit) == 0;
+    };
     if (fits(16))
         move_units<gpu::Bytes16>(c, bytes, queue);
     else if (fits(8))

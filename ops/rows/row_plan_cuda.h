@@ -113,8 +113,8 @@ template <class T, class Plan, class Y = T> struct Row {
     }
 };
 
-// Rows whose squares or products leave the range are taken again times 2^e, which brings the largest element near
-// 2^target: within what C holds, 0 for zero and for what is not finite.
+// Rows whose squares or products leave the range are taken again times 2^e, which brings the largest element
+// near 2^target: within what C holds, 0 for zero and for what is not finite.
 template <class C> constexpr int kBalanced = sizeof(C) == 8 ? 200 : 30;
 template <class C> DEMI_DEVICE int balance(C largest, int target = kBalanced<C>) {
     if (!(largest > 0 && gpu::is_finite(largest))) return 0;

@@ -9,7 +9,8 @@ namespace demi::DEMI_BACKEND {
 // totals, where it is not null.
 template <int N, class C, class F>
 DEMI_INLINE void sum_rows(int64_t rows, int64_t width, C* const (&outs)[N], Queue queue, const F& fn) {
-    const int64_t shared = ceil_div(rows, 64), tile = rows_per_tile(width), per_block = shared > tile ? shared : tile;
+    const int64_t shared = ceil_div(rows, 64), tile = rows_per_tile(width),
+                  per_block = shared > tile ? shared : tile;
     const int64_t blocks = ceil_div(rows, per_block);
     const int64_t step = ceil_div(width, 16) * 16 + 16;  // two blocks never share a cache line
     const size_t bytes = static_cast<size_t>(blocks * N * step) * sizeof(C);

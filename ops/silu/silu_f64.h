@@ -8,8 +8,8 @@ inline double sigmoid_f64(double x) {
     return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x));
 }
 
-// silu(x) = x * gate * scale, its derivative = gate * rest * scale. scale is 1, or in the tail, where sigmoid(x) is
-// subnormal, what keeps gate normal. Other factors come in before scale.
+// silu(x) = x * gate * scale, its derivative = gate * rest * scale. scale is 1, or in the tail, where
+// sigmoid(x) is subnormal, what keeps gate normal. Other factors come in before scale.
 struct SiluF64 {
     double gate, rest, scale = 1;
 

@@ -13,8 +13,8 @@ void forward(const Tensor& x, Tensor& y) {
 }
 void backward(const Tensor& y, const Tensor& dy, Tensor& dx) {
     const int64_t width = y.shape().back();
-    gpu_kernels::softmax_backward(
-        y.dtype(), {y.raw(), dy.raw(), dx.mutable_raw(), y.numel() / width, width}, gpu_stream(y));
+    gpu_kernels::softmax_backward(y.dtype(), {y.raw(), dy.raw(), dx.mutable_raw(), y.numel() / width, width},
+                                  gpu_stream(y));
 }
 
 }  // namespace

@@ -5,8 +5,11 @@
 #include "runtime/profile.h"
 
 namespace demi {
+namespace {
 
-static constexpr int64_t kMostEmpty = 65536;
+constexpr int64_t kMostPieces = int64_t{1} << 20;
+
+}  // namespace
 
 std::vector<Variable> split(const Variable& x, const std::vector<int64_t>& sizes, int dim) {
     const ProfileScope scope("split");
@@ -34,8 +37,7 @@ std::vector<Variable> chunk(const Variable& x, int64_t count, int dim) {
     const int64_t size = x.shape()[normalize_dim(dim, x.rank(), "chunk")];
     check(count > 0 && size % count == 0, "chunk", "dimension ", dim, " of ", x.shape(), " must divide by ",
           count);
-    check(count <= std::max<int64_t>(size, kMostEmpty), "chunk", "at most ", kMostEmpty,
-          " pieces of nothing: got ", count);
+    check(count <= kMostPieces, "chunk", "makes at most ", kMostPieces, " pieces: got ", count);
     return split(x, std::vector<int64_t>(static_cast<size_t>(count), size / count), dim);
 }
 
@@ -45,6 +47,8 @@ std::vector<Variable> unbind(const Variable& x, int dim) {
     dim = normalize_dim(dim, x.rank(), "unbind");
     const int64_t count = x.size(dim);
     if (count == 0) return {};
+    check(count <= kMostPieces, "unbind", "makes at most ", kMostPieces, " pieces: got dimension ", dim,
+          " of ", x.shape());
     Tensors pieces;
     for (int64_t i = 0; i < count; ++i) pieces.push_back(x.value().select(dim, i));
     return record("unbind", {x}, pieces,

@@ -10,7 +10,8 @@ namespace demi {
 // side in one buffer, dx is that buffer, without a copy.
 std::vector<Variable> split(const Variable& x, const std::vector<int64_t>& sizes, int dim);
 
-// `count` pieces of equal size; throws where x does not divide.
+// `count` pieces of equal size; throws where x does not divide. At most 2^20 pieces, as of unbind: a
+// dimension that expand() has made may hold more than memory does.
 std::vector<Variable> chunk(const Variable& x, int64_t count, int dim);
 
 // One piece per index along `dim`, without that dimension.

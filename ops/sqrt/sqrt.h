@@ -3,8 +3,8 @@
 
 namespace demi {
 
-// y = the square root of x, element by element; dx = dy / (2 y), infinite at 0. NaN for negative x. Any float
-// dtype.
+// y = the square root of x, element by element; dx = dy / (2 y): infinite at 0, NaN there where dy is 0 too.
+// NaN for negative x. Any float dtype.
 Variable sqrt(const Variable& x);
 
 }  // namespace demi

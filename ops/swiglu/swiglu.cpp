@@ -17,7 +17,8 @@ Variable swiglu(const Variable& input) {
     return op.record({input}, y, [x = Saved(x), rows, half](const Tensor& grad, const Needs&) -> Tensors {
         const Tensor dy = grad.contiguous();
         Tensor dx = Tensor::like(x.get());
-        if (rows > 0) swiglu_on(dx.device()).backward({reads(x), reads(dy), writes(dx), rows, half}, queue_of(dx));
+        if (rows > 0)
+            swiglu_on(dx.device()).backward({reads(x), reads(dy), writes(dx), rows, half}, queue_of(dx));
         return {dx};
     });
 }

@@ -59,7 +59,8 @@ template <class Call> void launch(const Call& call, bool lines, Queue queue) {
         typedef gpu::tag_t<decltype(tag)> T;
         const bool aligned = call.half % kPack<T> == 0 && lines;
         const int64_t packs = call.rows * ((call.half + kPack<T> - 1) / kPack<T>);
-        gpu::launch(SwigluKernel<T, Call>{call, aligned}, gpu::blocks_for(packs, 256), {256}, 0, queue.stream);
+        gpu::launch(SwigluKernel<T, Call>{call, aligned}, gpu::blocks_for(packs, 256), {256}, 0,
+                    queue.stream);
     });
 }
 

@@ -1,15 +1,17 @@
 #pragma once
-#include "autograd/variable.h"
+#include "ops/common/number.h"
 
 namespace demi {
 
-// y = a where the condition is not 0, else b; all three broadcast together. dy goes to the operand that was
-// taken, 0 to the other; summed over what broadcasting stretched. The condition may have any dtype and gets
-// no gradient; a and b promote (runtime/dtype.h).
-Variable where(const Tensor& condition, const Variable& a, const Variable& b);
+// y = a where the condition holds, else b; all three broadcast together. dy goes to the operand that was
+// taken, 0 to the other; summed over what broadcasting stretched. The condition is bool, as comparisons make
+// it, or an integer that holds where it is not 0; it gets no gradient. a and b are tensors of any dtype or
+// numbers, and promote (runtime/dtype.h): a number takes the tensor's dtype (with a point and beside
+// integers, f32); two numbers give i64, f32 where one has a point.
+Variable where(const Variable& condition, const Operand& a, const Operand& b);
 
-// y = x, but `value` where the mask is not 0; the mask broadcasts to x's shape. dx = dy where the mask is 0,
-// else 0.
-Variable masked_fill(const Variable& x, const Tensor& mask, double value);
+// y = x, but `value` where the mask, which is bool, holds; the mask broadcasts to x's shape. dx = dy where it
+// does not, else 0. Any dtype; `value` must fit it.
+Variable masked_fill(const Variable& x, const Variable& mask, const Number& value);
 
 }  // namespace demi

@@ -21,8 +21,8 @@ enum class BlasEpilogue : uint8_t {
 };
 
 struct BlasCall {
-    DType type = DType::f32;                   // of a and b: f16, bf16, f32, f64
-    DType out_type = DType::f32;               // of c, bias and row_sums: the same, or f32 beside Half and bf16
+    DType type = DType::f32;                 // of a and b: f16, bf16, f32, f64
+    DType out_type = DType::f32;             // of c, bias and row_sums: the same, or f32 beside Half and bf16
     int64_t m = 0, n = 0, k = 0, batch = 1;  // all at least 1
     BlasMatrix a, b;
     void* c = nullptr;

@@ -256,7 +256,6 @@ TEST_CASE("stored gradients alias nothing: not each other, the seed, a saved ten
     }).backward();
     fill(w.grad(), 0);
     CHECK(values(kept.value()) == Values{2, 3});
-
     const Variable e = leaf({1, 2, 3});
     sum(e).backward();
     CHECK(e.grad().is_contiguous());

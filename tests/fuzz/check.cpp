@@ -20,7 +20,8 @@ std::string told(const std::string& what, const Value& v, size_t i, double got, 
 }
 
 bool agree(double got, double want, double room) {
-    return got == want || room == HUGE_VAL || std::fabs(got - want) <= room || (std::isnan(got) && std::isnan(want));
+    return got == want || room == HUGE_VAL || std::fabs(got - want) <= room ||
+           (std::isnan(got) && std::isnan(want));
 }
 
 // Too large for the dtype, or for a half on the way: then the result may be anything there.

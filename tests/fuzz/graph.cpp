@@ -89,7 +89,7 @@ int Graph::fresh(const Sizes& sizes, DType dtype, Draw draw, double reach, bool 
         if (draw == Draw::apart) values[i] = (static_cast<double>(i) + dice.real(0.2, 0.8)) / 8;
     }
     if (draw == Draw::apart) dice.shuffle(values);
-    const bool needs = gradient && floating(dtype) && dice.chance(0.8);
+    const bool needs = gradient && floating(dtype) && segment_ < 0 && dice.chance(0.8);
     // A leaf that is stretched: strides of 0.
     Sizes stored = sizes;
     if (dice.chance(0.05))
@@ -115,13 +115,8 @@ int Graph::constant(const std::vector<double>& values, const Sizes& sizes, DType
     return id;
 }
 
-// Inside a recomputation: its inputs, what was made there, and leaves.
-bool Graph::visible(const Value& v) const {
-    if (v.segment != segment_ && !(segment_ >= 0 && v.segment < 0)) return false;
-    if (segment_ < 0 || v.segment == segment_ || v.step < 0) return true;
-    const int id = static_cast<int>(&v - values_.data());
-    return std::find(segment_inputs_.begin(), segment_inputs_.end(), id) != segment_inputs_.end();
-}
+// Inside a recomputation: its inputs, what it made, and what it captures: leaves and results of ops.
+bool Graph::visible(const Value& v) const { return v.segment == segment_ || v.segment < 0; }
 
 int Graph::find(const std::function<bool(const Value&)>& fits) {
     std::vector<int> found;
@@ -225,8 +220,7 @@ std::vector<int> Graph::add(Step step) {
         const bool expects = needs && floating(results[k].dtype());
         if (results[k].dtype() != step.dtypes[k])
             wrong(name + " has another dtype: " + describe(results[k].value()));
-        if (results[k].requires_grad() != (expects && segment_ < 0))
-            wrong(name + (expects ? " lost" : " has") + " its graph");
+        if (results[k].requires_grad() != expects) wrong(name + (expects ? " lost" : " has") + " its graph");
         step.out.push_back(remember(results[k], expects));
         values_.back().step = static_cast<int>(steps_.size());
         step.bits.push_back(bits(results[k].value()));

@@ -1,6 +1,6 @@
 // Cross-entropy, and the ops that draw random numbers.
 #include "ops/cross_entropy/cross_entropy.h"
-#include "ops/drop_path/drop_path.h"
+#include "ops/dropout/drop_path.h"
 #include "ops/dropout/dropout.h"
 #include "tests/fuzz/graph.h"
 

@@ -58,6 +58,38 @@ void variable_walks(Walks& walks) {
             return y;
         },
         variable({2}), 2, tensor({2}), true);
+    walks.add(
+        "RemovableHandle::RemovableHandle RemovableHandle::remove",
+        [](Variable v, bool none, int times) {
+            RemovableHandle handle;
+            if (!none) handle = v.register_hook([](const Tensor&) {});
+            for (int i = 0; i < (times & 3); ++i) handle.remove();
+            return v;
+        },
+        variable({2}), false, 1);
+    walks.add(
+        "Variable::requires_grad_ Variable::grad_scale Variable::move_to",
+        [](Variable v, bool on, bool inside, Device device) {
+            Variable y = inside ? mul(v, 2.0) : v;
+            (void)y.grad_scale();
+            y.requires_grad_(on);
+            y.move_to(device);
+            return mul(y, 2.0);
+        },
+        variable({2}), true, false, Device());
+    walks.add(
+        "grad",
+        [](Vars outputs, Vars inputs, std::vector<Tensor> seeds, bool retain, bool unused) {
+            return grad(outputs, inputs, seeds, {retain, unused});
+        },
+        Vars{variable({})}, Vars{variable({})}, std::vector<Tensor>{}, false, true);
+    walks.add(
+        "grad",
+        [](Variable x, Variable input, Tensor seed, bool own) {
+            const Variable y = mul(x, 2.0);
+            return grad({y}, {own ? x : input}, {seed}, {});
+        },
+        variable({2}), variable({2}), tensor({2}), true);
 }
 
 void graph_walks(Walks& walks) {
@@ -109,8 +141,13 @@ void graph_walks(Walks& walks) {
         },
         Vars{variable({2})}, std::vector<Tensor>{tensor({2}), tensor({3})}, false);
     walks.add(
-        "needs_grad", [](Vars inputs) { return needs_grad(inputs) && needs_grad({&inputs[0]}); },
-        Vars{variable({2})});
+        "needs_grad Inputs::Inputs Inputs::Input::Input Inputs::size note_read",
+        [](Vars inputs, Tensor tensor) {
+            note_read(tensor);
+            const Inputs both{tensor, inputs.empty() ? Variable() : inputs[0]};
+            return needs_grad(inputs) + needs_grad(both) + both.size();
+        },
+        Vars{variable({2})}, tensor({2}));
     walks.add(
         "Needs::Needs Needs::size Needs::any",
         [](Bits bits) {

@@ -55,7 +55,7 @@ void add_shapes(Pools& pools) {
     const int big = std::numeric_limits<int>::max();
     for (const Dims& dims :
          {Dims{}, Dims{0}, Dims{-1}, Dims{1, 0}, Dims{0, 0}, Dims{-1, 1}, Dims{8}, Dims{-9}, Dims{big},
-          Dims{-big - 1}, Dims{0, 1, 2, 3, 4, 5, 6, 7, 8}, Dims(70, 0), Dims{-2, -1}})
+          Dims{-big - 1}, Dims{0, 1, 2, 3, 4, 5, 6, 7, 8}, Dims(std::vector<int>(70, 0)), Dims{-2, -1}})
         value(pools,
               std::to_string(dims.size()) + " dims from " + (dims.empty() ? "" : std::to_string(dims[0])),
               dims);

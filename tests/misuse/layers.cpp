@@ -13,6 +13,13 @@ void layer_walks(Walks& walks) {
         },
         3, 4, true, 0.02, Device());
     walks.add(
+        "check_made checked_size",
+        [](bool made, std::string name, int64_t size, int64_t most) {
+            check_made(made, name);
+            return checked_size("walk", name, size, most);
+        },
+        true, std::string("layer"), 3, 5);
+    walks.add(
         "Linear::forward",
         [](bool made, Variable x) {
             Generator g{1};

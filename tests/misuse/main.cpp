@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
     file_walks(walks);
     autograd_walks(walks);
     op_walks(walks);
+    compare_walks(walks);
     layer_op_walks(walks);
     boundary_op_walks(walks);
     layer_walks(walks);

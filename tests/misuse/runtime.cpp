@@ -106,19 +106,20 @@ void memory_walks(Walks& walks) {
         Device(), false);
     walks.add(
         "Buffer::Buffer Buffer::device Buffer::bytes Buffer::data Buffer::mutable_data Buffer::version "
-        "Buffer::id",
-        [](Device d, uint64_t n) {
+        "Buffer::id Buffer::move_to",
+        [](Device d, uint64_t n, Device to) {
             Buffer b(d, n);
+            b.move_to(to);
             (void)(b.device(), b.bytes(), b.data(), b.mutable_data(), b.version(), b.id());
         },
-        Device(), 16);
+        Device(), 16, Device());
     walks.add(
         "num_threads set_num_threads", [](int n) { set_num_threads(n), (void)num_threads(); }, 2);
     // Not with 2^40 tiles: that many calls is what such a number asks for.
     walks.add(
         "parallel_for", [](int n) { parallel_for(n > 1000 ? 1000 : n, [](int64_t) {}); }, 3);
     walks.add(
-        "ceil_div", [](int64_t a, int64_t b) { return ceil_div(a, b == 0 ? 1 : b); }, 5, 2);
+        "ceil_div", [](int64_t a, int64_t b) { return ceil_div(a < 0 ? 0 : a, b < 1 ? 1 : b); }, 5, 2);
     walks.add(
         "parallel_ranges",
         [](int64_t n, int64_t grain) {
@@ -178,6 +179,19 @@ void random_walks(Walks& walks) {
         Generator{1}, 4);
     walks.add(
         "Generator::permutation", [](Generator g, int64_t n) { return g.permutation(n); }, Generator{1}, 4);
+    walks.add(
+        "rand randn",
+        [](Shape s, Generator g, DType t, Device d) {
+            use(rand(s, g, t, d));
+            return randn(s, g, t, d);
+        },
+        Shape{2, 3}, Generator{1}, DType::f32, Device());
+    walks.add(
+        "randint",
+        [](int64_t low, int64_t high, Shape s, Generator g, DType t, Device d) {
+            return randint(low, high, s, g, t, d);
+        },
+        0, 9, Shape{2, 3}, Generator{1}, DType::i64, Device());
     walks.add(
         "uniform", [](Tensor t, Generator g, double a, double b) { uniform(t, g, a, b); }, tensor({2, 3}),
         Generator{1}, 0.0, 1.0);

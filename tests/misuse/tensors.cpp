@@ -1,6 +1,7 @@
 // Tensors and shapes.
 #include <sstream>
 
+#include "ops/common/dims.h"
 #include "runtime/copy.h"
 #include "tests/misuse/walk.h"
 
@@ -21,6 +22,9 @@ void view_and_copy_walks(Walks& walks) {
         DType::f32, Device());
     walks.add(
         "Tensor::zeros", [](Shape s, DType t, Device d) { return Tensor::zeros(s, t, d); }, Shape{2, 3},
+        DType::f32, Device());
+    walks.add(
+        "Tensor::ones", [](Shape s, DType t, Device d) { return Tensor::ones(s, t, d); }, Shape{2, 3},
         DType::f32, Device());
     walks.add(
         "Tensor::full", [](Shape s, double v, DType t, Device d) { return Tensor::full(s, v, t, d); },
@@ -61,8 +65,7 @@ void view_and_copy_walks(Walks& walks) {
     walks.add(
         "Tensor::transpose", [](Tensor t, int a, int b) { return t.transpose(a, b); }, tensor({2, 3}), 0, 1);
     walks.add(
-        "Tensor::permute", [](Tensor t, std::vector<int> d) { return t.permute(d); }, tensor({2, 3}),
-        std::vector<int>{1, 0});
+        "Tensor::permute", [](Tensor t, Dims d) { return t.permute(d); }, tensor({2, 3}), Dims{1, 0});
     walks.add(
         "Tensor::slice", [](Tensor t, int d, int64_t a, int64_t b, int64_t s) { return t.slice(d, a, b, s); },
         tensor({2, 3}), 1, 0, 3, 2);
@@ -128,6 +131,12 @@ void shape_walks(Walks& walks) {
         "contiguous_strides", [](Shape s) { return contiguous_strides(s); }, Shape{2, 3});
     walks.add(
         "broadcast", [](Shape a, Shape b) { return broadcast(a, b, "walk"); }, Shape{2, 3}, Shape{3});
+    walks.add(
+        "normalize_range",
+        [](int64_t begin, int64_t end, int dim, Shape s) {
+            return normalize_range(begin, end, dim, s, "walk");
+        },
+        0, 2, 0, Shape{2, 3});
     walks.add(
         "normalize_dim", [](int d, int rank) { return normalize_dim(d, rank, "walk"); }, -1, 2);
 }

@@ -157,6 +157,19 @@ void optimizer_walks(Walks& walks) {
         },
         variable({}), false);
     walks.add(
+        "GradScaler::step GradScaler::settle Optimizer::outcome",
+        [](NamedParameters p, double lr, double clip, bool backward) {
+            Optimizer optimizer(p, std::vector<ParameterOptions>(p.size()));
+            GradScaler scaler;
+            if (backward && !p.empty()) scaler.backward(mul(p.at(0).second, 2.0));
+            StepRates rates;
+            rates.lr = lr;
+            rates.clip_grad = clip;
+            scaler.step(optimizer, rates);
+            (void)(scaler.settle(), optimizer.outcome());
+        },
+        NamedParameters{{"a", variable({1})}}, 1e-3, 1.0, true);
+    walks.add(
         "CosineSchedule::at",
         [](double base, double last, int64_t total, int64_t warmup, double start, int64_t freeze,
            int64_t step) { return CosineSchedule{base, last, total, warmup, start, freeze}.at(step); },

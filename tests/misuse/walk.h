@@ -78,6 +78,7 @@ void runtime_walks(Walks& walks);
 void file_walks(Walks& walks);
 void autograd_walks(Walks& walks);
 void op_walks(Walks& walks);
+void compare_walks(Walks& walks);
 void layer_op_walks(Walks& walks);
 void boundary_op_walks(Walks& walks);
 void layer_walks(Walks& walks);

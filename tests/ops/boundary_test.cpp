@@ -8,6 +8,7 @@
 #include "ops/index_select_cat/index_select_cat.h"
 #include "ops/scaled_index_add/scaled_index_add.h"
 #include "tests/ops/index_support.h"
+#include "tests/support/check_error.h"
 #include "tests/support/compare.h"
 
 namespace demi::test {
@@ -109,6 +110,39 @@ TEST_CASE("the ledger says what each site lost") {
     (void)index_select_cat({x.to(DType::f64)}, {rows_of({0, 1})}, boundary);
     (void)index_select_cat({x.to(DType::f16)}, {rows_of({0, 1})}, boundary);
     CHECK(boundary_counters().empty());
+}
+
+TEST_CASE("the report prints shares and sizes as people read them") {
+    // `huge` of `all` values are too large, the first of all is `first`.
+    const auto line = [](int64_t huge, int64_t all, float first) {
+        std::vector<float> values(static_cast<size_t>(all), 0.5f);
+        for (int64_t i = 0; i < huge; ++i) values[static_cast<size_t>(all - 1 - i)] = 65520;
+        values[0] = first;
+        reset_boundary_counters();
+        const Tensor x = Tensor::from(values, {1, all}).to(test_device());
+        (void)index_select_cat({x}, {rows_of({0})}, {.site = "s"});
+        const std::string report = boundary_report();
+        return report.substr(report.find('\n') + 1);
+    };
+    const auto shows = [&](int64_t huge, int64_t all, float first, const std::string& text) {
+        const std::string got = line(huge, all, first);
+        CHECK_MESSAGE((has(got, " " + text + " ") || has(got, " " + text + "\n")), got);
+    };
+    shows(5, 5, 65520, "5 (100%)");
+    shows(4, 5, 1, "4 (80%)");
+    shows(999, 1000, 1, "999 (>99%)");
+    shows(1, 3, 1, "1 (33%)");
+    shows(1, 60, 1, "1 (1.7%)");
+    shows(1, 1000, 1, "1 (0.1%)");
+    shows(1, 70000, 1, "1 (0.0014%)");
+    shows(1, 120000, 1, "1 (<0.001%)");
+    shows(0, 2, 999.7f, "1000");
+    shows(0, 2, 65504, "65504");
+    shows(0, 2, 123456, "123456");
+    shows(0, 2, 3.3e38f, "3.3e+38");
+    shows(0, 2, 0.75f, "0.75");
+    shows(2, 2, kInf, "inf");
+    reset_boundary_counters();
 }
 
 TEST_CASE("several threads write one ledger") {

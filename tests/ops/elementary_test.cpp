@@ -10,6 +10,7 @@
 #include "ops/log/log.h"
 #include "ops/maximum/maximum.h"
 #include "ops/minimum/minimum.h"
+#include "ops/operators.h"
 #include "ops/pow/pow.h"
 #include "ops/sigmoid/sigmoid.h"
 #include "ops/sqrt/sqrt.h"
@@ -17,6 +18,7 @@
 #include "ops/tanh/tanh.h"
 #include "tests/ops/binary.h"
 #include "tests/support/compare.h"
+#include "tests/support/device.h"
 
 namespace demi::test {
 namespace {
@@ -106,6 +108,14 @@ TEST_CASE("clamp") {
     const Variable x(Tensor::from(std::vector<float>{-1, 0, 1, 2}, {4}), true);
     clamp(x, 0, 1).backward(Tensor::full({4}, 5));
     CHECK(x.grad().to_vector<float>() == std::vector<float>{0, 5, 5, 0});
+    const Tensor whole =
+        Tensor::from(std::vector<int64_t>{INT64_MIN, -3, 5, INT64_MAX}, {4}).to(test_device());
+    CHECK(clamp(whole, -INFINITY, INT64_MAX - 1).value().to_vector<int64_t>() ==
+          std::vector<int64_t>{INT64_MIN, -3, 5, INT64_MAX - 1});
+    CHECK(clamp(whole.to(DType::i32), 0).value().to_vector<int64_t>() == std::vector<int64_t>{0, 0, 5, 0});
+    CHECK_THROWS_WITH_AS(clamp(whole, 0.5), "[clamp] needs a whole number beside i64: got 0.5", Error);
+    CHECK_THROWS_WITH_AS(clamp(whole.to(DType::u8), -1, 7), "[clamp] the number -1 does not fit u8", Error);
+    CHECK_THROWS_WITH_AS(clamp(Variable(), 0, 1), "[clamp] x must be a defined tensor", Error);
     CHECK_THROWS_WITH_AS(clamp(x, 1, 0), "[clamp] low must not exceed high: got 1 and 0", Error);
 }
 
@@ -122,7 +132,8 @@ TEST_CASE("maximum and minimum") {
     c.prepare = apart;
     check_op(c);
     check_mixed_dtypes(minimum);
-    for (auto* fn : {maximum, minimum}) {
+    using Binary = Variable (*)(const Variable&, const Variable&);
+    for (const Binary fn : {Binary{maximum}, Binary{minimum}}) {
         const Variable a(Tensor::full({1}, 2), true), b(Tensor::full({1}, 2), true);
         fn(a, b).backward(Tensor::full({1}, 6));  // equal: half each
         CHECK(a.grad().item() == 3);
@@ -130,6 +141,29 @@ TEST_CASE("maximum and minimum") {
         CHECK(std::isnan(fn(Tensor::full({1}, kNan), Tensor::full({1}, 1)).item()));
         CHECK(std::isnan(fn(Tensor::full({1}, 1), Tensor::full({1}, kNan)).item()));
     }
+}
+
+TEST_CASE("maximum and minimum with numbers and integers") {
+    check_op(unary_case(
+        "maximum number", [](const Variable& x) { return maximum(x, 0.5) * maximum(-1, x); },
+        [](double a) { return std::max(a, 0.5) * std::max(-1.0, a); }));
+    check_op(unary_case(
+        "minimum number", [](const Variable& x) { return minimum(x, 1) * minimum(-0.25, x); },
+        [](double a) { return std::min(a, 1.0) * std::min(-0.25, a); }));
+    const int64_t big = (INT64_C(1) << 53) + 1;
+    const Tensor a = Tensor::from(std::vector<int64_t>{INT64_MIN, big, -1}, {3}).to(test_device());
+    CHECK(maximum(a, big - 1).value().to_vector<int64_t>() == std::vector<int64_t>{big - 1, big, big - 1});
+    CHECK(minimum(a, a.slice(0, 1, 2)).value().to_vector<int64_t>() ==
+          std::vector<int64_t>{INT64_MIN, big, -1});
+    CHECK(maximum(a.to(DType::i32), a).dtype() == DType::i64);
+    CHECK(maximum(a, 0.5).dtype() == DType::f32);
+    CHECK(maximum(a.to(DType::f16), a).dtype() == DType::f16);
+    CHECK(minimum(a > 0, 5).dtype() == DType::i64);
+    CHECK_THROWS_WITH_AS(maximum(Variable(), 1),
+                         "[maximum] needs a defined tensor beside the number 1: got an undefined tensor",
+                         Error);
+    CHECK_THROWS_WITH_AS(minimum(a, Variable()), doctest::Contains("[minimum] needs defined tensors"), Error);
+    CHECK_THROWS_WITH_AS(minimum(300, a.to(DType::u8)), "[minimum] the number 300 does not fit u8", Error);
 }
 
 }  // namespace demi::test

@@ -8,11 +8,17 @@
 namespace demi::test {
 
 double largest(DType dtype) {
-    return dtype == DType::f64 ? 0x1.fffffffffffffp1023 : dtype == DType::f32 ? 0x1.fffffep127 : dtype == DType::bf16 ? 0x1.fep127 : 65504;
+    return dtype == DType::f64    ? 0x1.fffffffffffffp1023
+           : dtype == DType::f32  ? 0x1.fffffep127
+           : dtype == DType::bf16 ? 0x1.fep127
+                                  : 65504;
 }
 
 double smallest(DType dtype) {
-    return dtype == DType::f64 ? 0x1p-1074 : dtype == DType::f32 ? 0x1p-149 : dtype == DType::bf16 ? 0x1p-133 : 0x1p-24;
+    return dtype == DType::f64    ? 0x1p-1074
+           : dtype == DType::f32  ? 0x1p-149
+           : dtype == DType::bf16 ? 0x1p-133
+                                  : 0x1p-24;
 }
 
 double unit(DType dtype) {
@@ -20,10 +26,14 @@ double unit(DType dtype) {
 }
 
 std::vector<double> extremes(DType dtype) {
-    std::vector<double> out{0, smallest(dtype), 1.5, 0.7, 3, 11, 80, 100, 0.9 * largest(dtype), largest(dtype)};
-    const std::vector<double> powers = dtype == DType::f64   ? std::vector<double>{1e-310, 1e-300, 1e-160, 1e-150, 1e-30, 720, 1e19, 1e150, 1e160, 1e300}
-                                       : dtype == DType::f16 ? std::vector<double>{1e-7, 1e-5, 1e-3, 300, 20000}
-                                                             : std::vector<double>{1e-40, 1e-38, 1e-30, 1e-20, 1e-19, 1e-10, 1e10, 1e19, 1e20, 1e30, 1e38};
+    std::vector<double> out{0,   smallest(dtype),      1.5,           0.7, 3, 11, 80,
+                            100, 0.9 * largest(dtype), largest(dtype)};
+    const std::vector<double> powers =
+        dtype == DType::f64
+            ? std::vector<double>{1e-310, 1e-300, 1e-160, 1e-150, 1e-30, 720, 1e19, 1e150, 1e160, 1e300}
+        : dtype == DType::f16
+            ? std::vector<double>{1e-7, 1e-5, 1e-3, 300, 20000}
+            : std::vector<double>{1e-40, 1e-38, 1e-30, 1e-20, 1e-19, 1e-10, 1e10, 1e19, 1e20, 1e30, 1e38};
     out.insert(out.end(), powers.begin(), powers.end());
     const size_t count = out.size();
     for (size_t i = 0; i < count; ++i) out.push_back(-out[i]);
@@ -38,10 +48,11 @@ std::string near(const Tensor& got, const std::vector<Wanted>& want, double rtol
     text.precision(17);
     for (size_t i = 0; i < a.size(); ++i) {
         const Wide w = want[i].value, top = static_cast<Wide>(largest(dtype)) * (1 - static_cast<Wide>(rtol));
-        const Wide limit = static_cast<Wide>(rtol) * std::fabs(w) + want[i].atol + 2 * static_cast<Wide>(smallest(dtype));
+        const Wide limit =
+            static_cast<Wide>(rtol) * std::fabs(w) + want[i].atol + 2 * static_cast<Wide>(smallest(dtype));
         if (std::isnan(w)) continue;
-        const bool good = std::fabs(static_cast<Wide>(a[i]) - w) <= limit || (a[i] >= top && w + limit >= top) ||
-                          (a[i] <= -top && w - limit <= -top);
+        const bool good = std::fabs(static_cast<Wide>(a[i]) - w) <= limit ||
+                          (a[i] >= top && w + limit >= top) || (a[i] <= -top && w - limit <= -top);
         if (good) continue;
         if (bad++ == 0) text << "element " << i << ": got " << a[i] << ", want " << w;
     }

@@ -73,13 +73,15 @@ TEST_CASE("grad_norm and clipping of f64 whose squares leave the range, and of f
     const auto there = [](const Tensor& t) { return t.to(test_device()).clone(); };
     for (double size : {1e-320, 1e-300, 1e-200, 1e-140, 1.0, 1e160, 1e305}) {
         CAPTURE(size);
-        const std::vector<Tensor> grads{there(Tensor::full({3}, size, DType::f64)), there(Tensor::full({40001}, size, DType::f64)),
+        const std::vector<Tensor> grads{there(Tensor::full({3}, size, DType::f64)),
+                                        there(Tensor::full({40001}, size, DType::f64)),
                                         there(Tensor::full({5}, size < 1 ? 0 : 1, DType::f16))};
         const double want = size * std::sqrt(40004.0 + (size == 1 ? 5 : 0));
         CHECK(grad_norm(grads) == doctest::Approx(want).epsilon(size < 1e-310 ? 1e-2 : 1e-12));
         if (size >= 1e-310) {
-            const double factor = grad_factors(std::vector<std::vector<Tensor>>{grads}, 1, want / 4, test_device())
-                                      .to_vector<double>()[1];
+            const double factor =
+                grad_factors(std::vector<std::vector<Tensor>>{grads}, 1, want / 4, test_device())
+                    .to_vector<double>()[1];
             CHECK(factor == doctest::Approx(std::min(1.0, want / 4 / (want + 1e-6))).epsilon(1e-12));
         }
     }
@@ -90,7 +92,8 @@ TEST_CASE("grad_norm and clipping of f64 whose squares leave the range, and of f
             CHECK(v == doctest::Approx(3e38 / norm * 1e-6).epsilon(is_half(dtype) ? 4e-3 : 1e-6));
         const std::vector<Tensor> tiny{there(Tensor::full({3}, 1e-30, dtype))};
         scale_grads(tiny, 1e45);
-        for (double v : tiny[0].to_vector<double>()) CHECK(v == doctest::Approx(1e15).epsilon(is_half(dtype) ? 4e-3 : 1e-6));
+        for (double v : tiny[0].to_vector<double>())
+            CHECK(v == doctest::Approx(1e15).epsilon(is_half(dtype) ? 4e-3 : 1e-6));
     }
 }
 

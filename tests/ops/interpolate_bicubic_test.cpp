@@ -2,7 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/ops/extremes.h"
 #include "tests/support/compare.h"
+#include "tests/support/device.h"
 #include "tests/support/op_case.h"
 
 namespace demi::test {
@@ -121,6 +123,17 @@ TEST_CASE("interpolate_bicubic_rows is the same map on a grid of rows") {
         .factor = 3,
         .grad_factor = 10,
     });
+}
+
+TEST_CASE("interpolate_bicubic of numbers near the largest") {
+    for (DType dtype : {DType::f32, DType::bf16, DType::f64}) {
+        const double top = 0.9 * largest(dtype);
+        const Variable x(Tensor::full({1, 1, 5, 5}, top, dtype, test_device()), true);
+        for (const bool antialias : {false, true})
+            for (double v :
+                 interpolate_bicubic(x, 7, 3, {.antialias = antialias}).value().to_vector<double>())
+                CHECK(v == doctest::Approx(top).epsilon(is_half(dtype) ? 8e-3 : 1e-6));
+    }
 }
 
 TEST_CASE("interpolate_bicubic refuses") {

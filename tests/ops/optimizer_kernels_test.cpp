@@ -4,9 +4,9 @@
 
 #include <cmath>
 
-#include "ops/optimizer/adamw.h"
 #include "ops/dropout/drop_path.h"
 #include "ops/dropout/dropout.h"
+#include "ops/optimizer/adamw.h"
 #include "ops/optimizer/ema.h"
 #include "ops/optimizer/grad_norm.h"
 #include "ops/optimizer/sgd.h"

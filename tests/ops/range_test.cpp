@@ -1,5 +1,5 @@
-// Element-wise functions and their gradients at the ends of the range: what fits is right, whatever its parts are, and
-// NaN comes only where the result is none.
+// Element-wise functions and their gradients at the ends of the range: what fits is right, whatever its parts
+// are, and NaN comes only where the result is none.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -26,7 +26,8 @@ namespace {
 constexpr DType kFloats[] = {DType::f32, DType::bf16, DType::f16, DType::f64};
 
 Variable leaf(const std::vector<double>& values, DType dtype) {
-    return Variable(Tensor::from(values, {static_cast<int64_t>(values.size())}).to(dtype).to(test_device()), true);
+    return Variable(Tensor::from(values, {static_cast<int64_t>(values.size())}).to(dtype).to(test_device()),
+                    true);
 }
 
 // Every value beside every other one.
@@ -71,7 +72,8 @@ void check_unary(const Unary& u) {
             const Wide a = grid.columns[0][i], dy = grid.columns[1][i], slope = u.slope(a, got[i]);
             values.push_back({u.value(a), one * u.atol(a)});
             // Nothing is wanted of a function that left the range, or whose slope is infinite.
-            grads.push_back({std::isfinite(got[i]) ? dy * slope : NAN, one * std::fabs(dy) * u.slope_atol(a)});
+            grads.push_back(
+                {std::isfinite(got[i]) ? dy * slope : NAN, one * std::fabs(dy) * u.slope_atol(a)});
         }
         CHECK(near(y.value(), values, unit(dtype)) == "");
         CHECK(near(x.grad(), grads, 2 * unit(dtype)) == "");
@@ -88,20 +90,25 @@ Wide absolute(Wide) { return 1; }
 TEST_CASE("range: functions that keep their operand") {
     check_unary({"square", square, [](Wide a) { return a * a; }, [](Wide a, Wide) { return 2 * a; }});
     check_unary({"abs", abs, [](Wide a) { return std::fabs(a); },
-                 [](Wide a, Wide) -> Wide { return a > 0 ? 1 : a < 0 ? -1 : 0; }});
+                 [](Wide a, Wide) -> Wide { return a > 0   ? 1
+                                                   : a < 0 ? -1
+                                                           : 0; }});
     check_unary({"log", log, [](Wide a) { return std::log(a); }, [](Wide a, Wide) { return 1 / a; }});
-    check_unary({"relu", relu, [](Wide a) { return a > 0 ? a : 0; }, [](Wide a, Wide) -> Wide { return a > 0 ? 1 : 0; }});
+    check_unary({"relu", relu, [](Wide a) { return a > 0 ? a : 0; },
+                 [](Wide a, Wide) -> Wide { return a > 0 ? 1 : 0; }});
     for (double p : {-7.0, -2.0, -1.0, -0.5, 0.25, 1.0, 1.5, 3.0, 10.0}) {
         CAPTURE(p);
         const Wide w = p;
-        check_unary({"pow", [p](const Variable& x) { return pow(x, p); }, [w](Wide a) { return std::pow(a, w); },
+        check_unary({"pow", [p](const Variable& x) { return pow(x, p); },
+                     [w](Wide a) { return std::pow(a, w); },
                      [w](Wide a, Wide) { return w * std::pow(a, w - 1); }});
     }
 }
 
 TEST_CASE("range: functions that keep their result") {
     check_unary({"exp", exp, [](Wide a) { return std::exp(a); }, [](Wide, Wide y) { return y; }});
-    check_unary({"sqrt", sqrt, [](Wide a) { return std::sqrt(a); }, [](Wide, Wide y) { return 1 / (2 * y); }});
+    check_unary(
+        {"sqrt", sqrt, [](Wide a) { return std::sqrt(a); }, [](Wide, Wide y) { return 1 / (2 * y); }});
     check_unary({"sigmoid", sigmoid, sigmoid_of, [](Wide, Wide y) { return y * (1 - y); }});
     check_unary({"tanh", tanh, [](Wide a) { return std::tanh(a); }, [](Wide, Wide y) { return 1 - y * y; },
                  [](Wide) -> Wide { return 0; }, absolute});
@@ -112,7 +119,8 @@ TEST_CASE("range: activations") {
                  [](Wide a, Wide) { return cdf(a) + a * density(a); }, absolute, absolute});
     // To the last subnormal numbers, relative to the parts of the slope.
     check_unary({"silu", silu, [](Wide a) { return a * sigmoid_of(a); },
-                 [](Wide a, Wide) { return sigmoid_of(a) * (1 + a * sigmoid_of(-a)); }, [](Wide) -> Wide { return 0; },
+                 [](Wide a, Wide) { return sigmoid_of(a) * (1 + a * sigmoid_of(-a)); },
+                 [](Wide) -> Wide { return 0; },
                  [](Wide a) { return sigmoid_of(a) * (1 + std::fabs(a) * sigmoid_of(-a)); }});
 }
 
@@ -168,11 +176,13 @@ TEST_CASE("range: swiglu") {
         std::vector<Wanted> values, grads;
         for (size_t i = 0; i < as.size(); ++i) {
             const Wide a = as[i], b = bs[i], dy = dys[i], s = sigmoid_of(a), rest = a * sigmoid_of(-a);
-            // silu(a) and its slope are rounded before b comes: what they lose below the normal numbers is multiplied.
+            // silu(a) and its slope are rounded before b comes: what they lose below the normal numbers is
+            // multiplied.
             const Wide lost = dtype == DType::f64 ? 0x1p-1070 : 0x1p-143, least = 1e3 * smallest(DType::f64);
             values.push_back({a * s * b, lost * std::fabs(b)});
             grads.push_back({dy * b * s * (1 + rest),
-                             least + std::fabs(dy * b) * (lost + static_cast<Wide>(unit(dtype)) * s * (1 + std::fabs(rest)))});
+                             least + std::fabs(dy * b) * (lost + static_cast<Wide>(unit(dtype)) * s *
+                                                                     (1 + std::fabs(rest)))});
             grads.push_back({dy * a * s, lost * std::fabs(dy)});
         }
         CHECK(near(y.value(), values, unit(dtype)) == "");

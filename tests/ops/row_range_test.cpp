@@ -1,15 +1,10 @@
-// Rows at the ends of the range and with hardly any digits to them: layernorm, l2_normalize, softmax, log_softmax,
-// cross_entropy against long double.
+// Kernels of rows at the ends of the range and with hardly any digits to them, against long double.
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <cmath>
 
-#include "ops/cross_entropy/cross_entropy.h"
-#include "ops/l2_normalize/l2_normalize.h"
-#include "ops/layernorm/layernorm.h"
-#include "ops/log_softmax/log_softmax.h"
-#include "ops/softmax/softmax.h"
+#include "ops/ops.h"
 #include "tests/ops/extremes.h"
 #include "tests/support/device.h"
 #include "tests/support/env.h"
@@ -33,11 +28,11 @@ std::vector<std::vector<double>> rows_of(int64_t width, DType dtype) {
     std::vector<std::vector<double>> rows;
     const auto add = [&](auto&& fn) {
         std::vector<double> row;
-        for (int64_t i = 0; i < width; ++i)
-            row.push_back(std::clamp(fn(i), -largest(dtype), largest(dtype)));
+        for (int64_t i = 0; i < width; ++i) row.push_back(std::clamp(fn(i), -largest(dtype), largest(dtype)));
         rows.push_back(Tensor::from(row, {width}).to(dtype).to_vector<double>());
     };
-    for (double size : {1.0, 1e-45, 1e-41, 1e-38, 1e-30, 1e-19, 1e-7, 1e19, 1e20, 1e30, 7e37, 2e38, 1e-310, 1e-200, 1e200, 1e308})
+    for (double size : {1.0, 1e-45, 1e-41, 1e-38, 1e-30, 1e-19, 1e-7, 1e19, 1e20, 1e30, 7e37, 2e38, 1e-310,
+                        1e-200, 1e200, 1e308})
         add([&](int64_t i) { return noise[static_cast<size_t>(i)] * size; });
     for (double centre : {2000.0, -1e4, 0.3, 1e10, 3e38})
         for (double size : {5e-4, 1e-6, 1e-7})
@@ -58,7 +53,8 @@ std::vector<std::vector<double>> grads_of(int64_t width, DType dtype) {
         rows.emplace_back();
         for (double v : noise) rows.back().push_back(std::clamp(v * size, -largest(dtype), largest(dtype)));
     }
-    for (double c : {1.0, 0.3, 3e38}) rows.emplace_back(static_cast<size_t>(width), std::min(c, largest(dtype)));
+    for (double c : {1.0, 0.3, 3e38})
+        rows.emplace_back(static_cast<size_t>(width), std::min(c, largest(dtype)));
     for (auto& row : rows) row = Tensor::from(row, {width}).to(dtype).to_vector<double>();
     return rows;
 }
@@ -117,16 +113,19 @@ TEST_CASE("row range: layernorm") {
                 const Wide b = mean_of(width, [&](size_t i) { return dy[i] * normal(i); });
                 Wide top = 0;
                 for (double d : dy) top = std::max(top, std::fabs(static_cast<Wide>(d)));
-                const bool flat = constant && std::all_of(dy.begin(), dy.end(), [&](double d) { return d == dy[0]; });
+                const bool flat =
+                    constant && std::all_of(dy.begin(), dy.end(), [&](double d) { return d == dy[0]; });
                 Row row;
                 for (size_t i = 0; i < width; ++i) {
                     const Wide n = normal(i), dx = flat ? 0 : r * (dy[i] - a - n * b);
                     row.y.push_back({n, constant ? 0 : one * (1 + std::fabs(n))});
-                    row.dx.push_back({dx, flat ? 0 : 2 * one * r * top * (1 + std::fabs(n)) + round * std::fabs(dx)});
+                    row.dx.push_back(
+                        {dx, flat ? 0 : 2 * one * r * top * (1 + std::fabs(n)) + round * std::fabs(dx)});
                 }
                 return row;
             };
-            check_rows([eps](const Vars& x) { return layernorm(x[0], {}, {}, eps); }, dtype, want, unit(dtype));
+            check_rows([eps](const Vars& x) { return layernorm(x[0], {}, {}, eps); }, dtype, want,
+                       unit(dtype));
         }
 }
 
@@ -138,10 +137,12 @@ TEST_CASE("row range: l2_normalize") {
             const RowOracle want = [=](const std::vector<double>& x, const std::vector<double>& dy) {
                 const size_t width = x.size();
                 const Wide norm =
-                    std::sqrt(mean_of(width, [&](size_t i) { return static_cast<Wide>(x[i]) * x[i]; }) * static_cast<Wide>(width));
+                    std::sqrt(mean_of(width, [&](size_t i) { return static_cast<Wide>(x[i]) * x[i]; }) *
+                              static_cast<Wide>(width));
                 const bool free = norm > eps;
                 const Wide d = free ? norm : static_cast<Wide>(eps);
-                const Wide dot = mean_of(width, [&](size_t i) { return x[i] / d * dy[i]; }) * static_cast<Wide>(width);
+                const Wide dot =
+                    mean_of(width, [&](size_t i) { return x[i] / d * dy[i]; }) * static_cast<Wide>(width);
                 Wide top = 0;
                 for (double v : dy) top = std::hypot(top, static_cast<Wide>(v));
                 Row row;
@@ -152,7 +153,8 @@ TEST_CASE("row range: l2_normalize") {
                 }
                 return row;
             };
-            check_rows([eps](const Vars& x) { return l2_normalize(x[0], eps); }, dtype, want, 2 * unit(dtype));
+            check_rows([eps](const Vars& x) { return l2_normalize(x[0], eps); }, dtype, want,
+                       2 * unit(dtype));
         }
 }
 
@@ -162,7 +164,8 @@ TEST_CASE("row range: softmax and log_softmax") {
             CAPTURE(log);
             const Wide one = dtype == DType::f64 ? 2e-13 : 5e-6;
             // The gradient starts from y as it was rounded.
-            const Wide kept = is_half(dtype) ? 2 * static_cast<Wide>(unit(dtype)) : one, least = smallest(dtype);
+            const Wide kept = is_half(dtype) ? 2 * static_cast<Wide>(unit(dtype)) : one,
+                       least = smallest(dtype);
             const RowOracle want = [=](const std::vector<double>& x, const std::vector<double>& dy) {
                 const size_t width = x.size();
                 const Wide m = *std::max_element(x.begin(), x.end());
@@ -178,8 +181,9 @@ TEST_CASE("row range: softmax and log_softmax") {
                     const Wide p = std::exp(x[i] - m) / sum, l = x[i] - m - std::log(sum);
                     row.y.push_back({log ? l : p, log ? one * (1 + std::fabs(l)) : one});
                     const Wide n = static_cast<Wide>(width);
-                    row.dx.push_back(log ? Wanted{dy[i] - p * total, n * kept * (1 + std::fabs(l)) * p * top}
-                                         : Wanted{p * (dy[i] - dot), (3 * p * kept + (2 + p * n) * least) * top});
+                    row.dx.push_back(
+                        log ? Wanted{dy[i] - p * total, n * kept * (1 + std::fabs(l)) * p * top}
+                            : Wanted{p * (dy[i] - dot), (3 * p * kept + (2 + p * n) * least) * top});
                 }
                 return row;
             };
@@ -207,8 +211,10 @@ std::vector<Entropy> entropies(int64_t width, DType dtype) {
                     for (int64_t i = 0; i < width; ++i) {
                         const double v = noise[static_cast<size_t>(i)];
                         const bool off = masked == 2 || (masked == 1 && i % 3 == 1);
-                        e.x.push_back(off ? -INFINITY : std::clamp(v * size, -largest(dtype), largest(dtype)));
-                        const double p = std::fabs(noise[static_cast<size_t>(width + i)]) / static_cast<double>(width);
+                        e.x.push_back(off ? -INFINITY
+                                          : std::clamp(v * size, -largest(dtype), largest(dtype)));
+                        const double p =
+                            std::fabs(noise[static_cast<size_t>(width + i)]) / static_cast<double>(width);
                         e.target.push_back(kind == 0   ? p
                                            : kind == 1 ? (off ? 0 : p)
                                            : kind == 2 ? 0
@@ -216,7 +222,8 @@ std::vector<Entropy> entropies(int64_t width, DType dtype) {
                                                        : (i == e.label ? 1 : 0));
                     }
                     e.x = Tensor::from(e.x, {width}).to(dtype).to_vector<double>();
-                    if (dtype != DType::f64) e.target = Tensor::from(e.target, {width}).to(DType::f32).to_vector<double>();
+                    if (dtype != DType::f64)
+                        e.target = Tensor::from(e.target, {width}).to(DType::f32).to_vector<double>();
                     out.push_back(e);
                 }
     return out;
@@ -259,7 +266,8 @@ TEST_CASE("row range: cross_entropy") {
                         losses.push_back({loss, one * size});
                         for (size_t i = 0; i < n; ++i) {
                             const Wide weight = (1 - s) * target(i) + s / static_cast<Wide>(n);
-                            const Wide p = masked ? 0 : std::exp(e.x[i] - m) / sum, l = std::isfinite(away(i)) ? away(i) : 0;
+                            const Wide p = masked ? 0 : std::exp(e.x[i] - m) / sum,
+                                       l = std::isfinite(away(i)) ? away(i) : 0;
                             const Wide factor = dloss * (1 - s);
                             dxs.push_back({masked ? 0 : dloss * (p * weights - weight),
                                            one * dloss * (p * weights * (1 + l) + weight)});
@@ -276,8 +284,9 @@ TEST_CASE("row range: cross_entropy") {
                     const Variable x(there(Tensor::from(xs, {rows, width}).to(dtype)), true);
                     const Variable t = hard ? Variable(there(Tensor::from(labels, {rows})))
                                             : Variable(there(Tensor::from(ts, {rows, width}).to(wide)), true);
-                    const Variable loss =
-                        cross_entropy(x, t, {.label_smoothing = smoothing, .reduction = Reduction::none});
+                    const CrossEntropyOptions options{.label_smoothing = smoothing,
+                                                      .reduction = Reduction::none};
+                    const Variable loss = cross_entropy(x, t, options);
                     loss.backward(there(Tensor::from(dlosses, {rows}).to(wide)));
                     CHECK(near(loss.value(), losses, 1e-6) == "");
                     CHECK(near(x.grad(), dxs, unit(dtype)) == "");

@@ -78,7 +78,7 @@ TEST_CASE("views of an undefined Variable are refused by name") {
         CHECK_MESSAGE(has(message, "[" + op + "] "), message);
     }
     CHECK(has(error_of([] { chunk(Tensor::zeros({0}), INT64_MAX, 0); }),
-              "[chunk] at most 65536 pieces of nothing"));
+              "[chunk] makes at most 1048576 pieces"));
 }
 
 TEST_CASE("gradients of tensors without elements are collected over steps") {
@@ -90,6 +90,22 @@ TEST_CASE("gradients of tensors without elements are collected over steps") {
         reshape(x, {0, 5}).backward(Tensor::zeros({0, 5}));
         CHECK(x.grad().shape() == shape);
     }
+}
+
+TEST_CASE("stack, chunk and unbind refuse what is undefined, too deep or too much") {
+    const Variable none;
+    CHECK_THROWS_WITH_AS(stack({none}, 0), "[stack] tensor 0 must be defined", Error);
+    CHECK_THROWS_WITH_AS(stack({Tensor::zeros({2})}, 2), "[stack] dimension must be in [-2, 2): got 2",
+                         Error);
+    CHECK_THROWS_WITH_AS(stack({Tensor::zeros({1, 1, 1, 1, 1, 1, 1, 1})}, 0),
+                         doctest::Contains("[stack] needs tensors of at most 7 dimensions"), Error);
+    const Tensor empty = Tensor::zeros({0, 3}), long_one = Tensor::zeros({1}).expand({INT64_C(1) << 40});
+    CHECK(chunk(empty, 4, 0).size() == 4);
+    CHECK_THROWS_WITH_AS(chunk(empty, INT64_MAX, 0),
+                         "[chunk] makes at most 1048576 pieces: got 9223372036854775807", Error);
+    CHECK_THROWS_AS(chunk(long_one, INT64_C(1) << 40, 0), Error);
+    CHECK_THROWS_WITH_AS(unbind(long_one),
+                         "[unbind] makes at most 1048576 pieces: got dimension 0 of (1099511627776,)", Error);
 }
 
 }  // namespace demi::test

@@ -1,0 +1,23 @@
+#pragma once
+#include "autograd/variable.h"
+#include "ops/common/dims.h"
+
+namespace demi {
+
+// y = a and b, a or b, exactly one of a and b, not x: bool, element by element, broadcast together; no graph.
+// Any dtype: what is not 0 counts as true, NaN too. Also written a & b, a | b, a ^ b and !x or ~x
+// (ops/operators.h), which take bool only.
+Tensor logical_and(const Variable& a, const Variable& b);
+Tensor logical_or(const Variable& a, const Variable& b);
+Tensor logical_xor(const Variable& a, const Variable& b);
+Tensor logical_not(const Variable& x);
+
+// y = whether any element of x, or every one, is not 0, over `dims` (all by default), which are dropped or,
+// with keepdim, kept with size 1. Any dtype, bool; no graph. Of nothing: any is false, all is true.
+Tensor any(const Variable& x, const Dims& dims = {}, bool keepdim = false);
+Tensor all(const Variable& x, const Dims& dims = {}, bool keepdim = false);
+
+// x, which must be bool: what the operators take.
+const Variable& bool_operand(std::string_view op, const Variable& x);
+
+}  // namespace demi
