@@ -98,9 +98,9 @@ DEMI_DEVICE int64_t query_index(const AttentionJob& job, int64_t batch, int64_t 
 }
 
 DEMI_DEVICE bool has_dropout(const AttentionJob& job) { return job.p.dropout.probability > 0; }
-DEMI_DEVICE float kept_factor(const AttentionJob& job) {
+template <class C = float> DEMI_DEVICE C kept_factor(const AttentionJob& job) {
     const double p = job.p.dropout.probability;
-    return p < 1 ? static_cast<float>(1 / (1 - p)) : 0.f;
+    return p < 1 ? static_cast<C>(1 / (1 - p)) : C(0);
 }
 DEMI_DEVICE bool keeps(const AttentionDropout& d, uint32_t word) {
     return gpu::to_uniform(word) >= static_cast<float>(d.probability);

@@ -42,7 +42,7 @@ template <class C> struct Query {
     }
     DEMI_DEVICE C dropout(int64_t key) const {
         if (!has_dropout(job)) return 1;
-        return is_kept(job, index, key_token(key)) ? static_cast<C>(kept_factor(job)) : C(0);
+        return is_kept(job, index, key_token(key)) ? kept_factor<C>(job) : C(0);
     }
     DEMI_DEVICE C grad_weight(int64_t key) const {
         const int64_t v = row_offset(job.p.v, batch, head, key_token(key));
