@@ -10,7 +10,7 @@ namespace {
 void apply(ElementFn fn, Tensor& out, std::span<const Tensor> in, double p, double q) {
     gpu_kernels::ElementwiseCall call{};
     call.fn = fn;
-    call.compute = gpu::type_of(compute_type(fn, out, in));
+    call.compute = compute_type(fn, out, in);
     call.operands = static_cast<int>(in.size());
     std::array<const Shape*, 4> strides;
     strides.fill(&out.strides());
