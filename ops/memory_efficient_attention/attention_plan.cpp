@@ -107,14 +107,15 @@ Bounds gradient_bounds(const AttentionPlan& plan, double grad_out, const Tensor&
     b.q = std::fabs(plan.scale) * row * finite_amax(plan.k);
     b.k = std::fabs(plan.scale) * row * finite_amax(plan.q) * queries;
     if (plan.bias.defined())  // of a row of dS the sum is no larger than its elements may be
-        b.bias = row * static_cast<double>((plan.q.size(0) / std::max<int64_t>(1, plan.bias.size(0))) *
-                                           (plan.q.size(2) / std::max<int64_t>(1, plan.bias.size(1))) *
-                                           (plan.q.size(1) / std::max<int64_t>(1, plan.bias.size(2))));
+        b.bias = row * static_cast<double>(plan.q.size(0) / std::max<int64_t>(1, plan.bias.size(0))) *
+                 static_cast<double>(plan.q.size(2) / std::max<int64_t>(1, plan.bias.size(1))) *
+                 static_cast<double>(plan.q.size(1) / std::max<int64_t>(1, plan.bias.size(2)));
     return b;
 }
 
 // Whether q, k and v are [:, :, 0..2] of one contiguous [B, M, 3, H, K].
 bool is_packed(const AttentionPlan& p) {
+    if (p.q.numel() == 0) return false;
     const int64_t m = p.q.size(1), row = p.q.size(2) * p.q.size(3);
     const auto is_slice = [&](const Tensor& x, int64_t i) {
         const Shape& s = x.strides();
@@ -122,7 +123,7 @@ bool is_packed(const AttentionPlan& p) {
                x.offset() == p.q.offset() + i * row && s[1] == 3 * row && s[2] == p.q.size(3) &&
                (s[0] == 3 * row * m || x.size(0) == 1);
     };
-    return p.q.numel() > 0 && is_slice(p.q, 0) && is_slice(p.k, 1) && is_slice(p.v, 2);
+    return is_slice(p.q, 0) && is_slice(p.k, 1) && is_slice(p.v, 2);
 }
 
 AttentionGradients allocate_gradients(const AttentionPlan& plan, const AttentionWants& wants) {
