@@ -15,7 +15,7 @@ const void* detail::table_on(Device device, const char* op, const void* const* t
 }
 
 static Device device_of(Queue queue) {
-    return queue.stream == nullptr ? Device::cpu() : Device::cuda(queue.device);
+    return queue.device < 0 ? Device::cpu() : Device::cuda(queue.device);
 }
 
 Scratch::Scratch(size_t bytes, Queue queue)

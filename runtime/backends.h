@@ -14,10 +14,10 @@
 
 namespace demi {
 
-// The order of work on the tensor's device: null on the CPU, a cudaStream_t on a GPU.
+// The order of work on the tensor's device.
 struct Queue {
-    void* stream = nullptr;
-    int device = 0;
+    void* stream = nullptr;  // a cudaStream_t; null on the CPU
+    int device = -1;         // the GPU's index; -1: the CPU
 };
 
 // Memory for one kernel call, given back at the end of the scope; on a GPU in the order of its stream. 64-byte aligned.
