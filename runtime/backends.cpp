@@ -14,9 +14,7 @@ const void* detail::table_on(Device device, const char* op, const void* const* t
     return tables[3];
 }
 
-static Device device_of(Queue queue) {
-    return queue.device < 0 ? Device::cpu() : Device::cuda(queue.device);
-}
+static Device device_of(Queue queue) { return queue.device < 0 ? Device::cpu() : Device::cuda(queue.device); }
 
 Scratch::Scratch(size_t bytes, Queue queue)
     : data_(allocate(device_of(queue), bytes)), bytes_(bytes), queue_(queue) {}

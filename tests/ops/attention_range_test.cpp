@@ -10,8 +10,8 @@
 #include "tests/ops/attention_oracle.h"
 #include "tests/support/compare.h"
 #include "tests/support/device.h"
-#include "tests/support/skip.h"
 #include "tests/support/env.h"
+#include "tests/support/skip.h"
 
 namespace demi::test {
 namespace {
