@@ -22,16 +22,6 @@ void cast(const Tensor& src, const Cast& cast, Tensor& dst, CastCounters& counte
     lost.add_to(0, counters);
 }
 
-DType type_of(DType dtype) {
-    switch (dtype) {
-    case DType::f64: return DType::f64;
-    case DType::f16: return DType::f16;
-    case DType::bf16: return DType::bf16;
-    case DType::f32: return DType::f32;
-    default: fail("boundary", "needs a floating-point tensor: got ", dtype);
-    }
-}
-
 double amax(const Tensor& src) {
     const int64_t count = src.numel();
     if (count == 0) return 0;
