@@ -1,4 +1,7 @@
 // Cases of attention: every mask, biases, dropout, head sizes, log-sum-exp, merging, packed sequences.
+#include <limits>
+
+#include "runtime/copy.h"
 #include "tests/bits/crossing.h"
 
 namespace demi::bits {
@@ -55,6 +58,11 @@ static void attention_masks() {
                                                      : std::string(name).find("local") != std::string::npos
                                                          ? 23
                                                          : 27;
+        run("attention_bias", std::string(name) + "/materialize", [&mask = mask, keys] {
+            Hash hash;
+            hash.tensor(mask.materialize(23, keys));
+            return Results{{"y", hash}};
+        });
         run_layouts(attention(name, qkv(batch, 23, keys, 2, 16, 24), mask));
         run_crossing(attention(std::string(name) + "_dropout", qkv(batch, 23, keys, 2, 16, 24), mask, 0.2),
                      {DType::f32}, Layout::plain, {}, "strict");
@@ -71,11 +79,11 @@ static void attention_masks() {
 }
 
 static void attention_shapes() {
-    const int64_t sizes[][6] = {{1, 1, 1, 1, 1, 1},       {2, 5, 9, 1, 7, 3},      {1, 65, 65, 3, 64, 64},
-                                {1, 130, 300, 1, 64, 64}, {1, 17, 70, 2, 32, 40},  {1, 33, 65, 1, 80, 80},
-                                {1, 33, 40, 1, 64, 64},   {1, 9, 20, 1, 128, 128}, {1, 20, 130, 1, 128, 128},
-                                {1, 9, 40, 1, 200, 136},  {2, 0, 5, 1, 8, 8},      {2, 5, 0, 1, 8, 8},
-                                {1, 300, 40, 1, 16, 16}};
+    const int64_t sizes[][6] = {{1, 1, 1, 1, 1, 1},       {2, 5, 9, 1, 7, 3},       {1, 65, 65, 3, 64, 64},
+                                {1, 130, 300, 1, 64, 64}, {1, 17, 70, 2, 32, 40},   {1, 33, 65, 1, 80, 80},
+                                {1, 33, 40, 1, 64, 64},   {1, 9, 20, 1, 128, 128},  {1, 20, 130, 1, 128, 128},
+                                {1, 9, 40, 1, 200, 136},  {2, 0, 5, 1, 8, 8},       {2, 5, 0, 1, 8, 8},
+                                {1, 2100, 40, 1, 16, 16}, {1, 40, 2100, 1, 16, 16}, {1, 300, 40, 1, 16, 16}};
     for (const auto& s : sizes)
         for (const DType dtype : kFloats)
             for (const auto& [how, boundary] : modes())
@@ -91,6 +99,21 @@ static void attention_shapes() {
                         run_crossing(attention("dropout", shapes, {}, 0.3), {dtype}, Layout::plain, boundary,
                                      how);
                 }
+    // What is not finite reaches only what sees it; a query whose scores are all -infinity sees nothing.
+    for (const DType dtype : kFloats)
+        for (const auto& [how, boundary] : modes()) {
+            Crossing special = attention("special_lower", qkv(1, 40, 40, 2, 16, 16), LowerTriangularMask{});
+            special.numbers.special = special.gradients.special = true;
+            run_crossing(special, {dtype}, Layout::plain, boundary, how);
+            special = attention("special_local", qkv(1, 40, 70, 1, 64, 64),
+                                LocalAttentionFromBottomRightMask{9, 3});
+            special.numbers.special = special.gradients.special = true;
+            run_crossing(special, {dtype}, Layout::plain, boundary, how);
+            Tensor nothing = draw(7, {9, 20}, dtype);
+            fill(nothing.slice(0, 3, 5), -std::numeric_limits<double>::infinity());
+            run_crossing(attention("blind_rows", qkv(1, 9, 20, 1, 16, 16), nothing), {dtype}, Layout::plain,
+                         boundary, how);
+        }
     const BlockDiagonalMask sequences = BlockDiagonalMask::from_seqlens({70, 130, 65});
     Shapes biased = qkv(1, 130, 300, 2, 64, 64);
     biased.push_back({1, 2, 130, 300});

@@ -69,7 +69,7 @@ void run_layouts(const Crossing& c, const std::vector<DTypes>& mixed) {
 
 // The usual numbers, and some that fp16 does not hold.
 static std::vector<std::pair<std::string, Crossing>> ranges(const Crossing& c) {
-    std::vector<std::pair<std::string, Crossing>> all(4, {"usual", c});
+    std::vector<std::pair<std::string, Crossing>> all(5, {"usual", c});
     all[1].first = "special";
     all[1].second.numbers.special = all[1].second.gradients.special = true;
     all[2].first = "large";
@@ -78,6 +78,8 @@ static std::vector<std::pair<std::string, Crossing>> ranges(const Crossing& c) {
     all[3].first = "small";
     all[3].second.numbers = {-1e-6, 1e-6};
     all[3].second.gradients = {-1e-7, 1e-7};
+    all[4].first = "large_gradients";
+    all[4].second.gradients = {-1e6, 1e6};
     return all;
 }
 
@@ -100,14 +102,26 @@ void run_scales(const Crossing& c) {
                         run_crossing(with, {dtype}, Layout::plain, boundary,
                                      how + "/" + scale_name + "/" + policy_name + "/" + range);
             }
-    for (size_t i = 0; i < c.shapes.size(); ++i)
-        for (const auto& [how, boundary] : modes())
+    for (auto [how, boundary] : modes()) {
+        boundary.grad_scale = GradScale::automatic();
+        for (const Layout layout : {Layout::stepped, Layout::transposed, Layout::expanded})
+            run_crossing(c, {DType::f32}, layout, boundary, how + "/automatic");
+        for (const DType first : {DType::f32, DType::bf16, DType::f64}) {
+            DTypes mixed{first};
+            while (mixed.size() < c.shapes.size()) mixed.push_back(kFloats[(mixed.size() + 2) % 4]);
+            run_crossing(c, mixed, Layout::plain, boundary, how + "/automatic");
+        }
+        for (size_t i = 0; i < c.shapes.size(); ++i)
             for (const DType dtype : {DType::f32, DType::bf16})
                 run_crossing(c, {dtype}, Layout::plain, boundary, how + "/only_d" + std::to_string(i),
                              static_cast<int>(i));
+    }
     Boundary silent;
     silent.count = false;
     run_crossing(c, {DType::f32}, Layout::plain, silent, "strict/uncounted");
+    set_boundary_counting(false);
+    run_crossing(c, {DType::f32}, Layout::plain, {}, "strict/uncounted_anywhere");
+    set_boundary_counting(true);
 }
 
 }  // namespace demi::bits

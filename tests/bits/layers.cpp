@@ -1,4 +1,7 @@
 // Cases of normalisations, softmax, losses and pictures.
+#include <limits>
+
+#include "runtime/copy.h"
 #include "tests/bits/bits.h"
 
 namespace demi::bits {
@@ -74,6 +77,15 @@ static void norms() {
          {},
          {{DType::f16, DType::f16, DType::f32}, {DType::f32, DType::f32, DType::bf16}}});
     one.push_back({{4, 6, 10}});
+    for (const DType dtype :
+         {DType::f32, DType::f16, DType::bf16, DType::f64}) {  // rows of nothing but -infinity
+        Tensor x = draw(1, {5, 130}, dtype);
+        fill(x.slice(0, 1, 3), -std::numeric_limits<double>::infinity());
+        const Variable leaf(x, true);
+        run("softmax", "masked_rows/" + text(DTypes{dtype}), [&] {
+            return with_gradients({leaf}, [&]() -> Vars { return {softmax(leaf), log_softmax(leaf)}; });
+        });
+    }
     for (const int dim : {-1, 0, 1}) {
         const std::string detail = "dim_" + std::to_string(dim);
         run({"softmax", detail, one, [dim](const Vars& x) -> Vars { return {softmax(x[0], dim)}; }, {-9, 9}});
@@ -134,6 +146,15 @@ static void pictures() {
          {},
          2,
          kAll});
+    for (const int64_t patch : {2, 7, 8, 14, 16})  // runs of 4 to 128 bytes
+        run({"patchify",
+             "patch_" + std::to_string(patch),
+             {{{1, 2, 2 * patch, patch}}},
+             [patch](const Vars& x) -> Vars { return {patchify(x[0], patch)}; },
+             {},
+             {},
+             1,
+             kAll});
     run({"unpatchify",
          "",
          {{{2, 6, 48}}},
