@@ -6,24 +6,28 @@
 
 namespace demi {
 
+// Bool, so that the smallest f64 that is not 0 holds beside f32 data, too.
+static Tensor holds(const char* op, const char* operand, const Variable& condition) {
+    check(condition.defined(), op, "the ", operand, " must be a defined tensor");
+    return condition.value().to(DType::boolean);
+}
+
 Variable where(const Variable& condition, const Operand& first, const Operand& second) {
     const ProfileScope scope("where");
-    check(condition.defined() && !is_float(condition.dtype()), "where",
-          "the condition must be bool (comparisons make it): got ", condition.value());
+    const Tensor taken = holds("where", "condition", condition);
     const auto variable_of = [&](const Operand& operand, const Operand& other) -> Variable {
         if (!operand.is_number()) return operand.variable();
         const Number& number = operand.number();
         const DType beside = other.is_number() ? DType::boolean : other.variable().dtype();
-        return number.tensor("where", number.dtype_beside(beside), condition.device());
+        return number.tensor("where", number.dtype_beside(beside), taken.device());
     };
     const Variable a = variable_of(first, second), b = variable_of(second, first);
     check(a.defined() && b.defined(), "where", "needs defined tensors: got ", a.value(), " and ", b.value());
     const DType dtype = promote(a.dtype(), b.dtype());
-    Tensor y =
-        elementwise("where", ElementFn::where,
-                    {condition.value(), promoted(a.value(), dtype), promoted(b.value(), dtype)}, dtype);
+    Tensor y = elementwise("where", ElementFn::where,
+                           {taken, promoted(a.value(), dtype), promoted(b.value(), dtype)}, dtype);
     return record("where", {a, b}, y,
-                  [c = Saved(condition), sa = a.shape(), sb = b.shape(), ta = a.dtype(),
+                  [c = Saved(taken), sa = a.shape(), sb = b.shape(), ta = a.dtype(),
                    tb = b.dtype()](const Tensor& dy, const Needs& needs) -> Tensors {
                       Tensors grads(2);
                       if (needs[0])
@@ -37,14 +41,13 @@ Variable where(const Variable& condition, const Operand& first, const Operand& s
 Variable masked_fill(const Variable& x, const Variable& mask, const Number& value) {
     const ProfileScope scope("masked_fill");
     check(x.defined(), "masked_fill", "x must be a defined tensor");
-    check(mask.defined() && mask.dtype() == DType::boolean, "masked_fill",
-          "the mask must be bool (comparisons make it): got ", mask.value());
-    check(broadcast(mask.shape(), x.shape(), "masked_fill") == x.shape(), "masked_fill",
-          "the mask must broadcast to ", x.shape(), ": got ", mask.value());
-    if (!is_float(x.dtype())) return where(mask, value.tensor("masked_fill", x.dtype(), x.device()), x);
+    const Tensor filled = holds("masked_fill", "mask", mask);
+    check(broadcast(filled.shape(), x.shape(), "masked_fill") == x.shape(), "masked_fill",
+          "the mask must broadcast to ", x.shape(), ": got ", filled);
+    if (!is_float(x.dtype())) return where(filled, value.tensor("masked_fill", x.dtype(), x.device()), x);
     Tensor y =
-        elementwise("masked_fill", ElementFn::fill_where, {x.value(), mask.value()}, x.dtype(), value.real());
-    return record("masked_fill", {x}, y, [m = Saved(mask)](const Tensor& dy, const Needs&) -> Tensors {
+        elementwise("masked_fill", ElementFn::fill_where, {x.value(), filled}, x.dtype(), value.real());
+    return record("masked_fill", {x}, y, [m = Saved(filled)](const Tensor& dy, const Needs&) -> Tensors {
         return {elementwise("masked_fill", ElementFn::drop_where, {dy, m}, dy.dtype())};
     });
 }

@@ -199,13 +199,12 @@ void make_pair(Graph& g) {
     }
 }
 
-int condition(Graph& g, int x, bool mask = false) {
+int condition(Graph& g, int x) {
     Sizes s = g.at(x).sizes;
     for (int64_t& size : s) size = g.dice.chance(0.2) ? 1 : size;
     s.erase(s.begin(), s.begin() + g.dice.below(int64_t(s.size()) + 1));
-    const DType dtype =
-        mask ? DType::boolean : g.dice.one_of<DType>({DType::boolean, DType::u8, DType::i64, DType::i32});
-    return g.fresh(s, dtype, Draw::small_integers, 1, false);
+    return g.fresh(s, g.dice.one_of<DType>({DType::boolean, DType::u8, DType::i32, DType::i64, DType::f32}),
+                   Draw::small_integers, 1, false);
 }
 
 void make_where(Graph& g) {
@@ -224,7 +223,7 @@ void make_where(Graph& g) {
 }
 
 void make_masked_fill(Graph& g) {
-    const int x = g.input(100), m = condition(g, x, true);
+    const int x = g.input(100), m = condition(g, x);
     const double value = g.dice.one_of<double>({0, -1, 2.5, -HUGE_VAL});
     g.add({.text = say("masked_fill", value),
            .in = {x, m},

@@ -11,6 +11,7 @@
 #include "ops/gelu/gelu.h"
 #include "ops/index_select/index_select.h"
 #include "ops/log/log.h"
+#include "ops/logical/logical.h"
 #include "ops/max/max.h"
 #include "ops/maximum/maximum.h"
 #include "ops/mean/mean.h"
@@ -57,7 +58,8 @@ void number_with(Walks& walks, const char* name, Variable (*op)(double, const Va
     walks.add(
         name, [op](double a, Variable b) { return op(a, b); }, 2.0, variable({2, 3}));
 }
-void reduction(Walks& walks, const char* name, Variable (*op)(const Variable&, const Dims&, bool)) {
+template <class R>
+void reduction(Walks& walks, const char* name, R (*op)(const Variable&, const Dims&, bool)) {
     walks.add(
         name, [op](Variable x, Dims dims, bool keep) { return op(x, dims, keep); }, variable({2, 3}), Dims{1},
         false);
@@ -81,6 +83,14 @@ void element_walks(Walks& walks) {
              {"sub", sub}, {"div", div}, {"operator+", operator+}, {"operator-", operator-}, {"operator*", operator*},
              {"operator/", operator/}})
         number_with(walks, name, op);
+    for (const char* name : {"maximum", "minimum"})
+        walks.add(
+            name,
+            [least = name == std::string("minimum")](Variable x, int64_t whole, double real) {
+                use(least ? minimum(x, whole) : maximum(whole, x));
+                return least ? minimum(real, x) : maximum(x, real);
+            },
+            variable({2, 3}), int64_t{2}, 0.5);
     walks.add(
         "clamp", [](Variable x, double low, double high) { return clamp(x, low, high); }, variable({2, 3}),
         0.0, 1.0);
@@ -94,6 +104,13 @@ void reduction_walks(Walks& walks) {
     reduction(walks, "sum", sum);
     reduction(walks, "mean", mean);
     reduction(walks, "max", max);
+    reduction(walks, "min", min);
+    reduction(walks, "any", any);
+    reduction(walks, "all", all);
+    walks.add(
+        "sum Dims::Dims", [](Tensor x, int dim) { return sum(x, dim); }, tensor({2, 3}, DType::i32), 1);
+    walks.add(
+        "argmin", [](Tensor x, int dim) { return argmin(x, dim); }, tensor({2, 3}), 1);
     walks.add(
         "argmax", [](Tensor x, int dim) { return argmax(x, dim); }, tensor({2, 3}), 1);
     walks.add(
@@ -106,6 +123,52 @@ void reduction_walks(Walks& walks) {
             return drop_reduced(s, dims);
         },
         Shape{2, 3}, Dims{1});
+}
+
+// Two tensors, and a tensor with a whole number and with one that has a point on either side.
+void comparison_walks(Walks& walks) {
+    using Compare = Tensor (*)(const Operand&, const Operand&);
+    for (const auto& [name, op] : std::vector<std::pair<const char*, Compare>>{
+             {"eq Operand::Operand Operand::is_number Operand::number Operand::variable", eq}, {"ne", ne}, {"lt", lt},
+             {"le", le}, {"gt", gt}, {"ge", ge}, {"operator==", operator==}, {"operator!=", operator!=},
+             {"operator<", operator<}, {"operator<=", operator<=}, {"operator>", operator>}, {"operator>=", operator>=}}) {
+        walks.add(
+            name, [op](Variable a, Variable b) { return op(a, b); }, variable({2, 3}), variable({3}));
+        walks.add(
+            name,
+            [op](Tensor a, int64_t whole, double real) {
+                use(op(a, whole));
+                use(op(whole, a));
+                use(op(a, real));
+                return op(real, a);
+            },
+            tensor({2, 3}, DType::i64), int64_t{2}, 0.5);
+    }
+    using Unary = Tensor (*)(const Variable&);
+    for (const auto& [name, op] : std::vector<std::pair<const char*, Unary>>{
+             {"isnan", isnan}, {"isinf", isinf}, {"isfinite", isfinite}, {"logical_not", logical_not},
+             {"operator!", operator!}, {"operator~", operator~}})
+        walks.add(
+            name, [op](Variable x) { return op(x); }, Variable(tensor({2, 3}, DType::boolean)));
+    using Binary = Tensor (*)(const Variable&, const Variable&);
+    for (const auto& [name, op] : std::vector<std::pair<const char*, Binary>>{
+             {"logical_and", logical_and}, {"logical_or", logical_or}, {"logical_xor", logical_xor},
+             {"operator&", operator&}, {"operator|", operator|}, {"operator^", operator^}})
+        walks.add(
+            name, [op](Variable a, Variable b) { return op(a, b); }, Variable(tensor({2, 3}, DType::boolean)),
+            Variable(tensor({3}, DType::boolean)));
+    walks.add(
+        "bool_operand", [](Variable x) { return bool_operand("walk", x); },
+        Variable(tensor({2}, DType::boolean)));
+    walks.add(
+        "number_beside Number::Number Number::is_whole Number::real Number::dtype_beside Number::tensor",
+        [](Variable x, int64_t whole, double real, DType dtype, Device device) {
+            use(number_beside("walk", real, x));
+            use(number_beside("walk", whole, x));
+            use(Number(real).tensor("walk", Number(real).dtype_beside(dtype), device));
+            return Number(whole).tensor("walk", dtype, device);
+        },
+        variable({2, 3}), int64_t{1}, 0.5, DType::f32, Device());
 }
 
 void view_walks(Walks& walks) {
@@ -144,6 +207,14 @@ void choice_walks(Walks& walks) {
         "where", [](Tensor c, Variable a, Variable b) { return where(c, a, b); },
         tensor({2, 3}, DType::boolean), variable({2, 3}), variable({3}));
     walks.add(
+        "where",
+        [](Tensor c, Variable a, int64_t whole, double real) {
+            use(where(c, a, whole));
+            use(where(c, whole, real));
+            return where(c, real, a);
+        },
+        tensor({2, 3}, DType::boolean), variable({3}), int64_t{2}, 0.5);
+    walks.add(
         "masked_fill", [](Variable x, Tensor m, double v) { return masked_fill(x, m, v); }, variable({2, 3}),
         tensor({3}, DType::boolean), 1.0);
     walks.add(
@@ -159,6 +230,7 @@ void choice_walks(Walks& walks) {
 void op_walks(Walks& walks) {
     element_walks(walks);
     reduction_walks(walks);
+    comparison_walks(walks);
     view_walks(walks);
     choice_walks(walks);
 }
