@@ -77,8 +77,8 @@ class Rewind {
     std::shared_ptr<Draws> draws_;
 };
 
-// What the graph of y, down to node number `first`, hangs on.
-std::vector<Edge> captured_by(const Variable& y, uint64_t first) {
+// What the graph of y, down to node number `first`, hangs on beside the leaves that stand for the inputs.
+std::vector<Edge> captured_by(const Variable& y, uint64_t first, const std::set<const Node*>& own) {
     std::vector<Edge> captured;
     std::set<Slot> seen;
     std::vector<Edge> open{{y.node(), y.output()}};
@@ -88,6 +88,11 @@ std::vector<Edge> captured_by(const Variable& y, uint64_t first) {
         if (!edge.node) continue;
         const bool older = edge.node->number < first;
         if (!seen.emplace(edge.node.get(), older ? edge.output : 0).second) continue;
+        check(older || !edge.node->leaf || own.count(edge.node.get()) != 0, "recompute",
+              "the function makes a leaf that requires a gradient, which would be lost with the first "
+              "result: make "
+              "it outside: got ",
+              edge.node->output.dtype, " ", edge.node->output.shape);
         if (older)
             captured.push_back(edge);
         else
@@ -164,6 +169,7 @@ Variable recompute(std::function<Variable(const std::vector<Variable>&)> fn,
     ReadLog::Versions versions;
     std::vector<Edge> edges;
     std::vector<Saved> saved;
+    std::set<const Node*> inner;
     Variable y;
     {
         const ReadLog log(versions, false);
@@ -173,12 +179,13 @@ Variable recompute(std::function<Variable(const std::vector<Variable>&)> fn,
             edges.push_back(needed ? Edge{input.node(), input.output()} : Edge{});
             saved.emplace_back(input);
             own.push_back(needed ? Variable(input.value(), true) : Variable(input.value()));
+            inner.insert(own.back().node().get());
         }
         y = fn(own);
     }
     if (!y.requires_grad()) return y.value();
     std::vector<Slot> captured;  // the node's edges keep them alive
-    for (Edge& edge : captured_by(y, first)) {
+    for (Edge& edge : captured_by(y, first, inner)) {
         captured.emplace_back(edge.node.get(), edge.output);
         edges.push_back(std::move(edge));
     }

@@ -14,8 +14,9 @@ namespace demi {
 //
 // fn must do the same thing both times. With `generator`, which must live until then, it draws the same
 // random numbers. Where a tensor that an op in it reads was written to or replaced in between, backward
-// throws, even where fn(inputs) alone would not need that tensor again. Hooks on variables within fn run in
-// the second pass. Both passes record, so memory peaks at what one fn saves; NoGrad within fn holds in both.
+// throws, even where fn(inputs) alone would not need that tensor again. A leaf that requires a gradient must be
+// made outside: one that fn makes, and its result depends on, throws. Hooks on variables within fn run in the
+// second pass. Both passes record, so memory peaks at what one fn saves; NoGrad within fn holds in both.
 Variable recompute(std::function<Variable(const std::vector<Variable>&)> fn,
                    const std::vector<Variable>& inputs, Generator* generator = nullptr);
 

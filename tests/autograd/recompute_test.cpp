@@ -241,6 +241,26 @@ TEST_CASE("recompute: a function that does something else the second time is ref
     CHECK_FALSE(w.grad().defined());
 }
 
+TEST_CASE("recompute: a leaf that the function makes is refused, not forgotten") {
+    const Variable x = leaf({1, 2});
+    const char* refusal =
+        "[recompute] the function makes a leaf that requires a gradient, which would be lost with the first "
+        "result: make it outside: got f64 (2,)";
+    const auto made = [](const Vars& in) { return mul(in[0], leaf({3, 4})); };
+    CHECK(error_of([&] { recompute(made, {x}); }) == refusal);
+    CHECK(error_of([&] { recompute([&](const Vars& in) { return recompute(made, {in[0]}); }, {x}); }) ==
+          refusal);
+    CHECK(error_of([&] { recompute([](const Vars&) { return leaf({3, 4}); }, {x}); }) == refusal);
+    CHECK(error_of([&] {
+              recompute([](const Vars& in) { return mul(in[0], Variable(in[0]).requires_grad_()); },
+                        {x.detach()});
+          }) == refusal);
+    // One without a part in the result is the function's own affair.
+    Variable y = recompute([](const Vars& in) { return leaf({3, 4}), in[0]; }, {x});
+    y.backward(vec({5, 6}));
+    CHECK(x.grad().to_vector<double>() == std::vector<double>{5, 6});
+}
+
 TEST_CASE("recompute: one generator through nested functions; NoGrad holds within, too") {
     Generator g{5, 0};
     const Variable x = leaf({1, 1, 1, 1});
