@@ -1,6 +1,6 @@
 #include "ops/interpolate_bicubic/interpolate_bicubic.h"
 
-#include <cmath>
+#include <algorithm>
 
 #include "ops/common/device_table.h"
 #include "ops/interpolate_bicubic/interpolate_bicubic_kernels.h"
@@ -12,6 +12,14 @@ namespace demi {
 namespace {
 
 constexpr int64_t kMostPixels = int64_t{1} << 20;  // along an axis
+constexpr double kMostTaps = 1 << 26;              // of an axis: 1 GiB
+
+bool is_factor(double scale) { return scale == 0 || (scale >= 0x1p-20 && scale <= 0x1p20); }
+
+double most_taps(int64_t in, int64_t out, double scale, bool antialias) {
+    const double stretch = antialias && scale > 0 ? 1 / std::min(scale, 1.0) : 1;
+    return static_cast<double>(out) * std::min(static_cast<double>(in), 4 * stretch + 2);
+}
 
 // One axis after the other: x seen as [outer, h, w, inner].
 struct Map {
@@ -46,8 +54,13 @@ Map make_map(const Op& op, const Variable& x, int64_t outer, int64_t inner, Shap
              " x ", in[1], " -> ", out[0], " x ", out[1]);
     op.check(in[0] <= kMostPixels && in[1] <= kMostPixels && out[0] <= kMostPixels && out[1] <= kMostPixels,
              "sizes must be at most 2^20: got ", in[0], " x ", in[1], " -> ", out[0], " x ", out[1]);
-    op.check(o.scale_h >= 0 && o.scale_w >= 0 && std::isfinite(o.scale_h) && std::isfinite(o.scale_w),
-             "scale factors must be positive, or 0 for none: got ", o.scale_h, " and ", o.scale_w);
+    op.check(is_factor(o.scale_h) && is_factor(o.scale_w),
+             "scale factors must be from 2^-20 to 2^20, or 0 for none: got ", o.scale_h, " and ", o.scale_w);
+    for (const double taps :
+         {most_taps(in[0], out[0], o.scale_h, o.antialias), most_taps(in[1], out[1], o.scale_w, o.antialias)})
+        op.check(taps <= kMostTaps, "the factors ", o.scale_h, " and ", o.scale_w, " give up to ", taps,
+                 " taps for ", in[0], " x ", in[1], " -> ", out[0], " x ", out[1],
+                 ": at most 2^26 along an axis");
     return {outer, inner, bicubic_taps(in[0], out[0], o.scale_h, o.antialias),
             bicubic_taps(in[1], out[1], o.scale_w, o.antialias)};
 }

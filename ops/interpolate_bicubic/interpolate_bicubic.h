@@ -3,13 +3,13 @@
 // sizes:
 //   forward   y = Wh x Ww^T, one row of weights for each output position
 //   backward  dx = Wh^T dy Ww
-// Output i looks at s (i + 1/2) - 1/2, where s is 1 / scale if a scale factor is given (above 0), else in /
-// out.
+// Output i looks at s (i + 1/2) - 1/2, where s is 1 / scale if a scale factor is given, else in / out.
 //   plain        4 taps of the cubic with a = -0.75, taps beyond the border take the border's value
 //   antialias    cubic with a = -0.5, stretched by s where the image shrinks, normalised over the taps
 //                inside; an axis that keeps its size is left alone, whatever its factor
-// Sizes from 1 to 2^20. f16, bf16 (f32 arithmetic, rounded once), f32, f64; any strides. What one axis overshoots must fit, for the
-// other axis comes after it.
+// Sizes from 1 to 2^20; scale factors from 2^-20 to 2^20 that ask for at most 2^26 taps along an axis. f16, bf16
+// (f32 arithmetic, rounded once), f32, f64; any strides. What one axis overshoots must fit, for the other axis
+// comes after it.
 #include "autograd/variable.h"
 
 namespace demi {

@@ -141,7 +141,13 @@ TEST_CASE("interpolate_bicubic refuses") {
     CHECK_THROWS_WITH_AS(interpolate_bicubic(x, 0, 2),
                          "[interpolate_bicubic] sizes must be at least 1: got 3 x 4 -> 0 x 2", Error);
     CHECK_THROWS_AS(interpolate_bicubic(x.view({3, 4}), 2, 2), Error);
-    CHECK_THROWS_AS(interpolate_bicubic(x, 2, 2, {.scale_h = -1}), Error);
+    for (const double scale : {-1.0, -4e-324, 4e-324, 1e-7, 1e7, HUGE_VAL, std::nan("")})
+        for (const bool antialias : {false, true})
+            CHECK_THROWS_WITH_AS(interpolate_bicubic(x, 2, 2, {.scale_h = scale, .antialias = antialias}),
+                                 doctest::Contains("scale factors must be from 2^-20 to 2^20"), Error);
+    const Variable column(Tensor::zeros({1, 1, 1 << 16, 1}));
+    CHECK_THROWS_WITH_AS(interpolate_bicubic(column, 1 << 15, 1, {.scale_h = 1e-5, .antialias = true}),
+                         doctest::Contains("at most 2^26 along an axis"), Error);
     CHECK_THROWS_WITH_AS(interpolate_bicubic_rows(x.view({12, 1}), 3, 3, 2, 2),
                          "[interpolate_bicubic_rows] x must be [3 * 3, D]: got f64 (12, 1) on cpu", Error);
     CHECK_THROWS_AS(interpolate_bicubic_rows(x.view({12, 1}), 0, 4, 2, 2), Error);
