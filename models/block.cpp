@@ -6,7 +6,7 @@
 #include "models/nested.h"
 #include "ops/cast/cast.h"
 #include "ops/dropout/drop_path.h"
-#include "ops/index_select/index_select.h"
+#include "ops/index/index_select.h"
 #include "ops/layer_scale/layer_scale.h"
 #include "ops/operators.h"
 #include "ops/reshape/reshape.h"

@@ -2,7 +2,7 @@
 // What a forward pass needs to know beside its input.
 #include <functional>
 
-#include "ops/common/boundary.h"
+#include "ops/boundary/boundary.h"
 #include "runtime/random.h"
 
 namespace demi {

@@ -7,7 +7,7 @@
 #include "ops/clamp/clamp.h"
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/exp/exp.h"
-#include "ops/index_select/index_select.h"
+#include "ops/index/index_select.h"
 #include "ops/l2_normalize/l2_normalize.h"
 #include "ops/log/log.h"
 #include "ops/matmul/matmul.h"

@@ -7,7 +7,7 @@
 #include "models/ema.h"
 #include "models/mask_generator.h"
 #include "ops/concat/concat.h"
-#include "ops/index_select/index_select.h"
+#include "ops/index/index_select.h"
 #include "ops/log/log.h"
 #include "ops/operators.h"
 #include "ops/reshape/reshape.h"

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "ops/common/boundary.h"
+#include "ops/boundary/boundary.h"
 
 namespace demi::examples::study {
 

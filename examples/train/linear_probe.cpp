@@ -7,7 +7,7 @@
 #include "models/optimizer.h"
 #include "models/schedule.h"
 #include "ops/cross_entropy/cross_entropy.h"
-#include "ops/index_select/index_select.h"
+#include "ops/index/index_select.h"
 
 namespace demi::examples {
 namespace {

@@ -1,8 +1,8 @@
 #include "ops/index_select_cat/index_select_cat.h"
 
 #include "autograd/record.h"
-#include "ops/common/boundary_call.h"
-#include "ops/common/row_index.h"
+#include "ops/boundary/boundary_call.h"
+#include "ops/index/row_index.h"
 #include "ops/index_select_cat/index_select_cat_casts.h"
 #include "runtime/profile.h"
 

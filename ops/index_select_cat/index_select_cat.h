@@ -8,11 +8,11 @@
 // Backward: grad_i = zeros [S_i, D_i] in the dtype of sources[i], plus dy's rows at indices[i]. Duplicates
 // are added in f32 (f64 for f64) in the order of the list and rounded once.
 //
-// Boundary (ops/common/boundary.h): strict rounds what it takes to fp16; backward it rounds dy to fp16, and
+// Boundary (ops/boundary/boundary.h): strict rounds what it takes to fp16; backward it rounds dy to fp16, and
 // the sums of duplicates again. wide and off copy bits. Only the rows taken are cast, counted and checked.
 // Results are the same for any number of threads.
 #include "autograd/variable.h"
-#include "ops/common/boundary.h"
+#include "ops/boundary/boundary.h"
 
 namespace demi {
 

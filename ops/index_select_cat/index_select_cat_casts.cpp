@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "ops/common/boundary_call.h"
-#include "ops/common/row_index.h"
+#include "ops/boundary/boundary_call.h"
+#include "ops/index/row_index.h"
 #include "ops/index_select_cat/index_select_cat_kernels.h"
 #include "runtime/capture.h"
 

@@ -1,7 +1,7 @@
 #pragma once
 // Internal: index_select_cat across the boundary, forward and backward on Tensors, fused or with explicit
 // casts.
-#include "ops/common/boundary.h"
+#include "ops/boundary/boundary.h"
 #include "runtime/tensor.h"
 
 namespace demi {

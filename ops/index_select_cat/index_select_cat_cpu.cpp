@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "ops/common/boundary_call.h"
-#include "ops/common/row_index.h"
+#include "ops/boundary/boundary_call.h"
+#include "ops/index/row_index.h"
 #include "ops/index_select_cat/index_select_cat_kernels.h"
 #include "runtime/parallel.h"
 

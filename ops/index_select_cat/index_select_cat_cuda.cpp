@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "ops/common/cast_sums.h"
-#include "ops/common/device_table.h"
-#include "ops/common/sorted_rows.h"
+#include "ops/boundary/cast_sums.h"
+#include "ops/index/sorted_rows.h"
 #include "ops/index_select_cat/index_select_cat_kernels.h"
+#include "runtime/device_table.h"
 
 namespace demi {
 namespace {

@@ -1,6 +1,6 @@
 #include "ops/index_select_cat/index_select_cat_cuda.h"
 
-#include "ops/common/boundary_lane_cuda.h"
+#include "ops/boundary/boundary_lane_cuda.h"
 
 namespace demi::gpu_kernels {
 namespace {

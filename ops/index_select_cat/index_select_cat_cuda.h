@@ -1,7 +1,7 @@
 #pragma once
 // Internal: index_select_cat's kernels, one launch for all sources.
-#include "ops/common/boundary_cuda.h"
-#include "ops/common/row_tiles_cuda.h"
+#include "ops/boundary/boundary_cuda.h"
+#include "ops/index/row_tiles_cuda.h"
 
 namespace demi::gpu_kernels {
 

@@ -2,7 +2,7 @@
 // Internal: rows of matrices to a flat tensor and back. The wrapper has checked and allocated everything:
 // index lists are contiguous i64 in range, y and the gradients are fresh and contiguous, all on one device.
 // Dtypes: all f64, or any mixture of f32, bf16 and f16.
-#include "ops/common/boundary_kernel.h"
+#include "ops/boundary/boundary_kernel.h"
 #include "runtime/kernel_table.h"
 #include "runtime/tensor.h"
 

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "ops/common/device_table.h"
 #include "ops/interpolate_bicubic/interpolate_bicubic_kernels.h"
 #include "ops/interpolate_bicubic/taps.h"
 #include "ops/op.h"
+#include "runtime/device_table.h"
 
 namespace demi {
 

@@ -2,7 +2,7 @@
 
 #include "autograd/record.h"
 #include "ops/common/max_rows.h"
-#include "ops/gather/gather_kernels.h"
+#include "ops/index/gather_kernels.h"
 #include "runtime/profile.h"
 
 namespace demi {

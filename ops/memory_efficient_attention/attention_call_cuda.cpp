@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "ops/common/device_table.h"
 #include "runtime/cuda/stream.h"
+#include "runtime/device_table.h"
 
 namespace demi {
 

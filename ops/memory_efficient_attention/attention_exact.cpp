@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "ops/common/boundary_call.h"
+#include "ops/boundary/boundary_call.h"
 
 namespace demi {
 namespace {

@@ -15,7 +15,7 @@
 // do not fit, and on masks of another length than q and k.
 #include <optional>
 
-#include "ops/common/boundary.h"
+#include "ops/boundary/boundary.h"
 #include "ops/memory_efficient_attention/attention_mask.h"
 #include "runtime/random.h"
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "ops/common/cast_sums.h"
+#include "ops/boundary/cast_sums.h"
 #include "ops/memory_efficient_attention/attention_call_cuda.h"
 
 namespace demi {

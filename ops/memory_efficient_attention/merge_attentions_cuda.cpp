@@ -1,8 +1,8 @@
 #include "ops/memory_efficient_attention/merge_attentions_cuda.h"
 
-#include "ops/common/device_table.h"
 #include "ops/memory_efficient_attention/merge_attentions_kernels.h"
 #include "runtime/cuda/stream.h"
+#include "runtime/device_table.h"
 
 namespace demi {
 namespace {

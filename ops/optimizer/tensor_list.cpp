@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "ops/common/device_table.h"
+#include "runtime/device_table.h"
 
 namespace demi {
 

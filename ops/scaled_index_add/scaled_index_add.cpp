@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "autograd/record.h"
-#include "ops/common/boundary_call.h"
-#include "ops/common/row_index.h"
+#include "ops/boundary/boundary_call.h"
+#include "ops/index/row_index.h"
 #include "ops/scaled_index_add/scaled_index_add_casts.h"
 #include "runtime/copy.h"
 #include "runtime/profile.h"

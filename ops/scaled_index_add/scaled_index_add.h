@@ -11,7 +11,7 @@
 // in an order that depends on shapes only. Gradients have the dtypes of their values; dy may have any
 // strides.
 //
-// Boundary (ops/common/boundary.h):
+// Boundary (ops/boundary/boundary.h):
 //   strict  input, source and scaling are rounded to fp16, out too (in every row); backward dy is rounded,
 //   and each gradient wide    source and scaling are rounded; input is not, its other rows keep their bits.
 //   Backward dy is rounded on
@@ -19,7 +19,7 @@
 //   off     nothing is rounded but the result, to its dtype
 // What is counted: input, source, scaling as they enter; in "result" the rows that were added to.
 #include "autograd/variable.h"
-#include "ops/common/boundary.h"
+#include "ops/boundary/boundary.h"
 
 namespace demi {
 

@@ -1,7 +1,7 @@
 // The gradients of scaled_index_add where all is aligned and of one storage. A block takes one bundle of rows
 // and 64 columns. All its threads load and multiply; 64 of them then add the products in the order of the
 // rows, which the sums owe to the CPU, while the next rows are on their way.
-#include "ops/common/boundary_lane_cuda.h"
+#include "ops/boundary/boundary_lane_cuda.h"
 #include "ops/scaled_index_add/scaled_index_add_cuda.h"
 
 namespace demi::gpu_kernels {

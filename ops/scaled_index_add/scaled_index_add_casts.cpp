@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "ops/common/boundary_call.h"
+#include "ops/boundary/boundary_call.h"
 #include "ops/scaled_index_add/scaled_index_add_kernels.h"
 
 namespace demi {

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "ops/common/boundary_call.h"
-#include "ops/common/row_index.h"
+#include "ops/boundary/boundary_call.h"
+#include "ops/index/row_index.h"
 #include "ops/scaled_index_add/scaled_index_add_isa.h"
 #include "ops/scaled_index_add/scaled_index_add_kernels.h"
 #include "runtime/isa.h"

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "ops/common/cast_sums.h"
-#include "ops/common/sorted_rows.h"
+#include "ops/boundary/cast_sums.h"
+#include "ops/index/sorted_rows.h"
 #include "ops/scaled_index_add/scaled_index_add_kernels.h"
 #include "runtime/copy.h"
 #include "runtime/parallel.h"

@@ -1,6 +1,6 @@
 #include "ops/scaled_index_add/scaled_index_add_cuda.h"
 
-#include "ops/common/boundary_lane_cuda.h"
+#include "ops/boundary/boundary_lane_cuda.h"
 
 namespace demi::gpu_kernels {
 namespace {

@@ -1,7 +1,7 @@
 #pragma once
 // Internal: scaled_index_add's kernels. Strides count elements; rows are (b, m), columns d.
-#include "ops/common/boundary_cuda.h"
-#include "ops/common/row_tiles_cuda.h"
+#include "ops/boundary/boundary_cuda.h"
+#include "ops/index/row_tiles_cuda.h"
 
 namespace demi::gpu_kernels {
 

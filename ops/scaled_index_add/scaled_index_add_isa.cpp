@@ -1,6 +1,6 @@
 #include "ops/scaled_index_add/scaled_index_add_isa.h"
 
-#include "ops/common/boundary_simd.h"
+#include "ops/boundary/boundary_simd.h"
 
 namespace demi::DEMI_ISA_NS {
 namespace {

@@ -2,7 +2,7 @@
 // Internal: rows of f32 in the first-level cache, per instruction set. No contraction anywhere.
 #include <cstdint>
 
-#include "ops/common/boundary_kernel.h"
+#include "ops/boundary/boundary_kernel.h"
 
 namespace demi {
 

@@ -1,7 +1,7 @@
 #pragma once
 // Internal: see scaled_index_add.h. The wrapper has checked and allocated everything: index is contiguous i64
 // in range, all on one device. Dtypes: all f64, or any mixture of f32, bf16 and f16. Reductions: fixed order.
-#include "ops/common/boundary_kernel.h"
+#include "ops/boundary/boundary_kernel.h"
 #include "runtime/kernel_table.h"
 #include "runtime/tensor.h"
 

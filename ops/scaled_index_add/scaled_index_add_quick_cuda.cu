@@ -1,7 +1,7 @@
 // scaled_index_add where all is aligned and of one storage: what training calls. A block takes some rows m of
 // one b, a thread eight columns of several of them; alpha * scaling stays in its registers. All of its loads
 // from input are on their way before it asks the list who adds to b.
-#include "ops/common/boundary_lane_cuda.h"
+#include "ops/boundary/boundary_lane_cuda.h"
 #include "ops/scaled_index_add/scaled_index_add_cuda.h"
 
 namespace demi::gpu_kernels {

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "autograd/variable.h"
-#include "ops/common/boundary.h"
+#include "ops/boundary/boundary.h"
 #include "runtime/safetensors.h"
 
 namespace demi::conformance {

@@ -1,6 +1,6 @@
 #pragma once
 // The fp16 boundary as its header describes it.
-#include "ops/common/boundary.h"
+#include "ops/boundary/boundary.h"
 #include "tests/fuzz/graph.h"
 
 namespace demi::fuzz {

@@ -1,6 +1,6 @@
 // Rows by number: index_select, gather, and the two fp16 operators that take rows.
-#include "ops/gather/gather.h"
-#include "ops/index_select/index_select.h"
+#include "ops/index/gather.h"
+#include "ops/index/index_select.h"
 #include "ops/index_select_cat/index_select_cat.h"
 #include "ops/scaled_index_add/scaled_index_add.h"
 #include "tests/fuzz/boundaries.h"

@@ -1,7 +1,7 @@
 // The three fp16 operators, their masks and the boundary.
 #include <sstream>
 
-#include "ops/common/boundary.h"
+#include "ops/boundary/boundary.h"
 #include "ops/index_select_cat/index_select_cat.h"
 #include "ops/memory_efficient_attention/memory_efficient_attention.h"
 #include "ops/memory_efficient_attention/merge_attentions.h"

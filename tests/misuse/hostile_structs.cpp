@@ -2,7 +2,7 @@
 #include <optional>
 
 #include "models/parameter.h"
-#include "ops/common/boundary.h"
+#include "ops/boundary/boundary.h"
 #include "ops/memory_efficient_attention/attention_mask.h"
 #include "tests/misuse/hostile.h"
 

@@ -11,7 +11,7 @@
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/dropout/dropout.h"
 #include "ops/exp/exp.h"
-#include "ops/index_select/index_select.h"
+#include "ops/index/index_select.h"
 #include "ops/memory_efficient_attention/memory_efficient_attention.h"
 #include "ops/operators.h"
 #include "ops/optimizer/grad_norm.h"

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <thread>
 
-#include "ops/common/boundary_call.h"
-#include "ops/common/pending_counts.h"
+#include "ops/boundary/boundary_call.h"
+#include "ops/boundary/pending_counts.h"
 #include "ops/index_select_cat/index_select_cat.h"
 #include "tests/ops/index_support.h"
 

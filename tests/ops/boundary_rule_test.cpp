@@ -1,4 +1,4 @@
-// The table of ops/common/boundary.h, read off the three operators: operand dtype, mode and the first
+// The table of ops/boundary/boundary.h, read off the three operators: operand dtype, mode and the first
 // operand's dtype say how an operand is read, what is counted, what is refused, and which dtype its gradient
 // has.
 #include <doctest/doctest.h>

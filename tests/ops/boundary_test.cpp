@@ -1,10 +1,10 @@
-#include "ops/common/boundary.h"
+#include "ops/boundary/boundary.h"
 
 #include <doctest/doctest.h>
 
 #include <thread>
 
-#include "ops/common/boundary_call.h"
+#include "ops/boundary/boundary_call.h"
 #include "ops/index_select_cat/index_select_cat.h"
 #include "ops/scaled_index_add/scaled_index_add.h"
 #include "tests/ops/index_support.h"

@@ -1,8 +1,8 @@
 // index_select and gather.
 #include <doctest/doctest.h>
 
-#include "ops/gather/gather.h"
-#include "ops/index_select/index_select.h"
+#include "ops/index/gather.h"
+#include "ops/index/index_select.h"
 #include "tests/support/compare.h"
 #include "tests/support/op_case.h"
 

@@ -5,9 +5,9 @@
 
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/dropout/dropout.h"
-#include "ops/gather/gather.h"
 #include "ops/gelu/gelu.h"
-#include "ops/index_select/index_select.h"
+#include "ops/index/gather.h"
+#include "ops/index/index_select.h"
 #include "ops/index_select_cat/index_select_cat.h"
 #include "ops/linear/linear.h"
 #include "ops/memory_efficient_attention/memory_efficient_attention.h"

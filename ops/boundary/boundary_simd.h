@@ -1,0 +1,137 @@
+#pragma once
+// For *_isa.cpp files: counting what a cast to fp16 loses, on vectors.
+#include "ops/boundary/boundary_kernel.h"
+#include "runtime/simd.h"
+
+namespace demi::DEMI_ISA_NS {
+
+typedef uint32_t vu __attribute__((vector_size(sizeof(vf))));
+
+DEMI_INLINE vu splat(uint32_t x) { return vu{} + x; }
+DEMI_INLINE vu magnitude(vf x) { return __builtin_bit_cast(vu, x) & splat(0x7fffffffu); }
+
+// Bits of the magnitudes at which fp16 changes its behaviour.
+constexpr uint32_t kInfinityBits = 0x7f800000u;
+constexpr uint32_t kOverflowBits = 0x477ff000u;  // 65520: rounds to infinity from here on
+constexpr uint32_t kNormalBits = 0x387fe000u;    // 2^-14 - 2^-25: rounds to a subnormal below it
+constexpr uint32_t kVanishBits = 0x33000000u;    // 2^-25: rounds to zero up to here
+constexpr float kMaxHalf = 65504.0f;
+
+// min() and max() give their second operand where one is NaN: NaN stays.
+DEMI_INLINE vf saturate_f16(vf x) { return max(broadcast(-kMaxHalf), min(broadcast(kMaxHalf), x)); }
+
+DEMI_INLINE bool any_bit(vu x) {
+#if defined(__AVX512F__)
+    return _mm512_test_epi32_mask(__builtin_bit_cast(__m512i, x), __builtin_bit_cast(__m512i, x)) != 0;
+#elif defined(__AVX2__)
+    return _mm256_testz_si256(__builtin_bit_cast(__m256i, x), __builtin_bit_cast(__m256i, x)) == 0;
+#else
+    return (x[0] | x[1] | x[2] | x[3]) != 0;
+#endif
+}
+DEMI_INLINE uint32_t largest(vu x) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_max_epu32(__builtin_bit_cast(__m512i, x));
+#else
+    uint32_t all = 0;
+    for (int i = 0; i < kLanes; ++i) all = x[i] > all ? x[i] : all;
+    return all;
+#endif
+}
+
+// The range of the magnitudes seen: four instructions per vector. Most blocks show by it that nothing was
+// lost; others are counted again, element by element. Small blocks, since one small number is enough for
+// that.
+constexpr int64_t kRangeBlock = 256;
+
+struct Range {
+    vu highest = vu{};
+    vu lowest = ~vu{};  // of magnitude - 1, so that zeros stay out
+
+    DEMI_INLINE void add(vf x) {
+        const vu m = magnitude(x);
+        highest = m > highest ? m : highest;
+        const vu n = m - 1;
+        lowest = n < lowest ? n : lowest;
+    }
+    DEMI_INLINE bool harmless() const {
+        const vu high = (vu)(highest >= splat(kOverflowBits)), low = (vu)(lowest < splat(kNormalBits - 1));
+        return !any_bit(high | low);
+    }
+};
+
+// The exact count of one block: add every vector, then take the sums. Zeros, as in the empty lanes of a tail,
+// add nothing.
+struct Tally {
+    vu nan = vu{}, huge = vu{}, tiny = vu{}, small = vu{}, zero = vu{}, highest = vu{};
+
+    DEMI_INLINE void add(vf x) {
+        const vu m = magnitude(x);
+        const vu is_nan = (vu)(m > splat(kInfinityBits));
+        nan -= is_nan;
+        huge -= (vu)(m >= splat(kOverflowBits));
+        small -= (vu)(m < splat(kNormalBits));
+        tiny -= (vu)(m <= splat(kVanishBits));
+        zero -= (vu)(m == vu{});
+        const vu known = m & ~is_nan;
+        highest = known > highest ? known : highest;
+    }
+    DEMI_INLINE void into(CastCounters* c) const {
+        for (int i = 0; i < kLanes; ++i) {
+            c->nan += nan[i];
+            c->to_inf += huge[i] - nan[i];
+            c->to_zero += tiny[i] - zero[i];
+            c->subnormal += small[i] - tiny[i];
+        }
+        const double amax = static_cast<double>(bits_to_float(largest(highest)));
+        c->amax = amax > c->amax ? amax : c->amax;
+    }
+};
+
+// Counts one block after the other; the largest magnitude stays in a vector until the end.
+struct Watch {
+    vu highest = vu{};
+    int64_t elements = 0;
+
+    // The block whose vectors went through `range`; value(i, n) gives them again: n lanes from element i.
+    template <class F>
+    DEMI_INLINE void block(const Range& range, int64_t count, CastCounters* counters, F value) {
+        elements += count;
+        if (range.harmless()) [[likely]]
+            highest = range.highest > highest ? range.highest : highest;
+        else
+            again(count, counters, value);
+    }
+    DEMI_INLINE void into(CastCounters* counters) const {
+        counters->elements += elements;
+        const double amax = static_cast<double>(bits_to_float(largest(highest)));
+        counters->amax = amax > counters->amax ? amax : counters->amax;
+    }
+
+  private:
+    template <class F>
+    static __attribute__((noinline)) void again(int64_t count, CastCounters* counters, F value) {
+        Tally sums;
+        for (int64_t i = 0; i < count; i += kLanes)
+            sums.add(value(i, count - i < kLanes ? static_cast<int>(count - i) : kLanes));
+        sums.into(counters);
+    }
+};
+
+// Past the caches; p is aligned to the vector.
+DEMI_INLINE void stream(float* p, vf x) {
+#if defined(__AVX512F__)
+    _mm512_stream_ps(p, x);
+#elif defined(__AVX2__)
+    _mm256_stream_ps(p, x);
+#else
+    store(p, x);
+#endif
+}
+DEMI_INLINE void stream_fence() {
+#if defined(__AVX2__)
+    _mm_sfence();
+#endif
+}
+
+}  // namespace demi::DEMI_ISA_NS

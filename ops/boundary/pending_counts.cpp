@@ -1,0 +1,124 @@
+#include "ops/boundary/pending_counts.h"
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <map>
+#include <utility>
+
+#include "ops/boundary/boundary_call.h"
+
+namespace demi {
+
+using gpu_kernels::CastSums;
+
+namespace {
+
+constexpr int64_t kSets = 1024;  // of a slab: 48 KiB
+constexpr int64_t kWords = sizeof(CastSums) / sizeof(int64_t);
+
+int64_t fresh_ids() {
+    static std::atomic<int64_t> next{1};  // 0: nothing is pending
+    return next.fetch_add(kSets, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+// Sets [begin, end) of a slab, on the host.
+struct CopiedSets {
+    int64_t begin = 0, end = 0;
+    Tensor words;
+
+    void add_to(CastCounters& counters, int64_t set) const {
+        const int64_t* sums = words.data<int64_t>() + (set - begin) * kWords;
+        counters.elements += sums[0];
+        counters.to_inf += sums[1];
+        counters.nan += sums[2];
+        counters.to_zero += sums[3];
+        counters.subnormal += sums[4];
+        const auto highest = std::bit_cast<float>(static_cast<uint32_t>(sums[5]));
+        counters.amax = std::max(counters.amax, static_cast<double>(highest));
+        counters.pending = 0;
+    }
+};
+
+// Only its thread takes sets, and launches what adds to them, on the device's one stream: behind the zeros,
+// before any copy that is asked for later.
+class CountSlab {
+  public:
+    explicit CountSlab(Device device)
+        : first_(fresh_ids()), memory_(Tensor::zeros({kSets, kWords}, DType::i64, device)),
+          sums_(reinterpret_cast<CastSums*>(memory_.mutable_data<int64_t>())) {}
+
+    bool has_room(int count) const { return used_ + count <= kSets; }
+    TakenSets take(int count) {
+        const TakenSets taken{first_ + used_, sums_ + used_};
+        used_ += count;
+        return taken;
+    }
+
+    bool holds(int64_t pending) const { return pending >= first_ && pending < first_ + kSets; }
+    int64_t set_of(int64_t pending) const { return pending - first_; }
+    CopiedSets copy(int64_t begin, int64_t end) const {
+        return {begin, end, memory_.slice(0, begin, end).to(Device::cpu())};
+    }
+
+    // For its thread. The sets of one call come with one copy.
+    void settle(CastCounters& counters) {
+        const int64_t set = set_of(counters.pending);
+        if (set < last_.begin || set >= last_.end) last_ = copy(set, used_);
+        last_.add_to(counters, set);
+    }
+
+  private:
+    int64_t first_, used_ = 0;
+    Tensor memory_;
+    CastSums* sums_;
+    CopiedSets last_;
+};
+
+namespace {
+
+// The slab in use on a device and the one before it, which a call may still have to note.
+struct Slabs {
+    std::shared_ptr<CountSlab> now, before;
+};
+std::map<int, Slabs>& my_slabs() {
+    thread_local std::map<int, Slabs> slabs;
+    return slabs;
+}
+
+}  // namespace
+
+TakenSets take_sets(int count, Device device) {
+    Slabs& mine = my_slabs()[device.index];
+    if (mine.now == nullptr || !mine.now->has_room(count)) {
+        auto fresh = std::make_shared<CountSlab>(device);
+        mine.before = std::exchange(mine.now, std::move(fresh));
+    }
+    return mine.now->take(count);
+}
+
+std::shared_ptr<CountSlab> slab_of(int64_t pending) {
+    for (const auto& [device, slabs] : my_slabs())
+        for (const auto* slab : {&slabs.now, &slabs.before})
+            if (*slab != nullptr && (*slab)->holds(pending)) return *slab;
+    fail("boundary", "counters were noted long after their kernel, or by another thread");
+}
+
+void settle(CastCounters& counters) { slab_of(counters.pending)->settle(counters); }
+
+void settle(std::vector<PendingRow>& rows) {
+    std::map<const CountSlab*, CopiedSets> copies;
+    for (const PendingRow& row : rows) {
+        const int64_t set = row.slab->set_of(row.counters.pending);
+        CopiedSets& c = copies.try_emplace(row.slab.get(), CopiedSets{set, set + 1, {}}).first->second;
+        c.begin = std::min(c.begin, set);
+        c.end = std::max(c.end, set + 1);
+    }
+    for (auto& [slab, c] : copies) c = slab->copy(c.begin, c.end);
+    for (PendingRow& row : rows)
+        copies.at(row.slab.get()).add_to(row.counters, row.slab->set_of(row.counters.pending));
+}
+
+}  // namespace demi
