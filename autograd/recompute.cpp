@@ -105,6 +105,8 @@ std::vector<Edge> captured_by(const Variable& y, uint64_t first, const std::set<
 struct Again {
     std::function<Variable(const std::vector<Variable>&)> fn;
     std::vector<Saved> saved;
+    std::vector<bool>
+        needed;  // whether the input required a gradient: the second pass records as the first did
     std::vector<Slot> captured;  // alive as long as the edges to them
     ReadLog::Versions versions;
     std::shared_ptr<Draws> draws;
@@ -114,7 +116,7 @@ struct Again {
         std::vector<Variable> own;
         std::vector<Slot> wanted;
         for (size_t i = 0; i < saved.size(); ++i) {
-            own.push_back(needs[i] ? Variable(saved[i].get(), true) : Variable(saved[i].get()));
+            own.push_back(needed[i] ? Variable(saved[i].get(), true) : Variable(saved[i].get()));
             if (needs[i]) wanted.emplace_back(own[i].node().get(), 0);
         }
         Variable y;
@@ -169,16 +171,17 @@ Variable recompute(std::function<Variable(const std::vector<Variable>&)> fn,
     ReadLog::Versions versions;
     std::vector<Edge> edges;
     std::vector<Saved> saved;
+    std::vector<bool> needed;
     std::set<const Node*> inner;
     Variable y;
     {
         const ReadLog log(versions, false);
         std::vector<Variable> own;
         for (const Variable& input : inputs) {
-            const bool needed = input.requires_grad();
-            edges.push_back(needed ? Edge{input.node(), input.output()} : Edge{});
+            needed.push_back(input.requires_grad());
+            edges.push_back(needed.back() ? Edge{input.node(), input.output()} : Edge{});
             saved.emplace_back(input);
-            own.push_back(needed ? Variable(input.value(), true) : Variable(input.value()));
+            own.push_back(needed.back() ? Variable(input.value(), true) : Variable(input.value()));
             inner.insert(own.back().node().get());
         }
         y = fn(own);
@@ -189,9 +192,9 @@ Variable recompute(std::function<Variable(const std::vector<Variable>&)> fn,
         captured.emplace_back(edge.node.get(), edge.output);
         edges.push_back(std::move(edge));
     }
-    auto node =
-        make_node("recompute", std::move(edges),
-                  Again{std::move(fn), std::move(saved), std::move(captured), std::move(versions), draws});
+    auto node = make_node("recompute", std::move(edges),
+                          Again{std::move(fn), std::move(saved), std::move(needed), std::move(captured),
+                                std::move(versions), draws});
     node->output = Node::Output(y.value());
     return with_history(y.value(), std::move(node), 0);
 }

@@ -90,6 +90,7 @@ void put(void* data, int64_t i, DType dtype, double v) {
     case DType::f64: return store(v);
     case DType::i32: return store(static_cast<int32_t>(v));
     case DType::i64: return store(static_cast<int64_t>(v));
+    case DType::boolean: return store(static_cast<uint8_t>(v != 0));
     default: return store(static_cast<uint8_t>(v));
     }
 }

@@ -179,7 +179,7 @@ Tensor Graph::arrive(int id, const Tensor& grad) {
         wrong("value " + std::to_string(id) + " got a gradient of another kind: " + describe(grad));
         return {};
     }
-    Arrival& arrival = v.sweeps[static_cast<size_t>(sweep_)];
+    Arrival rehearsed, &arrival = rehearsal_ ? rehearsed : v.sweeps[static_cast<size_t>(sweep_)];
     ++arrival.calls;
     arrival.came = arrival.left = read(grad);
     if (!v.alters) return {};
@@ -189,7 +189,10 @@ Tensor Graph::arrive(int id, const Tensor& grad) {
 
 void Graph::adopt(int id, bool hook) {
     Variable& v = live_[static_cast<size_t>(id)];
-    if (hook) v.register_hook([this, id](const Tensor& grad) { return arrive(id, grad); });
+    if (!hook) return;
+    v.register_hook([this, id](const Tensor& grad) { return arrive(id, grad); });
+    if (dice.chance(0.05))
+        v.register_hook([this](const Tensor&) { wrong("a hook that was removed runs"); }).remove();
 }
 
 Variables Graph::call(const Step& step) {  // on the live variables

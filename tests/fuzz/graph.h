@@ -117,6 +117,7 @@ class Graph {
 
   private:
     void backward();
+    void rehearse(int root, const Tensor& seed);
     std::string check();
     std::string check_step(const Step& step);
     std::string check_value(int id) const;
@@ -146,6 +147,8 @@ class Graph {
     std::vector<int64_t> palette_;
     std::vector<int> segment_inputs_;
     int segment_ = -1, made_ = 0, sweep_ = -1;
+    bool rehearsal_ = false;  // hooks change gradients, but write nothing down
+    std::vector<std::pair<int, Tensor>> rehearsed_;
     std::string wrong_;
     int wrong_step_ = -1;
 };
@@ -157,6 +160,7 @@ struct Maker {
     void (*make)(Graph& graph);
 };
 const std::vector<Maker>& makers();
+void compare_makers(std::vector<Maker>& all);
 void element_makers(std::vector<Maker>& all);
 void view_makers(std::vector<Maker>& all);
 void join_makers(std::vector<Maker>& all);

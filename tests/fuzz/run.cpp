@@ -74,6 +74,25 @@ void Graph::add_segment() {
     steps_.push_back(std::move(step));
 }
 
+// What grad() says of some values: the sweep that follows must send them the same.
+void Graph::rehearse(int root, const Tensor& seed) {
+    Variables inputs;
+    for (int64_t n = 1 + dice.below(3); n > 0; --n) {
+        const int id = find([](const Value& v) { return v.needs && v.segment < 0; });
+        inputs.push_back(at(id).var);
+        rehearsed_.emplace_back(id, Tensor());
+    }
+    rehearsal_ = true;
+    const Tensors grads = grad({at(root).var}, inputs, {seed}, {.retain_graph = true, .allow_unused = true});
+    rehearsal_ = false;
+    for (size_t i = 0; i < grads.size(); ++i) rehearsed_[i].second = grads[i];
+}
+
+static bool same_numbers(const std::vector<double>& a, const std::vector<double>& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                      [](double x, double y) { return x == y || (std::isnan(x) && std::isnan(y)); });
+}
+
 // One or more sweeps from values that need a gradient.
 void Graph::backward() {
     std::vector<int> roots;
@@ -98,7 +117,15 @@ void Graph::backward() {
         e.size.assign(dy.size(), 0);
         for (size_t i = 0; i < dy.size(); ++i) e.size[i] = std::fabs(dy[i]);
         e.parts = 1;
+        rehearsed_.clear();
+        if (dice.chance(0.2)) rehearse(root, seed);
         v.var.backward(seed, {.retain_graph = k + 1 < roots.size() || keep});
+        for (const auto& [id, grad] : rehearsed_) {
+            const Arrival& a = at(id).sweeps[k];
+            const bool came = a.calls > 0;
+            if (grad.defined() != came || (came && !same_numbers(read(grad), a.left)))
+                wrong("grad() of value " + std::to_string(id) + " differs from what backward() sends there");
+        }
     }
     if (roots.empty() || keep || !wrong_.empty() || at(roots.back()).step < 0) return;
     sweep_ = -1;
@@ -142,8 +169,8 @@ const std::vector<Maker>& makers() {
     static const std::vector<Maker> all = [] {
         std::vector<Maker> list;
         for (auto fill :
-             {element_makers, view_makers, join_makers, reduction_makers, row_makers, product_makers,
-              loss_makers, index_makers, random_makers, picture_makers, attention_makers})
+             {compare_makers, element_makers, view_makers, join_makers, reduction_makers, row_makers,
+              product_makers, loss_makers, index_makers, random_makers, picture_makers, attention_makers})
             fill(list);
         return list;
     }();
