@@ -142,3 +142,21 @@ TEST_CASE("grad through recompute, to what it captures and to what it is given")
     CHECK(all(grad({y}, {v})) == std::vector<Values>{{6}});
     for (const Variable& leaf : {x, w, v}) CHECK_FALSE(leaf.grad().defined());
 }
+
+TEST_CASE("grad through recompute records what the first pass recorded") {
+    const Variable x = leaf({1, 2}), w = leaf({3, 4});
+    int calls = 0;
+    const Variable y = recompute(
+        [&](const std::vector<Variable>& in) {
+            Variable square = mul(in[1], in[1]);
+            square.register_hook([&](const Tensor&) { ++calls; });
+            return mul(in[0], square);
+        },
+        {x, w});
+    const Tensor dx = grad({y}, {x}, {vec({1, 10})}, {.retain_graph = true})[0];
+    CHECK(dx.to_vector<double>() == std::vector<double>{9, 160});
+    CHECK(calls == 0);
+    const Tensor dw = grad({y}, {w}, {vec({1, 10})})[0];
+    CHECK(dw.to_vector<double>() == std::vector<double>{6, 160});
+    CHECK(calls == 1);
+}
