@@ -83,14 +83,16 @@ void check_close(const Results& got, const AttentionOracle& want, const Tensor& 
 }  // namespace
 
 TEST_CASE("attention bias: any shape that broadcasts, value and gradient") {
-    for (const int64_t n : {7, emulated() ? 70 : 300})
+    Sample taken(5);
+    for (const int64_t n : {7, emulated() || quick() ? 70 : 300})
         for (const DType dtype : {DType::f64, DType::f32, DType::bf16, DType::f16}) {
-            const int64_t m = emulated() ? 20 : 130;
+            const int64_t m = emulated() || quick() ? 20 : 130;
             const Setup s = setup(dtype, m, n);
             for (const Shape& shape :
                  {Shape{2, 3, m, n}, Shape{2, 1, 1, n}, Shape{1, 3, 1, n}, Shape{2, 3, m, 1},
                   Shape{2, 3, 1, 1}, Shape{1, 1, 1, 1}, Shape{3, m, n}, Shape{3, 1, n}, Shape{m, n},
                   Shape{1, n}, Shape{m, 1}, Shape{n}, Shape{}}) {
+                if (!taken()) continue;
                 CAPTURE(dtype);
                 CAPTURE(shape);
                 const Tensor bias = normal_tensor(shape, 6, dtype);
@@ -108,10 +110,12 @@ TEST_CASE("attention bias: any shape that broadcasts, value and gradient") {
 
 TEST_CASE("attention bias: a stretched bias is the expanded one, in every mode, with masks and dropout") {
     const int64_t m = emulated() ? 20 : 60, n = emulated() ? 40 : 90;
+    Sample taken(5);
     for (const DType dtype : {DType::f32, DType::bf16, DType::f16})
         for (const BoundaryMode mode : {BoundaryMode::strict, BoundaryMode::wide, BoundaryMode::off})
             for (const Shape& shape : {Shape{2, 1, 1, n}, Shape{3, m, 1}, Shape{1, 1, 1, 1}})
                 for (const double dropout : {0.0, 0.3}) {
+                    if (!taken()) continue;
                     CAPTURE(dtype);
                     CAPTURE(mode);
                     CAPTURE(shape);
@@ -151,9 +155,11 @@ TEST_CASE("attention bias: a stretched bias is the expanded one, in every mode, 
 
 TEST_CASE("attention bias: in a bool mask true means that a query attends") {
     const int64_t m = 10, n = emulated() ? 40 : 150;
+    Sample taken(3);
     for (const DType dtype : {DType::f64, DType::f32, DType::bf16, DType::f16})
         for (const BoundaryMode mode : {BoundaryMode::strict, BoundaryMode::off})
             for (const Shape& shape : {Shape{2, 3, m, n}, Shape{2, 1, 1, n}, Shape{m, n}, Shape{m, 1}}) {
+                if (!taken()) continue;
                 CAPTURE(dtype);
                 CAPTURE(shape);
                 const Setup s = setup(dtype, m, n);

@@ -89,7 +89,7 @@ DType dtype_of_index(int64_t i) { return i % 3 == 0 ? DType::f32 : i % 3 == 1 ? 
 TEST_CASE("attention boundary: fused and explicit casts give the same bits and counts") {
     Generator g{99};
     const auto below = [&](uint32_t n) { return static_cast<int64_t>(g.next_below(n)); };
-    for (int round = 0; round < (emulated() ? 24 : quick() ? 20 : 150); ++round) {
+    for (int round = 0; round < (emulated() ? 7 : quick() ? 20 : 150); ++round) {
         const int64_t batch = 1 + below(2), m = below(70), n = below(emulated() ? 100 : 400),
                       h = 1 + below(3), k = 1 + below(70);
         const int64_t v = 1 + below(70);
