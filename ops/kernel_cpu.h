@@ -71,6 +71,22 @@ template <class T> DEMI_INLINE lane_t<T> max_lanes(const T* x, int64_t count) {
     return hmax(m);
 }
 
+// Scratch memory for `count` elements, on the stack where they are few.
+template <class T, int64_t kFew> class LocalScratch {
+  public:
+    DEMI_INLINE LocalScratch(int64_t count, Queue queue)
+        : memory_(count > kFew ? static_cast<size_t>(count) * sizeof(T) : 0, queue),
+          data_(count > kFew ? memory_.as<T>() : reinterpret_cast<T*>(few_)) {}
+    DEMI_INLINE ~LocalScratch() {}
+    LocalScratch(const LocalScratch&) = delete;
+    DEMI_INLINE T* data() const { return data_; }
+
+  private:
+    alignas(64) unsigned char few_[static_cast<size_t>(kFew) * sizeof(T)];
+    Scratch memory_;
+    T* data_;
+};
+
 // Rows in one tile: about 32 Ki elements.
 DEMI_INLINE int64_t rows_per_tile(int64_t width) {
     const int64_t rows = 32768 / (width > 1 ? width : 1);

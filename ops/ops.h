@@ -9,7 +9,7 @@
 #include "ops/add/add.h"
 #include "ops/argmax/argmax.h"
 #include "ops/boundary/boundary.h"
-#include "ops/boundary/boundary_kernel.h"
+#include "ops/boundary/cast.h"
 #include "ops/cast/cast.h"
 #include "ops/clamp/clamp.h"
 #include "ops/common/dims.h"

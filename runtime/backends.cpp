@@ -17,8 +17,10 @@ const void* detail::table_on(Device device, const char* op, const void* const* t
 static Device device_of(Queue queue) { return queue.device < 0 ? Device::cpu() : Device::cuda(queue.device); }
 
 Scratch::Scratch(size_t bytes, Queue queue)
-    : data_(allocate(device_of(queue), bytes)), bytes_(bytes), queue_(queue) {}
+    : data_(bytes > 0 ? allocate(device_of(queue), bytes) : nullptr), bytes_(bytes), queue_(queue) {}
 
-Scratch::~Scratch() { release(device_of(queue_), data_, bytes_); }
+Scratch::~Scratch() {
+    if (bytes_ > 0) release(device_of(queue_), data_, bytes_);
+}
 
 }  // namespace demi

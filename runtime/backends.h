@@ -20,7 +20,8 @@ struct Queue {
     int device = -1;         // the GPU's index; -1: the CPU
 };
 
-// Memory for one kernel call, given back at the end of the scope; on a GPU in the order of its stream. 64-byte aligned.
+// Memory for one kernel call, given back at the end of the scope; on a GPU in the order of its stream. 64-byte aligned;
+// null for no bytes.
 class Scratch {
   public:
     Scratch(size_t bytes, Queue queue);

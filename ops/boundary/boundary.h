@@ -1,50 +1,56 @@
 #pragma once
-// The fp16 boundary: how f32, bf16 and f16 callers use operators that compute on fp16 operands.
+// The fp16 boundary. memory_efficient_attention, scaled_index_add and index_select_cat take tensors of any floating-point
+// dtype and compute as operators that only know fp16 would. The mode says which numbers are rounded to fp16, once each,
+// straight from their own dtype; all sums are in f32.
 //
-//   strict  every operand is rounded to fp16 on entry; every result is rounded to fp16 and returns in the
-//           caller's dtype. Backward the same: gradients enter and leave through fp16.
-//   wide    operands are rounded to fp16, results leave from the f32 accumulators. scaled_index_add adds into
-//           the caller's x unrounded, and its gradient passes unrounded; index_select_cat copies bits.
-//   off     no cast: the caller's dtype, f32 arithmetic.
+//   mode     operands   accumulators   result    gradients
+//   strict   rounded    rounded        rounded   rounded
+//   wide     rounded    as they are    as it is  as they are
+//   off      as they are, all of them
 //
-// What happens to an operand, by its dtype and that of the first operand (q; input; sources[0]):
+//   operands      tensors that are multiplied: q, k, v and the bias of attention, source and scaling of scaled_index_add;
+//                 in backward also the gradient that comes in
+//   accumulators  tensors that are only added to or copied: input of scaled_index_add, the sources of index_select_cat; in
+//                 backward the gradient that comes in, on its way to them
+//   result        what the operator returns, in the dtype of its first operand (q; input; sources[0])
+//   gradients     what backward returns, each in the dtype of the tensor that it belongs to
 //
-//   operand         first operand      strict    wide      off
-//   f32, bf16       f32, bf16, f16     to fp16   to fp16   as it is
-//   f16             f32, bf16, f16     as it is  as it is  as it is
-//   f64             f32, bf16, f16     to fp16   to fp16   to f32
-//   f64 or others   f64                as it is or exactly to f64: f64 arithmetic, no mode applies
+// "Rounded" numbers stay in their tensors' dtypes: strict returns an f32 result whose values are fp16 numbers. What the
+// operator reads, by the dtype of a tensor and of the first operand:
 //
-// "to fp16" is one rounding, straight from the operand's own dtype; it is what is counted and what
-// OverflowPolicy looks at. Two operands are not rounded in wide: the input of scaled_index_add, and the
-// sources of index_select_cat, which go straight to the dtype of the result in wide and off. What is f16
-// already is neither counted nor refused. The result has the first operand's dtype, a gradient the dtype of
-// its value: beside a narrower first operand that of an f64 operand leaves as those of f32 do (through fp16
-// in strict, else from the f32 sums) and is then f64.
+//   tensor          first operand     the mode rounds it       the mode leaves it as it is
+//   f32, bf16       f32, bf16, f16    rounded to fp16          as it is
+//   f16             f32, bf16, f16    as it is                 as it is
+//   f64             f32, bf16, f16    rounded to fp16          to f32 (a source of index_select_cat: to the result's dtype)
+//   f64 or others   f64               as it is, or exactly to f64: arithmetic in f64, no mode applies
+//
+// Only what is rounded is counted and subject to OverflowPolicy; an f16 tensor is neither. The gradient of an f64 tensor
+// beside a narrower first operand is computed as for f32, then converted.
 #include <iosfwd>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "ops/boundary/boundary_kernel.h"
+#include "ops/boundary/cast.h"
 #include "runtime/tensor.h"
 
 namespace demi {
 
-// What happens to |x| >= 65520, which rounds to infinity in fp16 (an infinity that arrives as such included).
+enum class BoundaryMode : uint8_t { strict, wide, off };
+
+// What happens to a number with |x| >= 65520, which would round to infinity in fp16. Infinities count as such numbers.
 //   propagate  it becomes infinity
-//   saturate   it becomes +-65504; NaN stays NaN
-//   error      Error naming op, operand, index and value; nothing is returned and no input has changed
+//   saturate   it becomes 65504 or -65504; NaN stays NaN
+//   error      Error with the operator, the operand, the index and the value; nothing is returned, no tensor has changed
 enum class OverflowPolicy : uint8_t { propagate, saturate, error };
 
-// Gradients are multiplied by 2^k before they are rounded to fp16, results by 2^-k afterwards: exact, and
-// small gradients survive. Backward is linear in the gradient, so nothing else changes.
+// Small gradients would vanish in fp16. So backward multiplies the gradient that comes in by 2^k before it is rounded, and
+// the results by 2^-k. Powers of two change no digit, and backward is linear in the gradient.
 //   none       k = 0
-//   automatic  k puts the largest finite |gradient| into [2^13, 2^14): two binary digits of headroom. A
-//              result that leaves through fp16 has its own k, from a bound of its size, so scaling itself
-//              never overflows.
-//   fixed(k)   that k, lowered where scaling up would overflow
-// A gradient of zeros, or without one finite element, has k = 0. k stays within [-126, 126].
+//   automatic  k such that the largest finite |gradient| lies in [2^13, 2^14), four times below fp16's largest number. A
+//              gradient that leaves rounded has a k of its own, from a bound of its size: scaling never makes it overflow.
+//   fixed(k)   this k, less where scaling up would overflow
+// k = 0 where all of the gradient is zero or not finite. k stays within [-126, 126].
 struct GradScale {
     enum class Kind : uint8_t { none, automatic, fixed };
     Kind kind = Kind::none;
@@ -64,8 +70,8 @@ struct Boundary {
     OverflowPolicy overflow = OverflowPolicy::propagate;
     GradScale grad_scale = {};
     bool explicit_casts =
-        false;          // the reference: cast tensors, fp16 kernel, cast back. The same bits, more memory.
-    bool count = true;  // note in the ledger what the casts lost
+        false;  // cast whole tensors before and after the kernel: the same bits, more memory; for tests
+    bool count = true;      // note in the ledger (below) what rounding lost
     std::string site = {};  // the caller's name for this call, shown in the report
 };
 
@@ -76,7 +82,7 @@ std::ostream& operator<<(std::ostream& out, BoundaryMode mode);
 enum class Direction : uint8_t { forward, backward };
 std::string_view name(Direction direction);
 
-// One line of the ledger: what crossed at one site, in one direction, as one operand, since the last reset.
+// The ledger has one line for each site, operator, direction and operand: what was rounded there since the last reset.
 struct BoundaryRow {
     std::string site, op;
     Direction direction = Direction::forward;
@@ -86,12 +92,13 @@ struct BoundaryRow {
     int min_exponent = 0, max_exponent = 0;  // of the gradient scale
 };
 
-// A GPU counts while operators go on; asking waits for it, as does every few thousandth cast. Replays of a
-// captured step count nothing, and the step itself cannot ask.
+// A GPU counts while it computes, and operators do not wait for it. Reading the ledger does, and so does an operator every
+// 4096 casts, to keep the list of unread counters short. A captured step may not read the ledger, and its replays add
+// nothing to it.
 std::vector<BoundaryRow> boundary_counters();  // in the order in which the lines first appeared
 std::string boundary_report();                 // the same as a text table
 void reset_boundary_counters();
-// Counting for the whole process (on by default); Boundary::count switches a single call.
+// Counting in the whole process, on by default; Boundary::count switches a single call.
 void set_boundary_counting(bool on);
 bool boundary_counting();
 

@@ -1,85 +1,225 @@
-#include <algorithm>
-#include <cmath>
-#include <vector>
+// A block stays in the first-level cache, so that counting it a second time (only where its range shows that something
+// was lost) costs no memory traffic.
+#include "ops/boundary/boundary_cpu.h"
 
-#include "ops/boundary/boundary_call.h"
-#include "ops/boundary/boundary_kernels.h"
-#include "runtime/strided.h"
-
-namespace demi {
+namespace demi::DEMI_BACKEND {
 namespace {
 
-constexpr int64_t kTile = 65536;
 constexpr int64_t kBlock = 1024;
 
-// prepare(tiles) gives run(tile, offset, position, count, step), called for pieces of rows of `src`; position
-// is the place in logical order.
-template <class F> void for_each_piece(const Tensor& src, F&& prepare) {
-    const StridedWalk<1> walk(src.shape(), {&src.strides()});
-    const int64_t inner = walk.inner(), outer = src.numel() == 0 ? 0 : walk.outer();
-    const int64_t chunks = std::max<int64_t>(1, ceil_div(inner, kTile));
-    const int64_t bundle = chunks > 1 ? 1 : std::max<int64_t>(1, kTile / std::max<int64_t>(inner, 1));
-    const int64_t tiles = ceil_div(outer, bundle) * chunks;
-    const auto run = prepare(tiles);
-    parallel_for(tiles, [&](int64_t tile) {
-        const int64_t row0 = tile / chunks * bundle, begin = tile % chunks * kTile;
-        for (int64_t row = row0; row < std::min(outer, row0 + bundle); ++row)
-            run(tile, walk.row_offsets(row)[0] + begin * walk.inner_strides()[0], row * inner + begin,
-                std::min(kTile, inner - begin), walk.inner_strides()[0]);
-    });
+// What one vector goes through; kPlain: no scaling, no saturation.
+template <bool kRound, bool kPlain> DEMI_INLINE vf cross(vf scaled, const Cast& cast) {
+    vf y = scaled;
+    if (!kPlain && cast.saturate) y = saturate_f16(y);
+    if (kRound) y = round_f16(y);
+    return kPlain ? y : y * broadcast(cast.undo);
 }
 
-void cast_tensor(const Tensor& src, const Cast& cast, Tensor& dst, CastCounters& counters) {
-    const char* in = static_cast<const char*>(src.raw());
-    char* out = static_cast<char*>(dst.mutable_raw());
-    const int64_t in_size = static_cast<int64_t>(size_of(src.dtype()));
-    const int64_t out_size = static_cast<int64_t>(size_of(dst.dtype()));
-    const Storage from = storage_of(src.dtype()), to = storage_of(dst.dtype());
-    std::vector<CastCounters> counted;
-    for_each_piece(src, [&](int64_t tiles) {
-        counted.resize(static_cast<size_t>(tiles));
-        return [&](int64_t tile, int64_t offset, int64_t position, int64_t count, int64_t step) {
-            CastCounters* c = &counted[static_cast<size_t>(tile)];
-            const char* x = in + offset * in_size;
-            char* y = out + position * out_size;
-            if (to == Storage::f32)
-                return boundary_isa().load(reinterpret_cast<float*>(y), x, from, count, step, cast, c, false);
-            float block[kBlock];
-            for (int64_t i = 0; i < count; i += kBlock) {
-                const int64_t n = std::min(kBlock, count - i);
-                boundary_isa().load(block, x + i * step * in_size, from, n, step, cast, c, false);
-                boundary_isa().store(y + i * out_size, to, block, n, Cast{}, nullptr, false);
-            }
-        };
-    });
-    for (const CastCounters& c : counted) merge(counters, c);
+template <bool kPlain, class T> DEMI_INLINE vf scaled(const T* p, const Cast& cast) {
+    return kPlain ? loadu(p) : loadu(p) * broadcast(cast.scale);
+}
+template <bool kPlain, class T> DEMI_INLINE vf scaled_n(const T* p, int n, const Cast& cast) {
+    return kPlain ? load_n(p, n) : load_n(p, n) * broadcast(cast.scale);
 }
 
-double amax_of(const Tensor& src) {
-    const char* in = static_cast<const char*>(src.raw());
-    std::vector<double> highest;
-    for_each_piece(src, [&](int64_t tiles) {
-        highest.resize(static_cast<size_t>(tiles));
-        return [&](int64_t tile, int64_t offset, int64_t, int64_t count, int64_t step) {
-            const char* p = in + offset * static_cast<int64_t>(size_of(src.dtype()));
-            double& high = highest[static_cast<size_t>(tile)];
-            if (src.dtype() != DType::f64) {
-                const float amax = boundary_isa().amax(p, storage_of(src.dtype()), count, step);
-                high = std::max(high, static_cast<double>(amax));
-                return;
-            }
-            const double* x = reinterpret_cast<const double*>(p);
-            for (int64_t i = 0; i < count; ++i)
-                if (std::isfinite(x[i * step])) high = std::max(high, std::fabs(x[i * step]));
-        };
+template <class Out> DEMI_INLINE void write(Out* p, vf x, bool) { storeu(p, x); }
+DEMI_INLINE void write(float* p, vf x, bool streaming) {
+    if (streaming)
+        stream(p, x);
+    else
+        storeu(p, x);
+}
+
+// How many elements to do first so that the rest of dst is aligned to a vector; all floats are aligned to 4.
+DEMI_INLINE int64_t head(const void* dst, int64_t count) {
+    const uint64_t past = reinterpret_cast<uintptr_t>(dst) / sizeof(float) % kLanes;
+    const int64_t wanted = past == 0 ? 0 : kLanes - static_cast<int64_t>(past);
+    return wanted < count ? wanted : count;
+}
+
+template <bool kRound, bool kCount, bool kPlain, bool kStream, class Out, class In>
+DEMI_INLINE Range block(Out* dst, const In* src, int64_t count, const Cast& cast) {
+    Range range;
+    int64_t i = 0;
+    const auto part = [&](int64_t n) {
+        const vf x = scaled_n<kPlain>(src + i, static_cast<int>(n), cast);
+        if (kCount) range.add(x);
+        store_n(dst + i, cross<kRound, kPlain>(x, cast), static_cast<int>(n));
+        i += n;
+    };
+    if (kStream && head(dst, count) > 0) part(head(dst, count));
+    for (; i + kLanes <= count; i += kLanes) {
+        const vf x = scaled<kPlain>(src + i, cast);
+        if (kCount) range.add(x);
+        write(dst + i, cross<kRound, kPlain>(x, cast), kStream);
+    }
+    if (i < count) part(count - i);
+    return range;
+}
+
+template <bool kRound, bool kCount, bool kPlain, bool kStream, class Out, class In>
+void blocks(Out* dst, const In* src, int64_t count, const Cast& cast, CastCounters* counters) {
+    if (!kCount) {
+        block<kRound, false, kPlain, kStream>(dst, src, count, cast);
+        return;
+    }
+    Watch watch;
+    for (int64_t i = 0; i < count;) {
+        int64_t n = kRangeBlock;
+        if (kStream && i == 0) n += head(dst, count);  // later blocks begin aligned
+        n = count - i < n ? count - i : n;
+        const Range range = block<kRound, true, kPlain, kStream>(dst + i, src + i, n, cast);
+        const In* from = src + i;
+        watch.block(range, n, counters,
+                    [=, &cast](int64_t j, int lanes) { return scaled_n<kPlain>(from + j, lanes, cast); });
+        i += n;
+    }
+    watch.into(counters);
+}
+
+template <bool kStream, class Out, class In>
+void dispatch(Out* dst, const In* src, int64_t count, const Cast& cast, CastCounters* counters) {
+    const bool plain = cast.scale == 1 && cast.undo == 1 && !cast.saturate;
+    if (!cast.round)
+        return plain ? blocks<false, false, true, kStream>(dst, src, count, cast, counters)
+                     : blocks<false, false, false, kStream>(dst, src, count, cast, counters);
+    if (cast.count && counters != nullptr)
+        return plain ? blocks<true, true, true, kStream>(dst, src, count, cast, counters)
+                     : blocks<true, true, false, kStream>(dst, src, count, cast, counters);
+    return plain ? blocks<true, false, true, kStream>(dst, src, count, cast, counters)
+                 : blocks<true, false, false, kStream>(dst, src, count, cast, counters);
+}
+
+template <class In>
+void load_from(float* dst, const In* src, int64_t count, int64_t step, const Cast& cast,
+               CastCounters* counters, bool streaming) {
+    if (step == 1 || count == 1) {
+        if (!streaming) return dispatch<false>(dst, src, count, cast, counters);
+        dispatch<true>(dst, src, count, cast, counters);
+        stream_fence();
+        return;
+    }
+    In gathered[kBlock];
+    for (int64_t i = 0; i < count; i += kBlock) {
+        const int64_t n = count - i < kBlock ? count - i : kBlock;
+        for (int64_t j = 0; j < n; ++j) gathered[j] = src[(i + j) * step];
+        dispatch<false>(dst + i, gathered, n, cast, counters);
+    }
+}
+
+// The largest finite |src[i * step]|.
+template <class T> float finite_amax(const T* src, int64_t count, int64_t step) {
+    vu highest = vu{};
+    T gathered[kBlock];
+    for (int64_t i = 0; i < count; i += kBlock) {
+        const int64_t n = count - i < kBlock ? count - i : kBlock;
+        const T* p = src + i;
+        if (step != 1) {
+            for (int64_t j = 0; j < n; ++j) gathered[j] = src[(i + j) * step];
+            p = gathered;
+        }
+        for (int64_t j = 0; j < n; j += kLanes) {
+            const int left = static_cast<int>(n - j);
+            const vu m = magnitude(left >= kLanes ? loadu(p + j) : load_n(p + j, left));
+            const vu finite = m & (vu)(m < splat(kInfinityBits));
+            highest = finite > highest ? finite : highest;
+        }
+        if (step == 0) break;  // one value
+    }
+    return bits_to_float(demi::DEMI_BACKEND::largest(highest));
+}
+
+DEMI_INLINE double finite_amax(const double* src, int64_t count, int64_t step) {
+    double highest = 0;
+    for (int64_t i = 0; i < count; ++i) {
+        const double size = __builtin_fabs(src[i * step]);
+        if (size > highest && __builtin_isfinite(size)) highest = size;
+    }
+    return highest;
+}
+
+constexpr int64_t kTile = 65536;
+
+// Pieces of rows of a strided tensor, in tiles: fn(tile, offset, position, count, step); position is the place in logical
+// order.
+struct Pieces {
+    const gpu::Strided<1>& shape;
+    int64_t inner, outer, chunks, bundle, tiles;
+
+    explicit Pieces(const gpu::Strided<1>& s)
+        : shape(s), inner(s.sizes[s.rank - 1]), outer(inner > 0 ? s.count / inner : 0),
+          chunks(inner > kTile ? ceil_div(inner, kTile) : 1),
+          bundle(chunks > 1 || inner == 0 ? 1 : kTile / inner), tiles(ceil_div(outer, bundle) * chunks) {}
+
+    template <class F> DEMI_INLINE void for_each(const F& fn) const {
+        const int64_t step = shape.strides[0][shape.rank - 1];
+        parallel_for(tiles, [&](int64_t tile) {
+            const int64_t first = tile / chunks * bundle, begin = tile % chunks * kTile;
+            for (int64_t row = first; row < outer && row < first + bundle; ++row)
+                fn(tile, gpu::offsets_of(shape, row * inner + begin).at[0], row * inner + begin,
+                   inner - begin < kTile ? inner - begin : kTile, step);
+        });
+    }
+};
+
+void cast_tensor(const CastTensor& c, Queue queue) {
+    const Pieces pieces(c.shape);
+    const TileCounters lost(pieces.tiles, c.lost, queue);
+    const int64_t in_size = static_cast<int64_t>(size_of(c.src.dtype)),
+                  out_size = static_cast<int64_t>(size_of(c.dst.dtype));
+    pieces.for_each([&](int64_t tile, int64_t offset, int64_t position, int64_t count, int64_t step) {
+        const char* x = static_cast<const char*>(c.src.data) + offset * in_size;
+        char* y = static_cast<char*>(c.dst.data) + position * out_size;
+        CastCounters* counters = lost.of(tile);
+        if (c.dst.dtype == DType::f32)
+            return load_row(reinterpret_cast<float*>(y), {x, c.src.dtype}, count, step, c.cast, counters,
+                            false);
+        float block[kBlock];
+        for (int64_t i = 0; i < count; i += kBlock) {
+            const int64_t n = count - i < kBlock ? count - i : kBlock;
+            load_row(block, {x + i * step * in_size, c.src.dtype}, n, step, c.cast, counters, false);
+            store_row({y + i * out_size, c.dst.dtype}, block, n, Cast{}, nullptr, false);
+        }
     });
-    double all = 0;
-    for (const double one : highest) all = std::max(all, one);
-    return all;
+    lost.add_to(c.lost);
+}
+
+void amax(const FindAmax& c, Queue queue) {
+    const Pieces pieces(c.shape);
+    const Scratch scratch(static_cast<size_t>(pieces.tiles) * sizeof(double), queue);
+    double* highest = scratch.as<double>();
+    for (int64_t tile = 0; tile < pieces.tiles; ++tile) highest[tile] = 0;
+    dispatch_float(c.src.dtype, [&]<class T>() {
+        pieces.for_each([&](int64_t tile, int64_t offset, int64_t, int64_t count, int64_t step) {
+            const double most = static_cast<double>(finite_amax(elements<T>(c.src) + offset, count, step));
+            if (most > highest[tile]) highest[tile] = most;
+        });
+    });
+    for (int64_t tile = 0; tile < pieces.tiles; ++tile)
+        if (highest[tile] > c.highest[0]) c.highest[0] = highest[tile];
 }
 
 }  // namespace
 
-const BoundaryKernels boundary_cpu{cast_tensor, amax_of};
+void load_row(float* dst, ConstMem src, int64_t count, int64_t step, const Cast& cast, CastCounters* lost,
+              bool stream) {
+    if (count <= 0) return;
+    switch (src.dtype) {
+    case DType::f16: return load_from(dst, elements<Half>(src), count, step, cast, lost, stream);
+    case DType::bf16: return load_from(dst, elements<BFloat16>(src), count, step, cast, lost, stream);
+    default: return load_from(dst, elements<float>(src), count, step, cast, lost, stream);
+    }
+}
 
-}  // namespace demi
+void store_row(Mem dst, const float* src, int64_t count, const Cast& cast, CastCounters* lost, bool stream) {
+    if (count <= 0) return;
+    switch (dst.dtype) {
+    case DType::f16: return dispatch<false>(elements<Half>(dst), src, count, cast, lost);
+    case DType::bf16: return dispatch<false>(elements<BFloat16>(dst), src, count, cast, lost);
+    default: return load_from(elements<float>(dst), src, count, 1, cast, lost, stream);
+    }
+}
+
+const BoundaryKernels boundary_kernels{cast_tensor, amax, load_row};
+
+}  // namespace demi::DEMI_BACKEND

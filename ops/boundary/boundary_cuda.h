@@ -1,36 +1,208 @@
 #pragma once
-// Internal: the fp16 boundary on the GPU, as kernels and the code that calls them share it. Plain structs
-// only.
-#include "ops/boundary/boundary_kernel.h"
-#include "runtime/cuda/gpu_types.h"
+// Internal, for .cu files: what one thread does at the fp16 boundary. The same values and counts as boundary_cpu.h has. f32,
+// bf16 and f16 go through f32 registers, eight elements at a time where memory is aligned.
+#include "ops/boundary/boundary_kernels.h"
+#include "runtime/cuda/gpu.h"
 
 namespace demi::gpu_kernels {
 
-// CastCounters as kernels add to them; `highest` holds the bits of the largest magnitude. Zero to begin with.
-struct CastSums {
-    uint64_t elements, to_inf, nan, to_zero, subnormal;
-    uint32_t highest, unused;
-};
-
-// A tensor of any strides, neighbouring dimensions merged where they can be.
-struct Strided {
-    int rank;
-    int64_t sizes[gpu::kMaxRank], strides[gpu::kMaxRank];
-};
-
-// dst (contiguous) = cast(src); sums may be null where nothing is counted.
-void launch_cast(const void* src, Storage from, const Strided& shape, int64_t count, const Cast& cast,
-                 void* dst, Storage to, CastSums* sums, gpu::Stream stream);
-
-// highest[block] = the largest finite |x| that the block saw, for amax_blocks(count) blocks.
-int64_t amax_blocks(int64_t count);
-void launch_amax(const void* src, DType type, const Strided& shape, int64_t count, double* highest,
-                 gpu::Stream stream);
-
-// Whether rows of `step` elements, read or written eight elements at a time, are aligned to 16 bytes
-// throughout.
-inline bool rows_aligned(const void* first, int64_t step, int64_t element_size) {
-    return reinterpret_cast<uintptr_t>(first) % 16 == 0 && step * element_size % 16 == 0;
+// Whether rows of `step` elements, read or written eight elements at a time, are aligned to 16 bytes throughout.
+inline bool rows_aligned(const void* first, int64_t step, DType dtype) {
+    return reinterpret_cast<uintptr_t>(first) % 16 == 0 &&
+           step * static_cast<int64_t>(size_of(dtype)) % 16 == 0;
 }
+
+// What the casts of one thread lost.
+struct LaneCount {
+    uint32_t elements = 0, to_inf = 0, nan = 0, to_zero = 0, subnormal = 0;
+    float amax = 0;
+
+    DEMI_DEVICE void add(float scaled) { count_crossing(*this, scaled); }
+    // The same for several: what is rare is looked for only where the largest says so.
+    template <int N> DEMI_DEVICE void add_all(const float (&scaled)[N]) {
+        uint32_t largest = 0, small = 0, none = 0;
+        DEMI_UNROLL
+        for (int i = 0; i < N; ++i) {
+            const uint32_t m = gpu::bit_cast<uint32_t>(scaled[i]) & 0x7fffffffu;
+            largest = m > largest ? m : largest;
+            small += m - 1 < kNormalBits - 1 ? 1u : 0u;
+            none += m - 1 < kVanishBits ? 1u : 0u;  // zero itself wraps around
+        }
+        if (largest >= kOverflowBits) {
+            for (int i = 0; i < N; ++i) add(scaled[i]);
+            return;
+        }
+        elements += N;
+        to_zero += none;
+        subnormal += small - none;
+        amax = gpu::bit_cast<float>(largest) > amax ? gpu::bit_cast<float>(largest) : amax;
+    }
+};
+
+// Adds the counts of a whole block to `lost`: reduced first, so that one thread adds. Every thread of the block takes part;
+// scratch: shared memory for kCountScratch bytes that has no other use meanwhile.
+constexpr size_t kCountScratch = 32 * 6 * sizeof(uint32_t);
+DEMI_DEVICE void add_counts(const LaneCount& c, uint32_t* scratch, CastCounters* lost) {
+    // the bits of numbers that are not negative are in the order of the numbers
+    uint32_t part[6] = {c.elements, c.to_inf, c.nan, c.to_zero, c.subnormal, gpu::bit_cast<uint32_t>(c.amax)};
+    DEMI_UNROLL
+    for (int i = 0; i < 6; ++i) part[i] = i < 5 ? gpu::warp_sum(part[i]) : gpu::warp_max(part[i]);
+    gpu::sync_threads();
+    if (gpu::lane() == 0)
+        for (int i = 0; i < 6; ++i) scratch[gpu::warp() * 6 + i] = part[i];
+    gpu::sync_threads();
+    if (gpu::warp() != 0) return;
+    const gpu::Dim3 size = gpu::block_dim();
+    const bool mine = gpu::lane() < static_cast<int>((size.x * size.y * size.z + 31) / 32);
+    DEMI_UNROLL
+    for (int i = 0; i < 6; ++i) {
+        const uint32_t x = mine ? scratch[gpu::lane() * 6 + i] : 0;
+        part[i] = i < 5 ? gpu::warp_sum(x) : gpu::warp_max(x);
+    }
+    if (gpu::lane() != 0) return;
+    int64_t* to[5] = {&lost->elements, &lost->to_inf, &lost->nan, &lost->to_zero, &lost->subnormal};
+    DEMI_UNROLL
+    for (int i = 0; i < 5; ++i)
+        if (part[i] != 0) gpu::atomic_add(reinterpret_cast<uint64_t*>(to[i]), uint64_t{part[i]});
+    if (part[5] != 0)
+        gpu::atomic_max(reinterpret_cast<uint64_t*>(&lost->amax),
+                        gpu::bit_cast<uint64_t>(static_cast<double>(gpu::bit_cast<float>(part[5]))));
+}
+
+struct RoundToHalf {
+    DEMI_DEVICE float operator()(float x) const { return gpu::half_to_float(gpu::float_to_half(x)); }
+};
+struct CountLane {
+    LaneCount& lost;
+    DEMI_DEVICE void operator()(float x) const { lost.add(x); }
+};
+struct CountNothing {
+    DEMI_DEVICE void operator()(float) const {}
+};
+DEMI_DEVICE float cross(float x, const Cast& cast, LaneCount& lost) {
+    return cross_number(x, cast, RoundToHalf{}, CountLane{lost});
+}
+DEMI_DEVICE float cross(float x, const Cast& cast) {
+    return cross_number(x, cast, RoundToHalf{}, CountNothing{});
+}
+
+// Eight values at once. Where none is NaN, and none asks for a counter of its own, the hardware's conversions
+// of pairs do; the others go one by one.
+DEMI_DEVICE void cross_eight(float (&x)[8], const Cast& cast, LaneCount& count) {
+    const bool plain = cast.scale == 1 && cast.undo == 1;
+    if (!cast.round && plain && !cast.saturate) return;
+    float y[8];
+    uint32_t most = 0;
+    bool odd = !cast.round;
+    DEMI_UNROLL
+    for (int j = 0; j < 8; ++j) {
+        y[j] = plain ? x[j] : x[j] * cast.scale;
+        const uint32_t m = gpu::bit_cast<uint32_t>(y[j]) & 0x7fffffffu;
+        most = m > most ? m : most;
+        if (cast.count) odd |= m < kNormalBits && m != 0;
+    }
+    odd |= most > kInfinityBits || ((cast.count || cast.saturate) && most >= kOverflowBits);
+    if (odd) {
+        DEMI_UNROLL
+        for (int j = 0; j < 8; ++j) x[j] = cross(x[j], cast, count);
+        return;
+    }
+    if (cast.count) {
+        count.elements += 8;
+        const float largest = gpu::bit_cast<float>(most);
+        count.amax = largest > count.amax ? largest : count.amax;
+    }
+    DEMI_UNROLL
+    for (int j = 0; j < 8; j += 2) {
+        gpu::unpack_f16(gpu::pack_f16(y[j], y[j + 1]), x[j], x[j + 1]);
+        if (plain) continue;
+        x[j] *= cast.undo;
+        x[j + 1] *= cast.undo;
+    }
+}
+
+// Whether one of two 16-bit floats is NaN; whether one of eight is.
+DEMI_DEVICE uint32_t nan_in_pair(uint32_t pair, DType s) {
+    return ((pair & 0x7fff7fffu) + (s == DType::f16 ? 0x03ff03ffu : 0x007f007fu)) & 0x80008000u;
+}
+DEMI_DEVICE bool nan_in_eight(const gpu::Bytes16& b, DType s) {
+    return (nan_in_pair(b.w[0], s) | nan_in_pair(b.w[1], s) | nan_in_pair(b.w[2], s) |
+            nan_in_pair(b.w[3], s)) != 0;
+}
+
+DEMI_DEVICE float load_one(const void* base, int64_t at, DType s) {
+    if (s == DType::f32) return static_cast<const float*>(base)[at];
+    const uint16_t bits = static_cast<const uint16_t*>(base)[at];
+    return s == DType::f16 ? gpu::half_to_float(bits) : gpu::bf16_to_float(bits);
+}
+DEMI_DEVICE void store_one(void* base, int64_t at, DType s, float x) {
+    if (s == DType::f32)
+        static_cast<float*>(base)[at] = x;
+    else
+        static_cast<uint16_t*>(base)[at] = s == DType::f16 ? gpu::float_to_half(x) : gpu::float_to_bf16(x);
+}
+
+// Eight elements that lie at a multiple of 16 bytes, as they are in memory: loads may be on their way while
+// others are unpacked.
+struct Raw8 {
+    gpu::Bytes16 part[2];  // the second only for f32
+};
+DEMI_DEVICE Raw8 load_raw(const void* base, int64_t at, DType s) {
+    Raw8 raw;
+    const char* p = static_cast<const char*>(base) + at * static_cast<int64_t>(size_of(s));
+    raw.part[0] = gpu::load16(p);
+    if (s == DType::f32) raw.part[1] = gpu::load16(p + 16);
+    return raw;
+}
+DEMI_DEVICE void unpack(float (&x)[8], const Raw8& raw, DType s) {
+    if (s == DType::f32) {
+        DEMI_UNROLL
+        for (int i = 0; i < 8; ++i) x[i] = gpu::bit_cast<float>(raw.part[i / 4].w[i % 4]);
+        return;
+    }
+    if (s == DType::f16 && !nan_in_eight(raw.part[0], s)) {
+        DEMI_UNROLL
+        for (int i = 0; i < 4; ++i) gpu::unpack_f16(raw.part[0].w[i], x[2 * i], x[2 * i + 1]);
+        return;
+    }
+    DEMI_UNROLL
+    for (int i = 0; i < 8; ++i) {
+        const uint16_t bits = static_cast<uint16_t>(raw.part[0].w[i / 2] >> (16 * (i % 2)));
+        x[i] = s == DType::f16 ? gpu::half_to_float(bits) : gpu::bf16_to_float(bits);
+    }
+}
+DEMI_DEVICE void load_eight(float (&x)[8], const void* base, int64_t at, DType s) {
+    unpack(x, load_raw(base, at, s), s);
+}
+DEMI_DEVICE void store_eight(void* base, int64_t at, DType s, const float (&x)[8]) {
+    char* p = static_cast<char*>(base) + at * static_cast<int64_t>(size_of(s));
+    gpu::Bytes16 part[2];
+    if (s == DType::f32) {
+        DEMI_UNROLL
+        for (int i = 0; i < 8; ++i) part[i / 4].w[i % 4] = gpu::bit_cast<uint32_t>(x[i]);
+        gpu::store16(p + 16, part[1]);
+    } else {
+        DEMI_UNROLL
+        for (int i = 0; i < 4; ++i)
+            part[0].w[i] = s == DType::f16 ? gpu::pack_f16(x[2 * i], x[2 * i + 1])
+                                           : gpu::pack_bf16(x[2 * i], x[2 * i + 1]);
+        const bool payloads = nan_in_eight(part[0], s);
+        DEMI_UNROLL
+        for (int i = 0; i < 4 && payloads; ++i) {
+            const uint32_t low =
+                s == DType::f16 ? gpu::float_to_half(x[2 * i]) : gpu::float_to_bf16(x[2 * i]);
+            const uint32_t high =
+                s == DType::f16 ? gpu::float_to_half(x[2 * i + 1]) : gpu::float_to_bf16(x[2 * i + 1]);
+            part[0].w[i] = low | high << 16;
+        }
+    }
+    gpu::store16(p, part[0]);
+}
+
+// Of several NaN there is only one, as on the CPU.
+DEMI_DEVICE float one_nan(float x) { return x == x ? x : gpu::bit_cast<float>(0x7fc00000u); }
+// a * b + c, rounded twice.
+DEMI_DEVICE float multiply_add(float a, float b, float c) { return one_nan(a * b + c); }
+DEMI_DEVICE double multiply_add(double a, double b, double c) { return a * b + c; }
 
 }  // namespace demi::gpu_kernels

@@ -2,20 +2,18 @@
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
 #include <map>
 #include <utility>
 
-#include "ops/boundary/boundary_call.h"
+#include "ops/boundary/crossing.h"
+#include "runtime/capture.h"
 
 namespace demi {
 
-using gpu_kernels::CastSums;
-
 namespace {
 
-constexpr int64_t kSets = 1024;  // of a slab: 48 KiB
-constexpr int64_t kWords = sizeof(CastSums) / sizeof(int64_t);
+constexpr int64_t kSets = 1024;  // of a slab: 56 KiB
+constexpr int64_t kWords = sizeof(CastCounters) / sizeof(int64_t);
 
 int64_t fresh_ids() {
     static std::atomic<int64_t> next{1};  // 0: nothing is pending
@@ -30,25 +28,18 @@ struct CopiedSets {
     Tensor words;
 
     void add_to(CastCounters& counters, int64_t set) const {
-        const int64_t* sums = words.data<int64_t>() + (set - begin) * kWords;
-        counters.elements += sums[0];
-        counters.to_inf += sums[1];
-        counters.nan += sums[2];
-        counters.to_zero += sums[3];
-        counters.subnormal += sums[4];
-        const auto highest = std::bit_cast<float>(static_cast<uint32_t>(sums[5]));
-        counters.amax = std::max(counters.amax, static_cast<double>(highest));
+        add_counters(counters, reinterpret_cast<const CastCounters*>(words.data<int64_t>())[set - begin]);
         counters.pending = 0;
     }
 };
 
-// Only its thread takes sets, and launches what adds to them, on the device's one stream: behind the zeros,
+// One thread takes sets from it, and launches what adds to them, on the device's one stream: behind the zeros,
 // before any copy that is asked for later.
 class CountSlab {
   public:
     explicit CountSlab(Device device)
         : first_(fresh_ids()), memory_(Tensor::zeros({kSets, kWords}, DType::i64, device)),
-          sums_(reinterpret_cast<CastSums*>(memory_.mutable_data<int64_t>())) {}
+          sums_(reinterpret_cast<CastCounters*>(memory_.mutable_data<int64_t>())) {}
 
     bool has_room(int count) const { return used_ + count <= kSets; }
     TakenSets take(int count) {
@@ -73,7 +64,7 @@ class CountSlab {
   private:
     int64_t first_, used_ = 0;
     Tensor memory_;
-    CastSums* sums_;
+    CastCounters* sums_;
     CopiedSets last_;
 };
 
@@ -89,6 +80,17 @@ std::map<int, Slabs>& my_slabs() {
 }
 
 }  // namespace
+
+CastCounters* counted_in(CastCounters& counters, const Cast& cast, const Tensor& where) {
+    const Device device = where.defined() ? where.device() : Device::cpu();
+    if (!cast.round || !cast.count || !where.defined()) return nullptr;
+    if (device.is_cpu()) return &counters;
+    if (capturing(device)) return nullptr;
+    if (counters.pending != 0) settle(counters);
+    const TakenSets set = take_sets(1, device);
+    counters.pending = set.first;
+    return set.sums;
+}
 
 TakenSets take_sets(int count, Device device) {
     Slabs& mine = my_slabs()[device.index];

@@ -1,25 +1,30 @@
 #pragma once
-// Internal: counters that still lie on the device. A kernel adds to sets of a slab that its thread has zeroed
-// for many calls at once; the ledger reads them when somebody asks, so that no operator waits for the device.
+// Internal: counters that are still in a GPU's memory. A kernel adds to sets of a slab that its thread has zeroed for many
+// calls at once; the ledger copies them later, so that no operator waits for the device.
 #include <memory>
 #include <vector>
 
-#include "ops/boundary/boundary_cuda.h"
-#include "runtime/tensor.h"
+#include "ops/boundary/boundary.h"
 
 namespace demi {
 
-class CountSlab;
+// What kernels that cross with `cast` add to for `counters`: these on the CPU; on a GPU, where `where` lies, a zeroed set,
+// which is pending in `counters` from then on. Null where nothing is counted. The kernels must be launched before the
+// counters are noted.
+CastCounters* counted_in(CastCounters& counters, const Cast& cast, const Tensor& where);
 
-// Zeroed sets on the device, of this thread; the id of a set is CastCounters::pending. Whoever takes some
-// launches what adds to them before anything is noted.
+// Counters as they crossed, with k as the exponents.
+void add_to_ledger(const BoundaryRow& more);
+
+// Zeroed sets in the device's memory, of this thread; the id of a set is CastCounters::pending.
 struct TakenSets {
     int64_t first = 0;  // the id of the first
-    gpu_kernels::CastSums* sums = nullptr;
+    CastCounters* sums = nullptr;
 };
 TakenSets take_sets(int count, Device device);
 
-// The slab of a set that this thread has taken lately. It stays as long as somebody holds it.
+// The slab of a set that this thread has taken lately.
+class CountSlab;
 std::shared_ptr<CountSlab> slab_of(int64_t pending);
 
 // Adds what a set that this thread has taken holds, and leaves nothing pending. Waits for the device.

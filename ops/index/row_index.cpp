@@ -47,15 +47,6 @@ Tensor checked_rows(std::string_view op, std::string_view operand, const Tensor&
     return list;
 }
 
-RowUses::RowUses(const int64_t* index, int64_t count, int64_t rows)
-    : first(static_cast<size_t>(rows) + 1), places(static_cast<size_t>(count)) {
-    for (int64_t i = 0; i < count; ++i) ++first[static_cast<size_t>(index[i]) + 1];
-    for (size_t r = 1; r < first.size(); ++r) first[r] += first[r - 1];
-    std::vector<int64_t> next(first.begin(), first.end() - 1);
-    for (int64_t i = 0; i < count; ++i)
-        places[static_cast<size_t>(next[static_cast<size_t>(index[i])]++)] = i;
-}
-
 int64_t most_uses(const int64_t* index, int64_t count, int64_t rows) {
     std::vector<int64_t> uses(static_cast<size_t>(rows));
     int64_t most = 1;

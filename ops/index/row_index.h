@@ -16,18 +16,6 @@ Tensor checked_rows(std::string_view op, std::string_view operand, const Tensor&
 void trust_rows(const Tensor& list, int64_t rows);
 bool rows_trusted(const Tensor& list, int64_t rows);
 
-// For every row the positions at which the list names it, in the order of the list.
-struct RowUses {
-    std::vector<int64_t>
-        first;  // rows + 1: the positions of row r are places[first[r]] .. places[first[r + 1] - 1]
-    std::vector<int64_t> places;
-
-    RowUses(const int64_t* index, int64_t count, int64_t rows);
-    int64_t begin(int64_t row) const { return first[static_cast<size_t>(row)]; }
-    int64_t end(int64_t row) const { return first[static_cast<size_t>(row) + 1]; }
-    int64_t place(int64_t use) const { return places[static_cast<size_t>(use)]; }
-};
-
 // How often the most frequent row is named; 1 for an empty list.
 int64_t most_uses(const int64_t* index, int64_t count, int64_t rows);
 

@@ -1,72 +1,213 @@
 #include "ops/index_select_cat/index_select_cat.h"
 
-#include "autograd/record.h"
-#include "ops/boundary/boundary_call.h"
+#include <algorithm>
+#include <cmath>
+
+#include "ops/boundary/crossing.h"
 #include "ops/index/row_index.h"
-#include "ops/index_select_cat/index_select_cat_casts.h"
-#include "runtime/profile.h"
+#include "ops/index_select_cat/index_select_cat_kernels.h"
+#include "ops/op.h"
 
 namespace demi {
 namespace {
 
-constexpr const char* kOp = "index_select_cat";
+constexpr const char* kName = "index_select_cat";
+const EnterAs kSource{.role = Role::accumulator};
 
-void check_source(const Variable& source, const Tensor& index, size_t i, Device device) {
-    const std::string name = "sources[" + std::to_string(i) + "]";
-    check(source.rank() == 2 && is_float(source.dtype()), kOp, name,
-          " must be a floating-point matrix [rows, columns]: got ", describe(source.value()));
-    check(source.device() == device && (!index.defined() || index.device() == device), kOp,
-          "everything must be on one device: sources[0] is on ", device, ", ", name, " is ",
-          describe(source.value()), ", indices[", i, "] is ", describe(index));
+std::string indexed(const char* what, size_t i) { return std::string(what) + "[" + std::to_string(i) + "]"; }
+
+// A source or its gradient: rows that a list names, as a part of y.
+struct Part {
+    Tensor list;  // contiguous i64, checked
+    Shape shape;  // of the source
+    DType dtype;  // of the source
+    int64_t begin;
+    int64_t end() const { return begin + list.numel() * shape[1]; }
+};
+
+void check_source(const Op& op, const Variable& source, const Tensor& index, size_t i, Device device) {
+    op.check(source.defined(), "sources[", i, "] is undefined");
+    op.check(source.rank() == 2 && is_float(source.dtype()), "sources[", i,
+             "] must be a floating-point matrix [rows, columns]: got ", source.value());
+    op.check(source.device() == device && (!index.defined() || index.device() == device),
+             "everything must be on one device: sources[0] is on ", device, ", sources[", i, "] is ",
+             source.value(), ", indices[", i, "] is ", index);
+}
+
+// What a cast of the rows taken loses.
+CastCounters count_rows(const Tensor& source, const Tensor& list, const Cast& cast) {
+    CastCounters counters;
+    if (!cast.count) return counters;
+    const Tensor rows = list.to(Device::cpu());
+    for (int64_t i = 0; i < rows.numel(); ++i)
+        merge(counters, count_cast(source.select(0, rows.data<int64_t>()[i]), cast));
+    return counters;
+}
+
+Overflow find_in_sources(const Crossing& call, const std::vector<Entering>& sources,
+                         const std::vector<Part>& parts) {
+    for (size_t i = 0; i < parts.size(); ++i) {
+        const Tensor rows = parts[i].list.to(Device::cpu());
+        const bool rounds = call.entry(sources[i].given.dtype(), 0, Role::accumulator).round;
+        for (int64_t j = 0; rounds && j < rows.numel(); ++j) {
+            const int64_t row = rows.data<int64_t>()[j];
+            const auto found = find_overflow(sources[i].given.slice(0, row, row + 1), 1);
+            if (!found) continue;
+            const std::string column = found->place.substr(found->place.find(',') + 2);  // "at (0, 17)"
+            return {indexed("sources", i) + " at (" + std::to_string(row) + ", " + column, found->value};
+        }
+    }
+    return {"sources", 0};
+}
+
+Tensor forward(const std::vector<Variable>& sources, const std::vector<Part>& parts, int64_t elements,
+               const Boundary& boundary) {
+    const Tensor& first = sources[0].value();
+    const Crossing call(kName, boundary, Direction::forward, first.dtype());
+    std::vector<Entering> entering;
+    Entering all{"sources", {}, first, {}, 0, {}};  // what all of them lose
+    for (size_t i = 0; i < parts.size(); ++i) {
+        EnterAs as = kSource;
+        as.count_converted = [&](const Cast& cast) {
+            return count_rows(sources[i].value(), parts[i].list, cast);
+        };
+        entering.push_back(call.enter("sources", sources[i].value(), as));
+        merge(all.counters, entering[i].counters);
+        if (entering[i].cast.round) all.cast = entering[i].cast;
+    }
+    Leaving y = call.leave("result", Tensor::empty({elements}, first.dtype(), first.device()));
+    std::vector<SelectPart> kernel;
+    for (size_t i = 0; i < parts.size(); ++i) {
+        const Tensor& x = entering[i].tensor;
+        if (parts[i].list.numel() > 0 && x.size(1) > 0)
+            kernel.push_back({reads(x), x.strides()[0], x.strides()[1], x.size(1),
+                              parts[i].list.data<int64_t>(), parts[i].list.numel(), parts[i].begin,
+                              entering[i].cast});
+    }
+    if (elements > 0)
+        index_select_cat_on(first.device())
+            .forward(
+                {kernel.data(), static_cast<int64_t>(kernel.size()), writes(y.target), elements, all.lost()},
+                queue_of(first));
+    call.note("sources", all.counters, 0, [&] { return find_in_sources(call, entering, parts); });
+    return call.finish(y);
+}
+
+// The gradients that are needed; the others are undefined.
+Tensors backward(const Tensor& dy, const std::vector<Part>& parts, const Boundary& boundary,
+                 const Needs& needs) {
+    const Crossing call(kName, boundary, Direction::backward, dy.dtype());
+    double bound = 0;
+    const int k = call.gradient_exponent(Role::accumulator, [&] {
+        int64_t most = 1;  // sums of duplicates must fit too
+        for (size_t i = 0; i < parts.size(); ++i) {
+            if (!needs[i] || parts[i].shape[1] == 0) continue;  // without columns, rows may be any number
+            const Tensor rows = parts[i].list.to(Device::cpu());
+            most = std::max(most, most_uses(rows.data<int64_t>(), rows.numel(), parts[i].shape[0]));
+        }
+        return bound = finite_amax(dy) * static_cast<double>(most);
+    });
+    // fn(i, its part of dy) for the gradients that are needed
+    const auto for_needed = [&](const auto& fn) {
+        for (size_t i = 0; i < parts.size(); ++i)
+            if (needs[i]) fn(i, dy.slice(0, parts[i].begin, parts[i].end()));
+    };
+    Entering entering =
+        call.enter("grad", dy, {.role = Role::accumulator, .k = k, .count_converted = [&](const Cast& cast) {
+                                    CastCounters counters;
+                                    for_needed([&](size_t, const Tensor& part) {
+                                        merge(counters, count_cast(part, cast));
+                                    });
+                                    return counters;
+                                }});
+    std::vector<SelectGradient> kernel;
+    const auto add = [&](Tensor& to, const Part& part) {
+        if (to.numel() > 0)
+            kernel.push_back({writes(to), part.shape[0], part.shape[1], part.list.data<int64_t>(),
+                              part.list.numel(), part.begin});
+    };
+    std::vector<Leaving> leaving(parts.size());
+    Leaving all;  // what all of them lose
+    for_needed([&](size_t i, const Tensor&) {
+        const DType dtype = written_gradient(parts[i].dtype, dy.dtype());
+        all = leaving[i] =
+            call.leave_gradient("grad_sources", Tensor::empty(parts[i].shape, dtype, dy.device()), k, bound);
+        add(leaving[i].target, parts[i]);
+    });
+    const auto run = [&](const Cast& entry, const Cast& exit, CastCounters* entered, CastCounters* left) {
+        const Tensor& x = entering.tensor;
+        if (!kernel.empty())
+            index_select_cat_on(x.device())
+                .backward({reads(x), x.numel() > 1 ? x.strides()[0] : 1, kernel.data(),
+                           static_cast<int64_t>(kernel.size()), entry, exit, entered, left},
+                          queue_of(x));
+    };
+    run(entering.cast, all.cast, entering.lost(), all.lost());
+    call.note("grad", entering.counters, k, [&] {
+        std::optional<Overflow> first;
+        for_needed([&](size_t i, const Tensor& part) {
+            if (first) return;
+            first = find_overflow(part, std::ldexp(1.0f, k));
+            if (!first) return;
+            const int64_t at = parts[i].begin + std::stoll(first->place.substr(first->place.find('(') + 1));
+            first->place = "grad at (" + std::to_string(at) + ",)";
+        });
+        return first.value_or(Overflow{"grad", 0});
+    });
+    call.note("grad_sources", all.counters, k, [&] {  // the f32 sums, before they are rounded
+        Tensors sums(parts.size());
+        kernel.clear();
+        for_needed([&](size_t i, const Tensor&) {
+            sums[i] = Tensor::empty(parts[i].shape, DType::f32, dy.device());
+            add(sums[i], parts[i]);
+        });
+        Cast entry = entering.cast;
+        entry.count = false;
+        run(entry, Cast{}, nullptr, nullptr);
+        for (size_t i = 0; i < parts.size(); ++i) {
+            if (!sums[i].defined()) continue;
+            const Overflow first = find_in("the gradient of " + indexed("sources", i), sums[i], 0, k);
+            if (first.value != 0) return first;
+        }
+        return Overflow{"grad_sources", 0};
+    });
+    Tensors grads(parts.size());
+    for_needed([&](size_t i, const Tensor&) { grads[i] = call.finish(leaving[i]).to(parts[i].dtype); });
+    return grads;
 }
 
 }  // namespace
 
 Variable index_select_cat(const std::vector<Variable>& sources, const std::vector<Tensor>& indices,
                           const Boundary& boundary) {
-    const ProfileScope scope("index_select_cat");
-    check(!sources.empty() && sources.size() == indices.size(), kOp,
-          "needs at least one source, and one index list per source: got ", sources.size(), " sources and ",
-          indices.size(), " lists");
-    IndexSelectCatCall call;
-    call.boundary = boundary;
-    call.begins = {0};
-    std::vector<Tensor> values;
-    std::vector<DType> own;  // of the sources, and so of their gradients
+    const Op op(kName);
+    op.check(!sources.empty() && sources.size() == indices.size(),
+             "needs at least one source, and one index list per source: got ", sources.size(),
+             " sources and ", indices.size(), " lists");
+    std::vector<Part> parts;
+    int64_t elements = 0;
     for (size_t i = 0; i < sources.size(); ++i) {
-        check(sources[i].defined(), kOp, "sources[", i, "] is undefined");
-        check_source(sources[i], indices[i], i, sources[0].device());
         const Variable& source = sources[i];
+        check_source(op, source, indices[i], i, sources[0].device());
         note_read(indices[i]);
-        call.indices.push_back(
-            checked_rows(kOp, "indices[" + std::to_string(i) + "]", indices[i], source.size(0)));
-        call.shapes.push_back(source.shape());
-        own.push_back(source.dtype());
-        call.dtypes.push_back(written_gradient(source.dtype(), sources[0].dtype()));
-        values.push_back(source.value());
-        call.begins.push_back(checked_add(
-            call.begins.back(), checked_mul(call.indices.back().numel(), source.size(1), kOp), kOp));
+        const Tensor list = checked_rows(kName, indexed("indices", i), indices[i], source.size(0));
+        parts.push_back({list, source.shape(), source.dtype(), elements});
+        elements = checked_add(elements, checked_mul(list.numel(), source.size(1), kName), kName);
     }
-    // What keeps its bits has nothing to cast.
-    if (call.dtypes[0] == DType::f64 || boundary.mode == BoundaryMode::wide)
-        call.boundary.mode = BoundaryMode::off;
-
-    Tensor y = call.forward(values);
+    Tensor y = forward(sources, parts, elements, boundary);
     if (!needs_grad(sources)) return y;
-    std::vector<Saved> lists(call.indices.begin(), call.indices.end());
-    call.indices.clear();
-    return record(kOp, sources, std::move(y),
-                  [call = std::move(call), lists = std::move(lists),
-                   own = std::move(own)](const Tensor& dy, const Needs& needs) -> Tensors {
-                      IndexSelectCatCall again = call;
-                      for (const Saved& list : lists) again.indices.push_back(list.get());
-                      std::vector<bool> wanted;
-                      for (size_t i = 0; i < needs.size(); ++i) wanted.push_back(needs[i]);
-                      Tensors grads = again.backward(dy, wanted);
-                      for (size_t i = 0; i < grads.size(); ++i)
-                          if (wanted[i]) grads[i] = grads[i].to(own[i]);
-                      return grads;
-                  });
+    std::vector<Saved> lists;
+    for (Part& part : parts) {
+        lists.emplace_back(part.list);
+        part.list = Tensor();
+    }
+    return op.record(sources, std::move(y),
+                     [parts = std::move(parts), lists = std::move(lists),
+                      boundary](const Tensor& dy, const Needs& needs) -> Tensors {
+                         std::vector<Part> all = parts;
+                         for (size_t i = 0; i < all.size(); ++i) all[i].list = lists[i].get();
+                         return backward(dy, all, boundary, needs);
+                     });
 }
 
 }  // namespace demi

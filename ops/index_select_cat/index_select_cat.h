@@ -1,16 +1,23 @@
 #pragma once
-// y = cat_i(flatten(sources[i][indices[i]])): takes rows of several matrices into one flat tensor, in one
-// pass.
+// Takes rows of several matrices into one flat tensor, in one pass:
 //
-//   sources[i]  [S_i, D_i], f32, bf16, f16 or f64, any strides; any D_i, S_i (0 too)
-//   indices[i]  [I_i], i64 or i32, values in [0, S_i); empty lists, duplicates and full permutations are fine
-//   y           [sum_i I_i * D_i] in the dtype of sources[0]
-// Backward: grad_i = zeros [S_i, D_i] in the dtype of sources[i], plus dy's rows at indices[i]. Duplicates
-// are added in f32 (f64 for f64) in the order of the list and rounded once.
+//   y = concatenation over i of flatten(sources[i][indices[i]])
+//   backward: the gradient of sources[i] is zero, plus the rows of dy at the rows that indices[i] names
 //
-// Boundary (ops/boundary/boundary.h): strict rounds what it takes to fp16; backward it rounds dy to fp16, and
-// the sums of duplicates again. wide and off copy bits. Only the rows taken are cast, counted and checked.
-// Results are the same for any number of threads.
+//   argument     shape                 what
+//   sources[i]   [S_i, D_i]            any floating-point dtype and strides; S_i and D_i may differ, and be 0
+//   indices[i]   [I_i]                 i64 or i32, each in [0, S_i); may be empty, and may name a row several times
+//   y            [sum of I_i * D_i]    in the dtype of sources[0]
+//
+// Rows of dy that meet in one row are added in f32 (f64 for f64), in the order of the list, and rounded once. Gradients have
+// the dtypes of their sources. All results are the same for any number of threads.
+//
+// At the boundary (ops/boundary/boundary.h) the sources are accumulators: strict rounds the rows that are taken to fp16; in
+// backward it rounds dy, and the sums of rows again. wide and off only convert to y's dtype. Rows that are not taken are
+// neither cast nor counted nor checked.
+//
+// Errors name the source or list: shapes, dtypes, devices; an index that is not a row, with its position. A list on a GPU is
+// copied back to be checked, once: it is known to be good until it is written to (ops/index/row_index.h).
 #include "autograd/variable.h"
 #include "ops/boundary/boundary.h"
 

@@ -1,185 +1,157 @@
-#include <algorithm>
-#include <cstring>
-
-#include "ops/boundary/boundary_call.h"
-#include "ops/index/row_index.h"
 #include "ops/index_select_cat/index_select_cat_kernels.h"
-#include "runtime/parallel.h"
 
-namespace demi {
+#include "ops/boundary/boundary_cpu.h"
+#include "ops/index/row_uses_cpu.h"
+
+namespace demi::DEMI_BACKEND {
 namespace {
 
 constexpr int64_t kTile = 65536;            // elements
 constexpr int64_t kBlock = 1024;            // elements on the way through the first-level cache
 constexpr int64_t kStreamBytes = 16 << 20;  // larger outputs go past the caches
 
-// Bytes of elements of `size`, `step` apart, one after the other.
-void copy_elements(char* dst, const char* src, int64_t count, int64_t step, int64_t size) {
-    if (step == 1) {
-        std::memcpy(dst, src, static_cast<size_t>(count * size));
-        return;
+DEMI_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+DEMI_INLINE int64_t size_in_bytes(DType dtype) { return static_cast<int64_t>(size_of(dtype)); }
+DEMI_INLINE const char* place_of(ConstMem m, int64_t at) {
+    return static_cast<const char*>(m.data) + at * size_in_bytes(m.dtype);
+}
+
+// Elements `step` apart, one after the other.
+template <class T> DEMI_INLINE void gather_elements(void* to, const char* from, int64_t count, int64_t step) {
+    for (int64_t i = 0; i < count; ++i) static_cast<T*>(to)[i] = reinterpret_cast<const T*>(from)[i * step];
+}
+void copy_elements(void* to, const char* from, int64_t count, int64_t step, int64_t size) {
+    if (step == 1)
+        __builtin_memcpy(to, from, static_cast<size_t>(count * size));
+    else if (size == 2)
+        gather_elements<uint16_t>(to, from, count, step);
+    else if (size == 4)
+        gather_elements<uint32_t>(to, from, count, step);
+    else
+        gather_elements<uint64_t>(to, from, count, step);
+}
+
+// to (contiguous) = cast(from).
+void move(Mem to, ConstMem from, int64_t count, int64_t step, const Cast& cast, CastCounters* lost,
+          bool stream) {
+    const bool same = from.dtype == to.dtype && !cast.round && cast.scale == 1 && cast.undo == 1;
+    const bool floats = to.dtype == DType::f32;
+    if (same && !(floats && stream && step == 1))
+        return copy_elements(to.data, static_cast<const char*>(from.data), count, step,
+                             size_in_bytes(to.dtype));
+    if (floats) return load_row(elements<float>(to), from, count, step, cast, lost, stream);
+    float block[kBlock];
+    for (int64_t i = 0; i < count; i += kBlock) {
+        const int64_t n = least(kBlock, count - i);
+        load_row(block, {place_of(from, i * step), from.dtype}, n, step, cast, lost, false);
+        store_row({static_cast<char*>(to.data) + i * 2, to.dtype}, block, n, Cast{}, nullptr, stream);
     }
-    for (int64_t i = 0; i < count; ++i)
-        std::memcpy(dst + i * size, src + i * step * size, static_cast<size_t>(size));
 }
 
-bool keeps_bits(const Cast& cast, DType from, DType to) {
-    return from == to && !cast.round && cast.scale == 1 && cast.undo == 1;
+void forward(const IndexSelectCatForward& c, Queue queue) {
+    const int64_t size = size_in_bytes(c.y.dtype), tiles = ceil_div(c.elements, kTile);
+    const bool stream = c.elements * size >= kStreamBytes;
+    const TileCounters lost(tiles, c.lost, queue);
+    parallel_for(tiles, [&](int64_t tile) {
+        const int64_t end = least(c.elements, (tile + 1) * kTile);
+        const SelectPart* part = c.parts;
+        for (int64_t i = tile * kTile; i < end;) {
+            while (i >= part->begin + part->count * part->columns) ++part;
+            const int64_t row = (i - part->begin) / part->columns, column = (i - part->begin) % part->columns;
+            const int64_t n = least(part->columns - column, end - i);
+            const int64_t from = part->list[row] * part->row_step + column * part->step;
+            move({static_cast<char*>(c.y.data) + i * size, c.y.dtype},
+                 {place_of(part->source, from), part->source.dtype}, n, part->step, part->cast, lost.of(tile),
+                 stream);
+            i += n;
+        }
+    });
+    lost.add_to(c.lost);
 }
 
-// dst (contiguous, dtype `to`) = cast(src), element by element.
-struct Mover {
-    DType from, to;
-    Cast cast;
+// What the sums are added in: f32, or f64 where all is f64.
+DEMI_INLINE void load(float* to, const IndexSelectCatBackward& c, int64_t at, int64_t n, CastCounters* lost) {
+    load_row(to, {place_of(c.dy, at), c.dy.dtype}, n, c.step, c.entry, lost, false);
+}
+DEMI_INLINE void load(double* to, const IndexSelectCatBackward& c, int64_t at, int64_t n, CastCounters*) {
+    copy_elements(to, place_of(c.dy, at), n, c.step, 8);
+}
+DEMI_INLINE void write(Mem to, const float* from, int64_t n, const Cast& exit, CastCounters* lost) {
+    store_row(to, from, n, exit, lost, false);
+}
+DEMI_INLINE void write(Mem to, const double* from, int64_t n, const Cast&, CastCounters*) {
+    __builtin_memcpy(to.data, from, static_cast<size_t>(n) * sizeof(double));
+}
+
+template <class C> struct GradientRows {
+    const IndexSelectCatBackward& c;
+    const SelectGradient& g;
+    const RowUses& uses;
     bool stream;
+    CastCounters *entered, *left;  // of the tile
 
-    void operator()(char* dst, const char* src, int64_t count, int64_t step, CastCounters* counters) const {
-        const int64_t size = static_cast<int64_t>(size_of(from));
-        const bool floats = to == DType::f32;
-        if (keeps_bits(cast, from, to) && !(floats && stream && step == 1))
-            return copy_elements(dst, src, count, step, size);
-        if (floats)
-            return boundary_isa().load(reinterpret_cast<float*>(dst), src, storage_of(from), count, step,
-                                       cast, counters, stream);
-        float block[kBlock];
+    void operator()(int64_t row, int64_t column, int64_t count) const {
+        const Mem to = target(row, column);
+        const int64_t named = uses.end(row) - uses.begin(row);
+        if (named == 0) {
+            __builtin_memset(to.data, 0, static_cast<size_t>(count * size_in_bytes(to.dtype)));
+        } else if (named == 1) {
+            Cast cast = c.entry;
+            cast.undo = c.exit.undo;
+            move(to, {place_of(c.dy, from(uses.begin(row), column)), c.dy.dtype}, count, c.step, cast,
+                 entered, stream);
+        } else {
+            sum(row, column, count);
+        }
+    }
+
+    Mem target(int64_t row, int64_t column) const {
+        return {static_cast<char*>(g.grad.data) + (row * g.columns + column) * size_in_bytes(g.grad.dtype),
+                g.grad.dtype};
+    }
+    int64_t from(int64_t use, int64_t column) const {
+        return (g.begin + uses.place(use) * g.columns + column) * c.step;
+    }
+
+    // Rows of dy that meet in one row, in the order of the list.
+    void sum(int64_t row, int64_t column, int64_t count) const {
+        C sum[kBlock], more[kBlock];
         for (int64_t i = 0; i < count; i += kBlock) {
-            const int64_t n = std::min(kBlock, count - i);
-            boundary_isa().load(block, src + i * step * size, storage_of(from), n, step, cast, counters,
-                                false);
-            boundary_isa().store(dst + i * 2, storage_of(to), block, n, Cast{}, nullptr, stream);
+            const int64_t n = least(kBlock, count - i);
+            load(sum, c, from(uses.begin(row), column + i), n, entered);
+            for (int64_t u = uses.begin(row) + 1; u < uses.end(row); ++u) {
+                load(more, c, from(u, column + i), n, entered);
+                for (int64_t j = 0; j < n; ++j) sum[j] += more[j];
+            }
+            write(target(row, column + i), sum, n, c.exit, left);
         }
     }
 };
 
-const char* at(const Tensor& t, const void* first, int64_t offset) {
-    return static_cast<const char*>(first) + offset * static_cast<int64_t>(size_of(t.dtype()));
-}
-
-void forward(const std::vector<Tensor>& sources, const std::vector<Tensor>& indices,
-             const std::vector<Cast>& casts, Tensor& y, CastCounters& counters) {
-    struct Part {
-        const void* first;
-        const int64_t* rows;
-        int64_t row_step, step, columns;
-        Mover move;
-    };
-    std::vector<Part> parts;
-    std::vector<int64_t> begins{0};
-    const bool stream = y.numel() * static_cast<int64_t>(size_of(y.dtype())) >= kStreamBytes;
-    for (size_t i = 0; i < sources.size(); ++i) {
-        const Tensor& s = sources[i];
-        parts.push_back({s.raw(),
-                         indices[i].data<int64_t>(),
-                         s.strides()[0],
-                         s.strides()[1],
-                         s.size(1),
-                         {s.dtype(), y.dtype(), casts[i], stream}});
-        begins.push_back(begins.back() + indices[i].numel() * s.size(1));
-    }
-    char* out = static_cast<char*>(y.mutable_raw());
-    const int64_t size = static_cast<int64_t>(size_of(y.dtype()));
-    const int64_t total = y.numel(), tiles = ceil_div(total, kTile);
-    std::vector<CastCounters> counted(static_cast<size_t>(tiles));
+template <class C> void backward_in(const IndexSelectCatBackward& c, const SelectGradient& g, Queue queue) {
+    const RowUses uses(g.list, g.count, g.rows, queue);
+    const int64_t chunks = ceil_div(g.columns, kTile), bundle = g.columns < kTile ? kTile / g.columns : 1;
+    const int64_t tiles = ceil_div(g.rows, bundle) * chunks;
+    const bool stream = g.rows * g.columns * size_in_bytes(g.grad.dtype) >= kStreamBytes;
+    const TileCounters entered(tiles, c.entered, queue), left(tiles, c.left, queue);
     parallel_for(tiles, [&](int64_t tile) {
-        const int64_t end = std::min(total, (tile + 1) * kTile);
-        for (int64_t i = tile * kTile; i < end;) {
-            const size_t p =
-                static_cast<size_t>(std::upper_bound(begins.begin(), begins.end(), i) - begins.begin()) - 1;
-            const Part& part = parts[p];
-            const int64_t row = (i - begins[p]) / part.columns, column = (i - begins[p]) % part.columns;
-            const int64_t n = std::min(part.columns - column, end - i);
-            const int64_t from = part.rows[row] * part.row_step + column * part.step;
-            part.move(out + i * size, at(sources[p], part.first, from), n, part.step,
-                      &counted[static_cast<size_t>(tile)]);
-            i += n;
-        }
+        const GradientRows<C> rows{c, g, uses, stream, entered.of(tile), left.of(tile)};
+        const int64_t column = tile % chunks * kTile, first = tile / chunks * bundle;
+        for (int64_t row = first; row < least(g.rows, first + bundle); ++row)
+            rows(row, column, least(kTile, g.columns - column));
     });
-    for (const CastCounters& c : counted) merge(counters, c);
+    entered.add_to(c.entered);
+    left.add_to(c.left);
 }
 
-// A row that several rows of dy meet in: summed in the order of the list.
-void sum_rows(char* dst, DType to, const Tensor& dy, const void* first, int64_t begin, const RowUses& uses,
-              int64_t row, int64_t columns, int64_t column, int64_t count, const Cast& entry,
-              const Cast& exit, CastCounters* counters) {
-    const int64_t step = dy.strides()[0];
-    const auto from = [&](int64_t use, int64_t i) {
-        return at(dy, first, (begin + uses.place(use) * columns + column + i) * step);
-    };
-    if (to == DType::f64) {
-        double* out = reinterpret_cast<double*>(dst);
-        for (int64_t i = 0; i < count; ++i) {
-            double sum = 0;
-            for (int64_t u = uses.begin(row); u < uses.end(row); ++u) {
-                const double x = *reinterpret_cast<const double*>(from(u, i));
-                sum = u == uses.begin(row) ? x : sum + x;
-            }
-            out[i] = sum;
-        }
-        return;
-    }
-    float sum[kBlock], more[kBlock];
-    const BoundaryIsa& isa = boundary_isa();
-    for (int64_t i = 0; i < count; i += kBlock) {
-        const int64_t n = std::min(kBlock, count - i);
-        for (int64_t u = uses.begin(row); u < uses.end(row); ++u) {
-            float* block = u == uses.begin(row) ? sum : more;
-            isa.load(block, from(u, i), storage_of(dy.dtype()), n, step, entry, counters, false);
-            if (block == more)
-                for (int64_t j = 0; j < n; ++j) sum[j] += more[j];
-        }
-        isa.store(dst + i * static_cast<int64_t>(size_of(to)), storage_of(to), sum, n, exit, counters + 1,
-                  false);
-    }
-}
-
-void backward_one(const Tensor& dy, int64_t begin, const Tensor& index, Tensor& grad, const Cast& entry,
-                  const Cast& exit, CastCounters& entered, CastCounters& left) {
-    const int64_t rows = grad.size(0), columns = grad.size(1), step = dy.strides()[0];
-    if (rows * columns == 0) return;
-    const RowUses uses(index.data<int64_t>(), index.numel(), rows);
-    const int64_t chunks = ceil_div(columns, kTile), bundle = std::max<int64_t>(1, kTile / columns);
-    const int64_t tiles = ceil_div(rows, bundle) * chunks;
-    const int64_t size = static_cast<int64_t>(size_of(grad.dtype()));
-    const bool stream = grad.numel() * size >= kStreamBytes;
-    Cast alone = entry;
-    alone.undo = exit.undo;
-    const Mover move{dy.dtype(), grad.dtype(), alone, stream};
-    char* out = static_cast<char*>(grad.mutable_raw());
-    const void* first = dy.raw();
-    std::vector<CastCounters> counted(static_cast<size_t>(2 * tiles));
-    parallel_for(tiles, [&](int64_t tile) {
-        CastCounters* counters = &counted[static_cast<size_t>(2 * tile)];
-        const int64_t column = tile % chunks * kTile, count = std::min(kTile, columns - column);
-        const int64_t row0 = tile / chunks * bundle;
-        for (int64_t row = row0; row < std::min(rows, row0 + bundle); ++row) {
-            char* dst = out + (row * columns + column) * size;
-            const int64_t named = uses.end(row) - uses.begin(row);
-            if (named == 0) {
-                std::memset(dst, 0, static_cast<size_t>(count * size));
-            } else if (named == 1) {
-                const int64_t from = begin + uses.place(uses.begin(row)) * columns + column;
-                move(dst, at(dy, first, from * step), count, step, counters);
-            } else {
-                sum_rows(dst, grad.dtype(), dy, first, begin, uses, row, columns, column, count, entry, exit,
-                         counters);
-            }
-        }
-    });
-    for (size_t i = 0; i < counted.size(); i += 2) {
-        merge(entered, counted[i]);
-        merge(left, counted[i + 1]);
-    }
-}
-
-void backward(const Tensor& dy, const std::vector<int64_t>& begins, const std::vector<Tensor>& indices,
-              std::vector<Tensor>& grads, const Cast& entry, const Cast& exit, CastCounters& entered,
-              CastCounters& left) {
-    for (size_t i = 0; i < grads.size(); ++i)
-        if (grads[i].defined()) backward_one(dy, begins[i], indices[i], grads[i], entry, exit, entered, left);
+void backward(const IndexSelectCatBackward& c, Queue queue) {
+    for (int64_t i = 0; i < c.grad_count; ++i)
+        c.dy.dtype == DType::f64 ? backward_in<double>(c, c.grads[i], queue)
+                                 : backward_in<float>(c, c.grads[i], queue);
 }
 
 }  // namespace
 
-const IndexSelectCatKernels index_select_cat_cpu{forward, backward};
+const IndexSelectCatKernels index_select_cat_kernels{forward, backward};
 
-}  // namespace demi
+}  // namespace demi::DEMI_BACKEND

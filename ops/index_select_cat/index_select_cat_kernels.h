@@ -1,24 +1,48 @@
 #pragma once
-// Internal: rows of matrices to a flat tensor and back. The wrapper has checked and allocated everything:
-// index lists are contiguous i64 in range, y and the gradients are fresh and contiguous, all on one device.
-// Dtypes: all f64, or any mixture of f32, bf16 and f16.
-#include "ops/boundary/boundary_kernel.h"
-#include "runtime/kernel_table.h"
-#include "runtime/tensor.h"
+#include "ops/boundary/boundary_kernels.h"
 
 namespace demi {
 
-struct IndexSelectCatKernels {
-    // y gets every list's rows. casts[i]: how sources[i] crosses. counters: the sum over all sources.
-    void (*forward)(const std::vector<Tensor>& sources, const std::vector<Tensor>& indices,
-                    const std::vector<Cast>& casts, Tensor& y, CastCounters& counters) = nullptr;
-    // grads[i] = zeros, plus the rows of dy (rank 1, any stride) from begins[i] on; undefined ones are left
-    // out. Every element of dy crosses as `entry`; a row named once leaves as entry with exit's undo; the f32
-    // sum of a row named more often leaves as `exit`.
-    void (*backward)(const Tensor& dy, const std::vector<int64_t>& begins, const std::vector<Tensor>& indices,
-                     std::vector<Tensor>& grads, const Cast& entry, const Cast& exit, CastCounters& entered,
-                     CastCounters& left) = nullptr;
+// Rows of one source [rows, columns] of any strides on their way into y. Offsets and strides count elements.
+struct SelectPart {
+    ConstMem source;
+    int64_t row_step, step, columns;
+    const int64_t* list;  // `count` row numbers in range
+    int64_t count;
+    int64_t begin;  // of its elements of y
+    Cast cast;
 };
-DEMI_KERNEL_TABLES(IndexSelectCatKernels, index_select_cat)
+// y is contiguous, [elements]. Dtypes: all f64, or any mixture of f32, bf16 and f16; the same below.
+struct IndexSelectCatForward {
+    const SelectPart* parts;  // on the host
+    int64_t part_count;
+    Mem y;
+    int64_t elements;
+    CastCounters* lost;  // of all sources; null: not counted
+};
+
+// The gradient [rows, columns] of one source, contiguous: zeros, plus the rows of dy from `begin` on that the list sends to it.
+struct SelectGradient {
+    Mem grad;
+    int64_t rows, columns;
+    const int64_t* list;
+    int64_t count;
+    int64_t begin;
+};
+// Every element of dy crosses as `entry`. A row named once leaves with exit's undo; the f32 sum of a row named more often
+// leaves as `exit`.
+struct IndexSelectCatBackward {
+    ConstMem dy;
+    int64_t step;                 // of dy
+    const SelectGradient* grads;  // on the host
+    int64_t grad_count;
+    Cast entry, exit;
+    CastCounters *entered, *left;  // null: not counted
+};
+struct IndexSelectCatKernels {
+    void (*forward)(const IndexSelectCatForward& call, Queue queue);
+    void (*backward)(const IndexSelectCatBackward& call, Queue queue);
+};
+DEMI_BACKENDS(IndexSelectCatKernels, index_select_cat)
 
 }  // namespace demi

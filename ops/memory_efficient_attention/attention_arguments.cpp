@@ -1,6 +1,6 @@
 #include "ops/memory_efficient_attention/attention_arguments.h"
 
-#include "ops/boundary/boundary_call.h"
+#include "ops/boundary/crossing.h"
 
 namespace demi {
 

@@ -2,7 +2,7 @@
 // Internal: attention's kernels on the GPU. Two families: tensor cores, for fp16 (also what is rounded to it)
 // and bf16 operands with head sizes up to 256; and plain ones, one warp for a row, which are right for
 // everything else.
-#include "ops/boundary/boundary_cuda.h"
+#include "ops/boundary/boundary_kernels.h"
 #include "ops/memory_efficient_attention/attention_problem.h"
 
 namespace demi::gpu_kernels {

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "ops/boundary/boundary_call.h"
+#include "ops/boundary/crossing.h"
 
 namespace demi {
 namespace {

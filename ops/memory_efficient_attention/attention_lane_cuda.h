@@ -2,7 +2,7 @@
 // Internal, for .cu files: where rows of attention are, what they see, and their dropout. Shared by both
 // families of kernels. Tokens count from the start of the tensors, queries and keys of a segment from the
 // segment's start.
-#include "ops/boundary/boundary_lane_cuda.h"
+#include "ops/boundary/boundary_cuda.h"
 #include "ops/memory_efficient_attention/attention_cuda.h"
 
 // DEMI_CALLED: a device function that stays one, for what is rarely needed in unrolled loops (a template, so

@@ -1,6 +1,6 @@
 #pragma once
 // Internal: one checked call of attention, and running it across the fp16 boundary.
-#include "ops/boundary/boundary_call.h"
+#include "ops/boundary/crossing.h"
 #include "ops/memory_efficient_attention/memory_efficient_attention_kernels.h"
 
 namespace demi {

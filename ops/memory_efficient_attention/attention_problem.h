@@ -4,7 +4,7 @@
 // be anything.
 #include <stdint.h>
 
-#include "ops/boundary/boundary_kernel.h"
+#include "ops/boundary/cast.h"
 
 namespace demi {
 

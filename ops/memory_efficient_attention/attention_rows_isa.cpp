@@ -150,7 +150,7 @@ void count_rows(const Rows& in, int64_t rows, int64_t columns, CastCounters* cou
     case Storage::bf16:
         return count_rows_of(reinterpret_cast<const BFloat16*>(in.data), in.stride, rows, columns, 1.f, scale,
                              counters);
-    case Storage::f32:
+    default:
         return count_rows_of(reinterpret_cast<const float*>(in.data), in.stride, rows, columns, 1.f, scale,
                              counters);
     }

@@ -1,45 +1,47 @@
 #include "ops/scaled_index_add/scaled_index_add.h"
 
+#include <cmath>
 #include <utility>
 
-#include "autograd/record.h"
-#include "ops/boundary/boundary_call.h"
+#include "ops/boundary/crossing.h"
 #include "ops/index/row_index.h"
-#include "ops/scaled_index_add/scaled_index_add_casts.h"
+#include "ops/op.h"
+#include "ops/scaled_index_add/scaled_index_add_kernels.h"
 #include "runtime/copy.h"
-#include "runtime/profile.h"
 
 namespace demi {
 namespace {
 
-constexpr const char* kOp = "scaled_index_add";
+constexpr const char* kName = "scaled_index_add";
 
-void check_operands(const Tensor& input, const Tensor& index, const Tensor& source, const Tensor& scaling) {
-    const auto all = [&] {
-        return "input " + describe(input) + ", index " + describe(index) + ", source " + describe(source) +
-               (scaling.defined() ? ", scaling " + describe(scaling) : "");
-    };
+// All operands, as messages show them.
+struct Described {
+    const Tensor &input, &index, &source, &scaling;
+    friend std::ostream& operator<<(std::ostream& out, const Described& d) {
+        out << "input " << describe(d.input) << ", index " << describe(d.index) << ", source "
+            << describe(d.source);
+        return d.scaling.defined() ? out << ", scaling " << describe(d.scaling) : out;
+    }
+};
+
+void check_operands(const Op& op, const Tensor& input, const Tensor& index, const Tensor& source,
+                    const Tensor& scaling) {
+    const Described all{input, index, source, scaling};
     const auto is_float_of_rank = [](const Tensor& t, int rank) {
         return t.defined() && t.rank() == rank && is_float(t.dtype());
     };
-    check(is_float_of_rank(input, 3), kOp, "input must be a floating-point tensor [B, M, D]: got ", all());
-    check(is_float_of_rank(source, 3) && source.size(1) == input.size(1) && source.size(2) == input.size(2),
-          kOp, "source must be a floating-point tensor [rows, ", input.size(1), ", ", input.size(2),
-          "]: got ", all());
-    check(!scaling.defined() || (is_float_of_rank(scaling, 1) && scaling.size(0) == input.size(2)), kOp,
-          "scaling must be a floating-point tensor [", input.size(2), "]: got ", all());
-    check(index.defined() && index.rank() == 1 && index.size(0) == source.size(0), kOp,
-          "index must name one row of input for each of source's ", source.size(0), ": got ", all());
+    op.check(is_float_of_rank(input, 3), "input must be a floating-point tensor [B, M, D]: got ", all);
+    op.check(
+        is_float_of_rank(source, 3) && source.size(1) == input.size(1) && source.size(2) == input.size(2),
+        "source must be a floating-point tensor [rows, ", input.size(1), ", ", input.size(2), "]: got ", all);
+    op.check(!scaling.defined() || (is_float_of_rank(scaling, 1) && scaling.size(0) == input.size(2)),
+             "scaling must be a floating-point tensor [", input.size(2), "]: got ", all);
+    op.check(index.defined() && index.rank() == 1 && index.size(0) == source.size(0),
+             "index must name one row of input for each of source's ", source.size(0), ": got ", all);
     const Device device = input.device();
-    check(index.device() == device && source.device() == device &&
-              (!scaling.defined() || scaling.device() == device),
-          kOp, "everything must be on one device: got ", all());
-}
-
-ScaledIndexAddCall call_of(const Tensor& input, const Tensor& index, float alpha, const Boundary& boundary) {
-    ScaledIndexAddCall call{checked_rows(kOp, "index", index, input.size(0)), alpha, boundary};
-    if (input.dtype() == DType::f64) call.boundary.mode = BoundaryMode::off;
-    return call;
+    op.check(index.device() == device && source.device() == device &&
+                 (!scaling.defined() || scaling.device() == device),
+             "everything must be on one device: got ", all);
 }
 
 // The bytes between a tensor's first and last element.
@@ -53,71 +55,194 @@ std::pair<const char*, const char*> extent(const Tensor& t) {
     return {low, high};
 }
 
-void check_apart(const Tensor& input, const Tensor& other, const char* name) {
+void check_apart(const Op& op, const Tensor& input, const Tensor& other, const char* name) {
     if (!other.defined() || other.numel() == 0 || input.numel() == 0 || other.buffer() != input.buffer())
         return;
     const auto [a, a_end] = extent(input);
     const auto [b, b_end] = extent(other);
-    check(a_end <= b || b_end <= a, kOp, "in place, ", name,
-          " must not share memory with input: both lie in one buffer, ", describe(input), " at element ",
-          input.offset(), " and ", describe(other), " at element ", other.offset());
+    op.check(a_end <= b || b_end <= a, "in place, ", name,
+             " must not share memory with input: both lie in one buffer, ", input, " at element ",
+             input.offset(), " and ", other, " at element ", other.offset());
+}
+
+AddOperand kernel_operand(Entering& x) {
+    if (!x.tensor.defined()) return {};
+    const Shape& s = x.tensor.strides();
+    const bool vector = s.rank() == 1;  // scaling
+    return {reads(x.tensor), vector ? 0 : s[0], vector ? 0 : s[1], s.back(), x.cast, x.lost()};
+}
+AddResult kernel_result(Leaving& y) { return {writes(y.target), y.cast, y.lost()}; }
+
+struct Forward {
+    Crossing call;
+    Entering input, source, scaling;
+    Tensor index;
+    float alpha;
+
+    Forward(const Tensor& x, const Tensor& checked_index, const Tensor& s, const Tensor& f, float a,
+            const Boundary& boundary)
+        : call(kName, boundary, Direction::forward, x.dtype()),
+          input(call.enter("input", x, {.role = Role::accumulator})), source(call.enter("source", s)),
+          scaling(call.enter("scaling", f)), index(checked_index), alpha(a) {}
+
+    Tensor run(Tensor out, bool in_place) {
+        Leaving result = call.leave("result", out);
+        const Shape& s = out.shape();
+        ScaledIndexAddForward kernel{kernel_operand(input),
+                                     kernel_operand(source),
+                                     kernel_operand(scaling),
+                                     kernel_result(result),
+                                     index.data<int64_t>(),
+                                     index.numel(),
+                                     s[0],
+                                     s[1],
+                                     s[2],
+                                     alpha,
+                                     in_place};
+        const auto& on = scaled_index_add_on(out.device());
+        if (out.numel() > 0) on.forward(kernel, queue_of(out));
+        for (const Entering* x : {&input, &source, &scaling}) call.note(*x);
+        return call.finish(result, [&] {
+            Tensor unrounded = Tensor::empty(s, DType::f32, out.device());
+            for (AddOperand* x : {&kernel.input, &kernel.source, &kernel.scaling}) x->lost = nullptr;
+            kernel.out = {writes(unrounded), {}, nullptr};
+            kernel.in_place = false;
+            on.forward(kernel, queue_of(out));
+            return find_in("the result", unrounded);
+        });
+    }
+};
+
+struct Wanted {
+    bool input, source, scaling;
+};
+struct Gradients {
+    Tensor input, source, scaling;
+};
+
+// `first` is the dtype of input, source_dtype and scaling_dtype those of the gradients; source serves the gradient of scaling
+// only.
+Gradients backward(const Tensor& dy, const Tensor& index, const Tensor& source, const Tensor& scaling,
+                   float alpha, DType source_dtype, DType scaling_dtype, const Boundary& boundary,
+                   Wanted wanted) {
+    const Crossing call(kName, boundary, Direction::backward, dy.dtype());
+    double amax = 0;
+    const int k = call.gradient_exponent(Role::operand, [&] { return amax = finite_amax(dy); });
+    Gradients out;
+    if (wanted.input) {
+        Entering all = call.enter("grad", dy, {.role = Role::accumulator, .k = k});
+        out.input = call.pass(all);
+        call.note(all);
+    }
+    if (!wanted.source && !wanted.scaling) return out;
+
+    // dy is counted once: all of it, or the rows that are named. What forward has counted is not counted again.
+    const bool counted = wanted.input && call.rounds(Role::accumulator);
+    Entering g = call.enter("grad", dy,
+                            {.k = k, .count = !counted, .count_converted = [&](const Cast& cast) {
+                                 CastCounters counters;
+                                 const Tensor rows = index.to(Device::cpu());
+                                 for (int64_t i = 0; i < rows.numel(); ++i)
+                                     merge(counters, count_cast(dy.select(0, rows.data<int64_t>()[i]), cast));
+                                 return counters;
+                             }});
+    Entering s = call.enter("source", wanted.scaling ? source : Tensor(), {.count = false});
+    Entering f = call.enter("scaling", scaling, {.count = false});
+    const bool bounded = call.scales() && call.rounds_gradients();
+    const double factor = bounded && scaling.defined() ? finite_amax(scaling) : 1;
+    const Shape shape{index.numel(), dy.size(1), dy.size(2)};
+    Leaving grad_source = call.leave_gradient(
+        "grad_source", wanted.source ? Tensor::empty(shape, source_dtype, dy.device()) : Tensor(), k,
+        bounded ? amax * std::fabs(static_cast<double>(alpha)) * factor : 0);
+    Tensor sums =
+        wanted.scaling ? Tensor::empty({shape[2]}, compute_dtype(dy.dtype()), dy.device()) : Tensor();
+    ScaledIndexAddBackward kernel{kernel_operand(g),
+                                  kernel_operand(s),
+                                  kernel_operand(f),
+                                  index.data<int64_t>(),
+                                  kernel_result(grad_source),
+                                  writes(sums),
+                                  shape[0],
+                                  shape[1],
+                                  shape[2],
+                                  alpha};
+    const auto& on = scaled_index_add_on(dy.device());
+    if (shape.numel() > 0)
+        on.backward(kernel, queue_of(dy));
+    else if (sums.defined())
+        fill(sums, 0);
+    call.note(g);
+    out.source = call.finish(grad_source, [&] {
+        Tensor unrounded = Tensor::empty(shape, DType::f32, dy.device());
+        kernel.dy.lost = nullptr;
+        kernel.grad_source = {writes(unrounded), {grad_source.cast.scale, 1, false, false, false}, nullptr};
+        kernel.sums = {};
+        on.backward(kernel, queue_of(dy));
+        return find_in("the gradient of source", unrounded, 0, grad_source.k);
+    });
+    if (wanted.scaling)
+        out.scaling = call.leave_sums("grad_scaling", "the gradient of scaling", sums, scaling_dtype, k);
+    return out;
 }
 
 }  // namespace
 
 Variable scaled_index_add(const Variable& input, const Tensor& index, const Variable& source,
                           const Variable& scaling, float alpha, const Boundary& boundary) {
-    const ProfileScope scope("scaled_index_add");
-    check_operands(input.value(), index, source.value(), scaling.value());
+    const Op op(kName);
+    check_operands(op, input.value(), index, source.value(), scaling.value());
     note_read(index);
-    const ScaledIndexAddCall call = call_of(input.value(), index, alpha, boundary);
-    const ScaledIndexAddCall::Operands operands = call.read(input.value(), source.value(), scaling.value());
-    Tensor out = call.forward(operands);
+    Forward forward(input.value(), checked_rows(kName, "index", index, input.size(0)), source.value(),
+                    scaling.value(), alpha, boundary);
+    Tensor out = forward.run(Tensor::empty(input.shape(), input.dtype(), input.device()), false);
 
     std::vector<Variable> inputs{input, source};
     if (scaling.defined()) inputs.push_back(scaling);
     if (!needs_grad(inputs)) return out;
     // source serves the gradient of scaling only; scaling that of source.
-    const bool keeps_source = scaling.requires_grad();
     struct Kept {
         Saved index, source, scaling;
         bool source_kept, scaled;
+        DType source_dtype, scaling_dtype;
+        float alpha;
+        Boundary boundary;
     };
-    Kept kept{Saved(call.index), keeps_source ? Saved(operands.source) : Saved(),
-              scaling.defined() ? Saved(operands.scaling) : Saved(), keeps_source, scaling.defined()};
-    const DType first = input.dtype(), source_dtype = source.dtype(),
-                scaling_dtype = scaling.defined() ? scaling.dtype() : DType::f32;
-    return record(kOp, inputs, std::move(out),
-                  [kept = std::move(kept), first, source_dtype, scaling_dtype, alpha,
-                   boundary = call.boundary](const Tensor& dy, const Needs& needs) -> Tensors {
-                      const ScaledIndexAddCall again{kept.index.get(), alpha, boundary};
-                      const ScaledIndexAddCall::Wanted wanted{needs[0], needs[1], kept.scaled && needs[2]};
-                      auto grads = again.backward(dy, kept.source_kept ? kept.source.get() : Tensor(),
-                                                  kept.scaled ? kept.scaling.get() : Tensor(),
-                                                  written_gradient(source_dtype, first),
-                                                  written_gradient(scaling_dtype, first), wanted);
-                      Tensors all{grads.input, wanted.source ? grads.source.to(source_dtype) : Tensor()};
-                      if (kept.scaled)
-                          all.push_back(wanted.scaling ? grads.scaling.to(scaling_dtype) : Tensor());
-                      return all;
-                  });
+    Kept kept{
+        Saved(forward.index), {},    {},      scaling.requires_grad(), scaling.defined(), source.dtype(),
+        source.dtype(),       alpha, boundary};
+    if (kept.source_kept) kept.source = Saved(forward.source.kept());
+    if (kept.scaled) {
+        kept.scaling = Saved(forward.scaling.kept());
+        kept.scaling_dtype = scaling.dtype();
+    }
+    return op.record(
+        inputs, std::move(out), [kept = std::move(kept)](const Tensor& dy, const Needs& needs) -> Tensors {
+            Gradients grads = backward(dy, kept.index.get(), kept.source_kept ? kept.source.get() : Tensor(),
+                                       kept.scaled ? kept.scaling.get() : Tensor(), kept.alpha,
+                                       written_gradient(kept.source_dtype, dy.dtype()),
+                                       written_gradient(kept.scaling_dtype, dy.dtype()), kept.boundary,
+                                       {needs[0], needs[1], kept.scaled && needs[2]});
+            Tensors all{grads.input, needs[1] ? grads.source.to(kept.source_dtype) : Tensor()};
+            if (kept.scaled) all.push_back(needs[2] ? grads.scaling.to(kept.scaling_dtype) : Tensor());
+            return all;
+        });
 }
 
 void scaled_index_add_(Tensor input, const Tensor& index, const Tensor& source, const Tensor& scaling,
                        float alpha, const Boundary& boundary) {
-    check_operands(input, index, source, scaling);
-    check_apart(input, source, "source");
-    check_apart(input, scaling, "scaling");
-    const ScaledIndexAddCall call = call_of(input, index, alpha, boundary);
-    const ScaledIndexAddCall::Operands operands = call.read(input, source, scaling);
-    // Nothing may be written before the whole result is known to fit; the explicit path has a result of its
-    // own anyway.
+    const Op op(kName);
+    check_operands(op, input, index, source, scaling);
+    check_apart(op, input, source, "source");
+    check_apart(op, input, scaling, "scaling");
+    Forward forward(input, checked_rows(kName, "index", index, input.size(0)), source, scaling, alpha,
+                    boundary);
+    // Nothing may be written before the whole result is known to fit; the explicit path has a result of its own anyway.
     const bool apart =
         boundary.overflow == OverflowPolicy::error || boundary.explicit_casts || !input.is_contiguous();
     if (apart)
-        copy(input, call.forward(operands));
+        copy(input, forward.run(Tensor::empty(input.shape(), input.dtype(), input.device()), false));
     else
-        call.in_place(operands);
+        forward.run(input, true);
 }
 
 }  // namespace demi

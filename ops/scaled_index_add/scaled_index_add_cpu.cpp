@@ -1,268 +1,354 @@
-#include <algorithm>
-#include <cstring>
-
-#include "ops/boundary/boundary_call.h"
-#include "ops/index/row_index.h"
-#include "ops/scaled_index_add/scaled_index_add_isa.h"
 #include "ops/scaled_index_add/scaled_index_add_kernels.h"
-#include "runtime/isa.h"
-#include "runtime/parallel.h"
 
-namespace demi {
+#include "ops/boundary/boundary_cpu.h"
+#include "ops/index/row_uses_cpu.h"
 
-DEMI_ISA_TABLE(ScaledIndexAddIsa, scaled_index_add_isa)
-
+namespace demi::DEMI_BACKEND {
 namespace {
 
 constexpr int64_t kTile = 32768;            // elements
 constexpr int64_t kBlock = 1024;            // elements on the way through the first-level cache
 constexpr int64_t kStreamBytes = 16 << 20;  // larger outputs go past the caches
-constexpr int64_t kSumTiles = 64;           // at most so many partial sums of the gradient of scaling
 
-// A tensor [rows, M, D] read row by row.
-struct Rows {
-    const char* first;
-    Storage storage = Storage::f32;
-    int64_t size, row_step, m_step, step;
+DEMI_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+DEMI_INLINE int64_t size_in_bytes(DType dtype) { return static_cast<int64_t>(size_of(dtype)); }
 
-    explicit Rows(const Tensor& t)
-        : first(static_cast<const char*>(t.raw())), size(static_cast<int64_t>(size_of(t.dtype()))),
-          row_step(t.strides()[0]), m_step(t.strides()[1]), step(t.strides()[2]) {
-        if (t.dtype() != DType::f64) storage = storage_of(t.dtype());
-    }
-    const char* at(int64_t row, int64_t m, int64_t d) const {
-        return first + (row * row_step + m * m_step + d * step) * size;
-    }
-    void load(float* block, int64_t row, int64_t m, int64_t d, int64_t count, const Cast& cast,
-              CastCounters* counters) const {
-        boundary_isa().load(block, at(row, m, d), storage, count, step, cast, counters, false);
-    }
-    double value(int64_t row, int64_t m, int64_t d) const {
-        return *reinterpret_cast<const double*>(at(row, m, d));
-    }
-};
-
-// scaling as cast, in f32; empty without scaling.
-std::vector<float> load_scaling(const Tensor& scaling, const Cast& cast, CastCounters* counters) {
-    std::vector<float> values(scaling.defined() ? static_cast<size_t>(scaling.numel()) : 0);
-    if (!values.empty())
-        boundary_isa().load(values.data(), scaling.raw(), storage_of(scaling.dtype()), scaling.numel(),
-                            scaling.strides()[0], cast, counters, false);
-    return values;
+// a * b + c, rounded twice. Which of two NaN an addition hands on is up to the compiler: there is only one here.
+DEMI_INLINE vf multiply_add(vf a, vf b, vf c) {
+    const vf y = a * b + c;
+    return select(equal(y, y), y, broadcast(__builtin_nanf("")));
 }
 
-struct Counted {
-    CastCounters input, source, result;
+DEMI_INLINE double multiply_add(double a, double b, double c) { return a * b + c; }
+
+template <class T> constexpr bool kIsHalf = false;
+template <> constexpr bool kIsHalf<Half> = true;
+
+// What is f16 already needs no rounding; what is stored as f16 is rounded by that.
+template <bool kRound, class T> DEMI_INLINE vf enter(vf x) {
+    return kRound && !kIsHalf<T> ? round_f16(x) : x;
+}
+
+template <class T> DEMI_INLINE void write_past(T* p, vf x) { storeu(p, x); }
+DEMI_INLINE void write_past(float* p, vf x) { stream(p, x); }
+
+// Rows of out = factor * source + x that need no detour: one dtype for all, unit steps, one source row, no saturation, out
+// apart from x.
+struct DirectAdd {
+    const void *x, *source;
+    void* out;
+    const float* factor;                    // of one row
+    int64_t rows, count;                    // count elements in each row
+    int64_t x_step, source_step, out_step;  // from row to row, in elements
+    bool round_source, round_out;           // strict: all, x too; wide: source; off: none
+    bool stream;
+    CastCounters *x_lost, *source_lost, *out_lost;  // null: not counted
 };
+
+// One block, in registers from the loads to the store.
+template <class T, bool kX, bool kSource, bool kOut, bool kCount> struct Direct {
+    static constexpr bool kCountX = kCount && kX && !kIsHalf<T>;
+    static constexpr bool kCountSource = kCount && kSource && !kIsHalf<T>;
+    static constexpr bool kCountOut = kCount && kOut;
+    Range x_range, source_range, out_range;
+
+    static DEMI_INLINE vf sum(vf x, vf source, vf factor) {
+        return multiply_add(factor, enter<kSource, T>(source), enter<kX, T>(x));
+    }
+    DEMI_INLINE vf operator()(vf x, vf source, vf factor) {
+        if (kCountX) x_range.add(x);
+        if (kCountSource) source_range.add(source);
+        const vf y = sum(x, source, factor);
+        if (kCountOut) out_range.add(y);
+        return enter<kOut, T>(y);
+    }
+};
+
+template <class T, bool kX, bool kSource, bool kOut, bool kCount>
+DEMI_INLINE Direct<T, kX, kSource, kOut, kCount>
+direct_block(const T* x, const T* source, T* out, const float* factor, int64_t count, bool streaming) {
+    Direct<T, kX, kSource, kOut, kCount> step;
+    int64_t i = 0;
+    const auto part = [&](int64_t n) {
+        const int lanes = static_cast<int>(n);
+        store_n(out + i, step(load_n(x + i, lanes), load_n(source + i, lanes), load_n(factor + i, lanes)),
+                lanes);
+        i += n;
+    };
+    if (streaming) {
+        const uint64_t past = reinterpret_cast<uintptr_t>(out) / sizeof(float) % kLanes;
+        const int64_t head = past == 0 ? 0 : kLanes - static_cast<int64_t>(past);
+        if (head > 0) part(head < count ? head : count);
+        for (; i + kLanes <= count; i += kLanes)
+            write_past(out + i, step(loadu(x + i), loadu(source + i), loadu(factor + i)));
+    }
+    for (; i + kLanes <= count; i += kLanes)
+        storeu(out + i, step(loadu(x + i), loadu(source + i), loadu(factor + i)));
+    if (i < count) part(count - i);
+    return step;
+}
+
+template <class T, bool kX, bool kSource, bool kOut, bool kCount> void direct_all(const DirectAdd& job) {
+    using Step = Direct<T, kX, kSource, kOut, kCount>;
+    Watch x_watch, source_watch, out_watch;
+    const bool streaming = job.stream && sizeof(T) == sizeof(float);
+    for (int64_t row = 0; row < job.rows; ++row) {
+        const T* x = static_cast<const T*>(job.x) + row * job.x_step;
+        const T* source = static_cast<const T*>(job.source) + row * job.source_step;
+        T* out = static_cast<T*>(job.out) + row * job.out_step;
+        const float* factor = job.factor;
+        for (int64_t left = job.count; left > 0;) {
+            const int64_t n = !kCount || left < kRangeBlock ? left : kRangeBlock;
+            const Step step =
+                direct_block<T, kX, kSource, kOut, kCount>(x, source, out, factor, n, streaming);
+            if (Step::kCountX)
+                x_watch.block(step.x_range, n, job.x_lost,
+                              [=](int64_t j, int lanes) { return load_n(x + j, lanes); });
+            if (Step::kCountSource)
+                source_watch.block(step.source_range, n, job.source_lost,
+                                   [=](int64_t j, int lanes) { return load_n(source + j, lanes); });
+            if (Step::kCountOut)
+                out_watch.block(step.out_range, n, job.out_lost, [=](int64_t j, int lanes) {
+                    return Step::sum(load_n(x + j, lanes), load_n(source + j, lanes),
+                                     load_n(factor + j, lanes));
+                });
+            x += n, source += n, out += n, factor += n, left -= n;
+        }
+    }
+    if (Step::kCountX) x_watch.into(job.x_lost);
+    if (Step::kCountSource) source_watch.into(job.source_lost);
+    if (Step::kCountOut) out_watch.into(job.out_lost);
+}
+
+template <class T> void add_directly(const DirectAdd& job) {
+    const bool count = job.out_lost != nullptr || job.source_lost != nullptr;
+    if (job.round_out)
+        return count ? direct_all<T, true, true, true, true>(job)
+                     : direct_all<T, true, true, true, false>(job);
+    if (job.round_source)
+        return count ? direct_all<T, false, true, false, true>(job)
+                     : direct_all<T, false, true, false, false>(job);
+    direct_all<T, false, false, false, false>(job);
+}
+
+void add_directly(const DirectAdd& job, DType dtype) {
+    switch (dtype) {
+    case DType::f16: add_directly<Half>(job); break;
+    case DType::bf16: add_directly<BFloat16>(job); break;
+    default: add_directly<float>(job); break;
+    }
+    if (job.stream) stream_fence();
+}
+
+DEMI_INLINE const char* place_of(const AddOperand& x, int64_t row, int64_t m, int64_t d) {
+    return static_cast<const char*>(x.x.data) +
+           (row * x.row_step + m * x.m_step + d * x.step) * size_in_bytes(x.x.dtype);
+}
+
+// Elements of a row as they cross, in C: f32, or f64 where all is f64.
+DEMI_INLINE void load(float* to, const AddOperand& x, int64_t row, int64_t m, int64_t d, int64_t n,
+                      CastCounters* lost) {
+    load_row(to, {place_of(x, row, m, d), x.x.dtype}, n, x.step, x.cast, lost, false);
+}
+DEMI_INLINE void load(double* to, const AddOperand& x, int64_t row, int64_t m, int64_t d, int64_t n,
+                      CastCounters*) {
+    const double* from = reinterpret_cast<const double*>(place_of(x, row, m, d));
+    for (int64_t i = 0; i < n; ++i) to[i] = from[i * x.step];
+}
+DEMI_INLINE void write(const AddResult& y, int64_t at, const float* from, int64_t n, CastCounters* lost,
+                       bool stream) {
+    store_row({static_cast<char*>(y.y.data) + at * size_in_bytes(y.y.dtype), y.y.dtype}, from, n, y.cast,
+              lost, stream);
+}
+DEMI_INLINE void write(const AddResult& y, int64_t at, const double* from, int64_t n, CastCounters*, bool) {
+    __builtin_memcpy(elements<double>(y.y) + at, from, static_cast<size_t>(n) * sizeof(double));
+}
+
+// x += factor * source; x = factor * x; y = a * b.
+template <class C> void add(C* x, const C* factor, const C* source, int64_t count) {
+    for_lanes<C>(
+        count,
+        DEMI_LANES { put(x + i, multiply_add(get(factor + i, n), get(source + i, n), get(x + i, n)), n); });
+}
+template <class C> void scale(C* x, C factor, int64_t count) {
+    for_lanes<C>(
+        count, DEMI_LANES { put(x + i, splat<C>(factor) * get(x + i, n), n); });
+}
+template <class C> void multiply(C* y, const C* a, const C* b, int64_t count) {
+    for_lanes<C>(
+        count, DEMI_LANES { put(y + i, get(a + i, n) * get(b + i, n), n); });
+}
 
 // Rows [m, m + rows) of out[row], columns [d, d + count).
-struct ForwardRows {
-    const ScaledIndexAddForward& call;
+template <class C> struct ForwardRows {
+    const ScaledIndexAddForward& c;
     const RowUses& uses;
-    const std::vector<float>& factor;
-    Rows input, source;
-    char* out;
-    Storage to;
-    int64_t size, M, D;
+    const C* factor;
     bool stream, direct;
+    CastCounters *input_lost, *source_lost, *out_lost;  // of the tile
 
-    char* place(int64_t row, int64_t m, int64_t d) const { return out + ((row * M + m) * D + d) * size; }
-
-    void operator()(int64_t row, int64_t m, int64_t rows, int64_t d, int64_t count, Counted& counted) const {
+    void operator()(int64_t row, int64_t m, int64_t rows, int64_t d, int64_t count) const {
         const int64_t named = uses.end(row) - uses.begin(row);
-        if (named == 0 && call.in_place && !call.input_cast.round) return;
-        if (named == 1 && direct) return add_directly(row, m, rows, d, count, counted);
+        if (named == 0 && c.in_place && !c.input.cast.round) return;
+        if (named == 1 && direct) {
+            const int64_t place = uses.place(uses.begin(row));
+            return add_directly({place_of(c.input, row, m, d), place_of(c.source, place, m, d),
+                                 target(row, m, d), reinterpret_cast<const float*>(factor + d), rows, count,
+                                 c.input.m_step, c.source.m_step, c.D, c.source.cast.round, c.out.cast.round,
+                                 stream, input_lost, source_lost, out_lost},
+                                c.out.y.dtype);
+        }
         // rows one behind the other are one long row
-        const bool joined = named == 0 && count == D && input.m_step == D * input.step;
-        const int64_t pieces = joined ? 1 : rows, length = joined ? rows * D : count;
+        const bool joined = named == 0 && count == c.D && c.input.m_step == c.D * c.input.step;
+        const int64_t pieces = joined ? 1 : rows, length = joined ? rows * c.D : count;
         for (int64_t i = m; i < m + pieces; ++i)
             if (named == 0)
-                pass(row, i, d, length, counted);
+                copy(row, i, d, length);
             else
-                add(row, i, d, count, counted);
+                add_to(row, i, d, count);
     }
 
-    void add_directly(int64_t row, int64_t m, int64_t rows, int64_t d, int64_t count,
-                      Counted& counted) const {
-        const auto counters = [](const Cast& cast, CastCounters& c) { return cast.count ? &c : nullptr; };
-        scaled_index_add_isa().direct(
-            {input.at(row, m, d), source.at(uses.place(uses.begin(row)), m, d), place(row, m, d),
-             factor.data() + d, rows, count, input.m_step, source.m_step, D, to, call.input_cast.round,
-             call.source_cast.round, call.result_cast.round, stream, counters(call.input_cast, counted.input),
-             counters(call.source_cast, counted.source), counters(call.result_cast, counted.result)});
+    int64_t position(int64_t row, int64_t m, int64_t d) const { return (row * c.M + m) * c.D + d; }
+    char* target(int64_t row, int64_t m, int64_t d) const {
+        return static_cast<char*>(c.out.y.data) + position(row, m, d) * size_in_bytes(c.out.y.dtype);
     }
 
-    // A row that nothing is added to.
-    void pass(int64_t row, int64_t m, int64_t d, int64_t count, Counted& counted) const {
-        char* dst = place(row, m, d);
-        if (!stream && !call.input_cast.round && to == input.storage && input.step == 1) {
-            std::memcpy(dst, input.at(row, m, d), static_cast<size_t>(count * size));
+    // A row that nothing is added to: cast as it enters, and as it is stored.
+    void copy(int64_t row, int64_t m, int64_t d, int64_t count) const {
+        const DType to = c.out.y.dtype;
+        if (!stream && !c.input.cast.round && to == c.input.x.dtype && c.input.step == 1) {
+            __builtin_memcpy(target(row, m, d), place_of(c.input, row, m, d),
+                             static_cast<size_t>(count * size_in_bytes(to)));
             return;
         }
-        if (!call.in_place && to == Storage::f32)
-            return boundary_isa().load(reinterpret_cast<float*>(dst), input.at(row, m, d), input.storage,
-                                       count, input.step, call.input_cast, &counted.input, stream);
-        float x[kBlock];
+        if (!c.in_place && to == DType::f32)
+            return load_row(reinterpret_cast<float*>(target(row, m, d)),
+                            {place_of(c.input, row, m, d), c.input.x.dtype}, count, c.input.step,
+                            c.input.cast, input_lost, stream);
+        const AddResult as_it_is{c.out.y, {}, nullptr};
+        C x[kBlock];
         for (int64_t i = 0; i < count; i += kBlock) {
-            const int64_t n = std::min(kBlock, count - i);
-            input.load(x, row, m, d + i, n, call.input_cast, &counted.input);
-            boundary_isa().store(dst + i * size, to, x, n, Cast{}, nullptr, stream);
+            const int64_t n = least(kBlock, count - i);
+            load(x, c.input, row, m, d + i, n, input_lost);
+            write(as_it_is, position(row, m, d + i), x, n, nullptr, stream);
         }
     }
 
-    void add(int64_t row, int64_t m, int64_t d, int64_t count, Counted& counted) const {
-        float x[kBlock], s[kBlock];
+    void add_to(int64_t row, int64_t m, int64_t d, int64_t count) const {
+        C x[kBlock], s[kBlock];
         for (int64_t i = 0; i < count; i += kBlock) {
-            const int64_t n = std::min(kBlock, count - i);
-            input.load(x, row, m, d + i, n, call.input_cast, &counted.input);
+            const int64_t n = least(kBlock, count - i);
+            load(x, c.input, row, m, d + i, n, input_lost);
             for (int64_t use = uses.begin(row); use < uses.end(row); ++use) {
-                source.load(s, uses.place(use), m, d + i, n, call.source_cast, &counted.source);
-                scaled_index_add_isa().add(x, factor.data() + d + i, s, n);
+                load(s, c.source, uses.place(use), m, d + i, n, source_lost);
+                add(x, factor + d + i, s, n);
             }
-            boundary_isa().store(place(row, m, d + i), to, x, n, call.result_cast, &counted.result, stream);
+            write(c.out, position(row, m, d + i), x, n, out_lost, stream);
         }
     }
 };
 
-void forward_f64(const ScaledIndexAddForward& call, const RowUses& uses, Tensor& out) {
-    const Rows input(call.input), source(call.source);
-    const int64_t M = call.input.size(1), D = call.input.size(2), scaled = call.scaling.defined();
-    const double* scaling = scaled ? call.scaling.data<double>() : nullptr;
-    const int64_t step = scaled ? call.scaling.strides()[0] : 0;
-    const double alpha = static_cast<double>(call.alpha);
-    double* y = out.mutable_data<double>();
-    parallel_for(call.input.size(0), [&](int64_t row) {
-        for (int64_t m = 0; m < M; ++m)
-            for (int64_t d = 0; d < D; ++d) {
-                double x = input.value(row, m, d);
-                for (int64_t u = uses.begin(row); u < uses.end(row); ++u)
-                    x = (scaled ? alpha * scaling[d * step] : alpha) * source.value(uses.place(u), m, d) + x;
-                y[(row * M + m) * D + d] = x;
-            }
-    });
+// alpha times scaling as it crosses, or alpha.
+template <class C> void find_factor(C* factor, const AddOperand& scaling, C alpha, int64_t count) {
+    for (int64_t d = 0; d < count; ++d) factor[d] = alpha;
+    if (scaling.x.data == nullptr) return;
+    load(factor, scaling, 0, 0, 0, count, scaling.lost);
+    scale(factor, alpha, count);
 }
 
-void forward(ScaledIndexAddForward& call, Tensor& out) {
-    const int64_t B = call.input.size(0), M = call.input.size(1), D = call.input.size(2);
-    if (call.input.numel() == 0) return;
-    const RowUses uses(call.index.data<int64_t>(), call.index.numel(), B);
-    if (call.input.dtype() == DType::f64) return forward_f64(call, uses, out);
-    std::vector<float> factor = load_scaling(call.scaling, call.scaling_cast, &call.scaling_counters);
-    if (call.scaling.defined())
-        scaled_index_add_isa().scale(factor.data(), call.alpha, D);
-    else
-        factor.assign(static_cast<size_t>(D), call.alpha);
+template <class C> void forward_in(const ScaledIndexAddForward& c, Queue queue) {
+    const RowUses uses(c.index, c.uses, c.B, queue);
+    const LocalScratch<C, 1024> factor(c.D, queue);
+    find_factor(factor.data(), c.scaling, static_cast<C>(c.alpha), c.D);
 
-    const Rows input(call.input), source(call.source);
-    const int64_t out_size = static_cast<int64_t>(size_of(out.dtype()));
-    const bool stream = !call.in_place && out.numel() * out_size >= kStreamBytes;
-    const Storage to = storage_of(out.dtype());
-    const bool direct = !call.in_place && input.storage == source.storage && input.storage == to &&
-                        input.step == 1 && source.step == 1 && !call.source_cast.saturate &&
-                        !call.result_cast.saturate &&
-                        (call.input_cast.round == call.result_cast.round || to == Storage::f16);
-    char* first = static_cast<char*>(out.mutable_raw());
-    const ForwardRows part{call, uses, factor, input, source, first, to, out_size, M, D, stream, direct};
-    const int64_t chunks = ceil_div(D, kTile), bundle = std::max<int64_t>(1, kTile / D);
-    const int64_t tiles = ceil_div(B * M, bundle) * chunks;
-    std::vector<Counted> counted(static_cast<size_t>(tiles));
+    const DType to = c.out.y.dtype;
+    const bool stream =
+        !c.in_place && to != DType::f64 && c.B * c.M * c.D * size_in_bytes(to) >= kStreamBytes;
+    const bool direct = sizeof(C) == 4 && !c.in_place && c.input.x.dtype == c.source.x.dtype &&
+                        c.input.x.dtype == to && c.input.step == 1 && c.source.step == 1 &&
+                        !c.source.cast.saturate && !c.out.cast.saturate &&
+                        (c.input.cast.round == c.out.cast.round || to == DType::f16);
+    const int64_t chunks = ceil_div(c.D, kTile), bundle = c.D < kTile ? kTile / c.D : 1, rows = c.B * c.M;
+    const int64_t tiles = ceil_div(rows, bundle) * chunks;
+    const TileCounters input_lost(tiles, c.input.lost, queue), source_lost(tiles, c.source.lost, queue),
+        out_lost(tiles, c.out.lost, queue);
     parallel_for(tiles, [&](int64_t tile) {
-        const int64_t d = tile % chunks * kTile, count = std::min(kTile, D - d), r0 = tile / chunks * bundle;
-        for (int64_t r = r0, end = std::min(B * M, r0 + bundle); r < end;) {
-            const int64_t rows = std::min(M - r % M, end - r);
-            part(r / M, r % M, rows, d, count, counted[static_cast<size_t>(tile)]);
-            r += rows;
+        const int64_t d = tile % chunks * kTile, count = least(kTile, c.D - d),
+                      first = tile / chunks * bundle;
+        const ForwardRows<C> part{c,
+                                  uses,
+                                  factor.data(),
+                                  stream,
+                                  direct,
+                                  input_lost.of(tile),
+                                  source_lost.of(tile),
+                                  out_lost.of(tile)};
+        for (int64_t r = first, end = least(rows, first + bundle); r < end;) {
+            const int64_t here = least(c.M - r % c.M, end - r);
+            part(r / c.M, r % c.M, here, d, count);
+            r += here;
         }
     });
-    for (const Counted& c : counted) {
-        merge(call.input_counters, c.input);
-        merge(call.source_counters, c.source);
-        merge(call.result_counters, c.result);
-    }
+    input_lost.add_to(c.input.lost);
+    source_lost.add_to(c.source.lost);
+    out_lost.add_to(c.out.lost);
 }
 
-void backward_f64(const ScaledIndexAddBackward& call, Tensor& grad_source, Tensor& sums) {
-    const Rows dy(call.dy);
-    const int64_t M = call.dy.size(1), D = call.dy.size(2), uses = call.index.numel();
-    const int64_t* index = call.index.data<int64_t>();
-    const double alpha = static_cast<double>(call.alpha);
-    const double* scaling = call.scaling.defined() ? call.scaling.data<double>() : nullptr;
-    const int64_t step = scaling ? call.scaling.strides()[0] : 0;
-    if (grad_source.defined()) {
-        double* out = grad_source.mutable_data<double>();
-        for (int64_t b = 0; b < uses; ++b)
-            for (int64_t i = 0; i < M * D; ++i) {
-                const double t = alpha * dy.value(index[b], i / D, i % D);
-                out[b * M * D + i] = scaling ? t * scaling[i % D * step] : t;
+// Both gradients in one pass over dy. Rows (b, m) are cut into parts, each with a partial sum for the gradient of scaling;
+// the partial sums are added in their order.
+template <class C> void backward_in(const ScaledIndexAddBackward& c, Queue queue) {
+    const int64_t rows = c.uses * c.M, bundle = rows_of_part(c);
+    const int64_t parts = ceil_div(rows, bundle), chunks = ceil_div(c.D, kBlock);
+    const bool scaled = c.scaling.x.data != nullptr, sums = c.sums.data != nullptr;
+    const bool grad = c.grad_source.y.data != nullptr;
+    const LocalScratch<C, 1024> factor_memory(scaled ? c.D : 0, queue);
+    C* factor = factor_memory.data();
+    if (scaled) load(factor, c.scaling, 0, 0, 0, c.D, nullptr);
+    const Scratch partial_memory(sums ? static_cast<size_t>(parts * c.D) * sizeof(C) : 0, queue);
+    C* partial = sums ? partial_memory.as<C>() : nullptr;
+    for (int64_t i = 0; sums && i < parts * c.D; ++i) partial[i] = 0;
+    const bool stream = grad && rows * c.D * size_in_bytes(c.grad_source.y.dtype) >= kStreamBytes;
+    const TileCounters dy_lost(parts * chunks, c.dy.lost, queue),
+        grad_lost(parts * chunks, c.grad_source.lost, queue);
+    parallel_for(parts * chunks, [&](int64_t tile) {
+        const int64_t d = tile % chunks * kBlock, n = least(kBlock, c.D - d), first = tile / chunks * bundle;
+        C g[kBlock], other[kBlock];
+        for (int64_t r = first; r < least(rows, first + bundle); ++r) {
+            const int64_t b = r / c.M, m = r % c.M;
+            load(g, c.dy, c.index[b], m, d, n, dy_lost.of(tile));
+            scale(g, static_cast<C>(c.alpha), n);
+            if (grad) {
+                if (scaled) multiply(other, g, factor + d, n);
+                write(c.grad_source, r * c.D + d, scaled ? other : g, n, grad_lost.of(tile), stream);
             }
-    }
-    if (!sums.defined()) return;
-    const Rows source(call.source);
-    double* out = sums.mutable_data<double>();
-    for (int64_t d = 0; d < D; ++d) {
-        out[d] = 0;
-        for (int64_t b = 0; b < uses; ++b)
-            for (int64_t m = 0; m < M; ++m)
-                out[d] += alpha * dy.value(index[b], m, d) * source.value(b, m, d);
-    }
-}
-
-// Both gradients in one pass over dy. Rows (b, m) are cut into at most kSumTiles tiles, each with a partial
-// sum for the gradient of scaling; the partial sums are added in their order.
-void backward(ScaledIndexAddBackward& call, Tensor& grad_source, Tensor& sums) {
-    const int64_t M = call.dy.size(1), D = call.dy.size(2), rows = call.index.numel() * M;
-    if (call.dy.dtype() == DType::f64) return backward_f64(call, grad_source, sums);
-    constexpr int64_t kLeastRows = 128;
-    const int64_t bundle = std::max(kLeastRows, ceil_div(rows, kSumTiles));
-    const int64_t row_tiles = ceil_div(rows, bundle), chunks = ceil_div(D, kBlock);
-    const std::vector<float> factor = load_scaling(call.scaling, call.scaling_cast, nullptr);
-    const int64_t* index = call.index.data<int64_t>();
-    const Rows dy(call.dy);
-    const Rows source(sums.defined() ? call.source : call.dy);
-    char* out = grad_source.defined() ? static_cast<char*>(grad_source.mutable_raw()) : nullptr;
-    const DType out_dtype = grad_source.defined() ? grad_source.dtype() : DType::f32;
-    const int64_t out_size = static_cast<int64_t>(size_of(out_dtype));
-    const bool stream = out && grad_source.numel() * out_size >= kStreamBytes;
-    Tensor partial = sums.defined() ? Tensor::zeros({std::max<int64_t>(row_tiles, 1), D}) : Tensor();
-    float* partial_sums = sums.defined() ? partial.mutable_data<float>() : nullptr;
-    std::vector<Counted> counted(static_cast<size_t>(row_tiles * chunks));
-    parallel_for(row_tiles * chunks, [&](int64_t tile) {
-        const BoundaryIsa& isa = boundary_isa();
-        const ScaledIndexAddIsa& ours = scaled_index_add_isa();
-        Counted& counters = counted[static_cast<size_t>(tile)];
-        const int64_t d = tile % chunks * kBlock, n = std::min(kBlock, D - d), r0 = tile / chunks * bundle;
-        float g[kBlock], other[kBlock];
-        for (int64_t r = r0; r < std::min(rows, r0 + bundle); ++r) {
-            const int64_t b = r / M, m = r % M;
-            dy.load(g, index[b], m, d, n, call.dy_cast, &counters.input);
-            ours.scale(g, call.alpha, n);
-            if (out) {
-                const float* result = g;
-                if (!factor.empty()) {
-                    ours.multiply(other, g, factor.data() + d, n);
-                    result = other;
-                }
-                isa.store(out + (r * D + d) * out_size, storage_of(out_dtype), result, n, call.exit_cast,
-                          &counters.result, stream);
-            }
-            if (partial_sums) {
-                source.load(other, b, m, d, n, call.source_cast, nullptr);
-                ours.add(partial_sums + tile / chunks * D + d, g, other, n);
+            if (sums) {
+                load(other, c.source, b, m, d, n, nullptr);
+                add(partial + tile / chunks * c.D + d, g, other, n);
             }
         }
     });
-    for (const Counted& c : counted) {
-        merge(call.dy_counters, c.input);
-        merge(call.exit_counters, c.result);
-    }
-    if (!sums.defined()) return;
-    float* total = sums.mutable_data<float>();
-    std::fill(total, total + D, 0.0f);
-    for (int64_t t = 0; t < row_tiles; ++t) scaled_index_add_isa().add_one(total, 1, partial_sums + t * D, D);
+    dy_lost.add_to(c.dy.lost);
+    grad_lost.add_to(c.grad_source.lost);
+    if (!sums) return;
+    C* total = elements<C>(c.sums);
+    for (int64_t d = 0; d < c.D; ++d) total[d] = 0;
+    for (int64_t part = 0; part < parts; ++part)
+        for_lanes<C>(
+            c.D, DEMI_LANES {
+                put(total + i, multiply_add(splat<C>(1), get(partial + part * c.D + i, n), get(total + i, n)),
+                    n);
+            });
+}
+
+void forward(const ScaledIndexAddForward& c, Queue queue) {
+    c.input.x.dtype == DType::f64 ? forward_in<double>(c, queue) : forward_in<float>(c, queue);
+}
+void backward(const ScaledIndexAddBackward& c, Queue queue) {
+    c.dy.x.dtype == DType::f64 ? backward_in<double>(c, queue) : backward_in<float>(c, queue);
 }
 
 }  // namespace
 
-const ScaledIndexAddKernels scaled_index_add_cpu{forward, backward};
+const ScaledIndexAddKernels scaled_index_add_kernels{forward, backward};
 
-}  // namespace demi
+}  // namespace demi::DEMI_BACKEND

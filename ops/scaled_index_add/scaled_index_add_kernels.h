@@ -1,34 +1,51 @@
 #pragma once
-// Internal: see scaled_index_add.h. The wrapper has checked and allocated everything: index is contiguous i64
-// in range, all on one device. Dtypes: all f64, or any mixture of f32, bf16 and f16. Reductions: fixed order.
-#include "ops/boundary/boundary_kernel.h"
-#include "runtime/kernel_table.h"
-#include "runtime/tensor.h"
+#include "ops/boundary/boundary_kernels.h"
 
 namespace demi {
 
+// A tensor [rows, M, D] of any strides, in elements, and how it crosses the boundary. scaling is [1, 1, D].
+struct AddOperand {
+    ConstMem x;
+    int64_t row_step, m_step, step;
+    Cast cast;
+    CastCounters* lost;  // null: not counted
+};
+// Contiguous.
+struct AddResult {
+    Mem y;
+    Cast cast;
+    CastCounters* lost;
+};
+
+// Dtypes: all f64, or any mixture of f32, bf16 and f16. index holds `uses` numbers in [0, B). There is at least one element.
 struct ScaledIndexAddForward {
-    Tensor input, index, source, scaling;  // scaling may be undefined
-    float alpha = 1;
-    bool in_place = false;  // out is input (contiguous), and rows that are not named stay as they are
-    Cast input_cast, source_cast, scaling_cast, result_cast;
-    CastCounters input_counters, source_counters, scaling_counters, result_counters;
+    AddOperand input, source, scaling;  // scaling without data: ones
+    AddResult out;                      // may be input, with in_place
+    const int64_t* index;
+    int64_t uses, B, M, D;
+    float alpha;
+    bool in_place;  // rows that are not named stay as they are
 };
-
 struct ScaledIndexAddBackward {
-    Tensor dy, index, source, scaling;  // source only for the gradient of scaling; scaling may be undefined
-    float alpha = 1;
-    Cast dy_cast, source_cast, scaling_cast, exit_cast;  // exit_cast: the gradient of source
-    CastCounters dy_counters, exit_counters;
+    AddOperand dy, source, scaling;  // source: for sums only
+    const int64_t* index;
+    AddResult grad_source;  // [uses, M, D]; without data: not wanted
+    Mem sums;  // [D] in f32, or f64: the gradient of scaling, with what dy was scaled by; without data: not wanted
+    int64_t uses, M, D;
+    float alpha;
 };
-
 struct ScaledIndexAddKernels {
-    // out is fresh and contiguous, or input itself (in_place).
-    void (*forward)(ScaledIndexAddForward& call, Tensor& out) = nullptr;
-    // grad_source [Bi, M, D], fresh and contiguous, may be undefined. sums [D], f32 (f64 for f64), may be
-    // undefined: the gradient of scaling with dy_cast's scale still on it.
-    void (*backward)(ScaledIndexAddBackward& call, Tensor& grad_source, Tensor& sums) = nullptr;
+    void (*forward)(const ScaledIndexAddForward& call, Queue queue);
+    void (*backward)(const ScaledIndexAddBackward& call, Queue queue);
 };
-DEMI_KERNEL_TABLES(ScaledIndexAddKernels, scaled_index_add)
+DEMI_BACKENDS(ScaledIndexAddKernels, scaled_index_add)
+
+// `sums` are added in parts: of this many rows (b, m) each, in order; then the parts in order. f64: one part.
+DEMI_HOST_DEVICE int64_t rows_of_part(const ScaledIndexAddBackward& c) {
+    constexpr int64_t kMostParts = 64, kLeastRows = 128;
+    const int64_t rows = c.uses * c.M, part = (rows + kMostParts - 1) / kMostParts;
+    if (c.dy.x.dtype == DType::f64 && c.sums.data != nullptr) return rows;
+    return part > kLeastRows && c.sums.data != nullptr ? part : kLeastRows;
+}
 
 }  // namespace demi

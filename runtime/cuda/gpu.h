@@ -32,7 +32,7 @@
 //   exp exp2 log sqrt rsqrt tanh erf sin cos pow fma frexp ldexp   float and double, the accurate ones
 //   exp2_approx                                       float, within 2 ulp, 0 below 2^-126
 //   max_number                                        float; the other operand where one is NaN
-//   atomic_add(p, v) atomic_max_u32(p, v)             integers only; atomic_add returns what was there before
+//   atomic_add(p, v) atomic_max(p, v) atomic_max_u32  integers only; atomic_add returns what was there before
 //   philox(seed, offset, index)                       random_word of runtime/random.h
 #include "runtime/cuda/gpu_bits.h"
 #include "runtime/cuda/gpu_types.h"

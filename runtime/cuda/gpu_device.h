@@ -95,6 +95,9 @@ DEMI_DEVICE uint64_t atomic_add(uint64_t* p, uint64_t v) {
     return atomicAdd(reinterpret_cast<unsigned long long*>(p), static_cast<unsigned long long>(v));
 }
 DEMI_DEVICE void atomic_max_u32(uint32_t* p, uint32_t v) { atomicMax(p, v); }
+DEMI_DEVICE void atomic_max(uint64_t* p, uint64_t v) {
+    atomicMax(reinterpret_cast<unsigned long long*>(p), static_cast<unsigned long long>(v));
+}
 
 // ---- 16-bit floats: the hardware's conversions, and the payload that it drops from a NaN ---------------
 DEMI_DEVICE float half_to_float(uint16_t bits) {

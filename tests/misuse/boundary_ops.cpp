@@ -35,13 +35,12 @@ void boundary_walks(Walks& walks) {
         },
         BoundaryMode::off, Direction::forward);
     walks.add(
-        "boundary_counters boundary_report reset_boundary_counters set_boundary_counting boundary_counting "
-        "boundary_isa",
+        "boundary_counters boundary_report reset_boundary_counters set_boundary_counting boundary_counting",
         [](bool on, Boundary boundary, std::string site, Tensor x) {
             set_boundary_counting(on);
             boundary.site = site;
             use(index_select_cat({x}, {indices({0})}, boundary));
-            (void)(boundary_counters(), boundary_counting(), boundary_isa());
+            (void)(boundary_counters(), boundary_counting());
             const std::string report = boundary_report();
             reset_boundary_counters();
             set_boundary_counting(true);

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <thread>
 
-#include "ops/boundary/boundary_call.h"
+#include "ops/boundary/crossing.h"
 #include "ops/boundary/pending_counts.h"
 #include "ops/index_select_cat/index_select_cat.h"
 #include "tests/ops/index_support.h"
@@ -22,7 +22,7 @@ Tensor here(const std::vector<float>& values) {
 
 // One operand across the boundary, as an operator does it.
 void cross(const Tensor& x, const Boundary& boundary, const char* operand = "x", int k = 0) {
-    const BoundaryCall call("op", boundary, Direction::forward);
+    const Crossing call("op", boundary, Direction::forward);
     const Cast cast = call.entry(x.dtype(), k);
     CastCounters counters;
     cast_tensor(x, cast, DType::f16, counters);
@@ -41,7 +41,7 @@ TEST_CASE("a GPU's counters arrive when somebody asks, and nobody waited before"
     reset_boundary_counters();
     const Tensor x = here({1, 65520, -1e9f, NAN, 1e-8f, 1e-6f, 0});
     const Boundary boundary{.site = "late"};
-    const BoundaryCall call("op", boundary, Direction::forward);
+    const Crossing call("op", boundary, Direction::forward);
     const Cast cast = call.entry(DType::f32);
     CastCounters counters;
     cast_tensor(x, cast, DType::f16, counters);
@@ -86,7 +86,7 @@ TEST_CASE("late counters: exponents, lines in order, calls that lost nothing bec
 TEST_CASE("late counters merge with each other and with what the host has counted") {
     reset_boundary_counters();
     const Boundary boundary{.site = "merged"};
-    const BoundaryCall call("op", boundary, Direction::forward);
+    const Crossing call("op", boundary, Direction::forward);
     const Cast cast = call.entry(DType::f32);
     CastCounters counters = count_cast(here({9, 1e9f}), cast), more;
     cast_tensor(here({1, 2, 3}), cast, DType::f16, counters);
@@ -108,7 +108,7 @@ TEST_CASE("a reset drops what is pending") {
     CHECK(pending_rows() == 0);
     CHECK(boundary_counters().empty());
     const Boundary boundary{.site = "kept"};
-    const BoundaryCall call("op", boundary, Direction::forward);
+    const Crossing call("op", boundary, Direction::forward);
     CastCounters counters;
     cast_tensor(here({1, 2, 3}), call.entry(DType::f32), DType::f16, counters);
     reset_boundary_counters();  // the call ends after it

@@ -4,7 +4,7 @@
 
 #include <thread>
 
-#include "ops/boundary/boundary_call.h"
+#include "ops/boundary/crossing.h"
 #include "ops/index_select_cat/index_select_cat.h"
 #include "ops/scaled_index_add/scaled_index_add.h"
 #include "tests/ops/index_support.h"
@@ -39,8 +39,9 @@ TEST_CASE("the block routines cast, count and find the maximum like the definiti
                         Tensor y = Tensor::empty({n + 5});
                         CastCounters got;
                         const bool streaming = saturate;
-                        boundary_isa().load(y.mutable_data<float>() + 5, x.raw(), storage_of(dtype), n, step,
-                                            cast, &got, streaming);
+                        boundary_on(Device::cpu())
+                            .load_row(y.mutable_data<float>() + 5, {x.raw(), dtype}, n, step, cast, &got,
+                                      streaming);
                         CHECK(same_bits(y.slice(0, 5, n + 5),
                                         cast_from_half(cast_to_half(x, cast), DType::f32, cast.undo)) == "");
                         const CastCounters want = count_cast(x, cast);
@@ -68,7 +69,7 @@ TEST_CASE("every value between two halfs is counted by what it becomes") {
             const CastCounters want = count_cast(t, cast);
             CastCounters got;
             float y;
-            boundary_isa().load(&y, t.raw(), Storage::f32, 1, 1, cast, &got, false);
+            boundary_on(Device::cpu()).load_row(&y, {t.raw(), DType::f32}, 1, 1, cast, &got, false);
             CHECK(got.to_inf == want.to_inf);
             CHECK(got.to_zero == want.to_zero);
             CHECK(got.subnormal == want.subnormal);

@@ -109,6 +109,7 @@ template <int N> void cp_async_wait() { emulation::cp_async_wait(N); }
 inline uint32_t atomic_add(uint32_t* p, uint32_t v) { return (*p += v) - v; }
 inline uint64_t atomic_add(uint64_t* p, uint64_t v) { return (*p += v) - v; }
 inline void atomic_max_u32(uint32_t* p, uint32_t v) { *p = *p > v ? *p : v; }
+inline void atomic_max(uint64_t* p, uint64_t v) { *p = *p > v ? *p : v; }
 
 inline float half_to_float(uint16_t bits) { return emulation::f16_to(bits); }
 inline uint16_t float_to_half(float x) { return emulation::f16_from(x); }

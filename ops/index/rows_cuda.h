@@ -1,6 +1,6 @@
 #pragma once
-// Internal, for .cu files and their callers: matrices cut into tiles for blocks of threads, from shapes only;
-// and rows that lists of numbers name.
+// Internal, for .cu files: matrices cut into tiles for blocks of threads, from shapes only; and sorted lists of row numbers.
+#include "runtime/backends.h"
 #include "runtime/cuda/gpu_types.h"
 
 namespace demi::gpu_kernels {
@@ -8,7 +8,7 @@ namespace demi::gpu_kernels {
 // Tiles of some rows by some columns, about 2048 elements, or 8192 where there is enough to do.
 struct RowTiles {
     int64_t rows = 0, columns = 0;
-    int64_t pieces = 0, tiles = 0;  // tiles beside each other; all of them
+    int64_t pieces = 0, tiles = 0;  // tiles in a row of tiles; all of them
     int32_t tile_rows = 0, tile_columns = 0;
 };
 constexpr int kMostTileRows = 256;
@@ -60,10 +60,10 @@ struct SortedRows {
     }
 };
 
-// Sorts `list`; rows and places have room for `count`, first (which may be null) for `bins` + 1. Each element
-// counts who comes before it: one launch, always the same result, and quick for the lengths that lists of
-// rows have (up to some 100,000).
-void launch_sort_rows(const int64_t* list, int64_t count, int64_t* rows, int64_t* places, int64_t* first,
-                      int64_t bins, gpu::Stream stream);
+// Sorts a list of `count` numbers below `bins`, in memory for sorted_rows_words(count, bins) numbers. Each element counts
+// what comes before it: one launch, always the same result, and fast for the lengths that lists of rows have (up to some
+// 100,000).
+int64_t sorted_rows_words(int64_t count, int64_t bins);
+SortedRows sort_rows(const int64_t* list, int64_t count, int64_t bins, int64_t* memory, Queue queue);
 
 }  // namespace demi::gpu_kernels

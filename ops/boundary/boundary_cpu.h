@@ -1,24 +1,17 @@
 #pragma once
-// For *_isa.cpp files: counting what a cast to fp16 loses, on vectors.
-#include "ops/boundary/boundary_kernel.h"
-#include "runtime/simd.h"
+// For *_cpu.cpp files: rounding to fp16 on vectors, and counting what that loses.
+#include "ops/boundary/boundary_kernels.h"
+#include "ops/kernel_cpu.h"
 
-namespace demi::DEMI_ISA_NS {
+namespace demi::DEMI_BACKEND {
 
 typedef uint32_t vu __attribute__((vector_size(sizeof(vf))));
 
 DEMI_INLINE vu splat(uint32_t x) { return vu{} + x; }
 DEMI_INLINE vu magnitude(vf x) { return __builtin_bit_cast(vu, x) & splat(0x7fffffffu); }
 
-// Bits of the magnitudes at which fp16 changes its behaviour.
-constexpr uint32_t kInfinityBits = 0x7f800000u;
-constexpr uint32_t kOverflowBits = 0x477ff000u;  // 65520: rounds to infinity from here on
-constexpr uint32_t kNormalBits = 0x387fe000u;    // 2^-14 - 2^-25: rounds to a subnormal below it
-constexpr uint32_t kVanishBits = 0x33000000u;    // 2^-25: rounds to zero up to here
-constexpr float kMaxHalf = 65504.0f;
-
 // min() and max() give their second operand where one is NaN: NaN stays.
-DEMI_INLINE vf saturate_f16(vf x) { return max(broadcast(-kMaxHalf), min(broadcast(kMaxHalf), x)); }
+DEMI_INLINE vf saturate_f16(vf x) { return max(broadcast(-kLargestHalf), min(broadcast(kLargestHalf), x)); }
 
 DEMI_INLINE bool any_bit(vu x) {
 #if defined(__AVX512F__)
@@ -134,4 +127,35 @@ DEMI_INLINE void stream_fence() {
 #endif
 }
 
-}  // namespace demi::DEMI_ISA_NS
+// dst[i] = cast(src[i * step]): loads, rounds and counts in one pass. `lost` may be null where cast.count is false.
+// `streaming` writes past the caches.
+void load_row(float* dst, ConstMem src, int64_t count, int64_t step, const Cast& cast, CastCounters* lost,
+              bool streaming);
+// dst[i] = cast(src[i]) in dst's dtype, rounded to nearest even.
+void store_row(Mem dst, const float* src, int64_t count, const Cast& cast, CastCounters* lost,
+               bool streaming);
+
+namespace {
+
+// Counters of a call's tiles, one behind the other, so that tiles count without waiting for one another. Without `lost`
+// there are none.
+class TileCounters {
+  public:
+    DEMI_INLINE TileCounters(int64_t tiles, CastCounters* lost, Queue queue)
+        : tiles_(lost != nullptr ? tiles : 0), memory_(tiles_, queue) {
+        for (int64_t i = 0; i < tiles_; ++i) memory_.data()[i] = CastCounters{};
+    }
+    DEMI_INLINE ~TileCounters() {}
+    DEMI_INLINE CastCounters* of(int64_t tile) const { return tiles_ > 0 ? memory_.data() + tile : nullptr; }
+    DEMI_INLINE void add_to(CastCounters* lost) const {
+        for (int64_t i = 0; i < tiles_; ++i) add_counters(*lost, memory_.data()[i]);
+    }
+
+  private:
+    int64_t tiles_;
+    LocalScratch<CastCounters, 16> memory_;
+};
+
+}  // namespace
+
+}  // namespace demi::DEMI_BACKEND

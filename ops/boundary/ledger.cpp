@@ -1,4 +1,4 @@
-// The ledger of the boundary: who lost what, per call site.
+// The ledger of the boundary: what was lost, per call site.
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -9,7 +9,7 @@
 #include <mutex>
 #include <tuple>
 
-#include "ops/boundary/boundary_call.h"
+#include "ops/boundary/crossing.h"
 #include "ops/boundary/pending_counts.h"
 #include "runtime/capture.h"
 
@@ -25,7 +25,7 @@ struct Ledger {
     std::vector<BoundaryRow> rows;
     std::vector<PendingRow> pending;
     uint64_t resets = 0;
-    std::mutex reading;  // taken first: whoever asks waits for what another thread is reading
+    std::mutex reading;  // taken first: one thread at a time reads what is pending
 };
 
 Ledger& ledger() {
@@ -108,12 +108,7 @@ void set_boundary_counting(bool on) { counting.store(on, std::memory_order_relax
 bool boundary_counting() { return counting.load(std::memory_order_relaxed); }
 
 void merge(CastCounters& into, const CastCounters& from) {
-    into.elements += from.elements;
-    into.to_inf += from.to_inf;
-    into.nan += from.nan;
-    into.to_zero += from.to_zero;
-    into.subnormal += from.subnormal;
-    into.amax = std::max(into.amax, from.amax);
+    add_counters(into, from);
     if (from.pending == 0) return;
     if (into.pending != 0) settle(into);
     into.pending = from.pending;

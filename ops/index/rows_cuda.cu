@@ -1,4 +1,4 @@
-#include "ops/index/row_tiles_cuda.h"
+#include "ops/index/rows_cuda.h"
 
 #include "runtime/cuda/gpu.h"
 
@@ -36,12 +36,22 @@ struct SortRowsKernel {
 
 }  // namespace
 
-void launch_sort_rows(const int64_t* list, int64_t count, int64_t* rows, int64_t* places, int64_t* first,
-                      int64_t bins, gpu::Stream stream) {
+// Usually there are few rows: where the uses of each begin costs no more than sorting.
+static bool finds_first(int64_t count, int64_t bins) { return bins <= 4 * (count > 1024 ? count : 1024); }
+
+int64_t sorted_rows_words(int64_t count, int64_t bins) {
+    return count == 0 ? 0 : 2 * count + (finds_first(count, bins) ? bins + 1 : 0);
+}
+
+SortedRows sort_rows(const int64_t* list, int64_t count, int64_t bins, int64_t* memory, Queue queue) {
+    if (count == 0) return {};
     constexpr int kThreads = SortRowsKernel::threads;
+    int64_t* first = finds_first(count, bins) ? memory + 2 * count : nullptr;
     const int64_t threads = first != nullptr && bins + 1 > count ? bins + 1 : count;
-    gpu::launch(SortRowsKernel{list, count, rows, places, first, bins},
-                gpu::blocks_for(threads, kThreads, 1 << 30), {kThreads}, kThreads * sizeof(int64_t), stream);
+    gpu::launch(SortRowsKernel{list, count, memory, memory + count, first, bins},
+                gpu::blocks_for(threads, kThreads, 1 << 30), {kThreads}, kThreads * sizeof(int64_t),
+                queue.stream);
+    return {memory, memory + count, count, first};
 }
 
 }  // namespace demi::gpu_kernels
