@@ -16,6 +16,8 @@ namespace demi {
 using Metadata = std::map<std::string, std::string>;
 using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 
+class InputFile;
+
 class SafetensorsFile {
   public:
     explicit SafetensorsFile(const std::string& path);  // reads and checks the header; data is read on load()
@@ -40,7 +42,7 @@ class SafetensorsFile {
     void check_checksums(std::string text);
 
     std::string path_;
-    std::shared_ptr<int> fd_;
+    std::shared_ptr<const InputFile> file_;
     int64_t data_start_ = 0;
     Metadata metadata_, checksums_;
     std::vector<std::string> names_;

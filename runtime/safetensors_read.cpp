@@ -1,11 +1,6 @@
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 
+#include "runtime/input_file.h"
 #include "runtime/json.h"
 #include "runtime/safetensors.h"
 #include "runtime/safetensors_checksum.h"
@@ -44,19 +39,6 @@ const FileDType* find_dtype(const std::string& name) {
 
 template <class... Parts> [[noreturn]] void refuse(const std::string& path, const Parts&... parts) {
     fail("safetensors", "'", path, "': ", parts...);
-}
-
-void read_at(int fd, const std::string& path, int64_t offset, void* data, int64_t bytes) {
-    char* at = static_cast<char*>(data);
-    while (bytes > 0) {
-        const ssize_t done = pread(fd, at, static_cast<size_t>(std::min<int64_t>(bytes, 1 << 30)), offset);
-        if (done < 0 && errno == EINTR) continue;
-        if (done < 0) refuse(path, "cannot read: ", std::strerror(errno));
-        if (done == 0) refuse(path, "ends early: it was cut while being read");
-        at += done;
-        offset += done;
-        bytes -= done;
-    }
 }
 
 Json parse_strict(const std::string& text, const std::string& path) {
@@ -110,20 +92,12 @@ SafetensorsFile::Info read_info(const Json& entry, const std::string& path, cons
 
 }  // namespace
 
-SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path) {
-    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe must not block
-    if (fd < 0) refuse(path, "cannot open: ", std::strerror(errno));
-    fd_ = std::shared_ptr<int>(new int(fd), [](int* owned) {
-        close(*owned);
-        delete owned;
-    });
-    struct stat status {};
-    if (fstat(fd, &status) != 0) refuse(path, "cannot read: ", std::strerror(errno));
-    if (!S_ISREG(status.st_mode)) refuse(path, "is not a regular file");
-    const int64_t size = status.st_size;
+SafetensorsFile::SafetensorsFile(const std::string& path)
+    : path_(path), file_(std::make_shared<InputFile>("safetensors", path)) {
+    const int64_t size = file_->size();
     if (size < 8) refuse(path, "is too short for a header length: ", size, " bytes");
     unsigned char length_bytes[8];
-    read_at(fd, path, 0, length_bytes, 8);
+    file_->read(0, length_bytes, 8);
     uint64_t length = 0;
     for (int i = 7; i >= 0; --i) length = length << 8 | length_bytes[i];
     if (length > kMaxHeader)
@@ -131,8 +105,7 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path) {
                " bytes (not a safetensors file?)");
     if (8 + static_cast<int64_t>(length) > size)
         refuse(path, "header of ", length, " bytes does not fit a file of ", size, " bytes");
-    std::string text(length, '\0');
-    read_at(fd, path, 8, text.data(), static_cast<int64_t>(length));
+    const std::string text = file_->text(8, static_cast<int64_t>(length));
     if (text.empty() || text[0] != '{') refuse(path, "header does not begin with '{'");
     data_start_ = 8 + static_cast<int64_t>(length);
     parse_header(text, size - data_start_);
@@ -202,7 +175,7 @@ Tensor SafetensorsFile::load(const std::string& name) const {
     Tensor tensor = Tensor::empty(entry.shape, dtype.dtype);
     if (tensor.numel() == 0) return tensor;
     char* data = static_cast<char*>(tensor.mutable_raw());
-    read_at(*fd_, path_, data_start_ + entry.begin, data, entry.end - entry.begin);
+    file_->read(data_start_ + entry.begin, data, entry.end - entry.begin);
     if (const auto sum = checksums_.find(tensor_checksum(name)); sum != checksums_.end()) {
         const std::string found = checksum_text(crc32c(data, static_cast<size_t>(entry.end - entry.begin)));
         if (found != sum->second)

@@ -1,5 +1,5 @@
 #pragma once
-// Internal: the code point at the start of a text.
+// Internal: UTF-8 text.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -12,7 +12,7 @@ struct CodePoint {
     bool valid = false;
 };
 
-// The text must not be empty. An invalid start (cut off, overlong, a surrogate) counts as one byte.
+// The code point at the start of a text, which must not be empty. An invalid start (cut off, overlong, a surrogate) counts as one byte.
 inline CodePoint decode_utf8(std::string_view text) {
     const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
     const uint8_t lead = byte(0);
@@ -28,6 +28,16 @@ inline CodePoint decode_utf8(std::string_view text) {
     const bool surrogate = value >= 0xd800 && value < 0xe000;
     if (overlong || surrogate || value > 0x10ffff) return {};
     return {value, bytes, true};
+}
+
+// UTF-8 without control characters: what a message can show in one line.
+inline bool is_printable(std::string_view text) {
+    while (!text.empty()) {
+        const CodePoint c = decode_utf8(text);
+        if (!c.valid || c.value < 0x20 || c.value == 0x7f) return false;
+        text.remove_prefix(c.bytes);
+    }
+    return true;
 }
 
 }  // namespace demi

@@ -2,10 +2,12 @@
 #include "models/checkpoint.h"
 #include "models/state.h"
 #include "runtime/atomic_file.h"
+#include "runtime/checkpoint/checkpoint.h"
 #include "runtime/half.h"
 #include "runtime/profile.h"
 #include "tests/misuse/walk.h"
 #include "tests/support/temporary.h"
+#include "tests/support/torch_bytes.h"
 
 namespace demi::test {
 namespace {
@@ -61,6 +63,23 @@ void safetensors_walks(Walks& walks) {
         },
         NamedParameters{{"a", variable({2})}}, NamedParameters{{"a", variable({2})}}, std::string("p."),
         true);
+}
+
+void checkpoint_walks(Walks& walks) {
+    walks.add(
+        "open_checkpoint CheckpointFile::path CheckpointFile::format CheckpointFile::names "
+        "CheckpointFile::contains "
+        "CheckpointFile::info CheckpointFile::load CheckpointFile::metadata CheckpointFile::config "
+        "CheckpointFile::objects",
+        [](std::string path, std::string bytes, std::string name, bool check_sums, bool torch) {
+            put_file(kFile, torch ? torch_file({{"x", tensor({2, 3})}, {bytes, tensor({1})}}) : bytes);
+            const CheckpointFile file = open_checkpoint(path, check_sums);
+            (void)(file.path(), file.format(), file.names(), file.contains(name), file.metadata());
+            (void)(file.config(), file.objects());
+            (void)file.info(name);
+            return file.load(name);
+        },
+        kFile, std::string("y"), std::string("x"), true, true);
 }
 
 void profile_walks(Walks& walks) {
@@ -133,6 +152,7 @@ void file_walks(Walks& walks) {
         },
         std::string("file"), std::string("text"), false);
     safetensors_walks(walks);
+    checkpoint_walks(walks);
     profile_walks(walks);
     state_walks(walks);
 }
