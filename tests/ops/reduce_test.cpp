@@ -7,11 +7,11 @@
 #include <random>
 
 #include "ops/argmax/argmax.h"
-#include "ops/common/dims.h"
 #include "ops/max/max.h"
 #include "ops/mean/mean.h"
 #include "ops/operators.h"
 #include "ops/sum/sum.h"
+#include "ops/views/dims.h"
 #include "tests/ops/extremes.h"
 #include "tests/support/compare.h"
 #include "tests/support/device.h"
