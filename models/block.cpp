@@ -9,9 +9,9 @@
 #include "ops/index/index_select.h"
 #include "ops/layer_scale/layer_scale.h"
 #include "ops/operators.h"
-#include "ops/reshape/reshape.h"
 #include "ops/scaled_index_add/scaled_index_add.h"
-#include "ops/split/split.h"
+#include "ops/views/split.h"
+#include "ops/views/views.h"
 
 namespace demi {
 

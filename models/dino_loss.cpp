@@ -14,11 +14,11 @@
 #include "ops/max/max.h"
 #include "ops/mean/mean.h"
 #include "ops/operators.h"
-#include "ops/reshape/reshape.h"
 #include "ops/softmax/softmax.h"
 #include "ops/sqrt/sqrt.h"
 #include "ops/square/square.h"
 #include "ops/sum/sum.h"
+#include "ops/views/views.h"
 #include "runtime/copy.h"
 #include "runtime/parallel.h"
 

@@ -7,8 +7,8 @@
 #include "ops/linear/linear.h"
 #include "ops/mlp/mlp.h"
 #include "ops/patchify/patchify.h"
-#include "ops/reshape/reshape.h"
 #include "ops/swiglu/swiglu.h"
+#include "ops/views/views.h"
 
 namespace demi {
 

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cstring>
 
-#include "ops/concat/concat.h"
 #include "ops/index/row_index.h"
 #include "ops/index_select_cat/index_select_cat.h"
-#include "ops/reshape/reshape.h"
 #include "ops/scaled_index_add/scaled_index_add.h"
+#include "ops/views/concat.h"
+#include "ops/views/views.h"
 #include "runtime/capture.h"
 
 namespace demi {

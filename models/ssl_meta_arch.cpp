@@ -6,13 +6,12 @@
 #include "models/dino_loss.h"
 #include "models/ema.h"
 #include "models/mask_generator.h"
-#include "ops/concat/concat.h"
 #include "ops/index/index_select.h"
 #include "ops/log/log.h"
 #include "ops/operators.h"
-#include "ops/reshape/reshape.h"
-#include "ops/slice/slice.h"
 #include "ops/sum/sum.h"
+#include "ops/views/concat.h"
+#include "ops/views/views.h"
 
 namespace demi {
 

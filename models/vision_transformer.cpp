@@ -4,13 +4,10 @@
 
 #include "autograd/grad_mode.h"
 #include "ops/cast/cast.h"
-#include "ops/concat/concat.h"
-#include "ops/expand/expand.h"
 #include "ops/interpolate_bicubic/interpolate_bicubic.h"
 #include "ops/operators.h"
-#include "ops/reshape/reshape.h"
-#include "ops/slice/slice.h"
-#include "ops/transpose/transpose.h"
+#include "ops/views/concat.h"
+#include "ops/views/views.h"
 #include "ops/where/where.h"
 
 namespace demi {

@@ -1,8 +1,8 @@
 #include "examples/train/classifier.h"
 
 #include "ops/cast/cast.h"
-#include "ops/concat/concat.h"
 #include "ops/mean/mean.h"
+#include "ops/views/concat.h"
 
 namespace demi::examples {
 

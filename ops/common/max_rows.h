@@ -1,7 +1,7 @@
 #pragma once
 // Internal: x with the dimensions of `dims` moved behind the others and merged, and the first largest (or
 // smallest) element of each row.
-#include "ops/common/dims.h"
+#include "ops/views/dims.h"
 #include "runtime/tensor.h"
 
 namespace demi {

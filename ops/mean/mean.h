@@ -1,6 +1,6 @@
 #pragma once
 #include "autograd/variable.h"
-#include "ops/common/dims.h"
+#include "ops/views/dims.h"
 
 namespace demi {
 

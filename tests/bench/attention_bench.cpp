@@ -10,7 +10,7 @@
 #include <string>
 
 #include "ops/memory_efficient_attention/memory_efficient_attention.h"
-#include "ops/split/split.h"
+#include "ops/views/split.h"
 #include "runtime/allocator.h"
 #include "runtime/parallel.h"
 

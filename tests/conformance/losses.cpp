@@ -1,5 +1,5 @@
 #include "models/dino_loss.h"
-#include "ops/reshape/reshape.h"
+#include "ops/views/views.h"
 #include "tests/conformance/case.h"
 
 namespace demi::conformance {

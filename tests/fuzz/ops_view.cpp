@@ -1,13 +1,7 @@
 // Views, and what puts parts together.
-#include "ops/concat/concat.h"
-#include "ops/expand/expand.h"
-#include "ops/permute/permute.h"
-#include "ops/reshape/reshape.h"
-#include "ops/select/select.h"
-#include "ops/slice/slice.h"
-#include "ops/split/split.h"
-#include "ops/squeeze/squeeze.h"
-#include "ops/transpose/transpose.h"
+#include "ops/views/concat.h"
+#include "ops/views/split.h"
+#include "ops/views/views.h"
 #include "tests/fuzz/graph.h"
 
 namespace demi::fuzz {

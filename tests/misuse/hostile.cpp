@@ -4,9 +4,9 @@
 
 #include "models/context.h"
 #include "models/optimizer.h"
-#include "ops/common/dims.h"
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/linear/linear.h"
+#include "ops/views/dims.h"
 #include "runtime/isa.h"
 #include "tests/misuse/hostile.h"
 

@@ -1,7 +1,7 @@
 // Tensors and shapes.
 #include <sstream>
 
-#include "ops/common/dims.h"
+#include "ops/views/dims.h"
 #include "runtime/copy.h"
 #include "tests/misuse/walk.h"
 

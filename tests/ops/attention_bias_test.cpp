@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "ops/expand/expand.h"
+#include "ops/views/views.h"
 #include "tests/ops/attention_oracle.h"
 #include "tests/support/check_error.h"
 #include "tests/support/compare.h"

@@ -9,9 +9,7 @@
 #include "ops/abs/abs.h"
 #include "ops/cast/cast.h"
 #include "ops/clamp/clamp.h"
-#include "ops/concat/concat.h"
 #include "ops/exp/exp.h"
-#include "ops/expand/expand.h"
 #include "ops/index/gather.h"
 #include "ops/index/index_select.h"
 #include "ops/log/log.h"
@@ -21,19 +19,15 @@
 #include "ops/mean/mean.h"
 #include "ops/minimum/minimum.h"
 #include "ops/operators.h"
-#include "ops/permute/permute.h"
 #include "ops/pow/pow.h"
-#include "ops/reshape/reshape.h"
-#include "ops/select/select.h"
 #include "ops/sigmoid/sigmoid.h"
-#include "ops/slice/slice.h"
-#include "ops/split/split.h"
 #include "ops/sqrt/sqrt.h"
 #include "ops/square/square.h"
-#include "ops/squeeze/squeeze.h"
 #include "ops/sum/sum.h"
 #include "ops/tanh/tanh.h"
-#include "ops/transpose/transpose.h"
+#include "ops/views/concat.h"
+#include "ops/views/split.h"
+#include "ops/views/views.h"
 #include "ops/where/where.h"
 #include "tests/support/compare.h"
 #include "tests/support/device.h"
@@ -68,7 +62,9 @@ void check_empty(const std::string& op, const OpFunction& fn, const std::vector<
     std::ostringstream text;
     for (const Shape& shape : shapes) text << shape << ' ';
     INFO(op, " of ", text.str());
+    static Sample taken(7);
     for (const DType dtype : {DType::f32, DType::bf16, DType::f64}) {
+        if (!taken()) continue;
         Vars leaves;
         for (const Shape& shape : shapes)
             leaves.emplace_back(Tensor::full(shape, 0.5, dtype, test_device()), true);

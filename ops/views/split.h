@@ -5,9 +5,9 @@
 
 namespace demi {
 
-// Pieces of x of these sizes along `dim`, as views; the sizes must add up. dx joins the pieces' gradients:
-// each is written once into one buffer (0 for a piece that nobody used), and where they already lie side by
-// side in one buffer, dx is that buffer, without a copy.
+// Pieces of x of these sizes along `dim`, as views; the sizes must add up. dx joins the pieces' gradients: each is
+// written once into one buffer (0 for a piece without a gradient); where they already lie side by side in one buffer,
+// dx is that buffer, without a copy.
 std::vector<Variable> split(const Variable& x, const std::vector<int64_t>& sizes, int dim);
 
 // `count` pieces of equal size; throws where x does not divide. At most 2^20 pieces, as of unbind: a

@@ -1,4 +1,4 @@
-#include "ops/common/dims.h"
+#include "ops/views/dims.h"
 
 #include <algorithm>
 
