@@ -56,7 +56,7 @@ const std::vector<Which> kCases = {
 template <class F> void check_reduce(std::string op, Reduce fn, F fold, bool empty, double factor) {
     for (const Which& which : kCases)
         for (const bool keepdim : {false, true}) {
-            if (emulated() && keepdim == which.dims.empty()) continue;  // slow there
+            if (emulated() && keepdim) continue;  // slow there
             OpCase c;
             c.op = op;
             for (const Shape& shape : which.shapes) c.shapes.push_back({shape});
@@ -140,7 +140,7 @@ TEST_CASE("sums whose parts leave the range") {
 template <class F> void check_extreme(std::string op, Reduce fn, F fold) {
     for (const Which& which : kCases)
         for (const bool keepdim : {false, true}) {
-            if (emulated() && keepdim == which.dims.empty()) continue;  // slow there
+            if (emulated() && keepdim) continue;  // slow there
             OpCase c;
             c.op = op;
             for (const Shape& shape : which.shapes) c.shapes.push_back({shape});

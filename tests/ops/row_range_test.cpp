@@ -21,8 +21,7 @@ std::vector<double> normals(int64_t count, uint64_t seed) {
     return t.to_vector<double>();
 }
 
-// Rows of one width: noise of many sizes, alone and around a centre that swallows it, constant ones, and a few large
-// numbers among small ones. As they are in `dtype`.
+// Noise of many sizes, alone and around a centre that swallows it, constant rows, a few large numbers among small ones.
 std::vector<std::vector<double>> rows_of(int64_t width, DType dtype) {
     const std::vector<double> noise = normals(width, 5);
     std::vector<std::vector<double>> rows;
