@@ -12,8 +12,8 @@
 #include "ops/gelu/gelu.h"
 #include "ops/matmul/matmul.h"
 #include "ops/operators.h"
+#include "ops/reduce/reduce.h"
 #include "ops/scaled_index_add/scaled_index_add.h"
-#include "ops/sum/sum.h"
 #include "runtime/copy.h"
 #include "runtime/random.h"
 

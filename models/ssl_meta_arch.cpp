@@ -9,7 +9,7 @@
 #include "ops/index/index_select.h"
 #include "ops/log/log.h"
 #include "ops/operators.h"
-#include "ops/sum/sum.h"
+#include "ops/reduce/reduce.h"
 #include "ops/views/concat.h"
 #include "ops/views/views.h"
 

@@ -1,7 +1,7 @@
 #include "examples/train/classifier.h"
 
 #include "ops/cast/cast.h"
-#include "ops/mean/mean.h"
+#include "ops/reduce/reduce.h"
 #include "ops/views/concat.h"
 
 namespace demi::examples {

@@ -12,7 +12,7 @@
 #include "examples/train/model_file.h"
 #include "models/checkpoint.h"
 #include "models/state.h"
-#include "ops/mean/mean.h"
+#include "ops/reduce/reduce.h"
 #include "ops/views/concat.h"
 #include "runtime/atomic_file.h"
 #include "runtime/copy.h"

@@ -1,7 +1,6 @@
 #include "ops/logical/logical.h"
 
 #include "ops/common/elementwise.h"
-#include "ops/common/reduce.h"
 #include "runtime/profile.h"
 
 namespace demi {
@@ -18,16 +17,6 @@ Tensor combine(std::string_view op, ElementFn fn, const Variable& a, const Varia
     return elementwise(op, fn, {truth(op, a), truth(op, b)}, DType::boolean);
 }
 
-Tensor opposite(std::string_view op, const Tensor& truths) {
-    return elementwise(op, ElementFn::rsub, {truths}, DType::boolean, 1);
-}
-
-Tensor any_of(std::string_view op, const Tensor& truths, const Dims& dims, bool keepdim) {
-    const Shape kept = keep_reduced(op, truths.shape(), dims);
-    const Tensor found = sum_to(truths, kept, DType::i64).to(DType::boolean);
-    return found.view(keepdim ? kept : drop_reduced(truths.shape(), dims));
-}
-
 }  // namespace
 
 Tensor logical_and(const Variable& a, const Variable& b) {
@@ -41,17 +30,7 @@ Tensor logical_xor(const Variable& a, const Variable& b) {
 }
 Tensor logical_not(const Variable& x) {
     const ProfileScope scope("logical_not");
-    return opposite("logical_not", truth("logical_not", x));
-}
-
-Tensor any(const Variable& x, const Dims& dims, bool keepdim) {
-    const ProfileScope scope("any");
-    return any_of("any", truth("any", x), dims, keepdim);
-}
-
-Tensor all(const Variable& x, const Dims& dims, bool keepdim) {
-    const ProfileScope scope("all");
-    return opposite("all", any_of("all", opposite("all", truth("all", x)), dims, keepdim));
+    return elementwise("logical_not", ElementFn::rsub, {truth("logical_not", x)}, DType::boolean, 1);
 }
 
 const Variable& bool_operand(std::string_view op, const Variable& x) {

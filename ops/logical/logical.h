@@ -1,6 +1,5 @@
 #pragma once
 #include "autograd/variable.h"
-#include "ops/views/dims.h"
 
 namespace demi {
 
@@ -11,11 +10,6 @@ Tensor logical_and(const Variable& a, const Variable& b);
 Tensor logical_or(const Variable& a, const Variable& b);
 Tensor logical_xor(const Variable& a, const Variable& b);
 Tensor logical_not(const Variable& x);
-
-// y = whether any element of x, or every one, is not 0, over `dims` (all by default), which are dropped or,
-// with keepdim, kept with size 1. Any dtype, bool; no graph. Of nothing: any is false, all is true.
-Tensor any(const Variable& x, const Dims& dims = {}, bool keepdim = false);
-Tensor all(const Variable& x, const Dims& dims = {}, bool keepdim = false);
 
 // x, which must be bool: what the operators take.
 const Variable& bool_operand(std::string_view op, const Variable& x);

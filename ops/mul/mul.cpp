@@ -1,7 +1,7 @@
 #include "ops/mul/mul.h"
 
 #include "ops/common/elementwise.h"
-#include "ops/common/reduce.h"
+#include "ops/reduce/sums.h"
 #include "runtime/profile.h"
 
 namespace demi {

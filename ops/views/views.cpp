@@ -1,7 +1,7 @@
 #include "ops/views/views.h"
 
-#include "ops/common/reduce.h"
 #include "ops/op.h"
+#include "ops/reduce/sums.h"
 #include "runtime/copy.h"
 
 namespace demi {

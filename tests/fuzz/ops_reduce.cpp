@@ -1,8 +1,5 @@
 // Sums, means, maxima, and where the maximum is.
-#include "ops/argmax/argmax.h"
-#include "ops/max/max.h"
-#include "ops/mean/mean.h"
-#include "ops/sum/sum.h"
+#include "ops/reduce/reduce.h"
 #include "tests/fuzz/graph.h"
 
 namespace demi::fuzz {

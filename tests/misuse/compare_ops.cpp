@@ -1,9 +1,8 @@
 // Comparisons, logical operations, and what numbers become beside tensors.
-#include "ops/argmax/argmax.h"
 #include "ops/compare/compare.h"
 #include "ops/logical/logical.h"
-#include "ops/max/max.h"
 #include "ops/operators.h"
+#include "ops/reduce/reduce.h"
 #include "tests/misuse/walk.h"
 
 namespace demi::test {

@@ -15,7 +15,7 @@
 #include "ops/memory_efficient_attention/memory_efficient_attention.h"
 #include "ops/operators.h"
 #include "ops/optimizer/grad_norm.h"
-#include "ops/sum/sum.h"
+#include "ops/reduce/reduce.h"
 #include "runtime/allocator.h"
 #include "runtime/copy.h"
 #include "tests/support/check_error.h"

@@ -11,7 +11,7 @@
 #include "models/optimizer.h"
 #include "models/ssl_meta_arch.h"
 #include "ops/operators.h"
-#include "ops/sum/sum.h"
+#include "ops/reduce/reduce.h"
 #include "runtime/copy.h"
 #include "tests/support/check_error.h"
 #include "tests/support/compare.h"

@@ -6,8 +6,8 @@
 
 #include "autograd/recompute.h"
 #include "ops/operators.h"
+#include "ops/reduce/reduce.h"
 #include "ops/square/square.h"
-#include "ops/sum/sum.h"
 #include "tests/support/check_error.h"
 #include "tests/support/compare.h"
 #include "tests/support/device.h"

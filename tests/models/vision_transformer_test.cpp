@@ -11,7 +11,7 @@
 #include "autograd/grad_mode.h"
 #include "models/checkpoint.h"
 #include "ops/operators.h"
-#include "ops/sum/sum.h"
+#include "ops/reduce/reduce.h"
 #include "runtime/copy.h"
 #include "tests/support/compare.h"
 

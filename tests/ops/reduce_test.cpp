@@ -6,11 +6,8 @@
 #include <numeric>
 #include <random>
 
-#include "ops/argmax/argmax.h"
-#include "ops/max/max.h"
-#include "ops/mean/mean.h"
 #include "ops/operators.h"
-#include "ops/sum/sum.h"
+#include "ops/reduce/reduce.h"
 #include "ops/views/dims.h"
 #include "tests/ops/extremes.h"
 #include "tests/support/compare.h"

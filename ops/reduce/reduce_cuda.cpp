@@ -1,6 +1,6 @@
-#include "ops/common/reduce_cuda.h"
+#include "ops/reduce/reduce_cuda.h"
 
-#include "ops/common/reduce_kernels.h"
+#include "ops/reduce/reduce_kernels.h"
 #include "runtime/cuda/operands.h"
 #include "runtime/cuda/stream.h"
 

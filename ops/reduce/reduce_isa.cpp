@@ -1,4 +1,4 @@
-#include "ops/common/reduce_isa.h"
+#include "ops/reduce/reduce_isa.h"
 
 #include "runtime/simd.h"
 

@@ -6,9 +6,9 @@
 #include <cmath>
 #include <vector>
 
-#include "ops/common/reduce_isa.h"
-#include "ops/common/reduce_kernels.h"
 #include "ops/common/row_io.h"
+#include "ops/reduce/reduce_isa.h"
+#include "ops/reduce/reduce_kernels.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 

@@ -1,6 +1,6 @@
 // A chunk of fixed size is one block: every thread adds its share in f32 (f64 where an operand is), the block
 // adds those in f64, and a second kernel adds the chunks. One chunk needs no second kernel.
-#include "ops/common/reduce_cuda.h"
+#include "ops/reduce/reduce_cuda.h"
 
 #include "ops/common/any_type.cuh"
 

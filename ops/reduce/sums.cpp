@@ -1,7 +1,7 @@
-#include "ops/common/reduce.h"
+#include "ops/reduce/sums.h"
 
 #include "ops/common/elementwise.h"
-#include "ops/common/reduce_kernels.h"
+#include "ops/reduce/reduce_kernels.h"
 
 namespace demi {
 namespace {

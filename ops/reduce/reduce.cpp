@@ -1,0 +1,149 @@
+#include "ops/reduce/reduce.h"
+
+#include <limits>
+
+#include "ops/common/elementwise.h"
+#include "ops/index/gather_kernels.h"
+#include "ops/op.h"
+#include "ops/reduce/reduce_kernels.h"
+#include "ops/reduce/sums.h"
+
+namespace demi {
+namespace {
+
+// y, which has size 1 in the reduced dimensions, as the caller wants it.
+Tensor shaped(const Tensor& y, const Shape& shape, const Dims& dims, bool keepdim) {
+    return keepdim ? y : y.view(drop_reduced(shape, dims));
+}
+
+// x with the dimensions of `dims` moved behind the others and merged, and the first largest (or smallest) element of each
+// row.
+struct MaxRows {
+    Tensor values, indices;  // [rows], [rows] i64
+    std::vector<int> order;  // the dimensions as permuted: kept ones, then reduced ones
+    Shape permuted;          // x's sizes in that order
+};
+
+MaxRows max_rows(const Op& op, const Tensor& x, const Dims& dims, bool smallest) {
+    MaxRows out;
+    std::vector<bool> reduced(static_cast<size_t>(x.rank()), dims.empty());
+    for (int d : dims) reduced[static_cast<size_t>(normalize_dim(d, x.rank(), op.name()))] = true;
+    for (const bool wanted : {false, true})
+        for (int d = 0; d < x.rank(); ++d)
+            if (reduced[static_cast<size_t>(d)] == wanted) out.order.push_back(d);
+    int64_t rows = 1, length = 1;
+    for (int d = 0; d < x.rank(); ++d) {
+        int64_t& size = reduced[static_cast<size_t>(d)] ? length : rows;
+        size = checked_mul(size, x.shape()[d], op.name());
+    }
+    op.check(length > 0, "needs at least one element to compare: got ", x.shape());
+    const Tensor moved = x.permute(out.order);
+    out.permuted = moved.shape();
+    out.values = Tensor::empty({rows}, x.dtype(), x.device());
+    out.indices = Tensor::empty({rows}, DType::i64, x.device());
+    if (rows > 0) DEMI_SELECT(reduce, x.device(), max)
+    (out.values, out.indices, moved.contiguous().view({rows, length}), smallest);
+    return out;
+}
+
+Variable extreme(const char* name, const Variable& x, const Dims& dims, bool keepdim, bool smallest) {
+    const Op op(name);
+    op.check(x.defined(), "x must be a defined tensor");
+    const Shape kept = keep_reduced(name, x.shape(), dims);
+    const MaxRows top = max_rows(op, x.value(), dims, smallest);
+    return op.record({x}, shaped(top.values.view(kept), x.shape(), dims, keepdim),
+                     [indices = Saved(top.indices), order = top.order,
+                      permuted = top.permuted](const Tensor& dy, const Needs&) -> Tensors {
+                         const int64_t rows = dy.numel(), length = rows > 0 ? permuted.numel() / rows : 0;
+                         Tensor dx = Tensor::empty({rows, length}, dy.dtype(), dy.device());
+                         if (rows > 0) DEMI_SELECT(gather, dy.device(), backward)
+                         (dx, dy.contiguous().view({rows, 1}), indices.get().view({rows, 1}));
+                         std::vector<int> back(order.size());
+                         for (size_t i = 0; i < order.size(); ++i)
+                             back[static_cast<size_t>(order[i])] = static_cast<int>(i);
+                         return {dx.view(permuted).permute(back)};
+                     });
+}
+
+Tensor place(const char* name, const Tensor& x, int dim, bool smallest) {
+    const Op op(name);
+    op.check(x.defined(), "x must be a defined tensor");
+    const Dims dims{normalize_dim(dim, x.rank(), name)};
+    return max_rows(op, x, dims, smallest).indices.view(drop_reduced(x.shape(), dims));
+}
+
+Tensor opposite(const Op& op, const Tensor& truths) {
+    return elementwise(op.name(), ElementFn::rsub, {truths}, DType::boolean, 1);
+}
+
+// Whether any element of x, which is bool, holds.
+Tensor any_of(const Op& op, const Tensor& x, const Dims& dims, bool keepdim) {
+    const Tensor found = sum_to(x, keep_reduced(op.name(), x.shape(), dims), DType::i64).to(DType::boolean);
+    return shaped(found, x.shape(), dims, keepdim);
+}
+
+}  // namespace
+
+Variable sum(const Variable& x, const Dims& dims, bool keepdim) {
+    const Op op("sum");
+    op.check(x.defined(), "x must be a defined tensor");
+    const Shape kept = keep_reduced(op.name(), x.shape(), dims);
+    const Tensor y = sum_to(x.value(), kept, is_float(x.dtype()) ? x.dtype() : DType::i64);
+    return op.record({x}, shaped(y, x.shape(), dims, keepdim),
+                     [kept, shape = x.shape()](const Tensor& dy, const Needs&) -> Tensors {
+                         return {dy.reshape(kept).expand(shape)};
+                     });
+}
+
+Variable mean(const Variable& x, const Dims& dims, bool keepdim) {
+    const Op op("mean");
+    op.check(x.defined() && is_float(x.dtype()),
+             "needs a floating-point tensor, which cast(x, DType::f32) makes: got ", x.value());
+    const Shape kept = keep_reduced(op.name(), x.shape(), dims);
+    int64_t count = 1;
+    for (int d = 0; d < x.rank(); ++d)
+        if (kept[d] == 1) count = checked_mul(count, x.shape()[d], op.name());
+    const Tensor y =
+        count > 0 ? sum_to(x.value(), kept, x.dtype(), 1.0 / static_cast<double>(count))
+                  : Tensor::full(kept, std::numeric_limits<double>::quiet_NaN(), x.dtype(), x.device());
+    return op.record({x}, shaped(y, x.shape(), dims, keepdim),
+                     [kept, count, shape = x.shape()](const Tensor& dy, const Needs&) -> Tensors {
+                         if (count == 0) return {Tensor::zeros(shape, dy.dtype(), dy.device())};
+                         const Tensor share = elementwise("mean", ElementFn::div_scalar, {dy}, dy.dtype(),
+                                                          static_cast<double>(count));
+                         return {share.view(kept).expand(shape)};
+                     });
+}
+
+Variable max(const Variable& x, const Dims& dims, bool keepdim) {
+    return extreme("max", x, dims, keepdim, false);
+}
+Variable min(const Variable& x, const Dims& dims, bool keepdim) {
+    return extreme("min", x, dims, keepdim, true);
+}
+Tensor argmax(const Tensor& x, int dim) { return place("argmax", x, dim, false); }
+Tensor argmin(const Tensor& x, int dim) { return place("argmin", x, dim, true); }
+
+Tensor any(const Variable& x, const Dims& dims, bool keepdim) {
+    const Op op("any");
+    op.check(x.defined(), "needs a defined tensor: got ", x.value());
+    return any_of(op, x.value().to(DType::boolean), dims, keepdim);
+}
+
+Tensor all(const Variable& x, const Dims& dims, bool keepdim) {
+    const Op op("all");
+    op.check(x.defined(), "needs a defined tensor: got ", x.value());
+    return opposite(op, any_of(op, opposite(op, x.value().to(DType::boolean)), dims, keepdim));
+}
+
+int64_t count_equal(const Tensor& a, const Tensor& b) {
+    check(a.defined() && b.defined() && !is_float(a.dtype()) && !is_float(b.dtype()) &&
+              a.shape() == b.shape(),
+          "count_equal", "needs two integer tensors of one shape: got ", a, " and ", b);
+    const std::vector<int64_t> x = a.to_vector<int64_t>(), y = b.to_vector<int64_t>();
+    int64_t count = 0;
+    for (size_t i = 0; i < x.size(); ++i) count += x[i] == y[i];
+    return count;
+}
+
+}  // namespace demi
