@@ -1,9 +1,8 @@
 #include "ops/index/gather.h"
 
-#include "ops/common/elementwise.h"
-#include "ops/index/checked_index.h"
-#include "ops/index/gather_kernels.h"
-#include "runtime/profile.h"
+#include "ops/index/index_kernels.h"
+#include "ops/index/row_index.h"
+#include "ops/op.h"
 
 namespace demi {
 namespace {
@@ -23,26 +22,38 @@ Tensor back_to(const Tensor& rows, Shape shape, int dim) {
 }  // namespace
 
 Variable gather(const Variable& x, int dim, const Tensor& index) {
-    const ProfileScope scope("gather");
-    const Tensor& value = float_value("gather", x);
-    dim = normalize_dim(dim, x.rank(), "gather");
-    check(index.defined(), "gather", "index must be a defined tensor");
+    const Op op("gather");
+    const Tensor& value = x.value();
+    op.check(value.defined() && is_float(value.dtype()), "needs a floating-point tensor: got ", value);
+    dim = normalize_dim(dim, x.rank(), op.name());
+    op.check(index.defined(), "index must be a defined tensor");
     note_read(index);
     Shape like = index.shape();
     if (like.rank() == x.rank()) like[dim] = x.size(dim);
-    check(like == x.shape(), "gather", "index must have x's shape ", x.shape(), " but for dimension ", dim,
-          ": got ", index.shape());
-    const Tensor at = rows_along(checked_index("gather", index, x.size(dim), x.device()), dim);
+    op.check(like == x.shape(), "index must have x's shape ", x.shape(), " but for dimension ", dim, ": got ",
+             index.shape());
+    const Tensor at = rows_along(checked_index(op.name(), index, x.size(dim), x.device()), dim);
     Tensor y = Tensor::empty(at.shape(), x.dtype(), x.device());
-    if (y.numel() > 0) DEMI_SELECT(gather, x.device(), forward)(y, rows_along(value, dim), at);
-    return record("gather", {x}, back_to(y, index.shape(), dim),
-                  [=, at = Saved(at), shape = x.shape()](const Tensor& dy, const Needs&) -> Tensors {
-                      if (dy.numel() == 0) return {Tensor::zeros(shape, dy.dtype(), dy.device())};
-                      const int64_t s = shape[dim];
-                      Tensor dx = Tensor::empty({at.get().size(0), s}, dy.dtype(), dy.device());
-                      DEMI_SELECT(gather, dy.device(), backward)(dx, rows_along(dy, dim), at);
-                      return {back_to(dx, shape, dim)};
-                  });
+    if (y.numel() > 0) {
+        const Tensor rows = rows_along(value, dim);
+        const int64_t n = y.size(1);
+        index_on(x.device())
+            .take_rows({reads(rows), writes(y), at.data<int64_t>(), y.size(0), rows.size(1), n, n, 1},
+                       queue_of(x.device()));
+    }
+    return op.record({x}, back_to(y, index.shape(), dim),
+                     [dim, at = Saved(at), shape = x.shape()](const Tensor& dy, const Needs&) -> Tensors {
+                         if (dy.numel() == 0) return {Tensor::zeros(shape, dy.dtype(), dy.device())};
+                         const Tensor lists = at.get(), rows = rows_along(dy, dim);
+                         const int64_t a = lists.size(0), s = shape[dim];
+                         Tensor dx = Tensor::empty({a, s}, dy.dtype(), dy.device());
+                         if (dx.numel() > 0)
+                             index_on(dy.device())
+                                 .add_elements(
+                                     {reads(rows), writes(dx), lists.data<int64_t>(), a, s, lists.size(1)},
+                                     queue_of(dy));
+                         return {back_to(dx, shape, dim)};
+                     });
 }
 
 }  // namespace demi

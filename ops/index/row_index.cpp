@@ -16,7 +16,7 @@ thread_local size_t next_trusted = 0;
 
 }  // namespace
 
-bool rows_trusted(const Tensor& list, int64_t rows) {
+static bool rows_trusted(const Tensor& list, int64_t rows) {
     if (list.device().is_cpu() || list.dtype() != DType::i64 || !list.is_contiguous()) return false;
     return std::any_of(trusted.begin(), trusted.end(), [&](const Trusted& t) {
         return t.id == list.buffer()->id() && t.version == list.version() && t.offset == list.offset() &&
@@ -45,6 +45,20 @@ Tensor checked_rows(std::string_view op, std::string_view operand, const Tensor&
                  rows == 1 ? " row (0)" : " rows (from 0)");
     trust_rows(list, rows);
     return list;
+}
+
+Tensor checked_index(std::string_view op, const Tensor& index, int64_t size, Device device) {
+    check(index.defined() && (index.dtype() == DType::i64 || index.dtype() == DType::i32), op,
+          "index must be an i64 or i32 tensor: got ", index);
+    if (index.device() == device && rows_trusted(index, size)) return index;
+    const Tensor host = index.to(Device::cpu()).to(DType::i64).contiguous();
+    const int64_t* at = host.data<int64_t>();
+    for (int64_t i = 0; i < host.numel(); ++i)
+        check(0 <= at[i] && at[i] < size, op, "index must be in [0, ", size, "): got ", at[i],
+              " at position ", i);
+    const Tensor there = index.device() == device ? index.to(DType::i64).contiguous() : host.to(device);
+    trust_rows(there, size);
+    return there;
 }
 
 int64_t most_uses(const int64_t* index, int64_t count, int64_t rows) {
