@@ -7,7 +7,7 @@
 namespace demi::gpu_kernels {
 
 // Whether rows of `step` elements, read or written eight elements at a time, are aligned to 16 bytes throughout.
-inline bool rows_aligned(const void* first, int64_t step, DType dtype) {
+DEMI_HOST_DEVICE bool rows_aligned(const void* first, int64_t step, DType dtype) {
     return reinterpret_cast<uintptr_t>(first) % 16 == 0 &&
            step * static_cast<int64_t>(size_of(dtype)) % 16 == 0;
 }

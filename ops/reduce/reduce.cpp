@@ -3,7 +3,7 @@
 #include <limits>
 
 #include "ops/common/elementwise.h"
-#include "ops/index/gather_kernels.h"
+#include "ops/index/index_kernels.h"
 #include "ops/op.h"
 #include "ops/reduce/reduce_kernels.h"
 #include "ops/reduce/sums.h"
@@ -56,8 +56,11 @@ Variable extreme(const char* name, const Variable& x, const Dims& dims, bool kee
                       permuted = top.permuted](const Tensor& dy, const Needs&) -> Tensors {
                          const int64_t rows = dy.numel(), length = rows > 0 ? permuted.numel() / rows : 0;
                          Tensor dx = Tensor::empty({rows, length}, dy.dtype(), dy.device());
-                         if (rows > 0) DEMI_SELECT(gather, dy.device(), backward)
-                         (dx, dy.contiguous().view({rows, 1}), indices.get().view({rows, 1}));
+                         const Tensor from = dy.contiguous(), at = indices.get().contiguous();
+                         if (rows > 0)
+                             index_on(dy.device())
+                                 .add_elements({reads(from), writes(dx), at.data<int64_t>(), rows, length, 1},
+                                               queue_of(dy));
                          std::vector<int> back(order.size());
                          for (size_t i = 0; i < order.size(); ++i)
                              back[static_cast<size_t>(order[i])] = static_cast<int>(i);
