@@ -1,6 +1,6 @@
 #include "ops/index/gather.h"
 
-#include "ops/common/elementwise.h"
+#include "ops/elementwise/elementwise.h"
 #include "ops/index/checked_index.h"
 #include "ops/index/gather_kernels.h"
 #include "runtime/profile.h"
