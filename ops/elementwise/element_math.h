@@ -56,6 +56,12 @@ using gpu::tanh;
 
 #endif
 
+// log(1 + x) for x in [0, 1], with the relative error of log: what 1 + x loses of x comes back as a factor.
+template <class V> DEMI_ELEMENT V log1p(V x) {
+    const V sum = 1 + x, kept = sum - 1;
+    return kept == 0 ? x : log(sum) * (x / kept);
+}
+
 template <class V> DEMI_ELEMENT V silu(V x) {
     const auto s = silu_parts(x);
     return s.value * s.scale;

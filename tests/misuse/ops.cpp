@@ -45,10 +45,13 @@ void reduction(Walks& walks, const char* name, R (*op)(const Variable&, const Di
 }
 
 void element_walks(Walks& walks) {
+#define FUNCTION(name, ...) unary(walks, #name, name);
+#define HELPER(...)
+#include "ops/elementwise/functions.inc"
+#undef FUNCTION
+#undef HELPER
     for (const auto& [name, op] : std::vector<std::pair<const char*, Variable (*)(const Variable&)>>{
-             {"abs", abs}, {"exp", exp}, {"gelu", gelu}, {"log", log}, {"neg", neg}, {"relu", relu}, {"sigmoid", sigmoid},
-             {"silu", silu}, {"sqrt", sqrt}, {"square", square}, {"swiglu", swiglu}, {"tanh", tanh},
-             {"operator-", operator-}, {"detach", detach}})
+             {"swiglu", swiglu}, {"operator-", operator-}, {"detach", detach}})
         unary(walks, name, op);
     for (const auto& [name, op] : std::vector<std::pair<const char*, Variable (*)(const Variable&, const Variable&)>>{
              {"add", add}, {"sub", sub}, {"mul", mul}, {"div", div}, {"maximum", maximum}, {"minimum", minimum},
