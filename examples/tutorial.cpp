@@ -9,7 +9,7 @@
 #include "models/layers.h"
 #include "models/optimizer.h"
 #include "ops/cross_entropy/cross_entropy.h"
-#include "ops/gelu/gelu.h"
+#include "ops/elementwise/functions.h"
 #include "ops/matmul/matmul.h"
 #include "ops/operators.h"
 #include "ops/reduce/reduce.h"

@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "models/nested.h"
-#include "ops/cast/cast.h"
 #include "ops/dropout/drop_path.h"
+#include "ops/elementwise/cast.h"
 #include "ops/index/index_select.h"
 #include "ops/layer_scale/layer_scale.h"
 #include "ops/operators.h"

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "ops/cast/cast.h"
+#include "ops/elementwise/cast.h"
 #include "ops/l2_normalize/l2_normalize.h"
 #include "ops/linear/linear.h"
 #include "ops/operators.h"

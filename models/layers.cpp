@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "ops/cast/cast.h"
+#include "ops/elementwise/cast.h"
 #include "ops/layernorm/layernorm.h"
 #include "ops/linear/linear.h"
 #include "ops/mlp/mlp.h"

@@ -3,12 +3,12 @@
 #include <cmath>
 
 #include "autograd/grad_mode.h"
-#include "ops/cast/cast.h"
+#include "ops/elementwise/cast.h"
+#include "ops/elementwise/where.h"
 #include "ops/interpolate_bicubic/interpolate_bicubic.h"
 #include "ops/operators.h"
 #include "ops/views/concat.h"
 #include "ops/views/views.h"
-#include "ops/where/where.h"
 
 namespace demi {
 

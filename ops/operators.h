@@ -1,13 +1,9 @@
 #pragma once
 // + - * / on Variables (Tensors convert) and numbers; == != < <= > >= on the same, giving bool Tensors;
 // & | ^ ! ~ on bool Tensors.
-#include "ops/add/add.h"
-#include "ops/compare/compare.h"
-#include "ops/div/div.h"
-#include "ops/logical/logical.h"
-#include "ops/mul/mul.h"
-#include "ops/neg/neg.h"
-#include "ops/sub/sub.h"
+#include "ops/elementwise/arithmetic.h"
+#include "ops/elementwise/compare.h"
+#include "ops/elementwise/functions.h"
 
 namespace demi {
 

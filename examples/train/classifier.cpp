@@ -1,6 +1,6 @@
 #include "examples/train/classifier.h"
 
-#include "ops/cast/cast.h"
+#include "ops/elementwise/cast.h"
 #include "ops/reduce/reduce.h"
 #include "ops/views/concat.h"
 

@@ -1,8 +1,8 @@
 #include "ops/layernorm/layernorm.h"
 
 #include "autograd/record.h"
-#include "ops/cast/cast.h"
 #include "ops/common/operand.h"
+#include "ops/elementwise/cast.h"
 #include "ops/layernorm/layernorm_kernels.h"
 #include "runtime/copy.h"
 #include "runtime/profile.h"

@@ -1,9 +1,9 @@
 #include "ops/linear/linear.h"
 
 #include "autograd/record.h"
-#include "ops/add/add.h"
 #include "ops/common/operand.h"
-#include "ops/gelu/gelu_kernels.h"
+#include "ops/elementwise/arithmetic.h"
+#include "ops/elementwise/elementwise.h"
 #include "ops/linear/linear_checks.h"
 #include "ops/linear/linear_kernels.h"
 #include "runtime/profile.h"
@@ -43,11 +43,8 @@ Variable affine(std::string_view op, const Variable& x, const Variable& weight, 
         const Tensor& original = w;  // asked for even where unused: it must not have changed
         back.weight = read;
         back.dy = as_rows(dy).contiguous();
-        if (pre.get().defined()) {
-            Tensor du = Tensor::like(back.dy);
-            DEMI_SELECT(gelu, du.device(), backward)(pre, back.dy, du);
-            back.dy = du;
-        }
+        if (pre.get().defined())
+            back.dy = elementwise("gelu", ElementFn::gelu_grad, {back.dy, pre}, back.dy.dtype());
         if (needs[0]) back.dx = Tensor::empty(back.x.shape(), back.x.dtype(), dy.device());
         if (needs[1]) back.dweight = Tensor::like(original);
         if (bias_shape.defined() && needs[2]) back.dbias = Tensor::like(bias_shape);

@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "ops/common/activation_cuda.h"
 #include "ops/common/gpu_tensor.h"
+#include "ops/elementwise/elementwise.h"
 #include "ops/linear/linear_kernels.h"
 #include "ops/matmul/blas_tensor.h"
 #include "ops/rows/column_sums_cuda.h"
@@ -11,8 +11,6 @@
 
 namespace demi {
 namespace {
-
-using gpu_kernels::ActivationFn;
 
 Tensor compute_tensor(const Tensor& like) {
     return Tensor::empty(like.shape(), like.dtype() == DType::f64 ? DType::f64 : DType::f32, like.device());
@@ -58,18 +56,12 @@ void forward(LinearForward& call) {
     Tensor& product = call.gelu && call.pre.defined() ? call.pre : call.y;
     affine(call.x, call.weight, call.bias, product);
     // cublasLt's own GELU is the approximation by tanh.
-    if (call.gelu)
-        gpu_kernels::activation_forward(ActivationFn::gelu, call.y.dtype(),
-                                        {product.raw(), nullptr, call.y.mutable_raw(), call.y.numel()},
-                                        gpu_stream(call.y));
+    if (call.gelu) elementwise_into(call.y, ElementFn::gelu, {product});
 }
 
 void input_gradient(LinearBackward& call) {
     blas_product(call.dy, call.weight.to(call.dy.dtype()), call.dx);
-    if (!call.x_pre.defined()) return;
-    void* dx = call.dx.mutable_raw();
-    gpu_kernels::activation_backward(ActivationFn::gelu, call.dx.dtype(),
-                                     {call.x_pre.raw(), dx, dx, call.dx.numel()}, gpu_stream(call.dx));
+    if (call.x_pre.defined()) elementwise_into(call.dx, ElementFn::gelu_grad, {call.dx, call.x_pre});
 }
 
 void bias_gradient(const Tensor& dy, Tensor& dbias) {

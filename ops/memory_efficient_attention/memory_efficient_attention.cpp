@@ -6,8 +6,8 @@
 #include "autograd/grad_mode.h"
 #include "autograd/record.h"
 #include "ops/common/operand.h"
+#include "ops/elementwise/where.h"
 #include "ops/memory_efficient_attention/attention_plan.h"
-#include "ops/where/where.h"
 #include "runtime/profile.h"
 
 namespace demi {

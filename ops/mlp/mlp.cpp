@@ -1,8 +1,8 @@
 #include "ops/mlp/mlp.h"
 
 #include "autograd/record.h"
-#include "ops/add/add.h"
 #include "ops/common/operand.h"
+#include "ops/elementwise/arithmetic.h"
 #include "ops/linear/linear_checks.h"
 #include "ops/linear/linear_kernels.h"
 #include "runtime/profile.h"

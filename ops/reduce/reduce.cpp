@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include "ops/common/elementwise.h"
+#include "ops/elementwise/elementwise.h"
 #include "ops/index/index_kernels.h"
 #include "ops/op.h"
 #include "ops/reduce/reduce_kernels.h"

@@ -1,6 +1,6 @@
 #include "ops/reduce/sums.h"
 
-#include "ops/common/elementwise.h"
+#include "ops/elementwise/elementwise.h"
 #include "ops/reduce/reduce_kernels.h"
 
 namespace demi {

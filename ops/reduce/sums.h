@@ -3,7 +3,7 @@
 #include <initializer_list>
 #include <vector>
 
-#include "ops/common/element_fn.h"
+#include "ops/elementwise/elementwise_kernels.h"
 #include "runtime/tensor.h"
 
 namespace demi {

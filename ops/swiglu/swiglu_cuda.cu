@@ -1,6 +1,6 @@
 #include "ops/swiglu/swiglu_kernels.h"
 
-#include "ops/common/activation.cuh"
+#include "ops/elementwise/activation_cuda.h"
 #include "ops/kernel_cuda.h"
 
 namespace demi::DEMI_BACKEND {

@@ -2,7 +2,7 @@
 
 usage: check_names.py ROOT HEADERS...
 Reads the declarations of the public headers (functions, methods, constructors, operators) and the names that the files
-in tests/misuse/ walk: string literals such as "Tensor::slice" or "softmax". What needs no walk stands in EXEMPT, with
+in tests/misuse/ walk: string literals such as "Tensor::slice" or "softmax", and the rows of the table that they include. What needs no walk stands in EXEMPT, with
 the reason.
 """
 import glob
@@ -95,6 +95,8 @@ def main():
     for path in glob.glob(os.path.join(root, 'tests', 'misuse', '*.cpp')):
         with open(path, encoding='utf-8') as f:
             literals += re.findall(r'"((?:\\.|[^"\\])*)"', f.read())
+    with open(os.path.join(root, 'ops/elementwise/functions.inc'), encoding='utf-8') as f:
+        literals += re.findall(r'^FUNCTION\((\w+)', f.read(), re.M)
     walked = set(re.findall(r'[\w:]*operator ?[^\s,]+|[\w:]+', ' '.join(literals)))
     missing = 0
     for header in headers:

@@ -1,6 +1,5 @@
 // Comparisons, logical operations, and what numbers become beside tensors.
-#include "ops/compare/compare.h"
-#include "ops/logical/logical.h"
+#include "ops/elementwise/compare.h"
 #include "ops/operators.h"
 #include "ops/reduce/reduce.h"
 #include "tests/misuse/walk.h"

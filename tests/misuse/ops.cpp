@@ -1,30 +1,18 @@
 // Arithmetic, functions, reductions, views and choices.
-#include "ops/abs/abs.h"
-#include "ops/cast/cast.h"
-#include "ops/clamp/clamp.h"
-#include "ops/exp/exp.h"
-#include "ops/gelu/gelu.h"
+#include "ops/elementwise/arithmetic.h"
+#include "ops/elementwise/cast.h"
+#include "ops/elementwise/compare.h"
+#include "ops/elementwise/functions.h"
+#include "ops/elementwise/where.h"
 #include "ops/index/gather.h"
 #include "ops/index/index_select.h"
-#include "ops/log/log.h"
-#include "ops/logical/logical.h"
-#include "ops/maximum/maximum.h"
-#include "ops/minimum/minimum.h"
 #include "ops/operators.h"
-#include "ops/pow/pow.h"
 #include "ops/reduce/reduce.h"
-#include "ops/relu/relu.h"
-#include "ops/sigmoid/sigmoid.h"
-#include "ops/silu/silu.h"
-#include "ops/sqrt/sqrt.h"
-#include "ops/square/square.h"
 #include "ops/swiglu/swiglu.h"
-#include "ops/tanh/tanh.h"
 #include "ops/views/concat.h"
 #include "ops/views/dims.h"
 #include "ops/views/split.h"
 #include "ops/views/views.h"
-#include "ops/where/where.h"
 #include "tests/misuse/walk.h"
 
 namespace demi::test {
@@ -57,10 +45,13 @@ void reduction(Walks& walks, const char* name, R (*op)(const Variable&, const Di
 }
 
 void element_walks(Walks& walks) {
+#define FUNCTION(name, ...) unary(walks, #name, name);
+#define HELPER(...)
+#include "ops/elementwise/functions.inc"
+#undef FUNCTION
+#undef HELPER
     for (const auto& [name, op] : std::vector<std::pair<const char*, Variable (*)(const Variable&)>>{
-             {"abs", abs}, {"exp", exp}, {"gelu", gelu}, {"log", log}, {"neg", neg}, {"relu", relu}, {"sigmoid", sigmoid},
-             {"silu", silu}, {"sqrt", sqrt}, {"square", square}, {"swiglu", swiglu}, {"tanh", tanh},
-             {"operator-", operator-}, {"detach", detach}})
+             {"swiglu", swiglu}, {"operator-", operator-}, {"detach", detach}})
         unary(walks, name, op);
     for (const auto& [name, op] : std::vector<std::pair<const char*, Variable (*)(const Variable&, const Variable&)>>{
              {"add", add}, {"sub", sub}, {"mul", mul}, {"div", div}, {"maximum", maximum}, {"minimum", minimum},

@@ -10,7 +10,7 @@
 #include "models/vision_transformer.h"
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/dropout/dropout.h"
-#include "ops/exp/exp.h"
+#include "ops/elementwise/functions.h"
 #include "ops/index/index_select.h"
 #include "ops/memory_efficient_attention/memory_efficient_attention.h"
 #include "ops/operators.h"

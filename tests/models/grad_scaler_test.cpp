@@ -5,9 +5,9 @@
 #include <cmath>
 
 #include "autograd/recompute.h"
+#include "ops/elementwise/functions.h"
 #include "ops/operators.h"
 #include "ops/reduce/reduce.h"
-#include "ops/square/square.h"
 #include "tests/support/check_error.h"
 #include "tests/support/compare.h"
 #include "tests/support/device.h"

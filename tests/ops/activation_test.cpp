@@ -1,9 +1,7 @@
 // The functions that feed-forward layers use: gelu, relu, silu.
 #include <doctest/doctest.h>
 
-#include "ops/gelu/gelu.h"
-#include "ops/relu/relu.h"
-#include "ops/silu/silu.h"
+#include "ops/elementwise/functions.h"
 #include "tests/support/compare.h"
 #include "tests/support/op_case.h"
 

@@ -1,5 +1,5 @@
 // eq, ne, lt, le, gt, ge, isnan, isinf, isfinite.
-#include "ops/compare/compare.h"
+#include "ops/elementwise/compare.h"
 
 #include <doctest/doctest.h>
 

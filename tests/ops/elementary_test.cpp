@@ -4,18 +4,9 @@
 #include <cmath>
 #include <limits>
 
-#include "ops/abs/abs.h"
-#include "ops/clamp/clamp.h"
-#include "ops/exp/exp.h"
-#include "ops/log/log.h"
-#include "ops/maximum/maximum.h"
-#include "ops/minimum/minimum.h"
+#include "ops/elementwise/arithmetic.h"
+#include "ops/elementwise/functions.h"
 #include "ops/operators.h"
-#include "ops/pow/pow.h"
-#include "ops/sigmoid/sigmoid.h"
-#include "ops/sqrt/sqrt.h"
-#include "ops/square/square.h"
-#include "ops/tanh/tanh.h"
 #include "tests/ops/binary.h"
 #include "tests/support/compare.h"
 #include "tests/support/device.h"

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "autograd/record.h"
-#include "ops/common/elementwise.h"
+#include "ops/elementwise/elementwise.h"
 #include "tests/support/compare.h"
 #include "tests/support/gradcheck.h"
 

@@ -1,4 +1,4 @@
-#include "ops/cast/cast.h"
+#include "ops/elementwise/cast.h"
 #include "ops/layernorm/layernorm.h"
 
 #include <doctest/doctest.h>

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "ops/gelu/gelu.h"
+#include "ops/elementwise/functions.h"
 #include "ops/mlp/mlp.h"
 #include "runtime/random.h"
 #include "tests/ops/linear_reference.h"

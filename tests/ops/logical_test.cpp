@@ -1,5 +1,5 @@
 // logical_and, logical_or, logical_xor, logical_not, any, all.
-#include "ops/logical/logical.h"
+#include "ops/elementwise/compare.h"
 #include "ops/reduce/reduce.h"
 
 #include <doctest/doctest.h>

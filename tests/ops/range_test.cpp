@@ -4,19 +4,9 @@
 
 #include <cmath>
 
-#include "ops/abs/abs.h"
-#include "ops/exp/exp.h"
-#include "ops/gelu/gelu.h"
-#include "ops/log/log.h"
+#include "ops/elementwise/functions.h"
 #include "ops/operators.h"
-#include "ops/pow/pow.h"
-#include "ops/relu/relu.h"
-#include "ops/sigmoid/sigmoid.h"
-#include "ops/silu/silu.h"
-#include "ops/sqrt/sqrt.h"
-#include "ops/square/square.h"
 #include "ops/swiglu/swiglu.h"
-#include "ops/tanh/tanh.h"
 #include "tests/ops/extremes.h"
 #include "tests/support/device.h"
 

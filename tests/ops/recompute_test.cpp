@@ -5,7 +5,8 @@
 
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/dropout/dropout.h"
-#include "ops/gelu/gelu.h"
+#include "ops/elementwise/functions.h"
+#include "ops/elementwise/where.h"
 #include "ops/index/gather.h"
 #include "ops/index/index_select.h"
 #include "ops/index_select_cat/index_select_cat.h"
@@ -15,7 +16,6 @@
 #include "ops/reduce/reduce.h"
 #include "ops/scaled_index_add/scaled_index_add.h"
 #include "ops/views/views.h"
-#include "ops/where/where.h"
 #include "runtime/captured_step.h"
 #include "runtime/copy.h"
 #include "tests/support/check_error.h"

@@ -3,13 +3,11 @@
 #include <doctest/doctest.h>
 
 #include "ops/cross_entropy/cross_entropy.h"
-#include "ops/gelu/gelu.h"
+#include "ops/elementwise/functions.h"
 #include "ops/l2_normalize/l2_normalize.h"
 #include "ops/layer_scale/layer_scale.h"
 #include "ops/layernorm/layernorm.h"
 #include "ops/log_softmax/log_softmax.h"
-#include "ops/relu/relu.h"
-#include "ops/silu/silu.h"
 #include "ops/softmax/softmax.h"
 #include "ops/swiglu/swiglu.h"
 #include "runtime/copy.h"

@@ -3,7 +3,7 @@
 
 #include <functional>
 
-#include "ops/cast/cast.h"
+#include "ops/elementwise/cast.h"
 #include "ops/index/gather.h"
 #include "ops/index/index_select.h"
 #include "ops/linear/linear.h"

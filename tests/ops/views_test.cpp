@@ -2,7 +2,7 @@
 // split, chunk, unbind, cast.
 #include <doctest/doctest.h>
 
-#include "ops/cast/cast.h"
+#include "ops/elementwise/cast.h"
 #include "ops/views/concat.h"
 #include "ops/views/join.h"
 #include "ops/views/split.h"

@@ -1,4 +1,4 @@
-#include "ops/where/where.h"
+#include "ops/elementwise/where.h"
 
 #include <doctest/doctest.h>
 

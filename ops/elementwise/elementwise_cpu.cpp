@@ -1,0 +1,144 @@
+#include "ops/common/row_io.h"
+#include "ops/elementwise/element_math.h"
+#include "ops/kernel_cpu.h"
+
+namespace demi::DEMI_BACKEND {
+namespace {
+
+constexpr int64_t kTile = 32768;
+constexpr int64_t kBlock =
+    512;  // elements converted at a time: the blocks of all tensors stay in the L1 cache
+
+// ---- rows: contiguous elements of one type -------------------------------------------------------------
+typedef void (*Row)(void* out, const void* const* in, int64_t count, double p, double q);
+
+template <class F, class T> void row(void* out_, const void* const* in, int64_t count, double p_, double q_) {
+    T* out = static_cast<T*>(out_);
+    const T* a = static_cast<const T*>(in[0]);
+    const T* b = F::tensors > 1 ? static_cast<const T*>(in[1]) : a;
+    const T* c = F::tensors > 2 ? static_cast<const T*>(in[2]) : a;
+    if constexpr (sizeof(T) == 8) {
+        const T p = static_cast<T>(p_), q = static_cast<T>(q_);
+#pragma GCC ivdep
+        for (int64_t i = 0; i < count; ++i) out[i] = F::template at<T>(a[i], b[i], c[i], p, q);
+    } else {
+        const vf p = broadcast(static_cast<float>(p_)), q = broadcast(static_cast<float>(q_));
+        for_lanes<T>(
+            count, DEMI_LANES {
+                const vf x = get(a + i, n);
+                put(out + i,
+                    F::template at<vf>(x, F::tensors > 1 ? get(b + i, n) : x,
+                                       F::tensors > 2 ? get(c + i, n) : x, p, q),
+                    n);
+            });
+    }
+}
+
+struct Rows {
+    Row f32, f64;
+    Row i64;        // ElementKind::whole
+    Row f16, bf16;  // ElementKind::own
+};
+template <class F> constexpr Rows rows_of() {
+    Rows rows{row<F, float>, row<F, double>, nullptr, nullptr, nullptr};
+    if constexpr (F::kind == ElementKind::whole) rows.i64 = row<F, int64_t>;
+    if constexpr (F::kind == ElementKind::own) rows.f16 = row<F, Half>, rows.bf16 = row<F, BFloat16>;
+    return rows;
+}
+constexpr Rows kRows[] = {
+#define FUNCTION(name, ...) rows_of<name##_fn>(), rows_of<name##_grad_fn>(),
+#define HELPER(name, ...) rows_of<name##_fn>(),
+#include "ops/elementwise/functions.inc"
+#undef FUNCTION
+#undef HELPER
+};
+
+// ---- walks: any strides and dtypes ---------------------------------------------------------------------
+// fn(offset of each tensor, count): `count` elements of the innermost dimension.
+template <class F> void for_each_row(const ElementCall& c, const F& fn) {
+    const int64_t inner = c.sizes[c.rank - 1], outer = c.count / inner;
+    const int64_t pieces = ceil_div(inner, kTile);               // a long row is cut
+    const int64_t rows = inner > kTile / 2 ? 1 : kTile / inner;  // short rows are bundled
+    parallel_for(ceil_div(outer, rows) * pieces, [&](int64_t tile) {
+        const int64_t first = tile / pieces * rows, begin = tile % pieces * kTile;
+        for (int64_t r = first; r < first + rows && r < outer; ++r) {
+            int64_t at[4] = {}, rest = r;
+            for (int d = c.rank - 2; d >= 0; rest /= c.sizes[d--])
+                for (int k = 0; k < 4; ++k) at[k] += rest % c.sizes[d] * c.strides[k][d];
+            for (int k = 0; k < 4; ++k) at[k] += begin * c.strides[k][c.rank - 1];
+            fn(at, inner - begin < kTile ? inner - begin : kTile);
+        }
+    });
+}
+
+// A tensor during a walk: its rows are used where they lie, or brought block by block into `block`.
+template <class C> struct Walked {
+    const void* base;
+    int64_t step;
+    LoadRow<C> load;
+    bool in_place;  // already contiguous elements of type C
+
+    const C* row(int64_t at, int64_t begin, int64_t count, C* block) const {
+        if (in_place) return static_cast<const C*>(base) + at + begin;
+        if (step != 0) {
+            load(block, base, at + begin * step, step, count);
+        } else if (begin == 0) {
+            load(block, base, at, 1, 1);
+            for (int64_t i = 1; i < count; ++i) block[i] = block[0];
+        }
+        return block;
+    }
+};
+
+template <class C> void walk(const ElementCall& call, Row fn) {
+    const int tensors = traits_of(call.fn).tensors;
+    const auto step = [&](int k) { return call.strides[k][call.rank - 1]; };
+    const bool out_in_place = call.out.dtype == call.compute && step(0) == 1;
+    const StoreRow<C> store = row_storer<C>(call.out.dtype);
+    Walked<C> in[3];
+    bool all_in_place = out_in_place;
+    for (int k = 0; k < tensors; ++k) {
+        const ConstMem m = call.in[k];
+        in[k] = {m.data, step(k + 1), row_loader<C>(m.dtype), m.dtype == call.compute && step(k + 1) == 1};
+        all_in_place = all_in_place && in[k].in_place;
+    }
+    const int64_t block = all_in_place ? kTile : kBlock;
+    for_each_row(call, [&](const int64_t* at, int64_t count) {
+        alignas(64) C blocks[4][kBlock];
+        const void* rows[3];
+        for (int64_t begin = 0; begin < count; begin += block) {
+            const int64_t n = count - begin < block ? count - begin : block;
+            for (int k = 0; k < tensors; ++k) rows[k] = in[k].row(at[k + 1], begin, n, blocks[k]);
+            C* out = out_in_place ? elements<C>(call.out) + at[0] + begin : blocks[3];
+            fn(out, rows, n, call.p, call.q);
+            if (!out_in_place) store(call.out.data, at[0] + begin * step(0), step(0), out, n);
+        }
+    });
+}
+
+// All tensors contiguous and of one dtype.
+void direct(const ElementCall& c, Row fn) {
+    const int64_t bytes = static_cast<int64_t>(size_of(c.out.dtype));
+    parallel_ranges(c.count, kTile, [&](int64_t begin, int64_t end) {
+        const void* in[2] = {};
+        for (int k = 0; k < traits_of(c.fn).tensors; ++k) in[k] = elements<char>(c.in[k]) + begin * bytes;
+        fn(elements<char>(c.out) + begin * bytes, in, end - begin, c.p, c.q);
+    });
+}
+
+void apply(const ElementCall& call, Queue) {
+    const Rows& rows = kRows[static_cast<int>(call.fn)];
+    if (call.out.dtype == DType::f16 && rows.f16 != nullptr) return direct(call, rows.f16);
+    if (call.out.dtype == DType::bf16 && rows.bf16 != nullptr) return direct(call, rows.bf16);
+    switch (call.compute) {
+    case DType::f64: return walk<double>(call, rows.f64);
+    case DType::i64: return walk<int64_t>(call, rows.i64);
+    default: return walk<float>(call, rows.f32);
+    }
+}
+
+}  // namespace
+
+const ElementwiseKernels elementwise_kernels{apply};
+
+}  // namespace demi::DEMI_BACKEND

@@ -1,0 +1,54 @@
+#include "ops/elementwise/where.h"
+
+#include "ops/elementwise/elementwise.h"
+#include "ops/reduce/sums.h"
+
+namespace demi {
+
+// Bool, so that the smallest f64 that is not 0 holds beside f32 data, too.
+static Tensor holds(const char* op, const char* operand, const Variable& condition) {
+    check(condition.defined(), op, "the ", operand, " must be a defined tensor");
+    return condition.value().to(DType::boolean);
+}
+
+Variable where(const Variable& condition, const Operand& first, const Operand& second) {
+    const Op op("where");
+    const Tensor taken = holds("where", "condition", condition);
+    const auto variable_of = [&](const Operand& operand, const Operand& other) -> Variable {
+        if (!operand.is_number()) return operand.variable();
+        const Number& number = operand.number();
+        const DType beside = other.is_number() ? DType::boolean : other.variable().dtype();
+        return number.tensor("where", number.dtype_beside(beside), taken.device());
+    };
+    const Variable a = variable_of(first, second), b = variable_of(second, first);
+    check(a.defined() && b.defined(), "where", "needs defined tensors: got ", a.value(), " and ", b.value());
+    const DType dtype = promote(a.dtype(), b.dtype());
+    Tensor y = elementwise("where", ElementFn::where,
+                           {taken, promoted(a.value(), dtype), promoted(b.value(), dtype)}, dtype);
+    return op.record({a, b}, y,
+                     [c = Saved(taken), sa = a.shape(), sb = b.shape(), ta = a.dtype(),
+                      tb = b.dtype()](const Tensor& dy, const Needs& needs) -> Tensors {
+                         Tensors grads(2);
+                         if (needs[0])
+                             grads[0] = elementwise_to("where", ElementFn::keep_where, {dy, c}, sa, ta);
+                         if (needs[1])
+                             grads[1] = elementwise_to("where", ElementFn::drop_where, {dy, c}, sb, tb);
+                         return grads;
+                     });
+}
+
+Variable masked_fill(const Variable& x, const Variable& mask, const Number& value) {
+    const Op op("masked_fill");
+    check(x.defined(), "masked_fill", "x must be a defined tensor");
+    const Tensor filled = holds("masked_fill", "mask", mask);
+    check(broadcast(filled.shape(), x.shape(), "masked_fill") == x.shape(), "masked_fill",
+          "the mask must broadcast to ", x.shape(), ": got ", filled);
+    if (!is_float(x.dtype())) return where(filled, value.tensor("masked_fill", x.dtype(), x.device()), x);
+    Tensor y =
+        elementwise("masked_fill", ElementFn::fill_where, {x.value(), filled}, x.dtype(), value.real());
+    return op.record({x}, y, [m = Saved(filled)](const Tensor& dy, const Needs&) -> Tensors {
+        return {elementwise("masked_fill", ElementFn::drop_where, {dy, m}, dy.dtype())};
+    });
+}
+
+}  // namespace demi
