@@ -32,7 +32,6 @@
 #include "ops/layernorm/layernorm.h"
 #include "ops/linear/linear.h"
 #include "ops/log/log.h"
-#include "ops/log_softmax/log_softmax.h"
 #include "ops/logical/logical.h"
 #include "ops/matmul/matmul.h"
 #include "ops/max/max.h"

@@ -15,7 +15,6 @@
 #include "ops/layer_scale/layer_scale.h"
 #include "ops/layernorm/layernorm.h"
 #include "ops/log/log.h"
-#include "ops/log_softmax/log_softmax.h"
 #include "ops/max/max.h"
 #include "ops/maximum/maximum.h"
 #include "ops/mean/mean.h"
