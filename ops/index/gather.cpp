@@ -1,6 +1,5 @@
 #include "ops/index/gather.h"
 
-#include "ops/elementwise/elementwise.h"
 #include "ops/index/index_kernels.h"
 #include "ops/index/row_index.h"
 #include "ops/op.h"
