@@ -51,14 +51,16 @@ template <class T, class F> DEMI_INLINE void for_lanes(int64_t count, const F& b
 }
 
 // Sum of body(i, n) over all lanes in use; `body` gives zeros in the others. Added in f32 in blocks and in f64 over
-// blocks, so that long rows of equal terms do not drift: within 5e-6 of the sum of |terms|.
-constexpr int64_t kSumBlock = 1024;
+// blocks, so that long rows of equal terms do not drift: within 5e-6 of the sum of |terms|. f64 is added in plain order.
+template <class T> constexpr int64_t kSumBlock = 1024;
+template <> constexpr int64_t kSumBlock<double> = INT64_MAX;
 template <class T, class F> DEMI_INLINE lane_t<T> sum_lanes(int64_t count, const F& body) {
     double total = 0;
-    for (int64_t at = 0; at < count; at += kSumBlock) {
+    for (int64_t at = 0; at < count; at += kSumBlock<T>) {
         vector_t<T> sum = splat<T>(0);
         for_lanes<T>(
-            count - at < kSumBlock ? count - at : kSumBlock, DEMI_LANES { sum = sum + body(at + i, n); });
+            count - at < kSumBlock<T> ? count - at : kSumBlock<T>,
+            DEMI_LANES { sum = sum + body(at + i, n); });
         total += static_cast<double>(hsum(sum));
     }
     return static_cast<lane_t<T>>(total);

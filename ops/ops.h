@@ -24,7 +24,6 @@
 #include "ops/layer_scale/layer_scale.h"
 #include "ops/layernorm/layernorm.h"
 #include "ops/linear/linear.h"
-#include "ops/log_softmax/log_softmax.h"
 #include "ops/matmul/matmul.h"
 #include "ops/memory_efficient_attention/attention_mask.h"
 #include "ops/memory_efficient_attention/attention_problem.h"

@@ -41,6 +41,9 @@ DEMI_INLINE bool less(double a, double b) { return a < b; }
 DEMI_INLINE bool less_equal(double a, double b) { return a <= b; }
 DEMI_INLINE bool equal(double a, double b) { return a == b; }
 DEMI_INLINE bool any(bool m) { return m; }
+DEMI_INLINE bool mask_and(bool a, bool b) { return a && b; }
+DEMI_INLINE bool mask_not(bool m) { return !m; }
+DEMI_INLINE double scale_by_exponent(double x, double n) { return __builtin_ldexp(x, static_cast<int>(n)); }
 DEMI_INLINE double hsum(double x) { return x; }
 DEMI_INLINE double hmax(double x) { return x; }
 

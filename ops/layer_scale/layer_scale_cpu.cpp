@@ -1,6 +1,6 @@
 #include "ops/layer_scale/layer_scale_kernels.h"
 
-#include "ops/rows/row_sums_cpu.h"
+#include "ops/rows/rows_cpu.h"
 
 namespace demi::DEMI_BACKEND {
 namespace {

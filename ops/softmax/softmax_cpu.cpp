@@ -1,76 +1,120 @@
 #include "ops/softmax/softmax_kernels.h"
 
-#include <cmath>
-#include <limits>
-#include <vector>
+#include "ops/rows/rows_cpu.h"
 
-#include "ops/common/isa_index.h"
-#include "ops/common/rows.h"
-#include "ops/softmax/softmax_isa.h"
-#include "runtime/isa.h"
-
-namespace demi {
-
-DEMI_ISA_TABLE(SoftmaxIsa, softmax_isa)
-
+namespace demi::DEMI_BACKEND {
 namespace {
 
-void forward_f64(const double* x, double* y, int64_t rows, int64_t width) {
-    for (int64_t r = 0; r < rows; ++r, x += width, y += width) {
-        const double top = *std::max_element(x, x + width);
-        if (std::all_of(x, x + width,
-                        [](double v) { return v == -std::numeric_limits<double>::infinity(); })) {
-            std::fill(y, y + width, 0.0);
-            continue;
-        }
-        double sum = 0;
-        for (int64_t i = 0; i < width; ++i) sum += y[i] = std::exp(x[i] - top);
-        for (int64_t i = 0; i < width; ++i) y[i] /= sum;
-    }
+// Nothing but -inf. The maximum alone may have lost a NaN, the sum has not.
+template <class T> DEMI_INLINE bool all_masked(const T* x, lane_t<T> top, int64_t width) {
+    return top == -kInf && sum_lanes<T>(
+                               width, DEMI_LANES { return get(x + i, n); }) == -kInf;
 }
 
-// dy counts `small` times while sums and differences are taken. False where a result left the range.
-bool backward_row(const double* y, const double* dy, double* dx, int64_t width, double small) {
-    double dot = 0;
-    bool good = true;
-    for (int64_t i = 0; i < width; ++i) dot += y[i] * (dy[i] * small);
-    for (int64_t i = 0; i < width; ++i) {
-        dx[i] = y[i] * (dy[i] * small - dot);
-        good = good && std::isfinite(dx[i]);
-        dx[i] /= small;
-    }
-    return good;
+// e: room for `width` values, y itself where that has the type.
+template <class T> void forward_row(const T* x, T* y, lane_t<T>* e, int64_t width) {
+    const lane_t<T> top = max_lanes(x, width);
+    if (all_masked(x, top, width)) return fill_row(y, 0, width);
+    const auto m = splat<T>(top);
+    const lane_t<T> sum = sum_lanes<T>(
+        width, DEMI_LANES {
+            const auto p = exp(get(x + i, n) - m);
+            put(e + i, p, n);
+            return only(n, p, splat<T>(0));
+        });
+    const DivideBy<T> share(sum);
+    for_lanes<T>(
+        width, DEMI_LANES { put(y + i, share(get(e + i, n)), n); });
 }
 
-void backward_f64(const double* y, const double* dy, double* dx, int64_t rows, int64_t width) {
-    for (int64_t r = 0; r < rows; ++r, y += width, dy += width, dx += width)
-        if (!backward_row(y, dy, dx, width, 1)) backward_row(y, dy, dx, width, 0x1p-100);
+template <class T> void log_forward_row(const T* x, T* y, int64_t width) {
+    const lane_t<T> top = max_lanes(x, width);
+    if (all_masked(x, top, width)) return fill_row(y, -kInf, width);
+    const auto m = splat<T>(top);
+    const lane_t<T> sum = sum_lanes<T>(
+        width, DEMI_LANES { return only(n, exp(get(x + i, n) - m), splat<T>(0)); });
+    const auto shift =
+        splat<T>(sizeof(T) == 8 ? __builtin_log(sum) : __builtin_logf(static_cast<float>(sum)));
+    for_lanes<T>(
+        width, DEMI_LANES { put(y + i, (get(x + i, n) - m) - shift, n); });
 }
 
-void forward(const Tensor& x, Tensor& y) {
-    const int64_t width = x.shape().back();
-    const RowPointer in(x, width);
-    const MutableRowPointer out(y, width);
-    parallel_rows(x.numel() / width, width, [&](int64_t r, int64_t count) {
-        if (x.dtype() == DType::f64) return forward_f64(in.at<double>(r), out.at<double>(r), count, width);
-        std::vector<float> work(is_half(x.dtype()) ? static_cast<size_t>(width) : 0);
-        softmax_isa().forward[isa_index(x.dtype(), "softmax")](in[r], out[r], work.data(), count, width);
+// kSmall: with dy times 2^-100, where sums or differences of dy leave the range. False where a result did.
+template <bool kSmall, class T> DEMI_INLINE bool backward_row(const T* y, const T* dy, T* dx, int64_t width) {
+    const auto down = splat<T>(0x1p-100f), up = splat<T>(0x1p100f);
+    const auto grad = DEMI_LANES {
+        const auto g = get(dy + i, n);
+        return kSmall ? g * down : g;
+    };
+    const auto dot = splat<T>(sum_lanes<T>(
+        width, DEMI_LANES { return get(y + i, n) * grad(i, n); }));
+    auto good = all_lanes<T>();
+    for_lanes<T>(
+        width, DEMI_LANES {
+            const auto d = get(y + i, n) * (grad(i, n) - dot);
+            good = mask_and(good, is_finite(d));
+            put(dx + i, kSmall ? d * up : d, n);
+        });
+    return all(good);
+}
+
+// kSmall as above. False where the sum left the range.
+template <bool kSmall, class T>
+DEMI_INLINE bool log_backward_row(const T* y, const T* dy, T* dx, int64_t width) {
+    const auto down = splat<T>(0x1p-100f), up = splat<T>(0x1p100f);
+    const auto grad = DEMI_LANES {
+        const auto g = get(dy + i, n);
+        return kSmall ? g * down : g;
+    };
+    const lane_t<T> total = sum_lanes<T>(width, grad);
+    if (!kSmall && !(total - total == 0)) return false;
+    const auto sum = splat<T>(total);
+    for_lanes<T>(
+        width, DEMI_LANES {
+            const auto d = fnma(exp(get(y + i, n)), sum, grad(i, n));
+            put(dx + i, kSmall ? d * up : d, n);
+        });
+    return true;
+}
+
+void forward(const SoftmaxForward& c, Queue queue) {
+    dispatch_float(c.x.dtype, [&]<class T>() {
+        typedef lane_t<T> C;
+        parallel_rows(c.rows, c.width, [&](int64_t first, int64_t count) {
+            constexpr bool in_place = sizeof(T) == sizeof(C);
+            const Scratch work(in_place || c.log ? 0 : static_cast<size_t>(c.width) * sizeof(C), queue);
+            for (int64_t r = first; r < first + count; ++r) {
+                const T* x = row<T>(c.x, r, c.width);
+                T* y = row<T>(c.y, r, c.width);
+                if (c.log)
+                    log_forward_row(x, y, c.width);
+                else
+                    forward_row(x, y, in_place ? row<C>(c.y, r, c.width) : work.as<C>(), c.width);
+            }
+        });
     });
 }
 
-void backward(const Tensor& y, const Tensor& dy, Tensor& dx) {
-    const int64_t width = y.shape().back();
-    const RowPointer value(y, width), grad(dy, width);
-    const MutableRowPointer out(dx, width);
-    parallel_rows(y.numel() / width, width, [&](int64_t r, int64_t count) {
-        if (y.dtype() == DType::f64)
-            return backward_f64(value.at<double>(r), grad.at<double>(r), out.at<double>(r), count, width);
-        softmax_isa().backward[isa_index(y.dtype(), "softmax")](value[r], grad[r], out[r], count, width);
+void backward(const SoftmaxBackward& c, Queue) {
+    dispatch_float(c.y.dtype, [&]<class T>() {
+        parallel_rows(c.rows, c.width, [&](int64_t first, int64_t count) {
+            for (int64_t r = first; r < first + count; ++r) {
+                const T *y = row<T>(c.y, r, c.width), *dy = row<T>(c.dy, r, c.width);
+                T* dx = row<T>(c.dx, r, c.width);
+                if (!c.log)
+                    (void)(backward_row<false>(y, dy, dx, c.width) || backward_row<true>(y, dy, dx, c.width));
+                else if (value_of(y) == -kInf && max_lanes(y, c.width) == -kInf)
+                    fill_row(dx, 0, c.width);
+                else
+                    (void)(log_backward_row<false>(y, dy, dx, c.width) ||
+                           log_backward_row<true>(y, dy, dx, c.width));
+            }
+        });
     });
 }
 
 }  // namespace
 
-const SoftmaxKernels softmax_cpu{.forward = forward, .backward = backward};
+const SoftmaxKernels softmax_kernels{forward, backward};
 
-}  // namespace demi
+}  // namespace demi::DEMI_BACKEND

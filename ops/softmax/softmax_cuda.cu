@@ -1,24 +1,24 @@
-#include "ops/softmax/softmax_cuda.h"
+#include "ops/softmax/softmax_kernels.h"
 
 #include "ops/rows/row_plan_cuda.h"
 
-namespace demi::gpu_kernels {
+namespace demi::DEMI_BACKEND {
 namespace {
 
 constexpr float kSmall = 0x1p-100f;  // what dy is multiplied with where its sums leave the range
 
-template <class T, class Plan> struct RowKernel {
+template <class T, class Plan, class Call> struct RowKernel {
     typedef gpu::compute_t<T> C;
     static constexpr int threads = Plan::kBlock;
-    SoftmaxCall p;
+    Call p;
     bool aligned;
 
-    DEMI_DEVICE Row<T, Plan> row(const void* data, int64_t r) const {
-        return Row<T, Plan>(static_cast<const T*>(data) + r * p.width, p.width, aligned);
+    DEMI_DEVICE Row<T, Plan> read(ConstMem m, int64_t r) const {
+        return Row<T, Plan>(row<T>(m, r, p.width), p.width, aligned);
     }
-    // result = fn(x) for every element of row r.
+    // y = fn(x) for every element of row r.
     template <class F> DEMI_DEVICE void write(const Row<T, Plan>& x, int64_t r, F&& fn) const {
-        T* out = static_cast<T*>(p.y) + r * p.width;
+        T* out = row<T>(p.y, r, p.width);
         Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
             Values<T> v = x.values(k, at, count);
             DEMI_UNROLL
@@ -26,10 +26,10 @@ template <class T, class Plan> struct RowKernel {
             write_values(out + at, v, count, aligned);
         });
     }
-    // result = fn(y, dy).
+    // dx = fn(y, dy).
     template <class F>
     DEMI_DEVICE void write(const Row<T, Plan>& y, const Row<T, Plan>& dy, int64_t r, F&& fn) const {
-        T* out = static_cast<T*>(p.y) + r * p.width;
+        T* out = row<T>(p.dx, r, p.width);
         Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
             const Values<T> a = y.values(k, at, count);
             Values<T> b = dy.values(k, at, count);
@@ -52,14 +52,14 @@ template <class T, class Plan> struct RowKernel {
     }
 };
 
-template <class T, class Plan> struct Forward : RowKernel<T, Plan> {
+template <class T, class Plan> struct Forward : RowKernel<T, Plan, SoftmaxForward> {
     typedef gpu::compute_t<T> C;
-    using Base = RowKernel<T, Plan>;
+    using Base = RowKernel<T, Plan, SoftmaxForward>;
     using Base::p;
 
     DEMI_DEVICE void operator()() const {
         for (int64_t r = Plan::first_row(); r < p.rows; r += Plan::row_step()) {
-            const Row<T, Plan> x = this->row(p.x, r);
+            const Row<T, Plan> x = this->read(p.x, r);
             const C top = this->top(x);
             const bool masked = this->all_masked(x, top);
             C sum = 0;
@@ -71,14 +71,14 @@ template <class T, class Plan> struct Forward : RowKernel<T, Plan> {
     }
 };
 
-template <class T, class Plan> struct Backward : RowKernel<T, Plan> {
+template <class T, class Plan> struct Backward : RowKernel<T, Plan, SoftmaxBackward> {
     typedef gpu::compute_t<T> C;
-    using Base = RowKernel<T, Plan>;
+    using Base = RowKernel<T, Plan, SoftmaxBackward>;
     using Base::p;
 
     DEMI_DEVICE void operator()() const {
         for (int64_t r = Plan::first_row(); r < p.rows; r += Plan::row_step()) {
-            const Row<T, Plan> y = this->row(p.x, r), dy = this->row(p.dy, r);
+            const Row<T, Plan> y = this->read(p.y, r), dy = this->read(p.dy, r);
             const auto dot_with = [&](C small) {
                 C dot = 0;
                 Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
@@ -100,14 +100,14 @@ template <class T, class Plan> struct Backward : RowKernel<T, Plan> {
     }
 };
 
-template <class T, class Plan> struct LogForward : RowKernel<T, Plan> {
+template <class T, class Plan> struct LogForward : RowKernel<T, Plan, SoftmaxForward> {
     typedef gpu::compute_t<T> C;
-    using Base = RowKernel<T, Plan>;
+    using Base = RowKernel<T, Plan, SoftmaxForward>;
     using Base::p;
 
     DEMI_DEVICE void operator()() const {
         for (int64_t r = Plan::first_row(); r < p.rows; r += Plan::row_step()) {
-            const Row<T, Plan> x = this->row(p.x, r);
+            const Row<T, Plan> x = this->read(p.x, r);
             const C top = this->top(x);
             const bool masked = this->all_masked(x, top);
             C sum = 0;
@@ -118,14 +118,14 @@ template <class T, class Plan> struct LogForward : RowKernel<T, Plan> {
     }
 };
 
-template <class T, class Plan> struct LogBackward : RowKernel<T, Plan> {
+template <class T, class Plan> struct LogBackward : RowKernel<T, Plan, SoftmaxBackward> {
     typedef gpu::compute_t<T> C;
-    using Base = RowKernel<T, Plan>;
+    using Base = RowKernel<T, Plan, SoftmaxBackward>;
     using Base::p;
 
     DEMI_DEVICE void operator()() const {
         for (int64_t r = Plan::first_row(); r < p.rows; r += Plan::row_step()) {
-            const Row<T, Plan> y = this->row(p.x, r), dy = this->row(p.dy, r);
+            const Row<T, Plan> y = this->read(p.y, r), dy = this->read(p.dy, r);
             const bool masked = this->all_masked(y, this->top(y));
             const auto sum_with = [&](C small) {
                 C sum = 0;
@@ -142,31 +142,29 @@ template <class T, class Plan> struct LogBackward : RowKernel<T, Plan> {
     }
 };
 
-template <template <class, class> class Kernel>
-void launch(DType type, const SoftmaxCall& call, gpu::Stream stream) {
-    with_rows(type, call.width, [&](auto tag, auto plan) {
+template <template <class, class> class Kernel, class Call>
+void launch(DType dtype, const Call& call, bool lines, Queue queue) {
+    with_rows(dtype, call.width, [&](auto tag, auto plan) {
         typedef gpu::tag_t<decltype(tag)> T;
         typedef decltype(plan) Plan;
         Kernel<T, Plan> kernel;
         kernel.p = call;
-        kernel.aligned = call.width % kPack<T> == 0 && all_aligned(call.x, call.dy, call.y);
-        launch_rows(kernel, plan, call.rows, Plan::template shared_bytes<gpu::compute_t<T>>(), stream);
+        kernel.aligned = call.width % kPack<T> == 0 && lines;
+        launch_rows(kernel, plan, call.rows, Plan::template shared_bytes<gpu::compute_t<T>>(), queue.stream);
     });
+}
+
+void forward(const SoftmaxForward& c, Queue queue) {
+    const bool lines = all_aligned(c.x.data, c.y.data);
+    c.log ? launch<LogForward>(c.x.dtype, c, lines, queue) : launch<Forward>(c.x.dtype, c, lines, queue);
+}
+void backward(const SoftmaxBackward& c, Queue queue) {
+    const bool lines = all_aligned(c.y.data, c.dy.data, c.dx.data);
+    c.log ? launch<LogBackward>(c.y.dtype, c, lines, queue) : launch<Backward>(c.y.dtype, c, lines, queue);
 }
 
 }  // namespace
 
-void softmax_forward(DType type, const SoftmaxCall& call, gpu::Stream stream) {
-    launch<Forward>(type, call, stream);
-}
-void softmax_backward(DType type, const SoftmaxCall& call, gpu::Stream stream) {
-    launch<Backward>(type, call, stream);
-}
-void log_softmax_forward(DType type, const SoftmaxCall& call, gpu::Stream stream) {
-    launch<LogForward>(type, call, stream);
-}
-void log_softmax_backward(DType type, const SoftmaxCall& call, gpu::Stream stream) {
-    launch<LogBackward>(type, call, stream);
-}
+const SoftmaxKernels softmax_kernels{forward, backward};
 
-}  // namespace demi::gpu_kernels
+}  // namespace demi::DEMI_BACKEND

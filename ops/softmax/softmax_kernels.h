@@ -1,9 +1,25 @@
 #pragma once
-#include "ops/softmax/row_kernels.h"
-#include "runtime/kernel_table.h"
+#include "runtime/backends.h"
 
 namespace demi {
 
-DEMI_KERNEL_TABLES(SoftmaxKernels, softmax)
+// Contiguous [rows, width] of one dtype, at least one element. log: log_softmax.
+struct SoftmaxForward {
+    ConstMem x;
+    Mem y;
+    int64_t rows, width;
+    bool log;
+};
+struct SoftmaxBackward {
+    ConstMem y, dy;
+    Mem dx;
+    int64_t rows, width;
+    bool log;
+};
+struct SoftmaxKernels {
+    void (*forward)(const SoftmaxForward& call, Queue queue);
+    void (*backward)(const SoftmaxBackward& call, Queue queue);
+};
+DEMI_BACKENDS(SoftmaxKernels, softmax)
 
 }  // namespace demi

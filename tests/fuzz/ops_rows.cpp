@@ -2,7 +2,6 @@
 #include "ops/l2_normalize/l2_normalize.h"
 #include "ops/layer_scale/layer_scale.h"
 #include "ops/layernorm/layernorm.h"
-#include "ops/log_softmax/log_softmax.h"
 #include "ops/softmax/softmax.h"
 #include "tests/fuzz/graph.h"
 

@@ -7,7 +7,6 @@
 #include "ops/layer_scale/layer_scale.h"
 #include "ops/layernorm/layernorm.h"
 #include "ops/linear/linear.h"
-#include "ops/log_softmax/log_softmax.h"
 #include "ops/matmul/matmul.h"
 #include "ops/mlp/mlp.h"
 #include "ops/optimizer/adamw.h"

@@ -12,7 +12,6 @@
 #include "ops/l2_normalize/l2_normalize.h"
 #include "ops/layer_scale/layer_scale.h"
 #include "ops/layernorm/layernorm.h"
-#include "ops/log_softmax/log_softmax.h"
 #include "ops/operators.h"
 #include "ops/optimizer/adamw.h"
 #include "ops/optimizer/ema.h"

@@ -7,7 +7,6 @@
 #include "ops/l2_normalize/l2_normalize.h"
 #include "ops/layer_scale/layer_scale.h"
 #include "ops/layernorm/layernorm.h"
-#include "ops/log_softmax/log_softmax.h"
 #include "ops/softmax/softmax.h"
 #include "ops/swiglu/swiglu.h"
 #include "runtime/copy.h"

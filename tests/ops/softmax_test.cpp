@@ -3,7 +3,6 @@
 
 #include <doctest/doctest.h>
 
-#include "ops/log_softmax/log_softmax.h"
 #include "tests/support/op_case.h"
 
 namespace demi::test {

@@ -1,9 +1,0 @@
-#pragma once
-#include "ops/softmax/row_kernels.h"
-#include "runtime/kernel_table.h"
-
-namespace demi {
-
-DEMI_KERNEL_TABLES(SoftmaxKernels, log_softmax)
-
-}  // namespace demi
