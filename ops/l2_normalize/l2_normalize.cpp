@@ -1,29 +1,34 @@
 #include "ops/l2_normalize/l2_normalize.h"
 
-#include "autograd/record.h"
-#include "ops/common/operand.h"
 #include "ops/l2_normalize/l2_normalize_kernels.h"
-#include "runtime/profile.h"
+#include "ops/op.h"
 
 namespace demi {
 
 Variable l2_normalize(const Variable& input, double eps) {
-    const ProfileScope scope("l2_normalize");
-    check_float_operand("l2_normalize", "x", input.value());
-    check(input.rank() >= 1, "l2_normalize", "x must have at least one dimension: got ", input.value());
+    const Op op("l2_normalize");
+    const Tensor& value = op.floats("x", input);
+    op.check(value.rank() >= 1, "x must have at least one dimension: got ", value);
     // The smallest normal f32 is the least that a division can take.
-    check(eps >= 1.2e-38, "l2_normalize", "eps must be at least 1.2e-38: got ", eps);
-    const Tensor x = input.value().contiguous();
+    op.check(eps >= 1.2e-38, "eps must be at least 1.2e-38: got ", eps);
+    const Tensor x = value.contiguous();
+    const int64_t rows = row_count(x), width = x.size(-1);
     Tensor y = Tensor::like(x);
-    Tensor norms = Tensor::empty({row_count(x)}, compute_dtype(x.dtype()), x.device());
-    if (x.numel() > 0) DEMI_SELECT(l2_normalize, x.device(), forward)(x, eps, y, norms);
-    return record("l2_normalize", {input}, y,
-                  [x = Saved(x), norms = Saved(norms), eps](const Tensor& dy, const Needs&) -> Tensors {
-                      Tensor dx = Tensor::like(x.get());
-                      if (dx.numel() > 0) DEMI_SELECT(l2_normalize, dx.device(), backward)
-                      (x, norms, eps, dy.contiguous(), dx);
-                      return {dx};
-                  });
+    Tensor norms = Tensor::empty({rows}, compute_dtype(x.dtype()), x.device());
+    if (rows > 0)
+        l2_normalize_on(x.device())
+            .forward({reads(x), writes(y), writes(norms), rows, width, eps}, queue_of(x));
+    return op.record(
+        {input}, y,
+        [x = Saved(x), norms = Saved(norms), rows, width, eps](const Tensor& grad, const Needs&) -> Tensors {
+            const Tensor dy = grad.contiguous();
+            Tensor dx = Tensor::like(x.get());
+            if (rows > 0)
+                l2_normalize_on(dx.device())
+                    .backward({reads(x), reads(norms), reads(dy), writes(dx), rows, width, eps},
+                              queue_of(dx));
+            return {dx};
+        });
 }
 
 }  // namespace demi

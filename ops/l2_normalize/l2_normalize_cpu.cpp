@@ -1,94 +1,123 @@
-#include <cmath>
-
-#include "ops/common/isa_index.h"
-#include "ops/common/rows.h"
-#include "ops/l2_normalize/l2_normalize_isa.h"
 #include "ops/l2_normalize/l2_normalize_kernels.h"
-#include "runtime/isa.h"
 
-namespace demi {
+#include "ops/rows/rows_cpu.h"
 
-DEMI_ISA_TABLE(L2NormalizeIsa, l2_normalize_isa)
-
+namespace demi::DEMI_BACKEND {
 namespace {
 
-// Of x times 2^e.
-double norm_of(const double* x, int64_t width, int e) {
-    double square = 0;
-    for (int64_t i = 0; i < width; ++i) {
-        const double v = e == 0 ? x[i] : std::ldexp(x[i], e);
-        square += v * v;
-    }
-    return std::sqrt(square);
-}
-// Squares neither overflow nor, to any effect, underflow.
-bool is_plain(double norm) { return norm >= 1e-145 && norm < 1e154; }
+template <class C> constexpr int kTarget = sizeof(C) == 8 ? 200 : 30;
+// Squares of at least this lose nothing to underflow; lengths between these have such squares.
+template <class C> constexpr C kLeastSquare = static_cast<C>(sizeof(C) == 8 ? 1e-290 : 1e-30);
+template <class C> constexpr C kLeastNorm = static_cast<C>(sizeof(C) == 8 ? 1e-145 : 1e-15);
+template <class C> constexpr C kMostNorm = static_cast<C>(sizeof(C) == 8 ? 1e154 : 1.8e19);
 
-constexpr int kTarget = 200;
+// Rows whose squares, or products with dy, leave the range: with x times 2^e and dy times 2^h.
+template <class T> struct Scaled {
+    typedef lane_t<T> C;
+    int e;
+    C factor, norm;  // of x times factor
 
-void forward_f64(const double* x, double* y, double* norms, double eps, int64_t rows, int64_t width) {
-    for (int64_t r = 0; r < rows; ++r, x += width, y += width) {
-        norms[r] = norm_of(x, width, 0);
-        if (is_plain(norms[r])) {
-            for (int64_t i = 0; i < width; ++i) y[i] = x[i] / std::max(norms[r], eps);
-            continue;
-        }
-        const int e = balance(x, width, kTarget);
-        const double norm = norm_of(x, width, e);
-        norms[r] = std::ldexp(norm, -e);
-        for (int64_t i = 0; i < width; ++i) y[i] = norms[r] > eps ? std::ldexp(x[i], e) / norm : x[i] / eps;
+    DEMI_INLINE Scaled(const T* x, int64_t width)
+        : e(balance(max_abs(x, width), kTarget<C>)), factor(power_of_two<C>(e)) {
+        const auto f = splat<T>(factor);
+        norm = root(sum_lanes<T>(
+            width, DEMI_LANES {
+                const auto v = get(x + i, n) * f;
+                return v * v;
+            }));
     }
-}
+};
 
-void backward_f64(const double* x, const double* norms, double eps, const double* dy, double* dx,
-                  int64_t rows, int64_t width) {
-    for (int64_t r = 0; r < rows; ++r, x += width, dy += width, dx += width) {
-        const bool free = norms[r] > eps;
-        const double d = free ? norms[r] : eps;
-        double dot = 0;
-        for (int64_t i = 0; free && i < width; ++i) dot += x[i] * dy[i];
-        bool good = !free || is_plain(d);
-        for (int64_t i = 0; i < width; ++i) {
-            dx[i] = (dy[i] - x[i] * (dot / (d * d))) / d;
-            good = good && std::isfinite(dx[i]);
-        }
-        if (good || !free) continue;
-        const int e = balance(x, width, kTarget), h = balance(dy, width, kTarget);
-        const double norm = norm_of(x, width, e);
-        dot = 0;
-        for (int64_t i = 0; i < width; ++i) dot += std::ldexp(x[i], e) / norm * std::ldexp(dy[i], h);
-        for (int64_t i = 0; i < width; ++i)
-            dx[i] = std::ldexp((std::ldexp(dy[i], h) - std::ldexp(x[i], e) / norm * dot) / norm, e - h);
-    }
+template <class T, class C>
+__attribute__((noinline)) C forward_scaled(const T* x, T* y, C eps, int64_t width) {
+    const Scaled<T> s(x, width);
+    const bool free = s.norm > eps * s.factor;
+    const auto factor = splat<T>(free ? s.factor : 1);
+    const DivideBy<T> scale(free ? s.norm : eps);
+    for_lanes<T>(
+        width, DEMI_LANES { put(y + i, scale(get(x + i, n) * factor), n); });
+    return s.norm / s.factor;
 }
 
-void forward(const Tensor& x, double eps, Tensor& y, Tensor& norms) {
-    const int64_t width = x.shape().back();
-    const RowPointer in(x, width);
-    const MutableRowPointer out(y, width), norm(norms, 1);
-    parallel_rows(x.numel() / width, width, [&](int64_t r, int64_t count) {
-        if (x.dtype() == DType::f64)
-            return forward_f64(in.at<double>(r), out.at<double>(r), norm.at<double>(r), eps, count, width);
-        l2_normalize_isa().forward[isa_index(x.dtype(), "l2_normalize")](
-            in[r], out[r], norm.at<float>(r), static_cast<float>(eps), count, width);
+// Gives the row's length.
+template <class T, class C> DEMI_INLINE C forward_row(const T* x, T* y, C eps, int64_t width) {
+    const C square = sum_lanes<T>(
+        width, DEMI_LANES {
+            const auto v = get(x + i, n);
+            return v * v;
+        });
+    if (!(square >= kLeastSquare<C> && square < kInf)) return forward_scaled(x, y, eps, width);
+    const C norm = root(square);
+    const DivideBy<T> scale(norm > eps ? norm : eps);
+    for_lanes<T>(
+        width, DEMI_LANES { put(y + i, scale(get(x + i, n)), n); });
+    return norm;
+}
+
+template <class T>
+__attribute__((noinline)) void backward_scaled(const T* x, const T* dy, T* dx, int64_t width) {
+    typedef lane_t<T> C;
+    const Scaled<T> s(x, width);
+    const int h = balance(max_abs(dy, width), kTarget<C>);
+    const auto factor = splat<T>(s.factor), down = splat<T>(power_of_two<C>(h));
+    const auto back = splat<T>(static_cast<C>(s.e - h));
+    const DivideBy<T> scale(s.norm);
+    const auto along = splat<T>(sum_lanes<T>(
+        width, DEMI_LANES { return scale(get(x + i, n) * factor) * (get(dy + i, n) * down); }));
+    for_lanes<T>(
+        width, DEMI_LANES {
+            const auto y = scale(get(x + i, n) * factor);
+            put(dx + i, scale_by_exponent(scale(fnma(y, along, get(dy + i, n) * down)), back), n);
+        });
+}
+
+template <class T, class C>
+DEMI_INLINE void backward_row(const T* x, C norm, C eps, const T* dy, T* dx, int64_t width) {
+    const bool free = norm > eps;
+    constexpr bool f64 = sizeof(C) == 8;
+    const C d = free ? norm : eps;
+    const DivideBy<T> scale(d);
+    auto along = splat<T>(0);
+    if (free) {
+        const C dot = sum_lanes<T>(
+            width, DEMI_LANES { return (f64 ? get(x + i, n) : scale(get(x + i, n))) * get(dy + i, n); });
+        along = splat<T>(f64 ? dot / (d * d) : dot * (1 / d));
+    }
+    auto good = all_lanes<T>();
+    for_lanes<T>(
+        width, DEMI_LANES {
+            const auto out = scale(fnma(get(x + i, n), along, get(dy + i, n)));
+            good = mask_and(good, is_finite(out));
+            put(dx + i, out, n);
+        });
+    if (free && !(all(good) && norm >= kLeastNorm<C> && norm < kMostNorm<C>))
+        backward_scaled(x, dy, dx, width);
+}
+
+void forward(const L2NormalizeForward& c, Queue) {
+    dispatch_float(c.x.dtype, [&]<class T>() {
+        typedef lane_t<T> C;
+        parallel_rows(c.rows, c.width, [&](int64_t first, int64_t count) {
+            for (int64_t r = first; r < first + count; ++r)
+                elements<C>(c.norms)[r] = forward_row(row<T>(c.x, r, c.width), row<T>(c.y, r, c.width),
+                                                      static_cast<C>(c.eps), c.width);
+        });
     });
 }
 
-void backward(const Tensor& x, const Tensor& norms, double eps, const Tensor& dy, Tensor& dx) {
-    const int64_t width = x.shape().back();
-    const RowPointer in(x, width), grad(dy, width), norm(norms, 1);
-    const MutableRowPointer out(dx, width);
-    parallel_rows(x.numel() / width, width, [&](int64_t r, int64_t count) {
-        if (x.dtype() == DType::f64)
-            return backward_f64(in.at<double>(r), norm.at<double>(r), eps, grad.at<double>(r),
-                                out.at<double>(r), count, width);
-        l2_normalize_isa().backward[isa_index(x.dtype(), "l2_normalize")](
-            in[r], norm.at<float>(r), static_cast<float>(eps), grad[r], out[r], count, width);
+void backward(const L2NormalizeBackward& c, Queue) {
+    dispatch_float(c.x.dtype, [&]<class T>() {
+        typedef lane_t<T> C;
+        parallel_rows(c.rows, c.width, [&](int64_t first, int64_t count) {
+            for (int64_t r = first; r < first + count; ++r)
+                backward_row(row<T>(c.x, r, c.width), elements<C>(c.norms)[r], static_cast<C>(c.eps),
+                             row<T>(c.dy, r, c.width), row<T>(c.dx, r, c.width), c.width);
+        });
     });
 }
 
 }  // namespace
 
-const L2NormalizeKernels l2_normalize_cpu{.forward = forward, .backward = backward};
+const L2NormalizeKernels l2_normalize_kernels{forward, backward};
 
-}  // namespace demi
+}  // namespace demi::DEMI_BACKEND

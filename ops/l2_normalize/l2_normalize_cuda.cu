@@ -1,20 +1,20 @@
-#include "ops/l2_normalize/l2_normalize_cuda.h"
+#include "ops/l2_normalize/l2_normalize_kernels.h"
 
 #include "ops/rows/row_plan_cuda.h"
 
-namespace demi::gpu_kernels {
+namespace demi::DEMI_BACKEND {
 namespace {
 
 template <class T, class Plan> struct Forward {
     typedef gpu::compute_t<T> C;
     static constexpr int threads = Plan::kBlock;
-    L2NormalizeForwardCall p;
+    L2NormalizeForward p;
     bool aligned;
 
     DEMI_DEVICE void operator()() const {
         const C eps = static_cast<C>(p.eps);
         for (int64_t r = Plan::first_row(); r < p.rows; r += Plan::row_step()) {
-            const Row<T, Plan> x(static_cast<const T*>(p.x) + r * p.width, p.width, aligned);
+            const Row<T, Plan> x(row<T>(p.x, r, p.width), p.width, aligned);
             const auto square_with = [&](C factor) {
                 C square = 0;
                 x.each(p.width, [&](C v) { square += (v * factor) * (v * factor); });
@@ -31,14 +31,14 @@ template <class T, class Plan> struct Forward {
             const bool free = length > eps * factor;
             const C scale = C(1) / (free ? length : eps);
             if (!free) factor = 1;
-            T* y = static_cast<T*>(p.y) + r * p.width;
+            T* y = row<T>(p.y, r, p.width);
             Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
                 Values<T> v = x.values(k, at, count);
                 DEMI_UNROLL
                 for (int i = 0; i < kPack<T>; ++i) v.v[i] *= factor, v.v[i] *= scale;
                 write_values(y + at, v, count, aligned);
             });
-            if (Plan::rank() == 0) static_cast<C*>(p.norms)[r] = norm;
+            if (Plan::rank() == 0) elements<C>(p.norms)[r] = norm;
         }
     }
 };
@@ -46,15 +46,15 @@ template <class T, class Plan> struct Forward {
 template <class T, class Plan> struct Backward {
     typedef gpu::compute_t<T> C;
     static constexpr int threads = Plan::kBlock;
-    L2NormalizeBackwardCall p;
+    L2NormalizeBackward p;
     bool aligned;
 
     DEMI_DEVICE void operator()() const {
         const C eps = static_cast<C>(p.eps);
         for (int64_t r = Plan::first_row(); r < p.rows; r += Plan::row_step()) {
-            const Row<T, Plan> x(static_cast<const T*>(p.x) + r * p.width, p.width, aligned);
-            const Row<T, Plan> dy(static_cast<const T*>(p.dy) + r * p.width, p.width, aligned);
-            const C norm = static_cast<const C*>(p.norms)[r];
+            const Row<T, Plan> x(row<T>(p.x, r, p.width), p.width, aligned);
+            const Row<T, Plan> dy(row<T>(p.dy, r, p.width), p.width, aligned);
+            const C norm = elements<C>(p.norms)[r];
             const bool free = norm > eps;
             C scale, along = 0, length = free ? norm : eps, factor = 1, down = 1;
             int back = 0;
@@ -78,7 +78,7 @@ template <class T, class Plan> struct Backward {
                 x.each(p.width, [&](C v) { square += (v * factor) * (v * factor); });
                 length = gpu::sqrt(Plan::sum(square));
             }
-            T* dx = static_cast<T*>(p.dx) + r * p.width;
+            T* dx = row<T>(p.dx, r, p.width);
             Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
                 const Values<T> a = x.values(k, at, count);
                 Values<T> b = dy.values(k, at, count);
@@ -94,25 +94,28 @@ template <class T, class Plan> struct Backward {
     }
 };
 
+void forward(const L2NormalizeForward& c, Queue queue) {
+    with_rows(c.x.dtype, c.width, [&](auto tag, auto plan) {
+        typedef gpu::tag_t<decltype(tag)> T;
+        typedef decltype(plan) Plan;
+        const bool aligned = c.width % kPack<T> == 0 && all_aligned(c.x.data, c.y.data);
+        launch_rows(Forward<T, Plan>{c, aligned}, plan, c.rows,
+                    Plan::template shared_bytes<gpu::compute_t<T>>(), queue.stream);
+    });
+}
+
+void backward(const L2NormalizeBackward& c, Queue queue) {
+    with_rows(c.x.dtype, c.width, [&](auto tag, auto plan) {
+        typedef gpu::tag_t<decltype(tag)> T;
+        typedef decltype(plan) Plan;
+        const bool aligned = c.width % kPack<T> == 0 && all_aligned(c.x.data, c.dy.data, c.dx.data);
+        launch_rows(Backward<T, Plan>{c, aligned}, plan, c.rows,
+                    Plan::template shared_bytes<gpu::compute_t<T>>(), queue.stream);
+    });
+}
+
 }  // namespace
 
-void l2_normalize_forward(DType type, const L2NormalizeForwardCall& call, gpu::Stream stream) {
-    with_rows(type, call.width, [&](auto tag, auto plan) {
-        typedef gpu::tag_t<decltype(tag)> T;
-        typedef decltype(plan) Plan;
-        launch_rows(Forward<T, Plan>{call, call.width % kPack<T> == 0 && all_aligned(call.x, call.y)}, plan,
-                    call.rows, Plan::template shared_bytes<gpu::compute_t<T>>(), stream);
-    });
-}
+const L2NormalizeKernels l2_normalize_kernels{forward, backward};
 
-void l2_normalize_backward(DType type, const L2NormalizeBackwardCall& call, gpu::Stream stream) {
-    with_rows(type, call.width, [&](auto tag, auto plan) {
-        typedef gpu::tag_t<decltype(tag)> T;
-        typedef decltype(plan) Plan;
-        const bool aligned = call.width % kPack<T> == 0 && all_aligned(call.x, call.dy, call.dx);
-        launch_rows(Backward<T, Plan>{call, aligned}, plan, call.rows,
-                    Plan::template shared_bytes<gpu::compute_t<T>>(), stream);
-    });
-}
-
-}  // namespace demi::gpu_kernels
+}  // namespace demi::DEMI_BACKEND

@@ -1,15 +1,25 @@
 #pragma once
-// Contract: contiguous [rows, width], at least one element; norms [rows] in f32 (f64 for f64).
-#include "runtime/kernel_table.h"
-#include "runtime/tensor.h"
+#include "runtime/backends.h"
 
 namespace demi {
 
-struct L2NormalizeKernels {
-    void (*forward)(const Tensor& x, double eps, Tensor& y, Tensor& norms) = nullptr;
-    void (*backward)(const Tensor& x, const Tensor& norms, double eps, const Tensor& dy,
-                     Tensor& dx) = nullptr;
+// Contiguous, at least one element: x, y, dy and dx [rows, width] of one dtype; norms [rows] in f32 (f64 for f64).
+struct L2NormalizeForward {
+    ConstMem x;
+    Mem y, norms;
+    int64_t rows, width;
+    double eps;
 };
-DEMI_KERNEL_TABLES(L2NormalizeKernels, l2_normalize)
+struct L2NormalizeBackward {
+    ConstMem x, norms, dy;
+    Mem dx;
+    int64_t rows, width;
+    double eps;
+};
+struct L2NormalizeKernels {
+    void (*forward)(const L2NormalizeForward& call, Queue queue);
+    void (*backward)(const L2NormalizeBackward& call, Queue queue);
+};
+DEMI_BACKENDS(L2NormalizeKernels, l2_normalize)
 
 }  // namespace demi
