@@ -1,8 +1,8 @@
-#include "ops/layernorm/layernorm_cuda.h"
+#include "ops/layernorm/layernorm_kernels.h"
 
 #include "ops/rows/column_sums_device.h"
 
-namespace demi::gpu_kernels {
+namespace demi::DEMI_BACKEND {
 namespace {
 
 // As in layernorm_kernels.h.
@@ -16,14 +16,13 @@ template <class C> struct alignas(4 * sizeof(C)) Stats {
 template <class T, class Y, class Plan> struct Forward {
     typedef gpu::compute_t<T> C;
     static constexpr int threads = Plan::kBlock;
-    LayernormForwardCall p;
+    LayernormForward p;
     bool aligned;
 
-    DEMI_DEVICE Row<T, Plan> row(int64_t at) const {
-        const T* x = static_cast<const T*>(p.x) + at;
-        if (p.residual == nullptr) return Row<T, Plan>(x, p.width, aligned);
-        return Row<T, Plan>(x, static_cast<const T*>(p.residual) + at, static_cast<T*>(p.sum) + at, p.width,
-                            aligned);
+    DEMI_DEVICE Row<T, Plan> read(int64_t r) const {
+        const T *x = row<T>(p.x, r, p.width), *residual = row<T>(p.residual, r, p.width);
+        if (residual == nullptr) return Row<T, Plan>(x, p.width, aligned);
+        return Row<T, Plan>(x, residual, row<T>(p.sum, r, p.width), p.width, aligned);
     }
     // The variance of the row times s.factor, with s.mean and s.shift; as find_stats on the CPU.
     DEMI_DEVICE C find_stats(const Row<T, Plan>& x, Stats<C>& s) const {
@@ -73,11 +72,11 @@ template <class T, class Y, class Plan> struct Forward {
         return s;
     }
     DEMI_DEVICE void operator()() const {
-        const C *weight = static_cast<const C*>(p.weight), *bias = static_cast<const C*>(p.bias);
+        const C *weight = elements<C>(p.weight), *bias = elements<C>(p.bias);
         for (int64_t r = Plan::first_row(); r < p.rows; r += Plan::row_step()) {
-            const Row<T, Plan> x = row(r * p.width);
+            const Row<T, Plan> x = read(r);
             const Stats<C> s = stats_of(x);
-            Y* y = static_cast<Y*>(p.y) + r * p.width;
+            Y* y = row<Y>(p.y, r, p.width);
             Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
                 Values<T> v = x.values(k, at, count), w, b;
                 if (weight != nullptr) w = read_beside<T>(weight + at, count, aligned);
@@ -89,7 +88,7 @@ template <class T, class Y, class Plan> struct Forward {
                 }
                 Aside<T, Y>::write(y + at, v, count, aligned);
             });
-            if (Plan::rank() == 0) static_cast<Stats<C>*>(p.stats)[r] = s;
+            if (Plan::rank() == 0) elements<Stats<C>>(p.stats)[r] = s;
         }
     }
 };
@@ -100,7 +99,8 @@ template <class T, class Y, class Plan, bool kInput, bool kAffine> struct Backwa
     static constexpr int threads = Plan::kBlock;
     // Short rows leave registers free: the next row is on its way while this one is computed.
     static constexpr bool kAhead = Plan::kCached && Plan::kElements <= 12;
-    LayernormBackwardCall p;
+    LayernormBackward p;
+    C* partial;  // room for the sums of dweight and dbias of every block
     int64_t per;
     bool aligned;
 
@@ -109,31 +109,30 @@ template <class T, class Y, class Plan, bool kInput, bool kAffine> struct Backwa
         Row<T, Plan, Y> dy;
         Stats<C> stats;
     };
-    DEMI_DEVICE Rows rows(int64_t r) const {
-        const int64_t at = r * p.width;
-        return {{static_cast<const T*>(p.x) + at, p.width, aligned},
-                {static_cast<const Y*>(p.dy) + at, p.width, aligned},
-                static_cast<const Stats<C>*>(p.stats)[r]};
+    DEMI_DEVICE Rows read(int64_t r) const {
+        return {{row<T>(p.x, r, p.width), p.width, aligned},
+                {row<Y>(p.dy, r, p.width), p.width, aligned},
+                elements<Stats<C>>(p.stats)[r]};
     }
 
     DEMI_DEVICE void operator()() const {
         const int64_t block = gpu::block_idx().x, begin = block * per;
         const int64_t end = begin + per < p.rows ? begin + per : p.rows;
-        C* partial = kAffine ? static_cast<C*>(p.partial) + block * 2 * p.width : nullptr;
-        ColumnSums<T, Plan> dweight(partial, p.width), dbias(kAffine ? partial + p.width : nullptr, p.width);
+        C* sums = kAffine ? partial + block * 2 * p.width : nullptr;
+        ColumnSums<T, Plan> dweight(sums, p.width), dbias(kAffine ? sums + p.width : nullptr, p.width);
         int64_t r = begin + Plan::place();
         if constexpr (kAhead) {
             if (r < end) {
-                Rows now = rows(r);
+                Rows now = read(r);
                 for (; r + Plan::kRows < end; r += Plan::kRows) {
-                    const Rows next = rows(r + Plan::kRows);
-                    row(r, now, dweight, dbias);
+                    const Rows next = read(r + Plan::kRows);
+                    walk(r, now, dweight, dbias);
                     now = next;
                 }
-                row(r, now, dweight, dbias);
+                walk(r, now, dweight, dbias);
             }
         } else {
-            for (; r < end; r += Plan::kRows) row(r, rows(r), dweight, dbias);
+            for (; r < end; r += Plan::kRows) walk(r, read(r), dweight, dbias);
         }
         if constexpr (kAffine) {
             dweight.finish(p.width, gpu::shared<C>());
@@ -141,12 +140,11 @@ template <class T, class Y, class Plan, bool kInput, bool kAffine> struct Backwa
             dbias.finish(p.width, gpu::shared<C>());
         }
     }
-    DEMI_DEVICE void row(int64_t r, const Rows& in, ColumnSums<T, Plan>& dweight,
-                         ColumnSums<T, Plan>& dbias) const {
-        const C* weight = static_cast<const C*>(p.weight);
-        const bool adds = kInput && p.dsum != nullptr;
-        const Row<T, Plan> dsum(adds ? static_cast<const T*>(p.dsum) + r * p.width : nullptr, p.width,
-                                aligned);
+    DEMI_DEVICE void walk(int64_t r, const Rows& in, ColumnSums<T, Plan>& dweight,
+                          ColumnSums<T, Plan>& dbias) const {
+        const C* weight = elements<C>(p.weight);
+        const bool adds = kInput && p.dsum.data != nullptr;
+        const Row<T, Plan> dsum(adds ? row<T>(p.dsum, r, p.width) : nullptr, p.width, aligned);
         C sum_g = 0, sum_gn = 0;
         Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
             const Values<T> v = in.x.values(k, at, count), d = in.dy.values(k, at, count);
@@ -183,7 +181,7 @@ template <class T, class Y, class Plan, bool kInput, bool kAffine> struct Backwa
                 }
                 rare_means(in, down, a, b);
             }
-            T* dx = static_cast<T*>(p.dx) + r * p.width;
+            T* dx = row<T>(p.dx, r, p.width);
             Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
                 const Values<T> v = in.x.values(k, at, count);
                 Values<T> d = in.dy.values(k, at, count), w, more;
@@ -206,7 +204,7 @@ template <class T, class Y, class Plan, bool kInput, bool kAffine> struct Backwa
     // a = mean(g), b = mean(g n) with dy times `down`; the first corrected, so that a constant row turns a
     // constant g into 0.
     DEMI_DEVICE void rare_means(const Rows& in, C down, C& a, C& b) const {
-        const C* weight = static_cast<const C*>(p.weight);
+        const C* weight = elements<C>(p.weight);
         const C share = C(1) / static_cast<C>(p.width);
         const auto mean_of = [&](auto&& term) {
             C sum = 0;
@@ -228,18 +226,23 @@ template <class T, class Y, class Plan, bool kInput, bool kAffine> struct Backwa
 };
 
 template <class T, class Y, class Plan, bool kInput, bool kAffine>
-void launch_backward(const LayernormBackwardCall& call, bool aligned, gpu::Stream stream) {
-    const RowBlocks blocks = row_blocks(call.rows);
-    const size_t sums = kAffine ? ColumnSums<T, Plan>::shared_bytes(call.width) : 0;
-    const size_t scratch = Plan::template shared_bytes<gpu::compute_t<T>>();
-    gpu::launch(Backward<T, Y, Plan, kInput, kAffine>{call, blocks.per, aligned},
+void launch_backward(const LayernormBackward& c, bool aligned, Queue queue) {
+    typedef gpu::compute_t<T> C;
+    const RowBlocks blocks = row_blocks(c.rows);
+    const Scratch partial(kAffine ? static_cast<size_t>(blocks.count * 2 * c.width) * sizeof(C) : 0, queue);
+    const size_t sums = kAffine ? ColumnSums<T, Plan>::shared_bytes(c.width) : 0;
+    const size_t scratch = Plan::template shared_bytes<C>();
+    gpu::launch(Backward<T, Y, Plan, kInput, kAffine>{c, partial.as<C>(), blocks.per, aligned},
                 {static_cast<unsigned>(blocks.count)}, {Plan::kBlock}, sums > scratch ? sums : scratch,
-                stream);
+                queue.stream);
+    if (kAffine)
+        sum_partials(c.x.dtype, {partial.as<C>(), c.dweight.data, c.dbias.data, blocks.count, c.width},
+                     queue.stream);
 }
 
 // fn(tag of T, tag of Y, plan).
-template <class F> void with_types(DType type, DType y, int64_t width, F&& fn) {
-    with_rows(type, width, [&](auto tag, auto plan) {
+template <class F> void with_types(DType x, DType y, int64_t width, F&& fn) {
+    with_rows(x, width, [&](auto tag, auto plan) {
         if constexpr (sizeof(gpu::tag_t<decltype(tag)>) == 4) {
             if (y == DType::f16) return fn(tag, gpu::Tag<Half>{}, plan);
             if (y == DType::bf16) return fn(tag, gpu::Tag<BFloat16>{}, plan);
@@ -248,37 +251,36 @@ template <class F> void with_types(DType type, DType y, int64_t width, F&& fn) {
     });
 }
 
+void forward(const LayernormForward& c, Queue queue) {
+    with_types(c.x.dtype, c.y.dtype, c.width, [&](auto tag, auto y_tag, auto plan) {
+        typedef gpu::tag_t<decltype(tag)> T;
+        typedef gpu::tag_t<decltype(y_tag)> Y;
+        typedef decltype(plan) Plan;
+        const bool aligned = c.width % kPack<T> == 0 && all_aligned(c.x.data, c.residual.data, c.weight.data,
+                                                                    c.bias.data, c.sum.data, c.y.data);
+        launch_rows(Forward<T, Y, Plan>{c, aligned}, plan, c.rows,
+                    Plan::template shared_bytes<gpu::compute_t<T>>(), queue.stream);
+    });
+}
+
+void backward(const LayernormBackward& c, Queue queue) {
+    with_types(c.x.dtype, c.dy.dtype, c.width, [&](auto tag, auto y_tag, auto plan) {
+        typedef gpu::tag_t<decltype(tag)> T;
+        typedef gpu::tag_t<decltype(y_tag)> Y;
+        typedef decltype(plan) Plan;
+        const bool aligned = c.width % kPack<T> == 0 &&
+                             all_aligned(c.x.data, c.weight.data, c.dy.data, c.dsum.data, c.dx.data);
+        if (c.dweight.data == nullptr)
+            launch_backward<T, Y, Plan, true, false>(c, aligned, queue);
+        else if (c.dx.data == nullptr)
+            launch_backward<T, Y, Plan, false, true>(c, aligned, queue);
+        else
+            launch_backward<T, Y, Plan, true, true>(c, aligned, queue);
+    });
+}
+
 }  // namespace
 
-void layernorm_forward(DType type, DType y, const LayernormForwardCall& call, gpu::Stream stream) {
-    with_types(type, y, call.width, [&](auto tag, auto y_tag, auto plan) {
-        typedef gpu::tag_t<decltype(tag)> T;
-        typedef gpu::tag_t<decltype(y_tag)> Y;
-        typedef decltype(plan) Plan;
-        const bool aligned = call.width % kPack<T> == 0 &&
-                             all_aligned(call.x, call.residual, call.weight, call.bias, call.sum, call.y);
-        launch_rows(Forward<T, Y, Plan>{call, aligned}, plan, call.rows,
-                    Plan::template shared_bytes<gpu::compute_t<T>>(), stream);
-    });
-}
+const LayernormKernels layernorm_kernels{forward, backward};
 
-void layernorm_backward(DType type, DType y, const LayernormBackwardCall& call, gpu::Stream stream) {
-    with_types(type, y, call.width, [&](auto tag, auto y_tag, auto plan) {
-        typedef gpu::tag_t<decltype(tag)> T;
-        typedef gpu::tag_t<decltype(y_tag)> Y;
-        typedef decltype(plan) Plan;
-        const bool aligned =
-            call.width % kPack<T> == 0 && all_aligned(call.x, call.weight, call.dy, call.dsum, call.dx);
-        if (call.dweight == nullptr)
-            launch_backward<T, Y, Plan, true, false>(call, aligned, stream);
-        else if (call.dx == nullptr)
-            launch_backward<T, Y, Plan, false, true>(call, aligned, stream);
-        else
-            launch_backward<T, Y, Plan, true, true>(call, aligned, stream);
-    });
-    if (call.dweight != nullptr)
-        sum_partials(type, {call.partial, call.dweight, call.dbias, row_blocks(call.rows).count, call.width},
-                     stream);
-}
-
-}  // namespace demi::gpu_kernels
+}  // namespace demi::DEMI_BACKEND

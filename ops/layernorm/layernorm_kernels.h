@@ -1,31 +1,32 @@
 #pragma once
-// Contract: contiguous; x, residual, sum, dsum, dx [rows, width] of one dtype, y and dy of the same or,
-// beside f32, of a 16-bit one; weight, bias, stats, dweight, dbias in f32 (f64 where x is f64).
-// Undefined tensors: residual and sum (plain form), weight and bias (1 and 0), dsum (adds nothing), dx,
-// dweight and dbias (not wanted; dweight and dbias come together).
-//
-// stats [rows, 4] holds m, c, r, f of every row: n = ((x f - m) - c) r, and r f is the derivative of n by x -
-// mean. The mean is in two parts, for one number of its size may hold fewer digits than the distances from
-// it; c is 0 where that is lost in rounding. f is 1, or a power of two for a row whose squares leave the
-// range, or 0 (like m and c) for a constant row.
-#include "runtime/kernel_table.h"
-#include "runtime/tensor.h"
+#include "runtime/backends.h"
 
 namespace demi {
 
+// Contiguous, at least one element: x, residual, sum, dsum and dx [rows, width] of one dtype, y and dy of the same or,
+// beside f32, of a 16-bit one; weight, bias, dweight and dbias [width] and stats in f32 (f64 for f64).
+// Absent: residual and sum (x is normalised as it is), weight and bias (1 and 0), dsum (adds nothing), dx, dweight and
+// dbias (not wanted; the last two come together).
+//
+// stats [rows, 4] holds m, c, r, f of every row: n = ((x f - m) - c) r, and r f is the derivative of n by x - mean. The
+// mean is in two parts, for one number of its size may hold fewer digits than the distances from it; c is 0 where that
+// is lost in rounding. f is 1, or a power of two for a row whose squares leave the range, or 0 (like m and c) for a
+// constant row.
 struct LayernormForward {
-    Tensor x, residual, weight, bias;
-    Tensor sum, y, stats;  // results; sum = x + residual
+    ConstMem x, residual, weight, bias;
+    Mem sum, y, stats;  // sum = x + residual
+    int64_t rows, width;
     double eps;
 };
 struct LayernormBackward {
-    Tensor x, weight, stats, dy, dsum;  // x: what was normalised
-    Tensor dx, dweight, dbias;          // results; dx holds dsum too
+    ConstMem x, weight, stats, dy, dsum;  // x: what was normalised
+    Mem dx, dweight, dbias;               // dx holds dsum too
+    int64_t rows, width;
 };
 struct LayernormKernels {
-    void (*forward)(LayernormForward& call) = nullptr;
-    void (*backward)(LayernormBackward& call) = nullptr;
+    void (*forward)(const LayernormForward& call, Queue queue);
+    void (*backward)(const LayernormBackward& call, Queue queue);
 };
-DEMI_KERNEL_TABLES(LayernormKernels, layernorm)
+DEMI_BACKENDS(LayernormKernels, layernorm)
 
 }  // namespace demi
