@@ -1,194 +1,202 @@
-#include <cmath>
-#include <cstring>
-#include <limits>
-
-#include "ops/common/isa_index.h"
-#include "ops/common/rows.h"
-#include "ops/cross_entropy/cross_entropy_isa.h"
 #include "ops/cross_entropy/cross_entropy_kernels.h"
-#include "runtime/isa.h"
 
-namespace demi {
+#include "ops/rows/rows_cpu.h"
 
-DEMI_ISA_TABLE(CrossEntropyIsa, cross_entropy_isa)
-
+namespace demi::DEMI_BACKEND {
 namespace {
 
-void forward_row(const double* x, const double* target, int64_t width, CrossEntropyRow<double>& out) {
-    const double m = *std::max_element(x, x + width);
-    out = {m, 0, 0, 0, 0};
-    for (int64_t i = 0; i < width; ++i) {
-        out.exp_sum += std::exp(x[i] - m);
-        out.distance += m - x[i];
-        if (target == nullptr || target[i] == 0) continue;
-        out.target += target[i];
-        out.target_distance += target[i] * (m - x[i]);
-    }
-}
+DEMI_INLINE float log_of(float x) { return __builtin_logf(x); }
+DEMI_INLINE double log_of(double x) { return __builtin_log(x); }
 
-template <class T> T element(const void* row, DType dtype, int64_t i) {
-    return dispatch_float(dtype, "cross_entropy",
-                          [&]<class X>() { return static_cast<T>(static_cast<const X*>(row)[i]); });
+// What one pass over a row gives. Distances are max - x, so that no digits are lost to a large maximum.
+template <class C> struct RowSums {
+    C max, exp_sum;             // sum exp(x - max)
+    C distance;                 // sum (max - x); only where asked for
+    C target, target_distance;  // sum t, sum t (max - x); only with a target
+};
+
+template <class T, class C>
+DEMI_INLINE RowSums<C> sums_of(const T* x, const C* target, bool distance, int64_t width) {
+    RowSums<C> out{max_lanes(x, width), 0, 0, 0, 0};
+    const auto m = splat<T>(out.max);
+    out.exp_sum = sum_lanes<T>(
+        width, DEMI_LANES { return only(n, exp(get(x + i, n) - m), splat<T>(0)); });
+    if (distance)
+        out.distance = sum_lanes<T>(
+            width, DEMI_LANES { return only(n, m - get(x + i, n), splat<T>(0)); });
+    if (target == nullptr) return out;
+    out.target = sum_lanes<T>(
+        width, DEMI_LANES { return get(target + i, n); });
+    out.target_distance = sum_lanes<T>(
+        width, DEMI_LANES {
+            const auto t = get(target + i, n);
+            return select(equal(t, splat<T>(0)), splat<T>(0), t * (m - get(x + i, n)));
+        });
+    return out;
 }
 
 // The loss of a row whose parts left the range, and of the edges of probability: each weight meets its
 // distance alone, and a weight of 0 none at all.
-template <class T>
-T careful_loss(const CrossEntropyForward& c, const void* x, const T* target, int64_t label, int64_t width,
-               T& max, T& log_sum) {
-    constexpr T kInf = std::numeric_limits<T>::infinity();
-    const auto logit = [&](int64_t i) { return element<T>(x, c.logits.dtype(), i); };
-    bool masked = max == -kInf;
-    for (int64_t i = 0; masked && i < width; ++i) masked = logit(i) == -kInf;
+template <class T, class C>
+C careful_loss(const CrossEntropyRows& in, const T* x, const C* target, int64_t label, C top, C& log_sum) {
+    bool masked = top == -kInf;
+    for (int64_t i = 0; masked && i < in.width; ++i) masked = value_of(x + i) == -kInf;
     if (masked) log_sum = 0;
-    const T top = max, smoothing = static_cast<T>(c.smoothing);
-    const T share = static_cast<T>(c.smoothing / static_cast<double>(width));
-    T loss = 0, weights = 0;
-    for (int64_t i = 0; i < width; ++i) {
-        const T weight = (1 - smoothing) * (target != nullptr ? target[i] : i == label ? 1 : 0) + share;
+    const C smoothing = static_cast<C>(in.smoothing);
+    const C share = static_cast<C>(in.smoothing / static_cast<double>(in.width));
+    C loss = 0, weights = 0;
+    for (int64_t i = 0; i < in.width; ++i) {
+        const C weight = (1 - smoothing) * (target != nullptr ? target[i] : i == label ? 1 : 0) + share;
         if (weight == 0) continue;
         weights += weight;
-        loss += masked ? weight * kInf : weight * top - weight * logit(i);
+        loss += masked ? weight * kInf : weight * top - weight * value_of(x + i);
     }
     return loss + weights * log_sum;
 }
 
-template <class T> void forward_as(CrossEntropyForward& c) {
-    const int64_t width = c.logits.shape().back(), rows = c.logits.numel() / width;
-    const RowPointer x(c.logits, width), target(c.target, width);
-    const int64_t* labels = c.labels.defined() ? c.labels.data<int64_t>() : nullptr;
-    T *losses = c.losses.mutable_data<T>(), *row_max = c.row_max.mutable_data<T>(),
-      *log_sum = c.log_sum.mutable_data<T>();
-    const T smoothing = static_cast<T>(c.smoothing),
-            share = static_cast<T>(c.smoothing / static_cast<double>(width));
-    parallel_rows(rows, width, [&](int64_t begin, int64_t count) {
-        for (int64_t r = begin; r < begin + count; ++r) {
-            if (labels != nullptr && c.ignore_index == labels[r]) {
-                losses[r] = row_max[r] = log_sum[r] = 0;
-                continue;
+void forward(const CrossEntropyForward& c, Queue) {
+    const CrossEntropyRows& in = c.in;
+    dispatch_float(in.logits.dtype, [&]<class T>() {
+        typedef lane_t<T> C;
+        const int64_t* labels = elements<int64_t>(in.labels);
+        C *losses = elements<C>(c.losses), *row_max = elements<C>(c.row_max),
+          *log_sum = elements<C>(c.log_sum);
+        const C smoothing = static_cast<C>(in.smoothing);
+        const C share = static_cast<C>(in.smoothing / static_cast<double>(in.width));
+        parallel_rows(in.rows, in.width, [&](int64_t first, int64_t count) {
+            for (int64_t r = first; r < first + count; ++r) {
+                if (in.ignores && in.ignored == labels[r]) {
+                    losses[r] = row_max[r] = log_sum[r] = 0;
+                    continue;
+                }
+                const T* x = row<T>(in.logits, r, in.width);
+                const C* target = row<C>(in.target, r, in.width);
+                RowSums<C> sums = sums_of(x, target, in.smoothing != 0, in.width);
+                C lse = log_of(sums.exp_sum);
+                if (labels != nullptr) {
+                    sums.target = 1;
+                    sums.target_distance = sums.max - value_of(x + labels[r]);
+                }
+                C loss = (1 - smoothing) * sums.target_distance +
+                         ((1 - smoothing) * sums.target + smoothing) * lse;
+                if (smoothing != 0) loss += share * sums.distance;
+                if (!is_finite(static_cast<double>(loss)))
+                    loss = careful_loss(in, x, target, labels != nullptr ? labels[r] : -1, sums.max, lse);
+                losses[r] = loss;
+                row_max[r] = sums.max;
+                log_sum[r] = lse;
             }
-            CrossEntropyRow<T> row{};
-            if constexpr (std::is_same_v<T, double>)
-                forward_row(x.at<double>(r), target.at<double>(r), width, row);
-            else
-                cross_entropy_isa().forward[isa_index(c.logits.dtype(), "cross_entropy")](
-                    x[r], target.at<float>(r), c.smoothing != 0, width, &row);
-            T lse = std::log(row.exp_sum);
-            if (labels != nullptr) {
-                row.target = 1;
-                row.target_distance = row.max - element<T>(x[r], c.logits.dtype(), labels[r]);
-            }
-            losses[r] =
-                (1 - smoothing) * row.target_distance + ((1 - smoothing) * row.target + smoothing) * lse;
-            if (smoothing != 0) losses[r] += share * row.distance;
-            if (!std::isfinite(losses[r]))
-                losses[r] = careful_loss<T>(c, x[r], target.at<T>(r), labels != nullptr ? labels[r] : -1,
-                                            width, row.max, lse);
-            row_max[r] = row.max;
-            log_sum[r] = lse;
-        }
+        });
     });
 }
 
-void backward_row(const double* x, const double* target, double m, double lse, double prob, double constant,
-                  double hit, int64_t label, double* dx, int64_t width) {
-    if (m == -std::numeric_limits<double>::infinity() && !std::isnan(lse)) {  // nothing but -inf
-        std::fill(dx, dx + width, 0.0);
+// dx = prob * exp(x - max - log_sum) - constant - (with a target) hit * t - (with a label) hit at the label;
+// 0 in a row of nothing but -inf.
+template <class C> struct Step {
+    C max, log_sum, prob, constant, hit;
+    int64_t label;  // -1: none
+};
+
+template <class T, class C>
+DEMI_INLINE void backward_row(const T* x, const C* target, const Step<C>& step, T* dx, int64_t width) {
+    if (step.max == -kInf && step.log_sum == step.log_sum) return fill_row(dx, 0, width);
+    const auto m = splat<T>(step.max), log_sum = splat<T>(step.log_sum), prob = splat<T>(step.prob);
+    const auto constant = splat<T>(step.constant), hit = splat<T>(step.hit);
+    if (target != nullptr) {
+        for_lanes<T>(
+            width, DEMI_LANES {
+                const auto p = prob * exp((get(x + i, n) - m) - log_sum), t = get(target + i, n);
+                put(dx + i, sizeof(T) == 8 ? fnma(hit, t, p - constant) : fnma(hit, t, p) - constant, n);
+            });
         return;
     }
-    for (int64_t i = 0; i < width; ++i) {
-        const double t = target != nullptr ? target[i] : i == label ? 1 : 0;
-        dx[i] = prob * std::exp(x[i] - m - lse) - constant - hit * t;
+    for_lanes<T>(
+        width, DEMI_LANES { put(dx + i, prob * exp((get(x + i, n) - m) - log_sum) - constant, n); });
+    if (step.label >= 0) {  // once more, because dx is already rounded
+        const int64_t l = step.label;
+        put(dx + l, prob * exp((get(x + l, 1) - m) - log_sum) - constant - hit, 1);
     }
 }
 
-void target_grad_row(const double* x, const double* target, double m, double lse, double factor, double* dt,
-                     int64_t width) {
-    for (int64_t i = 0; i < width; ++i) {
-        dt[i] = factor * ((m - x[i]) + lse);
-        if (std::isfinite(m - x[i]) || std::isnan(lse)) continue;
-        dt[i] = factor * m - factor * x[i] + factor * lse;
-        if (x[i] == -std::numeric_limits<double>::infinity())
-            dt[i] = target[i] == 0 || factor == 0 ? 0 : -factor * x[i];
-    }
+// dt = factor * (max + log_sum - x); 0 where x is -infinity and t or factor is 0.
+template <class T, class C>
+DEMI_INLINE void target_grad_row(const T* x, const C* target, C max, C log_sum, C factor, C* dt,
+                                 int64_t width) {
+    const auto m = splat<T>(max), l = splat<T>(log_sum), f = splat<T>(factor);
+    const auto none = splat<T>(-kInf), far = splat<T>(factor == 0 ? 0 : factor * kInf);
+    const bool nan = !(log_sum == log_sum);
+    for_lanes<T>(
+        width, DEMI_LANES {
+            const auto v = get(x + i, n), distance = m - v;
+            auto d = f * (distance + l);
+            if (!nan && !all(is_finite(distance))) {
+                d = select(is_finite(distance), d, (f * m - f * v) + f * l);
+                const auto masked = select(equal(get(target + i, n), splat<T>(0)), splat<T>(0), far);
+                d = select(equal(v, none), masked, d);
+            }
+            put(dt + i, d, n);
+        });
 }
 
-template <class T> void backward_as(CrossEntropyBackward& c) {
-    const int64_t width = c.logits.shape().back(), rows = c.logits.numel() / width;
-    const RowPointer x(c.logits, width), target(c.target, width);
-    const MutableRowPointer dx(c.dlogits, width), dt(c.dtarget, width);
-    const int64_t* labels = c.labels.defined() ? c.labels.data<int64_t>() : nullptr;
-    const T *row_max = c.row_max.data<T>(), *log_sum = c.log_sum.data<T>(), *dloss = c.dloss.data<T>();
-    const bool one = c.dloss.numel() == 1;
-    const T smoothing = static_cast<T>(c.smoothing), scale = static_cast<T>(c.scale);
-    const T share = static_cast<T>(c.smoothing / static_cast<double>(width));
-    const size_t entry = c.logits.dtype() == DType::f64 ? 0 : isa_index(c.logits.dtype(), "cross_entropy");
-    parallel_rows(rows, width, [&](int64_t begin, int64_t count) {
-        for (int64_t r = begin; r < begin + count; ++r) {
-            const T g = dloss[one ? 0 : r] * scale;
-            const int64_t label = labels != nullptr ? labels[r] : -1;
-            if (labels != nullptr && c.ignore_index == label) {
-                if (dx[r] != nullptr)
-                    std::memset(dx[r], 0, static_cast<size_t>(width) * size_of(c.logits.dtype()));
-                continue;
+void backward(const CrossEntropyBackward& c, Queue) {
+    const CrossEntropyRows& in = c.in;
+    dispatch_float(in.logits.dtype, [&]<class T>() {
+        typedef lane_t<T> C;
+        const int64_t* labels = elements<int64_t>(in.labels);
+        const C *row_max = elements<C>(c.row_max), *log_sum = elements<C>(c.log_sum),
+                *dloss = elements<C>(c.dloss);
+        const C smoothing = static_cast<C>(in.smoothing), scale = static_cast<C>(c.scale);
+        const C share = static_cast<C>(in.smoothing / static_cast<double>(in.width));
+        parallel_rows(in.rows, in.width, [&](int64_t first, int64_t count) {
+            for (int64_t r = first; r < first + count; ++r) {
+                const T* x = row<T>(in.logits, r, in.width);
+                const C* target = row<C>(in.target, r, in.width);
+                T* dx = row<T>(c.dlogits, r, in.width);
+                C* dt = row<C>(c.dtarget, r, in.width);
+                const C g = dloss[c.one_dloss ? 0 : r] * scale;
+                const int64_t label = labels != nullptr ? labels[r] : -1;
+                if (in.ignores && in.ignored == label) {
+                    if (dx != nullptr) fill_row(dx, 0, in.width);
+                    continue;
+                }
+                C total = 1;
+                if (target != nullptr) {
+                    double sum = 0;
+                    for (int64_t i = 0; i < in.width; ++i) sum += static_cast<double>(target[i]);
+                    total = (1 - smoothing) * static_cast<C>(sum) + smoothing;
+                }
+                const Step<C> step{row_max[r], log_sum[r], g * total, g * share, g * (1 - smoothing), label};
+                if (dx != nullptr) backward_row(x, target, step, dx, in.width);
+                if (dt != nullptr) target_grad_row(x, target, step.max, step.log_sum, step.hit, dt, in.width);
             }
-            T total = 1;
-            if (target[r] != nullptr) {
-                double sum = 0;
-                for (int64_t i = 0; i < width; ++i) sum += static_cast<double>(target.at<T>(r)[i]);
-                total = (1 - smoothing) * static_cast<T>(sum) + smoothing;
-            }
-            if constexpr (std::is_same_v<T, double>) {
-                if (dx[r] != nullptr)
-                    backward_row(x.at<double>(r), target.at<double>(r), row_max[r], log_sum[r], g * total,
-                                 g * share, g * (1 - smoothing), label, dx.at<double>(r), width);
-                if (dt[r] != nullptr)
-                    target_grad_row(x.at<double>(r), target.at<double>(r), row_max[r], log_sum[r],
-                                    g * (1 - smoothing), dt.at<double>(r), width);
-            } else {
-                const CrossEntropyStep step{row_max[r], log_sum[r],          g * total,
-                                            g * share,  g * (1 - smoothing), label};
-                if (dx[r] != nullptr)
-                    cross_entropy_isa().backward[entry](x[r], target.at<float>(r), &step, dx[r], width);
-                if (dt[r] != nullptr)
-                    cross_entropy_isa().target_grad[entry](x[r], target.at<float>(r), row_max[r], log_sum[r],
-                                                           g * (1 - smoothing), dt.at<float>(r), width);
-            }
-        }
+        });
     });
 }
 
-CrossEntropyLabels inspect(const Tensor& labels, int64_t classes, std::optional<int64_t> ignore) {
-    const int64_t* label = labels.data<int64_t>();
-    CrossEntropyLabels found;
-    for (int64_t i = 0; i < labels.numel(); ++i) {
-        if (ignore == label[i]) continue;
-        ++found.kept;
-        if (found.first_bad < 0 && (label[i] < 0 || label[i] >= classes)) found.first_bad = i;
+void inspect(const CrossEntropyInspect& c, Queue) {
+    c.found[0] = -1;
+    c.found[1] = 0;
+    for (int64_t i = 0; i < c.count; ++i) {
+        if (c.ignores && c.ignored == c.labels[i]) continue;
+        ++c.found[1];
+        if (c.found[0] < 0 && (c.labels[i] < 0 || c.labels[i] >= c.classes)) c.found[0] = i;
     }
-    return found;
 }
 
-void forward(CrossEntropyForward& call) {
-    call.logits.dtype() == DType::f64 ? forward_as<double>(call) : forward_as<float>(call);
-}
-void backward(CrossEntropyBackward& call) {
-    call.logits.dtype() == DType::f64 ? backward_as<double>(call) : backward_as<float>(call);
-}
-
-void total(const Tensor& losses, double scale, Tensor& out) {
-    const auto add = [&]<class T>(T* result) {
-        const T* loss = losses.data<T>();
+void total(const CrossEntropyTotal& c, Queue) {
+    const auto add = [&]<class C>(const C* losses, C* out) {
         double sum = 0;
-        for (int64_t i = 0; i < losses.numel(); ++i) sum += static_cast<double>(loss[i]);
-        *result = static_cast<T>(sum * scale);
+        for (int64_t i = 0; i < c.count; ++i) sum += static_cast<double>(losses[i]);
+        *out = static_cast<C>(sum * c.scale);
     };
-    out.dtype() == DType::f64 ? add(out.mutable_data<double>()) : add(out.mutable_data<float>());
+    if (c.losses.dtype == DType::f64)
+        add(elements<double>(c.losses), elements<double>(c.out));
+    else
+        add(elements<float>(c.losses), elements<float>(c.out));
 }
 
 }  // namespace
 
-const CrossEntropyKernels cross_entropy_cpu{
-    .inspect = inspect, .forward = forward, .backward = backward, .total = total};
+const CrossEntropyKernels cross_entropy_kernels{inspect, forward, backward, total};
 
-}  // namespace demi
+}  // namespace demi::DEMI_BACKEND

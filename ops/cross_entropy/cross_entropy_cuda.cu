@@ -1,8 +1,8 @@
-#include "ops/cross_entropy/cross_entropy_cuda.h"
+#include "ops/cross_entropy/cross_entropy_kernels.h"
 
 #include "ops/rows/row_plan_cuda.h"
 
-namespace demi::gpu_kernels {
+namespace demi::DEMI_BACKEND {
 namespace {
 
 // A label outside of the row gives NaN instead of a read outside of it; the op has refused such labels
@@ -12,26 +12,27 @@ DEMI_DEVICE bool is_class(int64_t label, int64_t width) { return label >= 0 && l
 template <class T, class Plan> struct Forward {
     typedef gpu::compute_t<T> C;
     static constexpr int threads = Plan::kBlock;
-    CrossEntropyForwardCall p;
+    CrossEntropyForward p;
     bool aligned;
 
     DEMI_DEVICE void write(int64_t r, C loss, C top, C log_sum) const {
         if (Plan::rank() != 0) return;
-        static_cast<C*>(p.losses)[r] = loss;
-        static_cast<C*>(p.row_max)[r] = top;
-        static_cast<C*>(p.log_sum)[r] = log_sum;
+        elements<C>(p.losses)[r] = loss;
+        elements<C>(p.row_max)[r] = top;
+        elements<C>(p.log_sum)[r] = log_sum;
     }
     DEMI_DEVICE void operator()() const {
         const CrossEntropyRows& in = p.in;
+        const bool hard = in.labels.data != nullptr;
         const C smoothing = static_cast<C>(in.smoothing);
         const C share = static_cast<C>(in.smoothing / static_cast<double>(in.width));
         for (int64_t r = Plan::first_row(); r < in.rows; r += Plan::row_step()) {
-            const int64_t label = in.labels != nullptr ? in.labels[r] : -1;
-            if (in.labels != nullptr && in.ignores && label == in.ignored) {
+            const int64_t label = hard ? elements<int64_t>(in.labels)[r] : -1;
+            if (in.ignores && label == in.ignored) {
                 write(r, 0, 0, 0);
                 continue;
             }
-            const T* start = static_cast<const T*>(in.logits) + r * in.width;
+            const T* start = row<T>(in.logits, r, in.width);
             const Row<T, Plan> x(start, in.width, aligned);
             C top = -gpu::infinity();
             x.each(in.width, [&](C v) { top = v > top ? v : top; });
@@ -44,11 +45,11 @@ template <class T, class Plan> struct Forward {
             sum = Plan::sum(sum);
             C log_sum = gpu::log(sum);
             C weight = 1, away;  // sum of the target, and of the target times the distance from the maximum
-            if (in.labels != nullptr) {
+            if (hard) {
                 away = is_class(label, in.width) ? top - static_cast<C>(gpu::load(start + label)) : C(NAN);
             } else {
                 weight = away = 0;
-                const C* target = static_cast<const C*>(in.target) + r * in.width;
+                const C* target = row<C>(in.target, r, in.width);
                 Plan::template each_pack<T>(in.width, [&](int k, int64_t at, int count) {
                     const Values<T> v = x.values(k, at, count);
                     const Values<T> t = read_beside<T>(target + at, count, aligned);
@@ -64,7 +65,7 @@ template <class T, class Plan> struct Forward {
             }
             C loss = (1 - smoothing) * away + ((1 - smoothing) * weight + smoothing) * log_sum;
             if (in.smoothing != 0) loss += share * Plan::sum(distance);
-            if (!gpu::is_finite(loss) && (in.labels == nullptr || is_class(label, in.width)))
+            if (!gpu::is_finite(loss) && (!hard || is_class(label, in.width)))
                 loss = careful_loss(r, x, label, top, log_sum);
             write(r, loss, top, log_sum);
         }
@@ -78,14 +79,14 @@ template <class T, class Plan> struct Forward {
         if (masked) log_sum = 0;
         const C smoothing = static_cast<C>(in.smoothing);
         const C share = static_cast<C>(in.smoothing / static_cast<double>(in.width));
-        const C* target = static_cast<const C*>(in.target) + r * in.width;
+        const C* target = row<C>(in.target, r, in.width);
         C loss = 0, weights = 0;
         Plan::template each_pack<T>(in.width, [&](int k, int64_t at, int count) {
             const Values<T> v = x.values(k, at, count);
             DEMI_UNROLL
             for (int i = 0; i < kPack<T>; ++i) {
                 if (i >= count) continue;
-                const C t = in.labels == nullptr ? target[at + i] : at + i == label ? C(1) : C(0);
+                const C t = target != nullptr ? target[at + i] : at + i == label ? C(1) : C(0);
                 const C weight = (1 - smoothing) * t + share;
                 if (weight == 0) continue;
                 weights += weight;
@@ -100,34 +101,35 @@ template <class T, class Plan> struct Forward {
 template <class T, class Plan> struct Backward {
     typedef gpu::compute_t<T> C;
     static constexpr int threads = Plan::kBlock;
-    CrossEntropyBackwardCall p;
+    CrossEntropyBackward p;
     bool aligned;
 
     DEMI_DEVICE void operator()() const {
         const CrossEntropyRows& in = p.in;
+        const bool hard = in.labels.data != nullptr;
         for (int64_t r = Plan::first_row(); r < in.rows; r += Plan::row_step()) {
-            const int64_t label = in.labels != nullptr ? in.labels[r] : -1;
-            if (in.labels != nullptr && in.ignores && label == in.ignored)
+            const int64_t label = hard ? elements<int64_t>(in.labels)[r] : -1;
+            if (in.ignores && label == in.ignored)
                 zero(r);
             else
-                row(r, label);
+                walk(r, label);
         }
     }
     DEMI_DEVICE void zero(int64_t r) const {
-        if (p.dlogits == nullptr) return;
-        T* dx = static_cast<T*>(p.dlogits) + r * p.in.width;
+        if (p.dlogits.data == nullptr) return;
+        T* dx = row<T>(p.dlogits, r, p.in.width);
         Plan::template each_pack<T>(p.in.width, [&](int, int64_t at, int count) {
             write_pack(dx + at, Bytes16{{0, 0, 0, 0}}, count, aligned);
         });
     }
-    DEMI_DEVICE void row(int64_t r, int64_t label) const {
+    DEMI_DEVICE void walk(int64_t r, int64_t label) const {
         const CrossEntropyRows& in = p.in;
         const C smoothing = static_cast<C>(in.smoothing);
         const C share = static_cast<C>(in.smoothing / static_cast<double>(in.width));
-        const C top = static_cast<const C*>(p.row_max)[r], log_sum = static_cast<const C*>(p.log_sum)[r];
-        const C g = static_cast<const C*>(p.dloss)[p.one_dloss ? 0 : r] * static_cast<C>(p.scale);
+        const C top = elements<C>(p.row_max)[r], log_sum = elements<C>(p.log_sum)[r];
+        const C g = elements<C>(p.dloss)[p.one_dloss ? 0 : r] * static_cast<C>(p.scale);
         const C hit = g * (1 - smoothing), constant = g * share;
-        const C* target = in.labels != nullptr ? nullptr : static_cast<const C*>(in.target) + r * in.width;
+        const C* target = row<C>(in.target, r, in.width);
         C total = 1;
         if (target != nullptr) {
             double sum = 0;
@@ -141,9 +143,9 @@ template <class T, class Plan> struct Backward {
         }
         const C prob = g * total, none = -gpu::infinity();
         const bool nan = !(log_sum == log_sum), masked = top == none && !nan;
-        const T* x = static_cast<const T*>(in.logits) + r * in.width;
-        T* dx = p.dlogits != nullptr ? static_cast<T*>(p.dlogits) + r * in.width : nullptr;
-        C* dt = p.dtarget != nullptr ? static_cast<C*>(p.dtarget) + r * in.width : nullptr;
+        const T* x = row<T>(in.logits, r, in.width);
+        T* dx = row<T>(p.dlogits, r, in.width);
+        C* dt = row<C>(p.dtarget, r, in.width);
         Plan::template each_pack<T>(in.width, [&](int, int64_t at, int count) {
             const Values<T> v = read_values(x + at, count, aligned);
             Values<T> d, t;
@@ -180,7 +182,7 @@ template <class T, class Plan> struct Backward {
 // One block; a thread looks at every 1024th label.
 struct InspectKernel {
     static constexpr int threads = 1024;
-    InspectLabels p;
+    CrossEntropyInspect p;
 
     DEMI_DEVICE void operator()() const {
         constexpr int64_t kNone = INT64_MAX;
@@ -200,50 +202,52 @@ struct InspectKernel {
 
 template <class C> struct TotalKernel {
     static constexpr int threads = 1024;
-    TotalCall p;
+    CrossEntropyTotal p;
 
     DEMI_DEVICE void operator()() const {
-        const C* losses = static_cast<const C*>(p.losses);
+        const C* losses = elements<C>(p.losses);
         double sum = 0;
         for (int64_t i = gpu::thread_idx().x; i < p.count; i += threads)
             sum += static_cast<double>(losses[i]);
         sum = gpu::block_sum(sum, gpu::shared<double>());
-        if (gpu::thread_idx().x == 0) *static_cast<C*>(p.out) = static_cast<C>(sum * p.scale);
+        if (gpu::thread_idx().x == 0) *elements<C>(p.out) = static_cast<C>(sum * p.scale);
     }
 };
 
-}  // namespace
+void inspect(const CrossEntropyInspect& c, Queue queue) {
+    gpu::launch(InspectKernel{c}, {1}, {InspectKernel::threads}, 32 * sizeof(int64_t), queue.stream);
+}
 
-void cross_entropy_forward(DType type, const CrossEntropyForwardCall& call, gpu::Stream stream) {
-    with_rows(type, call.in.width, [&](auto tag, auto plan) {
+void forward(const CrossEntropyForward& c, Queue queue) {
+    with_rows(c.in.logits.dtype, c.in.width, [&](auto tag, auto plan) {
         typedef gpu::tag_t<decltype(tag)> T;
         typedef decltype(plan) Plan;
-        const bool aligned = call.in.width % kPack<T> == 0 && all_aligned(call.in.logits, call.in.target);
-        launch_rows(Forward<T, Plan>{call, aligned}, plan, call.in.rows,
-                    Plan::template shared_bytes<gpu::compute_t<T>>(), stream);
+        const bool aligned = c.in.width % kPack<T> == 0 && all_aligned(c.in.logits.data, c.in.target.data);
+        launch_rows(Forward<T, Plan>{c, aligned}, plan, c.in.rows,
+                    Plan::template shared_bytes<gpu::compute_t<T>>(), queue.stream);
     });
 }
 
-void cross_entropy_backward(DType type, const CrossEntropyBackwardCall& call, gpu::Stream stream) {
-    with_rows(type, call.in.width, [&](auto tag, auto plan) {
+void backward(const CrossEntropyBackward& c, Queue queue) {
+    with_rows(c.in.logits.dtype, c.in.width, [&](auto tag, auto plan) {
         typedef gpu::tag_t<decltype(tag)> T;
         typedef RowPlan<decltype(plan)::kThreads, false> Plan;  // nothing is read twice
         const bool aligned =
-            call.in.width % kPack<T> == 0 && all_aligned(call.in.logits, call.in.target, call.dlogits);
-        launch_rows(Backward<T, Plan>{call, aligned}, Plan{}, call.in.rows,
-                    Plan::template shared_bytes<double>(), stream);
+            c.in.width % kPack<T> == 0 && all_aligned(c.in.logits.data, c.in.target.data, c.dlogits.data);
+        launch_rows(Backward<T, Plan>{c, aligned}, Plan{}, c.in.rows, Plan::template shared_bytes<double>(),
+                    queue.stream);
     });
 }
 
-void inspect_labels(const InspectLabels& call, gpu::Stream stream) {
-    gpu::launch(InspectKernel{call}, {1}, {InspectKernel::threads}, 32 * sizeof(int64_t), stream);
-}
-
-void cross_entropy_total(DType type, const TotalCall& call, gpu::Stream stream) {
-    if (type == DType::f64)
-        gpu::launch(TotalKernel<double>{call}, {1}, {1024}, 32 * sizeof(double), stream);
+void total(const CrossEntropyTotal& c, Queue queue) {
+    if (c.losses.dtype == DType::f64)
+        gpu::launch(TotalKernel<double>{c}, {1}, {1024}, 32 * sizeof(double), queue.stream);
     else
-        gpu::launch(TotalKernel<float>{call}, {1}, {1024}, 32 * sizeof(double), stream);
+        gpu::launch(TotalKernel<float>{c}, {1}, {1024}, 32 * sizeof(double), queue.stream);
 }
 
-}  // namespace demi::gpu_kernels
+}  // namespace
+
+const CrossEntropyKernels cross_entropy_kernels{inspect, forward, backward, total};
+
+}  // namespace demi::DEMI_BACKEND

@@ -1,38 +1,49 @@
 #pragma once
-// Contract: contiguous; logits and dlogits [rows, classes]; either labels i64 [rows] or target [rows,
-// classes]; target, losses, row_max, log_sum, dtarget in f32 (f64 for f64 logits); dloss of one element or
-// one per row, same dtype. log_sum = log(sum exp(x - row_max)).
-#include <optional>
-
-#include "runtime/kernel_table.h"
-#include "runtime/tensor.h"
+#include "runtime/backends.h"
 
 namespace demi {
 
+// Contiguous: logits [rows, width], and either labels i64 [rows] or target [rows, width] in f32 (f64 for f64 logits). At
+// least one element.
+struct CrossEntropyRows {
+    ConstMem logits, labels, target;
+    int64_t rows, width;
+    double smoothing;
+    int64_t ignored;
+    bool ignores;  // labels equal to `ignored` do not count
+};
+// losses, row_max and log_sum = log(sum exp(x - row_max)): [rows] in the dtype of target; so are all below but dlogits.
 struct CrossEntropyForward {
-    Tensor logits, labels, target;
-    double smoothing = 0;
-    std::optional<int64_t> ignore_index;
-    Tensor losses, row_max, log_sum;  // results
+    CrossEntropyRows in;
+    Mem losses, row_max, log_sum;
 };
 struct CrossEntropyBackward {
-    Tensor logits, labels, target, row_max, log_sum, dloss;
-    double smoothing = 0, scale = 1;  // dloss counts `scale` times
-    std::optional<int64_t> ignore_index;
-    Tensor dlogits, dtarget;  // results; undefined where not wanted
+    CrossEntropyRows in;
+    ConstMem row_max, log_sum, dloss;
+    bool one_dloss;        // for all rows
+    double scale;          // dloss counts `scale` times
+    Mem dlogits, dtarget;  // absent where not wanted
 };
-struct CrossEntropyLabels {
-    int64_t first_bad = -1;  // place of the first label outside [0, classes), -1 when all are good
-    int64_t kept = 0;        // labels that are not ignored
+// found[0]: place of the first label outside [0, classes) or -1; found[1]: labels that are not ignored.
+struct CrossEntropyInspect {
+    const int64_t* labels;
+    int64_t count, classes, ignored;
+    bool ignores;
+    int64_t* found;
+};
+// out = scale * sum of losses, added in f64.
+struct CrossEntropyTotal {
+    ConstMem losses;
+    Mem out;
+    int64_t count;
+    double scale;
 };
 struct CrossEntropyKernels {
-    CrossEntropyLabels (*inspect)(const Tensor& labels, int64_t classes,
-                                  std::optional<int64_t> ignore) = nullptr;
-    void (*forward)(CrossEntropyForward& call) = nullptr;
-    void (*backward)(CrossEntropyBackward& call) = nullptr;
-    void (*total)(const Tensor& losses, double scale,
-                  Tensor& out) = nullptr;  // out = scale * sum, added in f64
+    void (*inspect)(const CrossEntropyInspect& call, Queue queue);
+    void (*forward)(const CrossEntropyForward& call, Queue queue);
+    void (*backward)(const CrossEntropyBackward& call, Queue queue);
+    void (*total)(const CrossEntropyTotal& call, Queue queue);
 };
-DEMI_KERNEL_TABLES(CrossEntropyKernels, cross_entropy)
+DEMI_BACKENDS(CrossEntropyKernels, cross_entropy)
 
 }  // namespace demi
