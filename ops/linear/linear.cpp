@@ -1,22 +1,58 @@
 #include "ops/linear/linear.h"
 
-#include "autograd/record.h"
-#include "ops/common/operand.h"
 #include "ops/elementwise/arithmetic.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/linear/linear_checks.h"
 #include "ops/linear/linear_kernels.h"
-#include "runtime/profile.h"
 
 namespace demi {
 
+void check_layer(const Op& op, std::string_view weight_name, std::string_view bias_name, const Tensor& x,
+                 int64_t in, const Tensor& weight, const Tensor& bias) {
+    op.floats(weight_name, weight);
+    op.same_device("x", x, weight_name, weight);
+    op.check(weight.rank() == 2 && weight.size(1) == in, weight_name, " must be [out, ", in,
+             "] for an input of ", x.shape(), ": got ", weight.shape());
+    op.check(weight.dtype() == x.dtype() || (weight.dtype() == DType::f32 && is_half(x.dtype())), weight_name,
+             " must have x's dtype ", x.dtype(), is_half(x.dtype()) ? " or f32" : "", ": got ",
+             weight.dtype());
+    if (!bias.defined()) return;
+    op.floats(bias_name, bias);
+    op.same_device("x", x, bias_name, bias);
+    op.check(bias.rank() == 1 && bias.size(0) == weight.size(0), bias_name, " must be [", weight.size(0),
+             "]: got ", bias.shape());
+    op.check(bias.dtype() == x.dtype() || (bias.dtype() == DType::f32 && is_half(x.dtype())), bias_name,
+             " must have x's dtype ", x.dtype(), is_half(x.dtype()) ? " or f32" : "", ": got ", bias.dtype());
+}
+
+Tensor checked_residual(const Op& op, const Tensor& x, const Shape& shape, const Tensor& residual) {
+    op.same_device("x", x, "residual", residual);
+    op.same_dtype("x", x, "residual", residual);
+    op.check(residual.shape() == shape, "the residual must have the result's shape ", shape, ": got ",
+             residual.shape());
+    return residual.contiguous();
+}
+
+Tensor as_rows(const Tensor& x) {
+    const int64_t in = x.shape().back();
+    if (x.rank() == 2) return x;
+    int64_t rows = 1;
+    for (int d = 0; d + 1 < x.rank(); ++d) rows = checked_mul(rows, x.size(d), "linear");
+    return x.reshape({rows, in});
+}
+
+Shape with_last(const Shape& shape, int64_t size) {
+    Shape out = shape;
+    out[out.rank() - 1] = size;
+    return out;
+}
+
 namespace {
 
-Variable affine(std::string_view op, const Variable& x, const Variable& weight, const Variable& bias,
-                bool gelu, const Variable& residual) {
-    const ProfileScope scope(op);
-    check_float_operand(op, "x", x.value());
-    check(x.rank() >= 1, op, "x must have at least one dimension: got ", x.shape());
+Variable affine(const Op& op, const Variable& x, const Variable& weight, const Variable& bias, bool gelu,
+                const Variable& residual) {
+    op.floats("x", x);
+    op.check(x.rank() >= 1, "x must have at least one dimension: got ", x.shape());
     const Tensor bias_value = bias.defined() ? bias.value() : Tensor();
     check_layer(op, "weight", "bias", x.value(), x.shape().back(), weight.value(), bias_value);
     const Shape out_shape = with_last(x.shape(), weight.size(0));
@@ -54,20 +90,20 @@ Variable affine(std::string_view op, const Variable& x, const Variable& weight, 
         if (adds) grads.push_back(dy);
         return grads;
     };
-    return record(op, inputs, call.y.view(out_shape), backward);
+    return op.record(inputs, call.y.view(out_shape), backward);
 }
 
 }  // namespace
 
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias, Activation activation) {
-    return affine("linear", x, weight, bias, activation == Activation::gelu, {});
+    return affine(Op("linear"), x, weight, bias, activation == Activation::gelu, {});
 }
 
 Variable linear_add(const Variable& residual, const Variable& x, const Variable& weight,
                     const Variable& bias) {
     check(residual.defined(), "linear_add", "needs a residual: got an undefined tensor");
     if (!x.device().is_cpu()) return add(residual, linear(x, weight, bias));
-    return affine("linear_add", x, weight, bias, false, residual);
+    return affine(Op("linear_add"), x, weight, bias, false, residual);
 }
 
 }  // namespace demi

@@ -2,7 +2,7 @@
 #include <numbers>
 
 #include "ops/linear/linear_kernels.h"
-#include "ops/matmul/gemm_tensor.h"
+#include "ops/matmul/gemm.h"
 #include "runtime/copy.h"
 
 namespace demi {

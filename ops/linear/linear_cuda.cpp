@@ -5,7 +5,7 @@
 #include "ops/common/gpu_tensor.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/linear/linear_kernels.h"
-#include "ops/matmul/blas_tensor.h"
+#include "ops/matmul/matmul_kernels.h"
 #include "ops/rows/column_sums_cuda.h"
 #include "runtime/copy.h"
 

@@ -1,7 +1,10 @@
 #include "ops/matmul/gemm.h"
 
 #include <algorithm>
+#include <new>
+#include <utility>
 
+#include "runtime/host_memory.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 
@@ -15,6 +18,27 @@ namespace {
 // columns than rows (the gradient of a weight); otherwise every tile packs its own part of it.
 constexpr int64_t kLocalRows = 384;
 constexpr int64_t kSmallTile = 1 << 20;  // multiplications in a tile that is not worth splitting
+
+// Memory for floats, aligned to 64 bytes, that grows and never shrinks. What it held is lost when it grows.
+class Workspace {
+  public:
+    Workspace() = default;
+    Workspace(const Workspace&) = delete;
+    ~Workspace() { host_release(data_); }
+    float* reserve(int64_t floats) {
+        if (floats <= size_) return data_;
+        host_release(std::exchange(data_, nullptr));
+        size_ = 0;
+        data_ = static_cast<float*>(host_allocate(static_cast<std::size_t>(floats) * sizeof(float)));
+        if (data_ == nullptr) throw std::bad_alloc();
+        size_ = floats;
+        return data_;
+    }
+
+  private:
+    float* data_ = nullptr;
+    int64_t size_ = 0;
+};
 
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
@@ -86,11 +110,6 @@ const float* bias_as_floats(const GemmCall& g, const GemmIsa& isa, Workspace& me
 
 }  // namespace
 
-PackedB::PackedB(const GemmOperand& b, int64_t k, int64_t n) : k_(k), n_(n) {
-    const GemmIsa& isa = gemm_isa();
-    pack_panels(isa, b, k, n, memory_.reserve(std::max<int64_t>(1, round_up(n, isa.nr) * k)));
-}
-
 void gemm(const GemmCall& call) {
     GemmCall g = call;
     if (g.m == 1) g.a.row = 1;  // the stride of a single row says nothing
@@ -98,14 +117,11 @@ void gemm(const GemmCall& call) {
     const GemmIsa& isa = gemm_isa();
     static thread_local Workspace shared_b, bias_memory;
 
-    const bool b_is_shared =
-        g.packed != nullptr || (g.m > kLocalRows && (g.m >= g.k || g.a.row != 1) &&
-                                (g.batch == 1 || (g.b.batch == 0 && g.b.batch_offsets == nullptr)));
+    const bool b_is_shared = g.m > kLocalRows && (g.m >= g.k || g.a.row != 1) &&
+                             (g.batch == 1 || (g.b.batch == 0 && g.b.batch_offsets == nullptr));
     const TileSize size = choose_tiles(g, b_is_shared, isa.mr, isa.nr);
     const float* packed = nullptr;
-    if (g.packed != nullptr) {
-        packed = g.packed->data();
-    } else if (b_is_shared) {
+    if (b_is_shared) {
         float* out = shared_b.reserve(std::max<int64_t>(1, round_up(g.n, isa.nr) * g.k));
         pack_panels(isa, g.b, g.k, g.n, out);
         packed = out;
@@ -153,5 +169,54 @@ void gemm(const GemmCall& call) {
         isa.run_tile(t);
     });
 }
+
+void gemm_f64(int64_t m, int64_t n, int64_t k, StridedF64 a, StridedF64 b, double* c, int64_t ldc) {
+    const int64_t grain = std::max<int64_t>(1, (1 << 16) / std::max<int64_t>(1, n * k));
+    parallel_ranges(m, grain, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+            double* row = c + i * ldc;
+            std::fill(row, row + n, 0.0);
+            for (int64_t p = 0; p < k; ++p) {
+                const double x = a.data[i * a.row + p * a.col];
+                const double* y = b.data + p * b.row;
+                for (int64_t j = 0; j < n; ++j) row[j] += x * y[j * b.col];
+            }
+        }
+    });
+}
+
+GemmType gemm_type(DType dtype) {
+    switch (dtype) {
+    case DType::f32: return GemmType::f32;
+    case DType::f16: return GemmType::f16;
+    case DType::bf16: return GemmType::bf16;
+    default: fail("gemm", "needs f16, bf16 or f32: got ", dtype);
+    }
+}
+
+GemmType gemm_type(DType stored, DType compute) {
+    if (stored == DType::f32 && compute == DType::f16) return GemmType::f32_as_f16;
+    if (stored == DType::f32 && compute == DType::bf16) return GemmType::f32_as_bf16;
+    return gemm_type(stored);
+}
+
+GemmOperand gemm_operand(const Tensor& x, DType compute) {
+    GemmOperand o;
+    o.data = x.raw();
+    o.type = gemm_type(x.dtype(), compute);
+    o.row = x.strides()[x.rank() - 2];
+    o.col = x.strides()[x.rank() - 1];
+    return o;
+}
+
+GemmOperand gemm_transposed(const Tensor& x, DType compute) {
+    return gemm_operand(x.transpose(-1, -2), compute);
+}
+
+StridedF64 f64_operand(const Tensor& x) {
+    return {x.data<double>(), x.strides()[x.rank() - 2], x.strides()[x.rank() - 1]};
+}
+
+StridedF64 f64_transposed(const Tensor& x) { return f64_operand(x.transpose(-1, -2)); }
 
 }  // namespace demi

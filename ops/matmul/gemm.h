@@ -5,7 +5,7 @@
 // 0 the sums are zero. The bits of the result depend on shapes, strides and the instruction set, never on the
 // number of threads.
 #include "ops/matmul/gemm_isa.h"
-#include "ops/matmul/workspace.h"
+#include "runtime/tensor.h"
 
 namespace demi {
 
@@ -17,25 +17,10 @@ struct GemmOperand {
     const int64_t* batch_offsets = nullptr;  // or: where each matrix of the batch starts
 };
 
-// B packed once for many products: a copy as floats in the order in which the kernels read it.
-class PackedB {
-  public:
-    PackedB() = default;
-    PackedB(const GemmOperand& b, int64_t k, int64_t n);
-    const float* data() const { return memory_.data(); }
-    int64_t k() const { return k_; }
-    int64_t n() const { return n_; }
-
-  private:
-    int64_t k_ = 0, n_ = 0;
-    Workspace memory_;
-};
-
 struct GemmCall {
     int64_t m = 0, n = 0, k = 0;
     int64_t batch = 1;
     GemmOperand a, b;
-    const PackedB* packed = nullptr;  // instead of b; the same for every matrix of the batch
 
     void* c = nullptr;
     GemmType c_type = GemmType::f32;
@@ -59,5 +44,24 @@ struct GemmCall {
 };
 
 void gemm(const GemmCall& call);
+
+// ---- Tensors as operands -----------------------------------------------------------------------------
+// f16, bf16 or f32.
+GemmType gemm_type(DType dtype);
+// How `stored` enters a product that computes in `compute`: f32 is rounded to a 16-bit compute dtype while it is packed.
+GemmType gemm_type(DType stored, DType compute);
+// The last two dimensions of x, or of its transpose.
+GemmOperand gemm_operand(const Tensor& x, DType compute);
+GemmOperand gemm_transposed(const Tensor& x, DType compute);
+
+// ---- f64: plain loops, for gradient checks and references ---------------------------------------------
+struct StridedF64 {
+    const double* data = nullptr;
+    int64_t row = 0, col = 0;
+};
+// C[m, n] = sum over k of A[m, k] * B[k, n], in the order of k; C has contiguous rows, ldc elements apart.
+void gemm_f64(int64_t m, int64_t n, int64_t k, StridedF64 a, StridedF64 b, double* c, int64_t ldc);
+StridedF64 f64_operand(const Tensor& x);
+StridedF64 f64_transposed(const Tensor& x);
 
 }  // namespace demi

@@ -1,10 +1,8 @@
 #include "ops/matmul/matmul.h"
 
-#include "autograd/record.h"
-#include "ops/common/operand.h"
 #include "ops/matmul/matmul_kernels.h"
+#include "ops/op.h"
 #include "runtime/copy.h"
-#include "runtime/profile.h"
 
 namespace demi {
 namespace {
@@ -92,13 +90,13 @@ Operands prepare(const Tensor& a, const Tensor& b, MatmulOptions options) {
 }  // namespace
 
 Variable matmul(const Variable& a, const Variable& b, MatmulOptions options) {
-    const ProfileScope scope("matmul");
-    check_float_operand("matmul", "a", a.value());
-    check_float_operand("matmul", "b", b.value());
-    check_same_device("matmul", "a", a.value(), "b", b.value());
-    check_same_dtype("matmul", "a", a.value(), "b", b.value());
-    check(a.rank() >= 1 && b.rank() >= 1, "matmul", "a and b must have at least one dimension: got ",
-          a.shape(), " and ", b.shape());
+    const Op op("matmul");
+    op.floats("a", a);
+    op.floats("b", b);
+    op.same_device("a", a.value(), "b", b.value());
+    op.same_dtype("a", a.value(), "b", b.value());
+    op.check(a.rank() >= 1 && b.rank() >= 1, "a and b must have at least one dimension: got ", a.shape(),
+             " and ", b.shape());
     const Operands x = prepare(a.value(), b.value(), options);
     Tensor y = product(x.a, x.b, a.dtype());
     const Shape full = y.shape();
@@ -122,7 +120,7 @@ Variable matmul(const Variable& a, const Variable& b, MatmulOptions options) {
                            : summed_product(m.a.transpose(-1, -2), dy, v.shape(), v.dtype());
         return grads;
     };
-    return record("matmul", {a, b}, y.view(shape), backward);
+    return op.record({a, b}, y.view(shape), backward);
 }
 
 }  // namespace demi

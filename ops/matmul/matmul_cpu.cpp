@@ -1,6 +1,6 @@
 #include <vector>
 
-#include "ops/matmul/gemm_tensor.h"
+#include "ops/matmul/gemm.h"
 #include "ops/matmul/matmul_kernels.h"
 
 namespace demi {

@@ -2,7 +2,6 @@
 #include <vector>
 
 #include "ops/common/gpu_tensor.h"
-#include "ops/matmul/blas_tensor.h"
 #include "ops/matmul/matmul_kernels.h"
 #include "runtime/copy.h"
 #include "runtime/cuda/blas.h"

@@ -1,11 +1,8 @@
 #include "ops/mlp/mlp.h"
 
-#include "autograd/record.h"
-#include "ops/common/operand.h"
 #include "ops/elementwise/arithmetic.h"
 #include "ops/linear/linear_checks.h"
 #include "ops/linear/linear_kernels.h"
-#include "runtime/profile.h"
 
 namespace demi {
 namespace {
@@ -73,11 +70,10 @@ struct Saves {
     }
 };
 
-Variable two_layers(std::string_view op, const Variable& x, const Variable& w1, const Variable& b1,
+Variable two_layers(const Op& op, const Variable& x, const Variable& w1, const Variable& b1,
                     const Variable& w2, const Variable& b2, const Variable& residual) {
-    const ProfileScope scope(op);
-    check_float_operand(op, "x", x.value());
-    check(x.rank() >= 1, op, "x must have at least one dimension: got ", x.shape());
+    op.floats("x", x);
+    op.check(x.rank() >= 1, "x must have at least one dimension: got ", x.shape());
     const Tensor bias1 = value_of(b1), bias2 = value_of(b2);
     check_layer(op, "w1", "b1", x.value(), x.shape().back(), w1.value(), bias1);
     check_layer(op, "w2", "b2", x.value(), w1.size(0), w2.value(), bias2);
@@ -111,7 +107,7 @@ Variable two_layers(std::string_view op, const Variable& x, const Variable& w1, 
                 bias2,
                 keeps,
                 adds};
-    return record(op, inputs, y, [saves = std::move(saves)](const Tensor& dy, const Needs& needs) {
+    return op.record(inputs, y, [saves = std::move(saves)](const Tensor& dy, const Needs& needs) {
         return saves.backward(dy, needs);
     });
 }
@@ -120,14 +116,14 @@ Variable two_layers(std::string_view op, const Variable& x, const Variable& w1, 
 
 Variable mlp(const Variable& x, const Variable& w1, const Variable& b1, const Variable& w2,
              const Variable& b2) {
-    return two_layers("mlp", x, w1, b1, w2, b2, {});
+    return two_layers(Op("mlp"), x, w1, b1, w2, b2, {});
 }
 
 Variable mlp_add(const Variable& residual, const Variable& x, const Variable& w1, const Variable& b1,
                  const Variable& w2, const Variable& b2) {
     check(residual.defined(), "mlp_add", "needs a residual: got an undefined tensor");
     if (!x.device().is_cpu()) return add(residual, mlp(x, w1, b1, w2, b2));
-    return two_layers("mlp_add", x, w1, b1, w2, b2, residual);
+    return two_layers(Op("mlp_add"), x, w1, b1, w2, b2, residual);
 }
 
 }  // namespace demi

@@ -32,11 +32,11 @@ Tensor filled(int64_t count, DType dtype) {
     return t.to(dtype);
 }
 
-enum class Kind { forward, packed, gelu, input_gradient, weight_gradient };
+enum class Kind { forward, gelu, input_gradient, weight_gradient };
 
 // Layer x [m, k] -> y [m, n].
 GemmCall call_of(Kind kind, int64_t m, int64_t k, int64_t n, const Tensor& x, const Tensor& w,
-                 const Tensor& dy, Tensor& out, Tensor& pre, const PackedB& packed) {
+                 const Tensor& dy, Tensor& out, Tensor& pre) {
     GemmCall g;
     const GemmType type = x.dtype() == DType::f32 ? GemmType::f32 : GemmType::f16;
     g.c = out.mutable_raw();
@@ -54,7 +54,6 @@ GemmCall call_of(Kind kind, int64_t m, int64_t k, int64_t n, const Tensor& x, co
         g.m = m, g.n = n, g.k = k;
         g.a = {x.raw(), type, k, 1};
         g.b = {w.raw(), GemmType::f32, 1, k};
-        if (kind == Kind::packed) g.packed = &packed;
         if (kind == Kind::gelu) {
             g.epilogue = kGemmGelu | kGemmSavePre;
             g.pre = pre.mutable_raw();
@@ -68,8 +67,7 @@ GemmCall call_of(Kind kind, int64_t m, int64_t k, int64_t n, const Tensor& x, co
 void measure(const char* name, Kind kind, int64_t m, int64_t k, int64_t n, DType dtype, double seconds) {
     const Tensor x = filled(m * k, dtype), dy = filled(m * n, dtype), w = filled(n * k, DType::f32);
     Tensor out = Tensor::empty({std::max({m * n, m * k, n * k})}), pre = Tensor::empty({m * n});
-    const PackedB packed({w.raw(), GemmType::f32, 1, k}, k, n);
-    const GemmCall call = call_of(kind, m, k, n, x, w, dy, out, pre, packed);
+    const GemmCall call = call_of(kind, m, k, n, x, w, dy, out, pre);
     const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
     std::vector<double> peak, rate;
     gemm(call);
@@ -101,7 +99,6 @@ int main(int argc, char** argv) {
         for (const DType dtype : {DType::f32, DType::f16}) {
             if (argc > 2 && name(dtype) != std::string_view(argv[2])) continue;
             measure("y", Kind::forward, m, k, n, dtype, seconds);
-            measure("y packed", Kind::packed, m, k, n, dtype, seconds);
             measure("gelu(y)", Kind::gelu, m, k, n, dtype, seconds);
             measure("dx", Kind::input_gradient, m, k, n, dtype, seconds);
             measure("dw", Kind::weight_gradient, m, k, n, dtype, seconds);

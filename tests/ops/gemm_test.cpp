@@ -5,7 +5,6 @@
 #include <cmath>
 #include <utility>
 
-#include "ops/matmul/gemm_tensor.h"
 #include "runtime/parallel.h"
 #include "runtime/random.h"
 #include "tests/support/env.h"
@@ -84,12 +83,6 @@ void check_one(Draw& draw) {
     g.ld_pre = pre.row;
     std::vector<float> sums(static_cast<size_t>(g.m), -1.f);
     if (a.row == 1 && draw.between(0, 1) == 0) g.row_sums = sums.data();
-    PackedB packed;
-    if (draw.between(0, 2) == 0) {
-        packed = PackedB(g.b, g.k, g.n);
-        g.packed = &packed;
-        g.b.data = nullptr;
-    }
     gemm(g);
 
     const std::vector<double> got = c.memory.to_vector<double>(), saved = pre.memory.to_vector<double>();
