@@ -41,8 +41,11 @@ MaxRows max_rows(const Op& op, const Tensor& x, const Dims& dims, bool smallest)
     out.permuted = moved.shape();
     out.values = Tensor::empty({rows}, x.dtype(), x.device());
     out.indices = Tensor::empty({rows}, DType::i64, x.device());
-    if (rows > 0) DEMI_SELECT(reduce, x.device(), max)
-    (out.values, out.indices, moved.contiguous().view({rows, length}), smallest);
+    const Tensor lines = moved.contiguous();
+    if (rows > 0)
+        reduce_on(x.device())
+            .max({reads(lines), writes(out.values), writes(out.indices), rows, length, smallest},
+                 queue_of(x));
     return out;
 }
 

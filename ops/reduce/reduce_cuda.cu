@@ -1,11 +1,38 @@
 // A chunk of fixed size is one block: every thread adds its share in f32 (f64 where an operand is), the block
 // adds those in f64, and a second kernel adds the chunks. One chunk needs no second kernel.
-#include "ops/reduce/reduce_cuda.h"
+#include "ops/reduce/reduce_kernels.h"
 
 #include "ops/common/any_type.cuh"
+#include "ops/kernel_cuda.h"
+#include "runtime/cuda/strided.h"
 
-namespace demi::gpu_kernels {
+namespace demi::DEMI_BACKEND {
 namespace {
+
+// Element (k, r) lies at kept(k) + reduced(r) of x and y.
+struct SumCall {
+    ConstMem x, y;
+    Mem out;
+    double scale;
+    gpu::Strided<2> kept, reduced;
+    bool inner_reduced;  // neighbours in memory belong to one sum
+};
+
+// The groups that are kept, or reduced.
+gpu::Strided<2> walk_of(const ReduceSum& call, bool reduced) {
+    gpu::Strided<2> walk{};
+    walk.count = 1;
+    for (int g = 0; g < call.group_count; ++g) {
+        const SumGroup& group = call.groups[g];
+        if (group.reduced != reduced) continue;
+        walk.sizes[walk.rank] = group.size;
+        walk.strides[0][walk.rank] = group.x_step;
+        walk.strides[1][walk.rank++] = group.y_step;
+        walk.count *= group.size;
+    }
+    if (walk.rank == 0) walk.sizes[walk.rank++] = 1;
+    return walk;
+}
 
 constexpr int kThreads = 256;
 constexpr int64_t kRowChunk = 8192;       // elements of a block, neighbours reduced: 32 a thread
@@ -21,8 +48,9 @@ template <class C> DEMI_DEVICE C element(const SumCall& call, const gpu::Offsets
     } else {
         at = gpu::offsets_of(call.reduced, r);
     }
-    const C x = gpu::load_any<C>(call.x, call.x_type, kept.at[0] + at.at[0]);
-    return call.y == nullptr ? x : x * gpu::load_any<C>(call.y, call.y_type, kept.at[1] + at.at[1]);
+    const C x = gpu::load_any<C>(call.x.data, call.x.dtype, kept.at[0] + at.at[0]);
+    return call.y.data == nullptr ? x
+                                  : x * gpu::load_any<C>(call.y.data, call.y.dtype, kept.at[1] + at.at[1]);
 }
 
 // What the threads' shares are added in; integers wrap around.
@@ -42,10 +70,10 @@ DEMI_DEVICE total_t<C> share(const SumCall& call, const gpu::Offsets<2>& kept, i
 }
 
 template <class C> DEMI_DEVICE void finish(const SumCall& call, int64_t k, double sum) {
-    gpu::store_any<C>(call.out, call.out_type, k, static_cast<C>(sum * call.scale));
+    gpu::store_any<C>(call.out.data, call.out.dtype, k, static_cast<C>(sum * call.scale));
 }
 template <class C> DEMI_DEVICE void finish(const SumCall& call, int64_t k, uint64_t sum) {
-    static_cast<uint64_t*>(call.out)[k] = sum;
+    elements<uint64_t>(call.out)[k] = sum;
 }
 
 // A warp per sum.
@@ -143,8 +171,7 @@ int64_t chunks_of(const SumCall& call) {
     return (call.reduced.count + chunk - 1) / chunk;
 }
 
-template <class C> void sum_as(const SumCall& call, void* room, gpu::Stream stream) {
-    total_t<C>* partials = static_cast<total_t<C>*>(room);
+template <class C> void sum_as(const SumCall& call, total_t<C>* partials, gpu::Stream stream) {
     const gpu::Dim3 warps = gpu::blocks_for(call.kept.count, kThreads / 32);
     const int64_t chunks = chunks_of(call);
     if (call.inner_reduced && call.reduced.count <= kShortRow) {
@@ -200,18 +227,15 @@ DEMI_DEVICE int64_t turned(int64_t x) { return ~x; }
 // A warp per row, or a block where rows are long.
 template <class C> struct MaxKernel {
     static constexpr int threads = kThreads;
-    DType type;
-    const void* x;
-    int64_t n, m;
-    void* values;
-    int64_t* indices;
-    bool long_rows, smallest;
+    ReduceMax call;
+    bool long_rows;
 
     DEMI_DEVICE C element(int64_t at) const {
-        const C v = gpu::load_any<C>(x, type, at);
-        return smallest ? turned(v) : v;
+        const C v = gpu::load_any<C>(call.x.data, call.x.dtype, at);
+        return call.smallest ? turned(v) : v;
     }
     DEMI_DEVICE void operator()() const {
+        const int64_t n = call.rows, m = call.length;
         const int per_block = long_rows ? 1 : kThreads / 32;
         const int first = long_rows ? static_cast<int>(gpu::thread_idx().x) : gpu::lane();
         const int step = long_rows ? kThreads : 32;
@@ -230,45 +254,53 @@ template <class C> struct MaxKernel {
                     for (int w = 1; w < kThreads / 32; ++w) best.add(shared[w].value, shared[w].index);
             }
             if (first != 0 || row >= n) continue;
-            gpu::store_any<C>(values, type, row, smallest ? turned(best.value) : best.value);
-            indices[row] = best.index;
+            gpu::store_any<C>(call.values.data, call.values.dtype, row,
+                              call.smallest ? turned(best.value) : best.value);
+            elements<int64_t>(call.indices)[row] = best.index;
         }
     }
 };
 
-template <class C>
-void max_as(DType type, const void* x, int64_t n, int64_t m, bool smallest, void* values, int64_t* indices,
-            gpu::Stream stream) {
-    const bool long_rows = m > 4096;
-    gpu::launch(MaxKernel<C>{type, x, n, m, values, indices, long_rows, smallest},
-                gpu::blocks_for(n, long_rows ? 1 : kThreads / 32), {kThreads},
-                long_rows ? kThreads / 32 * sizeof(Best<C>) : 0, stream);
+template <class C> void max_as(const ReduceMax& call, Queue queue) {
+    const bool long_rows = call.length > 4096;
+    gpu::launch(MaxKernel<C>{call, long_rows}, gpu::blocks_for(call.rows, long_rows ? 1 : kThreads / 32),
+                {kThreads}, long_rows ? kThreads / 32 * sizeof(Best<C>) : 0, queue.stream);
+}
+
+template <class C> void sum_with_room(const SumCall& call, Queue queue) {
+    const int64_t chunks = chunks_of(call);
+    if (chunks <= 1) return sum_as<C>(call, nullptr, queue.stream);
+    const Scratch room(static_cast<size_t>(call.kept.count * chunks) * sizeof(total_t<C>), queue);
+    sum_as<C>(call, room.as<total_t<C>>(), queue.stream);
+}
+
+void sum(const ReduceSum& c, Queue queue) {
+    const SumCall call{c.x,
+                       c.y,
+                       c.out,
+                       c.scale,
+                       walk_of(c, false),
+                       walk_of(c, true),
+                       c.group_count == 0 || c.groups[c.group_count - 1].reduced};
+    if (c.out.dtype == DType::f64)
+        sum_with_room<double>(call, queue);
+    else if (c.out.dtype == DType::i64)
+        sum_with_room<uint64_t>(call, queue);
+    else
+        sum_with_room<float>(call, queue);
+}
+
+void max(const ReduceMax& call, Queue queue) {
+    if (call.x.dtype == DType::f64)
+        max_as<double>(call, queue);
+    else if (is_float(call.x.dtype))
+        max_as<float>(call, queue);
+    else
+        max_as<int64_t>(call, queue);
 }
 
 }  // namespace
 
-int64_t sum_partials(const SumCall& call) {
-    const int64_t chunks = chunks_of(call);
-    return chunks > 1 ? call.kept.count * chunks : 0;
-}
+const ReduceKernels reduce_kernels{sum, max};
 
-void sum(const SumCall& call, void* partials, gpu::Stream stream) {
-    if (call.out_type == DType::f64)
-        sum_as<double>(call, partials, stream);
-    else if (call.out_type == DType::i64)
-        sum_as<uint64_t>(call, partials, stream);
-    else
-        sum_as<float>(call, partials, stream);
-}
-
-void max_rows(DType type, const void* x, int64_t n, int64_t m, bool smallest, void* values, int64_t* indices,
-              gpu::Stream stream) {
-    if (type == DType::f64)
-        max_as<double>(type, x, n, m, smallest, values, indices, stream);
-    else if (is_float(type))
-        max_as<float>(type, x, n, m, smallest, values, indices, stream);
-    else
-        max_as<int64_t>(type, x, n, m, smallest, values, indices, stream);
-}
-
-}  // namespace demi::gpu_kernels
+}  // namespace demi::DEMI_BACKEND

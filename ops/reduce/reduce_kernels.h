@@ -1,20 +1,42 @@
 #pragma once
-// Internal: the kernels behind every sum and maximum.
-#include "runtime/kernel_table.h"
-#include "runtime/tensor.h"
+// The kernels behind every sum and maximum.
+#include "runtime/backends.h"
 
 namespace demi {
 
-struct ReduceKernels {
-    // out = scale * sum of x * y (of x, where y is undefined) over the dimensions where out has size 1 and x
-    // has not. out: contiguous, x's rank. x, y: one shape, any strides and dtypes. Sums in f32 within a block
-    // of fixed size, in f64 over blocks; f64 throughout where x or y is f64 (then out is f64 too). Where out
-    // is i64, x holds integers or bool, y is undefined and scale 1: exact, wrapping around.
-    void (*sum)(Tensor& out, const Tensor& x, const Tensor& y, double scale) = nullptr;
-    // x [n, m] contiguous, m >= 1: values [n] of x's dtype, indices [n] i64, the first largest (or smallest)
-    // element of every row; NaN comes before all others.
-    void (*max)(Tensor& values, Tensor& indices, const Tensor& x, bool smallest) = nullptr;
+constexpr int kMaxSumGroups = 8;  // as many dimensions as a Shape has
+
+// Neighbouring dimensions, all kept or all reduced, merged where x and y allow it; steps in elements.
+struct SumGroup {
+    int64_t size, x_step, y_step;
+    bool reduced;
 };
-DEMI_KERNEL_TABLES(ReduceKernels, reduce)
+
+// out = scale * sum of x * y (of x, where y is absent) over the reduced groups, one rounding to out's dtype. Sums in f32
+// within a block of fixed size, in f64 over blocks; f64 throughout where x or y is f64 (then out is f64 too). Where out is
+// i64, x holds integers or bool, y is absent and scale 1: exact, wrapping around.
+struct ReduceSum {
+    ConstMem x, y;
+    Mem out;  // contiguous
+    int64_t out_count;
+    double scale;
+    int group_count;
+    SumGroup groups[kMaxSumGroups];  // without sizes of 1; on the CPU kept and reduced ones take turns
+};
+
+// x [rows, length], length >= 1: values [rows] of x's dtype, indices [rows] i64, the first largest (or smallest) element of
+// every row; NaN comes before all others. All contiguous.
+struct ReduceMax {
+    ConstMem x;
+    Mem values, indices;
+    int64_t rows, length;
+    bool smallest;
+};
+
+struct ReduceKernels {
+    void (*sum)(const ReduceSum& call, Queue queue);
+    void (*max)(const ReduceMax& call, Queue queue);
+};
+DEMI_BACKENDS(ReduceKernels, reduce)
 
 }  // namespace demi

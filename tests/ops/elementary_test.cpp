@@ -1,4 +1,4 @@
-// exp, log, sqrt, square, pow, abs, sigmoid, tanh, clamp, maximum, minimum.
+// exp, log, sqrt, square, pow, abs, sigmoid, softplus, tanh, clamp, maximum, minimum.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -80,6 +80,33 @@ TEST_CASE("abs") {
 TEST_CASE("sigmoid") {
     check_op(unary_case("sigmoid", sigmoid, [](double a) { return 1 / (1 + std::exp(-a)); }, {-6, 6}));
     check_special(sigmoid, {0, kInf, -kInf, kNan}, {0.5, 1, 0, kNan});
+}
+
+TEST_CASE("softplus") {
+    const auto reference = [](double a) { return std::max(a, 0.0) + std::log1p(std::exp(-std::fabs(a))); };
+    check_op(unary_case("softplus", softplus, reference, {-9, 9}));
+    check_special(softplus, {-kInf, kInf, kNan, -800, 800}, {0, kInf, kNan, 0, 800});
+    // from the last subnormal number of f32 to where 1 + e^-x is 1, values and slopes
+    std::vector<double> x;
+    for (double a = -103; a < 40; a += 0.0625) x.push_back(a);
+    x.insert(x.end(), {-1e30, -1e-30, 0, 1e-30, 1e30});
+    const int64_t n = static_cast<int64_t>(x.size());
+    const auto slope = [](double a) {
+        return a < 0 ? std::exp(a) / (1 + std::exp(a)) : 1 / (1 + std::exp(-a));
+    };
+    for (const auto& [dtype, close] :
+         {std::pair{DType::f32, Tolerance{2e-45, 5e-7}}, {DType::f64, {0, 1e-15}}}) {
+        const Variable in(Tensor::from(x, {n}).to(dtype).to(test_device()), true);
+        const Variable y = softplus(in);
+        y.backward(Tensor::full({n}, 1, dtype, test_device()));
+        CHECK(compare(y.value(), map(Array(in.value()), reference).tensor(), close) == "");
+        CHECK(compare(in.grad(), map(Array(in.value()), slope).tensor(), close) == "");
+    }
+    const Variable ends(Tensor::from(std::vector<double>{-kInf, kInf, kNan}, {3}), true);
+    softplus(ends).backward(Tensor::full({3}, 2, DType::f64));
+    CHECK(compare(ends.grad(), Tensor::from(std::vector<double>{0, 2, kNan}, {3}), {0, 0}) == "");
+    CHECK_THROWS_WITH_AS(softplus(Tensor::zeros({2}, DType::i64)),
+                         "[softplus] needs a floating-point tensor: got i64 (2,) on cpu", Error);
 }
 
 TEST_CASE("tanh") {
