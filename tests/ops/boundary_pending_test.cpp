@@ -1,4 +1,4 @@
-// Counters that a GPU keeps until somebody asks. On the CPU the same calls are counted at once.
+// Counters that stay on a GPU until the ledger is read. On the CPU the same calls are counted at once.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -37,7 +37,7 @@ BoundaryRow row_of(const std::string& site) {
 
 }  // namespace
 
-TEST_CASE("a GPU's counters arrive when somebody asks, and nobody waited before") {
+TEST_CASE("a GPU's counters arrive when the ledger is read, and operators do not wait for them") {
     reset_boundary_counters();
     const Tensor x = here({1, 65520, -1e9f, NAN, 1e-8f, 1e-6f, 0});
     const Boundary boundary{.site = "late"};
