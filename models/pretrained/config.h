@@ -5,6 +5,7 @@
 
 #include "models/pretrained/names.h"
 #include "models/vision_transformer.h"
+#include "runtime/checkpoint/checkpoint.h"
 
 namespace demi {
 

@@ -21,4 +21,7 @@ struct TensorGroup {
 // prefix begins with. Wrappers of PyTorch inside names (_orig_mod., _fsdp_wrapped_module., ...) are taken away.
 TensorGroup find_network(const CheckpointFile& file, const std::string& key);
 
+// The group's tensors under our names.
+NameMap map_names(const CheckpointFile& file, const TensorGroup& group);
+
 }  // namespace demi

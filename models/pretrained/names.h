@@ -11,9 +11,6 @@
 
 namespace demi {
 
-class CheckpointFile;
-struct TensorGroup;
-
 // A flat range of a file's tensor; an empty name stands for zeros.
 struct WeightPiece {
     std::string name;
@@ -36,8 +33,6 @@ struct NameMap {
     std::map<std::string, std::string> heads;     // "dino_head.mlp.0.weight" -> name in the file
     std::vector<std::string> unknown;             // the file's names that have no place
 };
-
-NameMap map_names(const CheckpointFile& file, const TensorGroup& group);
 
 // storage_tokens are register_tokens and w1, w2 the halves of w12: what the map holds under either name, or nullptr.
 const MappedTensor* find_mapped(const NameMap& map, const std::string& name, MappedTensor& half);

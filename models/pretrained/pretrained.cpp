@@ -88,6 +88,10 @@ bool of_head(const std::string& name) {
 }  // namespace
 
 Tensor load_mapped(const CheckpointFile& file, const MappedTensor& tensor) {
+    int64_t count = 0;
+    for (const WeightPiece& piece : tensor.pieces) count = checked_add(count, piece.count, "load_mapped");
+    check(!tensor.pieces.empty() && count == tensor.shape.numel(), "load_mapped", "pieces of ", count,
+          " elements are no ", tensor.shape);
     std::optional<DType> dtype;
     for (const WeightPiece& piece : tensor.pieces)
         for (DType known : {DType::f16, DType::bf16, DType::f32, DType::f64})
