@@ -11,14 +11,21 @@ int main(int argc, char** argv) {
     examples::ExtractOptions options;
     CLI::App app(
         "Writes one feature vector per picture of a folder, from a checkpoint of a vision transformer.");
-    app.add_option("--checkpoint", options.checkpoint, "safetensors file with DINOv2's parameter names")
+    app.add_option(
+           "--checkpoint", options.checkpoint,
+           ".safetensors, .pth, .pt or .ckpt, or a Hugging Face folder: DINOv2 by Meta, Hugging Face or timm")
         ->required();
     app.add_option("--data", options.data, "Folder of pictures, CIFAR-10 binary or IDX files")->required();
     app.add_option("--out", options.out, "Result: .safetensors (features, labels) or .npy (features)")
         ->required();
     app.add_option("--heads", options.heads,
-                   "Attention heads (default: width / 64, or what the checkpoint's metadata says)")
+                   "Attention heads (default: what the checkpoint says, else width / 64)")
         ->check(CLI::Range(1, 256));
+    app.add_option("--key", options.key,
+                   "Where a checkpoint holds several networks: what its names begin with");
+    app.add_flag("--partial", options.partial,
+                 "Go on where names of the checkpoint have no place, or parameters stay as initialised");
+    app.add_flag("--ignore-crc", options.ignore_crc, "Read a .pth that was written without checksums");
     app.add_option("--image-size", options.image_size,
                    "Side that pictures are resized to (default: the training size)")
         ->check(CLI::Range(8, 4096));
@@ -36,6 +43,10 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--precision", options.precision, "f32, bf16 or f16")
         ->check(CLI::IsMember({"f32", "bf16", "f16"}))
+        ->capture_default_str();
+    app.add_option("--boundary", options.boundary,
+                   "off, or what fp16-only operators would do: strict or wide")
+        ->check(CLI::IsMember({"off", "strict", "wide"}))
         ->capture_default_str();
     app.add_option("--device", options.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
     try {

@@ -23,6 +23,8 @@ static const BlockConfig& checked(const BlockConfig& c) {
     const double hidden = static_cast<double>(c.dim) * c.mlp_ratio;
     check(hidden >= 1 && hidden <= INT32_MAX, "block", "dim times mlp_ratio must lie in [1, ", INT32_MAX,
           "]: got ", c.dim, " times ", c.mlp_ratio);
+    check(c.norm_eps > 0 && std::isfinite(c.norm_eps), "block", "norm_eps must be positive: got ",
+          c.norm_eps);
     check(std::isfinite(c.init_values.value_or(0)), "block", "init_values must be finite: got ",
           c.init_values.value_or(0));
     return c;
@@ -59,8 +61,8 @@ void SelfAttention::visit(const std::string& prefix, const ParameterVisitor& fn)
 }
 
 Block::Block(const BlockConfig& config, Generator& generator)
-    : norm1(checked(config).dim), norm2(config.dim), attn(config, generator), use_swiglu(config.swiglu),
-      drop_path(config.drop_path) {
+    : norm1(checked(config).dim, config.norm_eps), norm2(config.dim, config.norm_eps),
+      attn(config, generator), use_swiglu(config.swiglu), drop_path(config.drop_path) {
     const auto hidden = static_cast<int64_t>(static_cast<double>(config.dim) * config.mlp_ratio);
     if (use_swiglu)
         swiglu = SwiGLUFFN(config.dim, hidden, config.ffn_bias, generator);

@@ -22,6 +22,7 @@ struct BlockConfig {
     double drop_path = 0;
     std::optional<double> init_values;  // LayerScale, where set and not zero
     bool swiglu = false;
+    double norm_eps = 1e-6;
 };
 
 // qkv, memory_efficient_attention over heads of size D / h, proj.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "models/pretrained/group.h"
 #include "runtime/copy.h"
 
 namespace demi {
@@ -34,13 +35,6 @@ static std::string plain_name(std::string name) {
     return name;
 }
 
-template <class Names> static std::string first_few(const Names& names) {
-    std::string text;
-    for (size_t i = 0; i < std::min<size_t>(names.size(), 4); ++i) text += (i > 0 ? ", " : "") + names[i];
-    if (names.size() > 4) text += ", ... (" + std::to_string(names.size()) + " in all)";
-    return text;
-}
-
 LoadReport load_state_dict(const NamedParameters& parameters, const SafetensorsFile& file,
                            const LoadOptions& options) {
     std::map<std::string, std::string> in_file;  // plain name -> name in the file
@@ -66,9 +60,9 @@ LoadReport load_state_dict(const NamedParameters& parameters, const SafetensorsF
     for (const auto& [plain, name] : in_file)
         if (used.count(plain) == 0) report.unexpected.push_back(name);
     check(!options.strict || report.missing.empty(), "load_state_dict", "'", file.path(), "' lacks ",
-          first_few(report.missing), " (another model?)");
+          list_names(report.missing), " (another model?)");
     check(!options.strict || report.unexpected.empty(), "load_state_dict", "'", file.path(),
-          "' has tensors that the model lacks: ", first_few(report.unexpected), " (another model?)");
+          "' has tensors that the model lacks: ", list_names(report.unexpected), " (another model?)");
     for (const auto& [to, from] : copies) copy(to, from);
     return report;
 }

@@ -13,6 +13,8 @@
 #include "models/optimizer.h"
 #include "models/param_groups.h"
 #include "models/parameter.h"
+#include "models/pretrained/export.h"
+#include "models/pretrained/pretrained.h"
 #include "models/schedule.h"
 #include "models/ssl_meta_arch.h"
 #include "models/state.h"

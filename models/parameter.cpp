@@ -38,21 +38,26 @@ Variable constant_parameter(const Shape& shape, double value) {
     return Variable(Tensor::full(shape, value), true);
 }
 
+static thread_local int skipping = 0;
+
+SkipInit::SkipInit() { ++skipping; }
+SkipInit::~SkipInit() { --skipping; }
+
 Variable normal_parameter(const Shape& shape, Generator& generator, double std) {
     Tensor value = Tensor::empty(shape);
-    normal(value, generator, 0, std);
+    if (skipping == 0) normal(value, generator, 0, std);
     return Variable(value, true);
 }
 
 Variable trunc_normal_parameter(const Shape& shape, Generator& generator, double std) {
     Tensor value = Tensor::empty(shape);
-    trunc_normal(value, generator, 0, std, -2, 2);
+    if (skipping == 0) trunc_normal(value, generator, 0, std, -2, 2);
     return Variable(value, true);
 }
 
 Variable uniform_parameter(const Shape& shape, Generator& generator, double bound) {
     Tensor value = Tensor::empty(shape);
-    uniform(value, generator, -bound, bound);
+    if (skipping == 0) uniform(value, generator, -bound, bound);
     return Variable(value, true);
 }
 

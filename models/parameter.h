@@ -41,6 +41,16 @@ template <class Model> void to_device(Model& model, Device device) {
 // dst's values become src's, by position; names and shapes must agree.
 void copy_parameters(const NamedParameters& dst, const NamedParameters& src);
 
+// While it lives, new parameters of this thread are not filled with random numbers, and none are drawn: for
+// models whose weights are loaded. Constants (biases, norms) are set all the same.
+class SkipInit {
+  public:
+    SkipInit();
+    ~SkipInit();
+    SkipInit(const SkipInit&) = delete;
+    SkipInit& operator=(const SkipInit&) = delete;
+};
+
 // New f32 parameters.
 Variable constant_parameter(const Shape& shape, double value);
 Variable normal_parameter(const Shape& shape, Generator& generator, double std);

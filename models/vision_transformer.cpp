@@ -40,8 +40,8 @@ static BlockConfig block_config(const ViTConfig& c, int64_t layer) {
     const double rate = c.drop_path_uniform || c.depth == 1
                             ? (c.drop_path_uniform ? c.drop_path_rate : 0)
                             : c.drop_path_rate * static_cast<double>(layer) / last;
-    return {c.embed_dim, c.num_heads, c.mlp_ratio,   c.qkv_bias,          c.proj_bias,
-            c.ffn_bias,  rate,        c.init_values, c.ffn_layer != "mlp"};
+    return {c.embed_dim, c.num_heads, c.mlp_ratio,   c.qkv_bias,           c.proj_bias,
+            c.ffn_bias,  rate,        c.init_values, c.ffn_layer != "mlp", c.norm_eps};
 }
 
 DinoVisionTransformer::DinoVisionTransformer(const ViTConfig& config, Generator& generator)
@@ -71,7 +71,7 @@ DinoVisionTransformer::DinoVisionTransformer(const ViTConfig& config, Generator&
         register_tokens_ = normal_parameter({1, c.num_register_tokens, c.embed_dim}, generator, 1e-6);
     mask_token_ = constant_parameter({1, c.embed_dim}, 0);
     for (int64_t i = 0; i < c.depth; ++i) blocks_.emplace_back(block_config(c, i), generator);
-    norm_ = LayerNorm(c.embed_dim);
+    norm_ = LayerNorm(c.embed_dim, c.norm_eps);
 }
 
 void DinoVisionTransformer::visit(const std::string& prefix, const ParameterVisitor& fn) {

@@ -22,6 +22,7 @@ struct ViTConfig {
     int64_t num_register_tokens = 0;
     bool interpolate_antialias = false;
     double interpolate_offset = 0.1;
+    double norm_eps = 1e-6;  // of every LayerNorm
 };
 
 // The model table of DINOv2: "vit_small", "vit_base", "vit_large", "vit_giant2".

@@ -23,7 +23,8 @@ static constexpr Tables tables_of(uint32_t polynomial) {
     return tables;
 }
 
-static constexpr Tables kCastagnoli = tables_of(0x82f63b78u), kZip = tables_of(0xedb88320u);
+static constexpr uint32_t kZipPolynomial = 0xedb88320u;
+static constexpr Tables kCastagnoli = tables_of(0x82f63b78u), kZip = tables_of(kZipPolynomial);
 
 static uint32_t run(const Tables& tables, const void* data, size_t bytes, uint32_t start) {
     const unsigned char* at = static_cast<const unsigned char*>(data);
@@ -46,5 +47,24 @@ uint32_t crc32c(const void* data, size_t bytes, uint32_t start) {
 }
 
 uint32_t crc32(const void* data, size_t bytes, uint32_t start) { return run(kZip, data, bytes, start); }
+
+// Polynomials over bits, modulo that of the checksum; the highest bit is the constant term.
+static uint32_t multiply(uint32_t a, uint32_t b) {
+    uint32_t product = 0;
+    for (uint32_t bit = 1u << 31; bit != 0; bit >>= 1) {
+        if ((a & bit) != 0) product ^= b;
+        b = (b >> 1) ^ ((b & 1u) != 0 ? kZipPolynomial : 0u);
+    }
+    return product;
+}
+
+uint32_t crc32_joined(uint32_t first, uint32_t second, uint64_t second_bytes) {
+    uint32_t power = 1u << 23;  // x^8: one byte of zeros
+    for (; second_bytes > 0; second_bytes >>= 1) {
+        if ((second_bytes & 1) != 0) first = multiply(power, first);
+        power = multiply(power, power);
+    }
+    return first ^ second;
+}
 
 }  // namespace demi

@@ -1,21 +1,16 @@
 #pragma once
-// Features from a checkpoint: reads the model's sizes off the tensors' shapes.
+// Features of pictures from the weights of a vision transformer.
 #include <string>
 
-#include "models/vision_transformer.h"
+#include "runtime/tensor.h"
 
 namespace demi::examples {
 
 struct ExtractOptions {
-    std::string checkpoint, data, out, split, precision = "f32", device = "auto";
+    std::string checkpoint, key, data, out, split, precision = "f32", boundary = "off", device = "auto";
     int64_t heads = 0, image_size = 0, layers = 1, batch = 64;
-    bool patch_mean = false;
+    bool patch_mean = false, partial = false, ignore_crc = false;
 };
-
-// The configuration that fits the checkpoint; throws Error for a file without a vision
-// transformer in it. Names may begin with "module.", "teacher.", "student." and "backbone.";
-// `prefix` receives what stands before ours.
-ViTConfig config_of_checkpoint(const SafetensorsFile& file, int64_t heads, std::string& prefix);
 
 void extract_features(const ExtractOptions& options);
 

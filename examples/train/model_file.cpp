@@ -1,11 +1,9 @@
 #include "examples/train/model_file.h"
 
-#include <cmath>
 #include <cstdio>
 
-#include "models/checkpoint.h"
+#include "models/pretrained/export.h"
 #include "models/state.h"
-#include "runtime/copy.h"
 
 namespace demi::examples {
 
@@ -15,6 +13,7 @@ Metadata model_metadata(const std::string& program, const ViTConfig& config,
                         const data::ChannelStats& stats) {
     Metadata m{{"program", program},
                {"num_heads", std::to_string(config.num_heads)},
+               {"norm_eps", exact_text(config.norm_eps)},
                {"interpolate_offset", exact_text(config.interpolate_offset)},
                {"interpolate_antialias", config.interpolate_antialias ? "1" : "0"}};
     for (size_t c = 0; c < 3; ++c) {
@@ -24,58 +23,67 @@ Metadata model_metadata(const std::string& program, const ViTConfig& config,
     return m;
 }
 
-void read_model_metadata(const Metadata& m, ViTConfig& config) {
-    if (m.contains("num_heads")) config.num_heads = state_int(m, "num_heads");
-    check(config.num_heads >= 1, "checkpoint", "num_heads must be positive: got ", config.num_heads);
-    if (m.contains("interpolate_offset")) config.interpolate_offset = state_double(m, "interpolate_offset");
-    if (m.contains("interpolate_antialias"))
-        config.interpolate_antialias = state_int(m, "interpolate_antialias") != 0;
-}
-
-std::optional<data::ChannelStats> stats_of(const Metadata& m) {
-    if (!m.contains("mean.0")) return {};
+std::optional<data::ChannelStats> stats_of(const WeightsConfig& config) {
+    if (!config.mean || !config.std) return {};
     data::ChannelStats stats;
     for (size_t c = 0; c < 3; ++c) {
-        stats.mean[c] = static_cast<float>(state_double(m, std::string("mean.") + kChannels[c]));
-        stats.std[c] = static_cast<float>(state_double(m, std::string("std.") + kChannels[c]));
-        check(std::isfinite(stats.mean[c]), "checkpoint", "mean.", c, " must be finite: got ", stats.mean[c]);
-        check(stats.std[c] > 0 && std::isfinite(stats.std[c]), "checkpoint", "std.", c,
-              " must be positive: got ", stats.std[c]);
+        stats.mean[c] = static_cast<float>((*config.mean)[c]);
+        stats.std[c] = static_cast<float>((*config.std)[c]);
     }
     return stats;
 }
 
-static bool of_head(const std::string& name) { return name.find("head.") != std::string::npos; }
-
-// Heads are made for one task: the file's may have other sizes than ours, and are then of no use.
-static bool heads_fit(const NamedParameters& parameters, const SafetensorsFile& file) {
-    for (const auto& [name, parameter] : parameters)
-        for (const std::string& other : file.names())
-            if (of_head(name) && (other == name || other == "teacher." + name || other == "module." + name) &&
-                file.info(other).shape != parameter.shape())
-                return false;
-    return true;
+static void print_report(const NamedParameters& parameters, const PretrainedReport& report) {
+    std::printf("  %zu of %zu parameters loaded", report.loaded, parameters.size());
+    const auto list = [](const char* what, const std::vector<std::string>& names) {
+        if (!names.empty()) std::printf("; %s: %s", what, list_names(names).c_str());
+    };
+    list("heads stay as initialised", report.heads);
+    list("stay as initialised", report.missing);
+    list("left out of the file", report.left_over);
+    std::printf("\n");
 }
 
-void check_finite(const NamedParameters& parameters, const std::string& path) {
-    for (const auto& [name, parameter] : parameters)
-        check(all_finite(parameter.value()), "checkpoint", "'", path, "': ", name, " holds NaN or infinity");
+DinoVisionTransformer load_backbone(const Pretrained& weights, bool partial) {
+    std::printf("%s", weights.describe().c_str());
+    Generator generator;
+    std::optional<SkipInit> skip;
+    if (!partial) skip.emplace();  // else some parameters may stay as they are made here
+    DinoVisionTransformer model(vit_config(weights.config()), generator);
+    const NamedParameters parameters = parameters_of(model);
+    print_report(parameters, load_pretrained(parameters, weights, partial));
+    return model;
 }
 
-void init_parameters(const NamedParameters& parameters, const std::string& path) {
-    const SafetensorsFile file(path);
-    NamedParameters wanted = parameters;
-    const bool fit = heads_fit(parameters, file);
-    if (!fit) std::erase_if(wanted, [](const auto& entry) { return of_head(entry.first); });
-    const LoadReport report = load_state_dict(wanted, file, {.prefix = "", .strict = false});
-    const size_t loaded = wanted.size() - report.missing.size();
-    check(loaded > 0, "init-from", "'", path, "' has no tensor with a name of this model, such as '",
-          parameters.front().first, "'");
-    check_finite(wanted, path);
-    std::printf("%s: %zu of %zu parameters loaded", path.c_str(), loaded, parameters.size());
-    if (!report.missing.empty()) std::printf(", not there: %s", report.missing.front().c_str());
-    if (report.missing.size() > 1) std::printf(" and %zu more", report.missing.size() - 1);
-    if (!fit) std::printf(", its head has other sizes and was left out");
+void init_parameters(const NamedParameters& parameters, const ViTConfig& config, const std::string& path,
+                     bool partial) {
+    const Pretrained weights(path);
+    std::printf("%s", weights.describe().c_str());
+    const WeightsConfig& c = weights.config();
+    check(c.heads == config.num_heads || c.heads_from.starts_with("a "), "init-from", "'", path, "' has ",
+          c.heads, " heads by its ", c.heads_from, ", the model ", config.num_heads, ": say --heads ",
+          c.heads);
+    print_report(parameters, load_pretrained(parameters, weights, partial));
+}
+
+void convert(const ConvertOptions& options) {
+    check(options.out.ends_with(".safetensors"), "convert", "the result must end in .safetensors: got '",
+          options.out, "'");
+    const Pretrained weights(options.in, {options.heads, options.key, !options.ignore_crc});
+    std::printf("%s", weights.describe().c_str());
+    const std::vector<std::string>& unknown = weights.names().unknown;
+    check(options.partial || unknown.empty(), "convert", "'", options.in,
+          "' has what a vision transformer has no place "
+          "for: ",
+          list_names(unknown), "; --partial leaves it out");
+    std::vector<std::string> dropped;
+    const WeightNaming naming = options.to == "hf"     ? WeightNaming::hugging_face
+                                : options.to == "timm" ? WeightNaming::timm
+                                                       : WeightNaming::meta;
+    const NamedTensors tensors = export_names(load_network(weights), weights.config(), naming, dropped);
+    write_safetensors(options.out, tensors, weights_metadata(weights.config()));
+    std::printf("%s: %zu tensors", options.out.c_str(), tensors.size());
+    if (!dropped.empty()) std::printf("; these names have no place for %s", list_names(dropped).c_str());
     std::printf("\n");
 }
 

@@ -4,22 +4,30 @@
 #include <optional>
 
 #include "examples/data/stats.h"
-#include "models/vision_transformer.h"
+#include "models/pretrained/pretrained.h"
 #include "runtime/safetensors.h"
 
 namespace demi::examples {
 
 Metadata model_metadata(const std::string& program, const ViTConfig& config, const data::ChannelStats& stats);
 
-// What the metadata says of it; fields that are not there stay as they are.
-void read_model_metadata(const Metadata& metadata, ViTConfig& config);
-std::optional<data::ChannelStats> stats_of(const Metadata& metadata);
+// How the weights' own training normalised pictures, where they say it.
+std::optional<data::ChannelStats> stats_of(const WeightsConfig& config);
 
-// Throws, with the name of the tensor, when one of them holds NaN or infinity: nothing that is computed from
-// it is worth having.
-void check_finite(const NamedParameters& parameters, const std::string& path);
+// The network of a checkpoint with its weights; prints what was found and what was loaded.
+DinoVisionTransformer load_backbone(const Pretrained& weights, bool partial);
 
-// --init-from: copies what fits by name and prints what did not. Throws when nothing did.
-void init_parameters(const NamedParameters& parameters, const std::string& path);
+// --init-from: fills the parameters of a model with this configuration, and prints the same. Heads stay as they are
+// where the file has none of their sizes; anything else that is left over or missing is refused unless `partial`.
+void init_parameters(const NamedParameters& parameters, const ViTConfig& config, const std::string& path,
+                     bool partial);
+
+struct ConvertOptions {
+    std::string in, out, to = "meta", key;
+    int64_t heads = 0;
+    bool partial = false, ignore_crc = false;
+};
+// Writes the network of a checkpoint as safetensors, under the names of `to`.
+void convert(const ConvertOptions& options);
 
 }  // namespace demi::examples

@@ -68,7 +68,11 @@ void add_model(CLI::App& app, TrainOptions& o) {
         ->capture_default_str()
         ->group(group);
     app.add_flag("--swiglu", o.swiglu, "SwiGLU instead of the MLP")->group(group);
-    app.add_option("--init-from", o.init_from, "Start from the parameters in this safetensors file")
+    app.add_option("--init-from", o.init_from,
+                   "Start from the weights in this .safetensors, .pth or Hugging Face folder")
+        ->group(group);
+    app.add_flag("--partial", o.partial,
+                 "Start also from weights with names that the model has no place for, or that lack some")
         ->group(group);
 }
 

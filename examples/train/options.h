@@ -42,7 +42,7 @@ struct TrainOptions {
     int64_t seed = 0;
     // numbers
     std::string precision = "f32", boundary = "strict", grad_scale = "auto";
-    bool boundary_report = false;
+    bool boundary_report = false, partial = false;
     // run
     std::string device = "auto", out, init_from, profile;
     bool resume = false, overwrite = false;

@@ -77,7 +77,7 @@ void SelfSupervised::make_model() {
     student_ = model_->student_parameters();
     teacher_ = model_->teacher_parameters();
     if (!options_.init_from.empty()) {
-        init_parameters(student_, options_.init_from);
+        init_parameters(student_, config.backbone, options_.init_from, options_.partial);
         copy_parameters(teacher_, student_);
     }
     context_ = forward_context(options_, generator_);

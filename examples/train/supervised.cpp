@@ -69,7 +69,8 @@ void Supervised::make_model() {
     const auto classes = static_cast<int64_t>(data_.opened.train->classes().size());
     Generator init = generator_.fork(1);
     model_ = Classifier(config, classes, init);
-    if (!options_.init_from.empty()) init_parameters(parameters_of(model_), options_.init_from);
+    if (!options_.init_from.empty())
+        init_parameters(parameters_of(model_), config, options_.init_from, options_.partial);
     to_device(model_, device_);
     parameters_ = parameters_of(model_);
     if (options_.ema > 0) {

@@ -27,5 +27,7 @@ void locate_zip_entries(const InputFile& file, std::vector<ZipEntry>& entries);
 
 // CRC-32 (that of ZIP, gzip and PNG); `start` is the result for the bytes before.
 uint32_t crc32(const void* data, size_t bytes, uint32_t start = 0);
+// The CRC-32 of two pieces behind one another, from theirs and the length of the second.
+uint32_t crc32_joined(uint32_t first, uint32_t second, uint64_t second_bytes);
 
 }  // namespace demi

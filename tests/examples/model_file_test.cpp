@@ -7,6 +7,7 @@
 #include "examples/train/extract.h"
 #include "models/checkpoint.h"
 #include "tests/support/check_error.h"
+#include "tests/support/compare.h"
 #include "tests/support/temporary.h"
 
 using namespace demi;
@@ -41,7 +42,8 @@ TEST_CASE("a checkpoint with NaN is refused by name") {
         weight.mutable_data<float>()[5] = bad;
         write_safetensors(path, state_dict(parameters));
         DinoVisionTransformer other(small(), generator);
-        const std::string text = error_of([&] { init_parameters(parameters_of(other), path); });
+        const std::string text =
+            error_of([&] { init_parameters(parameters_of(other), small(), path, false); });
         CHECK(has(text, "blocks.0.mlp.fc1.weight"));
         CHECK(has(text, "NaN or infinity"));
         ExtractOptions options;
@@ -54,13 +56,44 @@ TEST_CASE("a checkpoint with NaN is refused by name") {
 }
 
 TEST_CASE("what a checkpoint says of its model is not trusted") {
-    ViTConfig config = small();
-    CHECK(has(error_of([&] { read_model_metadata({{"num_heads", "0"}}, config); }), "num_heads"));
-    CHECK(has(error_of([&] { read_model_metadata({{"num_heads", "x"}}, config); }), "num_heads"));
-    Metadata m = model_metadata("test", small(), {});
-    m["std.1"] = "0";
-    CHECK(has(error_of([&] { stats_of(m); }), "std.1"));
-    m["std.1"] = "1";
-    m["mean.2"] = "nan";
-    CHECK(has(error_of([&] { stats_of(m); }), "mean.2"));
+    TemporaryFolder folder;
+    Generator generator{3};
+    DinoVisionTransformer model(small(), generator);
+    const auto refused = [&](const std::string& key, const std::string& value) {
+        Metadata m = model_metadata("test", small(), {});
+        CHECK(m.contains(key));
+        m[key] = value;
+        write_safetensors(folder / "model.safetensors", state_dict(parameters_of(model)), m);
+        return has(error_of([&] { Pretrained(folder / "model.safetensors"); }), key);
+    };
+    CHECK(refused("num_heads", "0"));
+    CHECK(refused("num_heads", "x"));
+    CHECK(refused("std.1", "0"));
+    CHECK(refused("mean.2", "nan"));
+}
+
+TEST_CASE("a model starts from the weights of another only where they fit") {
+    TemporaryFolder folder;
+    Generator generator{3};
+    DinoVisionTransformer model(small(), generator), other(small(), generator);
+    NamedTensors tensors = state_dict(parameters_of(model));
+    const std::string path = folder / "model.safetensors";
+    const auto start = [&](const ViTConfig& config, bool partial) {
+        return error_of([&] { init_parameters(parameters_of(other), config, path, partial); });
+    };
+    write_safetensors(path, tensors, model_metadata("test", small(), {}));
+    CHECK(start(small(), false) == "");
+    for (size_t i = 0; i < tensors.size(); ++i)
+        CHECK(same_bits(parameters_of(other)[i].second.value(), tensors[i].second) == "");
+    ViTConfig more_heads = small();
+    more_heads.num_heads = 4;
+    CHECK(has(start(more_heads, false), "--heads 2"));
+    tensors.emplace_back("blocks.0.attn.q_norm.weight", Tensor::ones({4}));
+    write_safetensors(path, tensors, {});
+    CHECK(has(start(small(), false), "no place for: blocks.0.attn.q_norm.weight"));
+    CHECK(start(small(), true) == "");
+    std::erase_if(tensors, [](const auto& entry) { return entry.first.find("norm") != std::string::npos; });
+    write_safetensors(path, tensors, {});
+    CHECK(has(start(small(), false), "lacks blocks.0.norm1.weight"));
+    CHECK(start(small(), true) == "");
 }

@@ -1,5 +1,7 @@
 // Blocks and models: made wrongly, not made at all, and given wrong inputs.
+#include "models/checkpoint.h"
 #include "models/nested.h"
+#include "models/pretrained/export.h"
 #include "models/ssl_meta_arch.h"
 #include "tests/misuse/model_support.h"
 
@@ -206,7 +208,54 @@ void self_supervised_walks(Walks& walks) {
 
 }  // namespace
 
+// A file of weights, damaged or of odd sizes.
+void pretrained_walks(Walks& walks) {
+    const auto write = [](int64_t width, std::string extra, DType dtype) {
+        ViTConfig c;
+        c.img_size = 8;
+        c.patch_size = 4;
+        c.embed_dim = width;
+        c.depth = 1;
+        c.num_heads = 2;
+        Generator generator{1};
+        DinoVisionTransformer model(c, generator);
+        NamedTensors all = state_dict(parameters_of(model));
+        all[0].second = all[0].second.to(dtype);
+        all.emplace_back(extra, Tensor::ones({1, 2, width}));
+        write_safetensors("weights.safetensors", all);
+    };
+    walks.add(
+        "Pretrained::Pretrained Pretrained::file Pretrained::config Pretrained::names Pretrained::prefix "
+        "Pretrained::describe load_pretrained load_network load_mapped find_mapped export_names "
+        "weights_metadata "
+        "read_weights_config vit_config list_names SkipInit::SkipInit",
+        [write](int64_t width, std::string extra, DType dtype, int64_t heads, std::string key, bool partial,
+                int naming, NamedParameters parameters, std::string name) {
+            check(width >= 4 && width <= 64, "walk", "a small width");
+            write(width / 4 * 4, extra, dtype);
+            const Pretrained weights("weights.safetensors", {heads, key, true});
+            (void)(weights.file(), weights.names(), weights.prefix(), weights.describe());
+            (void)(list_names({name, key}), weights_metadata(weights.config()));
+            MappedTensor half;
+            if (const MappedTensor* found = find_mapped(weights.names(), name, half))
+                use(Variable(load_mapped(weights.file(), *found)));
+            std::vector<std::string> dropped;
+            NamedTensors all = load_network(weights);
+            all.emplace_back(name, tensor({2, 3}));
+            export_names(all, weights.config(), static_cast<WeightNaming>(std::abs(naming % 3)), dropped);
+            (void)read_weights_config(weights.file(), weights.names(), heads);
+            const SkipInit skip;
+            Generator generator;
+            DinoVisionTransformer model(vit_config(weights.config()), generator);
+            load_pretrained(parameters_of(model), weights, partial);
+            load_pretrained(parameters, weights, partial);
+        },
+        int64_t{8}, std::string("head.weight"), DType::f32, int64_t{2}, std::string(""), true, 1,
+        NamedParameters{{"norm.weight", variable({8})}}, std::string("cls_token"));
+}
+
 void model_walks(Walks& walks) {
+    pretrained_walks(walks);
     block_walks(walks);
     transformer_walks(walks);
     self_supervised_walks(walks);

@@ -3,7 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include "runtime/checkpoint/zip.h"
 #include "runtime/copy.h"
+#include "runtime/random.h"
 #include "tests/support/check_error.h"
 #include "tests/support/compare.h"
 #include "tests/support/temporary.h"
@@ -122,4 +124,22 @@ TEST_CASE("a wrong checksum is named, and can be waived") {
     for (const char* name : {"w", "part"})
         CHECK(has(error_of([&] { file.load(name); }), "'model/data/0' is damaged: its CRC-32"));
     CHECK(same_bits(open_checkpoint(folder / "x.pth", false).load("w"), one) == "");
+}
+
+TEST_CASE("checksums of pieces are that of the whole") {
+    std::string bytes;
+    for (int i = 0; i < 3000; ++i) bytes += static_cast<char>(i * 7 + i / 100);
+    CHECK(crc32("123456789", 9) == 0xcbf43926u);  // the check value of the algorithm
+    for (size_t cut : {size_t{0}, size_t{1}, size_t{1024}, bytes.size()})
+        CHECK(crc32_joined(crc32(bytes.data(), cut), crc32(bytes.data() + cut, bytes.size() - cut),
+                           bytes.size() - cut) == crc32(bytes.data(), bytes.size()));
+    // more than one piece
+    Generator generator{2};
+    TorchWriter writer;
+    const Tensor large = randn({3, 200000}, generator);
+    const std::string good = writer.file(p_dict({{"w", writer.add(large)}}));
+    CHECK(same_bits(opened(good).load("w"), large) == "");
+    std::string bad = good;
+    bad[bad.size() / 2] = static_cast<char>(bad[bad.size() / 2] ^ 4);
+    CHECK(has(error_of([&] { opened(bad).load("w"); }), "is damaged"));
 }

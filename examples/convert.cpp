@@ -1,0 +1,40 @@
+// Weights of a vision transformer from any checkpoint to one safetensors file, under the names that are asked for.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "examples/train/model_file.h"
+#include "examples/train/usage.h"
+
+int main(int argc, char** argv) {
+    using namespace demi;
+    examples::ConvertOptions options;
+    CLI::App app("Writes the network of a checkpoint as one .safetensors file.");
+    app.add_option("in", options.in, ".safetensors, .pth, .pt or .ckpt, or a Hugging Face folder")
+        ->required();
+    app.add_option("out", options.out, "The .safetensors file to write")->required();
+    app.add_option("--to", options.to, "Whose names: meta (ours), hf or timm")
+        ->check(CLI::IsMember({"meta", "hf", "timm"}))
+        ->capture_default_str();
+    app.add_option("--heads", options.heads,
+                   "Attention heads (default: what the checkpoint says, else width / 64)")
+        ->check(CLI::Range(1, 256));
+    app.add_option("--key", options.key,
+                   "Where a checkpoint holds several networks: what its names begin with");
+    app.add_flag("--partial", options.partial, "Leave out what has no place in a vision transformer");
+    app.add_flag("--ignore-crc", options.ignore_crc, "Read a .pth that was written without checksums");
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::CallForHelp& help) {
+        return app.exit(help);
+    } catch (const CLI::ParseError& error) {
+        std::fprintf(stderr, "convert: %s (see --help)\n", examples::plain_range(error.what()).c_str());
+        return 2;
+    }
+    try {
+        examples::convert(options);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "convert: %s\n", error.what());
+        return 1;
+    }
+    return 0;
+}

@@ -1,0 +1,10 @@
+#pragma once
+// Internal: Hugging Face's and timm's config.json.
+#include "models/pretrained/config.h"
+
+namespace demi {
+
+// Takes heads, norm eps and normalisation; throws where it contradicts the tensors, or asks for what the model does not do.
+void read_config_json(const std::string& path, const std::string& text, WeightsConfig& config);
+
+}  // namespace demi

@@ -1,0 +1,58 @@
+#pragma once
+// Weights of DINOv2 and DINOv3 as Meta, Hugging Face and timm give them out, or as our own programs write them:
+//   const Pretrained weights("dinov2_vits14_pretrain.pth");
+//   std::printf("%s", weights.describe().c_str());
+//   SkipInit skip;  // no random numbers for what is loaded
+//   DinoVisionTransformer model(vit_config(weights.config()), generator);
+//   load_pretrained(parameters_of(model), weights);
+#include "models/parameter.h"
+#include "models/pretrained/config.h"
+#include "runtime/checkpoint/checkpoint.h"
+
+namespace demi {
+
+struct PretrainedOptions {
+    int64_t heads = 0;       // 0: what the file says, else a guess
+    std::string key;         // what the prefix of the network begins with, where a file holds several
+    bool check_sums = true;  // CRC-32 of a .pth
+};
+
+// A network found in a file: nothing but headers is read.
+class Pretrained {
+  public:
+    explicit Pretrained(const std::string& path, const PretrainedOptions& options = {});
+
+    const CheckpointFile& file() const { return file_; }
+    const WeightsConfig& config() const { return config_; }
+    const NameMap& names() const { return names_; }
+    const std::string& prefix() const { return prefix_; }  // "teacher.backbone."
+    // What was found, in a few lines: family, prefix and what else the file holds; the model; where heads come from.
+    std::string describe() const;
+
+  private:
+    CheckpointFile file_;
+    std::string prefix_;
+    std::vector<std::string> other_networks_;
+    size_t elsewhere_ = 0;
+    NameMap names_;
+    WeightsConfig config_;
+};
+
+struct PretrainedReport {
+    size_t loaded = 0;
+    std::vector<std::string> heads;      // that stay as initialised
+    std::vector<std::string> missing;    // parameters that stay so beside heads: only with `partial`
+    std::vector<std::string> left_over;  // the file's names without a place: only with `partial`
+};
+
+// Fills the parameters, one tensor of the file at a time. Their names may begin with "backbone."; heads are taken where
+// the file has them in the same shape. Before anything is changed: names of the file without a place, parameters that it
+// lacks (but for heads and mask_token) and other shapes are refused, the first two unless `partial`. NaN and infinity
+// are refused too, as are damaged data: the parameters are undefined then.
+PretrainedReport load_pretrained(const NamedParameters& parameters, const Pretrained& weights,
+                                 bool partial = false);
+
+// One tensor under our name, on the CPU, in the dtype of its pieces.
+Tensor load_mapped(const CheckpointFile& file, const MappedTensor& tensor);
+
+}  // namespace demi
