@@ -11,8 +11,8 @@
 // Probability zero: at a logit of -inf a class with t_c = 0 adds nothing, one with t_c > 0 makes the loss
 // +inf; there dp_c is 0 where p_c or dloss (1 - s) is 0, else infinite. In a row of nothing but -inf
 // softmax(x) is 0: its dx is 0. NaN or +inf in a row makes its loss NaN.
-// Rows labelled ignore_index give loss 0 and gradient 0 and do not count in the mean; a mean over nothing is
-// 0. A label outside [0, C) throws, naming its place and value.
+// Rows labelled ignore_index give loss 0 and gradient 0 and do not count in the mean; a mean over nothing is 0. A label
+// outside [0, C) throws, naming its place and value.
 #include <optional>
 
 #include "autograd/variable.h"

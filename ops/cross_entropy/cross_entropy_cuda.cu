@@ -1,6 +1,6 @@
 #include "ops/cross_entropy/cross_entropy_kernels.h"
 
-#include "ops/rows/row_plan_cuda.h"
+#include "ops/rows/rows_cuda.h"
 
 namespace demi::DEMI_BACKEND {
 namespace {

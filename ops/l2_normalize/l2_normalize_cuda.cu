@@ -1,6 +1,6 @@
 #include "ops/l2_normalize/l2_normalize_kernels.h"
 
-#include "ops/rows/row_plan_cuda.h"
+#include "ops/rows/rows_cuda.h"
 
 namespace demi::DEMI_BACKEND {
 namespace {

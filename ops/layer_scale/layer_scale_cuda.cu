@@ -1,6 +1,6 @@
 #include "ops/layer_scale/layer_scale_kernels.h"
 
-#include "ops/rows/column_sums_device.h"
+#include "ops/rows/rows_cuda.h"
 
 namespace demi::DEMI_BACKEND {
 namespace {

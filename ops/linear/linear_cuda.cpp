@@ -2,12 +2,12 @@
 
 #include <utility>
 
-#include "ops/common/gpu_tensor.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/linear/linear_kernels.h"
 #include "ops/matmul/matmul_kernels.h"
 #include "ops/rows/column_sums_cuda.h"
 #include "runtime/copy.h"
+#include "runtime/cuda/stream.h"
 
 namespace demi {
 namespace {
@@ -33,7 +33,7 @@ void narrow(LinearForward& call) {
                         {weight.raw(), with_bias ? bias.raw() : nullptr, call.weight.mutable_raw(),
                          with_bias ? call.bias.mutable_raw() : nullptr, weight.numel(),
                          with_bias ? bias.numel() : 0},
-                        gpu_stream(call.x));
+                        gpu::current_stream(call.x.device()));
 }
 
 // out = x weight^T + bias, rounded once; all of one dtype.
@@ -47,7 +47,7 @@ void affine(const Tensor& x, const Tensor& weight, const Tensor& add, Tensor& ou
     Tensor sum = is_half(out.dtype()) ? compute_tensor(out) : out;
     blas_product(x, right, sum);
     gpu_kernels::add_bias(out.dtype(), {sum.raw(), add.raw(), out.mutable_raw(), out.size(0), out.size(1)},
-                          gpu_stream(out));
+                          gpu::current_stream(out.device()));
 }
 
 void forward(LinearForward& call) {
@@ -70,7 +70,7 @@ void bias_gradient(const Tensor& dy, Tensor& dbias) {
     const int64_t rows = dy.size(0), width = dy.size(1);
     Tensor partial = Tensor::empty({gpu_kernels::row_blocks(rows).count, width}, sums.dtype(), dy.device());
     gpu_kernels::column_sums(dy.dtype(), {dy.raw(), sums.mutable_raw(), partial.mutable_raw(), rows, width},
-                             gpu_stream(dy));
+                             gpu::current_stream(dy.device()));
     if (is_half(dbias.dtype())) copy(dbias, sums);
 }
 

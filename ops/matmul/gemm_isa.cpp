@@ -8,8 +8,7 @@ extern const GemmIsa gemm_isa;
 
 namespace {
 
-// From one panel in scratch to the next: not a multiple of 4096 bytes, so that they do not collide in the
-// cache.
+// From one panel in scratch to the next: not a multiple of 4096 bytes, so that they do not collide in the cache.
 int64_t panel_stride(int64_t depth, int width) { return depth * width + 16; }
 
 bool a_in_panels(const GemmTile& t) { return t.a_row == 1 && (t.a_col != 1 || t.row_sums != nullptr); }

@@ -10,8 +10,7 @@ namespace demi {
 // are packed; gelu_of_... means gelu of what is stored, rounded to the stored format.
 enum class GemmType { f32, f16, bf16, f32_as_f16, f32_as_bf16, gelu_of_f32, gelu_of_f16, gelu_of_bf16 };
 
-// Bytes of a stored element. Never a function of its own: one that was compiled for wide registers could
-// serve everyone.
+// Bytes of a stored element. Always inline: the linker could keep a copy that was compiled for wide registers.
 [[gnu::always_inline]] inline int64_t stored_size(GemmType type) {
     switch (type) {
     case GemmType::f16:
@@ -33,8 +32,7 @@ enum GemmEpilogueBits : int {
     kGemmAccumulate = 32,  // + what C held
 };
 
-// One tile of C with everything that its computation needs. Pointers stand at the tile's first row and
-// column.
+// One tile of C with everything that its computation needs. Pointers stand at the tile's first row and column.
 struct GemmTile {
     int64_t rows, cols, depth;
 

@@ -1,6 +1,5 @@
 #pragma once
-// The inner loops of gemm_isa.cpp: a register tile of kMr x kNr sums, and what happens to it before it is
-// stored.
+// The inner loops of gemm_isa.cpp: a register tile of kMr x kNr sums, and what happens to it before it is stored.
 #include "ops/matmul/gemm_pack.h"
 
 namespace demi::DEMI_ISA_NS {
@@ -49,8 +48,7 @@ class AheadRows {
     int64_t row_bytes_ = 0, lines_ = 1, left_ = 0, at_ = 0;
 };
 
-// The stored elements (i, k) of a matrix for i < rows, k < cols, strides in elements; nothing where neither
-// is 1.
+// The stored elements (i, k) of a matrix for i < rows, k < cols, strides in elements; nothing where neither is 1.
 inline AheadRows ahead_of(const void* p, GemmType type, int64_t row, int64_t col, int64_t rows,
                           int64_t cols) {
     const int64_t size = stored_size(type);

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "ops/common/gpu_tensor.h"
 #include "ops/matmul/matmul_kernels.h"
 #include "runtime/copy.h"
 #include "runtime/cuda/blas.h"

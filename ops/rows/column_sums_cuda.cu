@@ -1,4 +1,4 @@
-#include "ops/rows/column_sums_device.h"
+#include "ops/rows/rows_cuda.h"
 
 namespace demi::gpu_kernels {
 namespace {
