@@ -65,11 +65,13 @@ Tensor forward(const std::vector<Variable>& sources, const std::vector<Part>& pa
     const Tensor& first = sources[0].value();
     const Crossing call(kName, boundary, Direction::forward, first.dtype());
     std::vector<Entering> entering;
+    entering.reserve(parts.size());
     Entering all{"sources", {}, first, {}, 0, {}};  // what all of them lose
     for (size_t i = 0; i < parts.size(); ++i) {
         EnterAs as = kSource;
-        as.count_converted = [&](const Cast& cast) {
-            return count_rows(sources[i].value(), parts[i].list, cast);
+        // two pointers: what std::function keeps without memory of its own
+        as.count_converted = [x = &sources[i].value(), list = &parts[i].list](const Cast& cast) {
+            return count_rows(*x, *list, cast);
         };
         entering.push_back(call.enter("sources", sources[i].value(), as));
         merge(all.counters, entering[i].counters);
@@ -77,6 +79,7 @@ Tensor forward(const std::vector<Variable>& sources, const std::vector<Part>& pa
     }
     Leaving y = call.leave("result", Tensor::empty({elements}, first.dtype(), first.device()));
     std::vector<SelectPart> kernel;
+    kernel.reserve(parts.size());
     for (size_t i = 0; i < parts.size(); ++i) {
         const Tensor& x = entering[i].tensor;
         if (parts[i].list.numel() > 0 && x.size(1) > 0)
@@ -185,6 +188,7 @@ Variable index_select_cat(const std::vector<Variable>& sources, const std::vecto
              "needs at least one source, and one index list per source: got ", sources.size(),
              " sources and ", indices.size(), " lists");
     std::vector<Part> parts;
+    parts.reserve(sources.size());
     int64_t elements = 0;
     for (size_t i = 0; i < sources.size(); ++i) {
         const Variable& source = sources[i];
