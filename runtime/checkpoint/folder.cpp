@@ -102,12 +102,19 @@ void CheckpointSource::add(const std::string& name, CheckpointFile::Info info) {
     names.insert(std::lower_bound(names.begin(), names.end(), name), name);
 }
 
+void read_configs(CheckpointSource& source, const std::string& path) {
+    const fs::path folder = path;
+    if (is_there(folder / "config.json")) source.config = read_text(folder / "config.json");
+    if (is_there(folder / "preprocessor_config.json"))
+        source.preprocessor = read_text(folder / "preprocessor_config.json");
+}
+
 CheckpointSourcePtr open_folder(const std::string& path, bool check_sums) {
     const fs::path folder = path;
     const auto all = std::make_shared<Shards>();
     all->path = path;
     all->format = "Hugging Face folder";
-    if (is_there(folder / "config.json")) all->config = read_text(folder / "config.json");
+    read_configs(*all, path);
     for (const char* name : {"model.safetensors", "pytorch_model.bin"}) {
         const fs::path file = folder / name, index = folder / (std::string(name) + ".index.json");
         if (is_there(file)) {

@@ -126,6 +126,9 @@ TEST_CASE("a config.json is read, and has to agree") {
     CHECK(c.norm_eps == 1e-12);
     CHECK((*c.mean)[1] == 0.2);
     CHECK((*c.std)[2] == 3);
+    put_file(folder / "preprocessor_config.json",
+             R"({"image_mean": [0.5, 0.5, 0.4], "image_std": [0.1, 0.2, 0.3]})");
+    CHECK((*with("{}").mean)[2] == 0.4);
     for (const auto& [json, part] :
          {std::pair{R"({"hidden_size": 16})", "hidden_size is 16, but the tensors have 8"},
           std::pair{R"({"num_hidden_layers": 12})", "num_hidden_layers is 12"},
