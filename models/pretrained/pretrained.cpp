@@ -33,7 +33,7 @@ std::string Pretrained::describe() const {
         std::vector<std::string> shown;
         for (const std::string& prefix : other_networks_)
             shown.push_back(prefix.empty() ? "(no prefix)" : prefix);
-        out << " (networks: " << list_names(shown) << ")";
+        out << " (other networks: " << list_names(shown) << "; --key takes one)";
     }
     out << "\n  width " << c.width << ", " << c.depth << " blocks, " << c.heads << " heads";
     if (!c.heads_from.starts_with("a ")) out << " (" << c.heads_from << ")";
@@ -122,8 +122,8 @@ PretrainedReport load_pretrained(const NamedParameters& parameters, const Pretra
             }
         }
         if (from == nullptr) {
-            if (name != "mask_token" && name != "rope_embed.periods")
-                (of_head(name) ? report.heads : report.missing).push_back(full);
+            const bool optional = of_head(name) || name == "mask_token" || name == "rope_embed.periods";
+            (optional ? report.kept : report.missing).push_back(full);
             continue;
         }
         check(from->shape == parameter.shape(), "checkpoint", "'", file.path(), "': ", name, " is ",

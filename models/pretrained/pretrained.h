@@ -40,8 +40,8 @@ class Pretrained {
 
 struct PretrainedReport {
     size_t loaded = 0;
-    std::vector<std::string> heads;      // that stay as initialised
-    std::vector<std::string> missing;    // parameters that stay so beside heads: only with `partial`
+    std::vector<std::string> kept;       // stay as initialised, as they may: heads, mask_token
+    std::vector<std::string> missing;    // stay so as well: only with `partial`
     std::vector<std::string> left_over;  // the file's names without a place: only with `partial`
 };
 

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "runtime/checkpoint/source.h"
+#include "runtime/utf8.h"
 
 namespace demi {
 namespace {
@@ -14,7 +15,10 @@ class OneSafetensors : public CheckpointSource {
         format = "safetensors";
         metadata = file_.metadata();
         names = file_.names();
-        for (const std::string& name : names) infos[name] = {file_.info(name).dtype, file_.info(name).shape};
+        for (const std::string& name : names) {
+            check(is_printable(name), "checkpoint", "'", path, "': a tensor's name is not plain text");
+            infos[name] = {file_.info(name).dtype, file_.info(name).shape};
+        }
     }
     Tensor load(const std::string& name) const override { return file_.load(name); }
 

@@ -3,6 +3,7 @@
 
 #include "runtime/checkpoint/source.h"
 #include "runtime/json.h"
+#include "runtime/utf8.h"
 
 namespace demi {
 namespace {
@@ -62,8 +63,8 @@ void open_shards(Shards& all, const fs::path& folder, const fs::path& index, boo
         refuse(index.string(), "has no weight_map");
     std::map<std::string, CheckpointSourcePtr> files;
     for (const auto& [name, file] : map->members) {
-        if (!file.is(Json::Kind::text) || file.text.empty() || file.text[0] == '.' ||
-            file.text.find('/') != std::string::npos)
+        if (!file.is(Json::Kind::text) || file.text.empty() || !is_printable(file.text) ||
+            !is_printable(name) || file.text[0] == '.' || file.text.find('/') != std::string::npos)
             refuse(index.string(), "'", name, "' must lie in a file of the same folder: got ", file.dump());
         if (files.contains(file.text)) continue;
         const std::string path = (folder / file.text).string();

@@ -63,7 +63,7 @@ TEST_CASE("the teacher is taken, and said; a key takes another") {
     CHECK(f.value(both) == 2);
     const std::string said = f.open(both).describe();
     CHECK(has(said, "prefix teacher.backbone."));
-    CHECK(has(said, "networks: student.backbone."));
+    CHECK(has(said, "other networks: student.backbone.; --key"));
     CHECK(f.value(both, {0, "student", true}) == 1);
     CHECK(f.value(named("student.", one) + named("model.", two)) == 2);
     CHECK(f.value(one + named("ema.", two) + named("optimizer.exp_avg.", three)) == 1);
@@ -206,7 +206,7 @@ TEST_CASE("heads are taken where their shapes fit, also under torch's newer name
     parameters.emplace_back("ibot_head.mlp.0.weight", constant_parameter({4, 8}, 0));
     const PretrainedReport report = load_pretrained(parameters, weights);
     CHECK(report.loaded == parameters.size() - 1);
-    CHECK(report.heads == std::vector<std::string>{"ibot_head.mlp.0.weight"});
+    CHECK(report.kept == std::vector<std::string>{"ibot_head.mlp.0.weight"});
     CHECK(parameters[parameters.size() - 3].second.value().to_vector<float>()[0] == 5);
     CHECK(parameters[parameters.size() - 2].second.value().to_vector<float>()[0] == 6);
     CHECK(parameters.back().second.value().to_vector<float>()[0] == 0);
