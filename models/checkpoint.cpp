@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-#include "models/pretrained/group.h"
+#include "models/pretrained/names.h"
 #include "runtime/copy.h"
 
 namespace demi {

@@ -38,7 +38,7 @@ static void print_report(const NamedParameters& parameters, const PretrainedRepo
     const auto list = [](const char* what, const std::vector<std::string>& names) {
         if (!names.empty()) std::printf("; %s: %s", what, list_names(names).c_str());
     };
-    list("heads stay as initialised", report.heads);
+    list("stay as initialised, as they may", report.kept);
     list("stay as initialised", report.missing);
     list("left out of the file", report.left_over);
     std::printf("\n");

@@ -128,6 +128,11 @@ WeightsConfig read_weights_config(const CheckpointFile& file, const NameMap& map
     read_shapes({file, map}, c);
     read_metadata(file.metadata(), c);
     if (!file.config().empty()) read_config_json(file.path(), file.config(), c);
+    if (!file.preprocessor().empty()) read_preprocessor_json(file.path(), file.preprocessor(), c);
+    if (!c.mean && c.dinov3 && file.path().find("sat493m") != std::string::npos) {  // satellite pictures
+        c.mean = {0.430, 0.411, 0.296};
+        c.std = {0.213, 0.156, 0.143};
+    }
     if (heads > 0) {
         c.heads = heads;
         c.heads_from = "the caller";

@@ -9,10 +9,21 @@ namespace {
 
 struct JsonConfig {
     const std::string& path;
+    const char* file;
     Json json;
 
+    JsonConfig(const std::string& checkpoint, const char* name, const std::string& text)
+        : path(checkpoint), file(name) {
+        try {
+            json = parse_json(text, 16);
+        } catch (const std::runtime_error& error) {
+            refuse(error.what());
+        }
+        if (!json.is(Json::Kind::object)) refuse("is not a JSON object");
+    }
+
     template <class... Parts> [[noreturn]] void refuse(const Parts&... parts) const {
-        fail("checkpoint", "'", path, "': config.json: ", parts...);
+        fail("checkpoint", "'", path, "': ", file, ": ", parts...);
     }
     const Json* find(const char* key) const {
         const Json* value = json.find(key);
@@ -49,13 +60,7 @@ std::optional<std::array<double, 3>> three(const JsonConfig& reader, const Json*
 }  // namespace
 
 void read_config_json(const std::string& path, const std::string& text, WeightsConfig& c) {
-    JsonConfig reader{path, {}};
-    try {
-        reader.json = parse_json(text, 16);
-    } catch (const std::runtime_error& error) {
-        reader.refuse(error.what());
-    }
-    if (!reader.json.is(Json::Kind::object)) reader.refuse("is not a JSON object");
+    const JsonConfig reader{path, "config.json", text};
     reader.agree("hidden_size", c.width);
     reader.agree("num_hidden_layers", c.depth);
     reader.agree("patch_size", c.patch);
@@ -75,10 +80,20 @@ void read_config_json(const std::string& path, const std::string& text, WeightsC
         if (act->text != "gelu" && !(c.swiglu && act->text == "silu"))
             reader.refuse("hidden_act ", act->dump(),
                           " is not what demi computes: gelu, or silu with a gate");
+    // timm's
     const Json* timm = reader.find("pretrained_cfg");
     c.mean = c.mean ? c.mean : three(reader, timm, "mean");
     c.std = c.std ? c.std : three(reader, timm, "std");
     if (c.mean.has_value() != c.std.has_value()) c.mean = c.std = {};
+}
+
+void read_preprocessor_json(const std::string& path, const std::string& text, WeightsConfig& c) {
+    const JsonConfig reader{path, "preprocessor_config.json", text};
+    const auto mean = three(reader, &reader.json, "image_mean"),
+               std = three(reader, &reader.json, "image_std");
+    if (!mean || !std) return;
+    c.mean = mean;
+    c.std = std;
 }
 
 }  // namespace demi

@@ -33,10 +33,11 @@ std::string Pretrained::describe() const {
         std::vector<std::string> shown;
         for (const std::string& prefix : other_networks_)
             shown.push_back(prefix.empty() ? "(no prefix)" : prefix);
-        out << " (networks: " << list_names(shown) << ")";
+        out << " (other networks: " << list_names(shown) << "; --key takes one)";
     }
-    out << "\n  width " << c.width << ", " << c.depth << " blocks, " << c.heads << " heads, patch "
-        << c.patch;
+    out << "\n  width " << c.width << ", " << c.depth << " blocks, " << c.heads << " heads";
+    if (!c.heads_from.starts_with("a ")) out << " (" << c.heads_from << ")";
+    out << ", patch " << c.patch;
     if (c.img_size > 0) out << ", positions for " << c.img_size << " px";
     out << ", " << c.registers << " registers, " << (c.swiglu ? "SwiGLU " : "MLP ") << c.ffn_hidden
         << ", norm eps " << c.norm_eps << (c.mask_k_bias ? ", no bias of keys" : "") << "\n";
@@ -121,7 +122,8 @@ PretrainedReport load_pretrained(const NamedParameters& parameters, const Pretra
             }
         }
         if (from == nullptr) {
-            if (name != "mask_token") (of_head(name) ? report.heads : report.missing).push_back(full);
+            const bool optional = of_head(name) || name == "mask_token" || name == "rope_embed.periods";
+            (optional ? report.kept : report.missing).push_back(full);
             continue;
         }
         check(from->shape == parameter.shape(), "checkpoint", "'", file.path(), "': ", name, " is ",
@@ -136,7 +138,8 @@ PretrainedReport load_pretrained(const NamedParameters& parameters, const Pretra
     report.left_over = weights.names().unknown;
     for (const auto& [name, tensor] : weights.names().tensors)
         for (const WeightPiece& piece : tensor.pieces)
-            if (!piece.name.empty() && !std::binary_search(used.begin(), used.end(), piece.name))
+            if (!name.starts_with("local_cls_norm.") && !piece.name.empty() &&
+                !std::binary_search(used.begin(), used.end(), piece.name))
                 report.left_over.push_back(piece.name);
     report.loaded = fills.size();
     check(!fills.empty(), "checkpoint", "'", file.path(), "': none of its tensors fits this model");

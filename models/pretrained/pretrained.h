@@ -40,15 +40,16 @@ class Pretrained {
 
 struct PretrainedReport {
     size_t loaded = 0;
-    std::vector<std::string> heads;      // that stay as initialised
-    std::vector<std::string> missing;    // parameters that stay so beside heads: only with `partial`
+    std::vector<std::string> kept;       // stay as initialised, as they may: heads, mask_token
+    std::vector<std::string> missing;    // stay so as well: only with `partial`
     std::vector<std::string> left_over;  // the file's names without a place: only with `partial`
 };
 
-// Fills the parameters, one tensor of the file at a time. Their names may begin with "backbone."; heads are taken where
-// the file has them in the same shape. Before anything is changed: names of the file without a place, parameters that it
-// lacks (but for heads and mask_token) and other shapes are refused, the first two unless `partial`. NaN and infinity
-// are refused too, as are damaged data: the parameters are undefined then.
+// Fills the parameters, one tensor of the file at a time. Their names may begin with "backbone."; heads are taken
+// where the file has them in the same shape. Refused before anything is changed: other shapes and, unless `partial`,
+// names of the file without a place (but local_cls_norm, which only training needs) and parameters that it lacks (but
+// for heads, mask_token and rope_embed.periods). NaN, infinity and damaged data are refused too; the parameters are
+// undefined then.
 PretrainedReport load_pretrained(const NamedParameters& parameters, const Pretrained& weights,
                                  bool partial = false);
 

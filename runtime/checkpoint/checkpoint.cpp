@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "runtime/checkpoint/source.h"
+#include "runtime/utf8.h"
 
 namespace demi {
 namespace {
@@ -14,7 +15,10 @@ class OneSafetensors : public CheckpointSource {
         format = "safetensors";
         metadata = file_.metadata();
         names = file_.names();
-        for (const std::string& name : names) infos[name] = {file_.info(name).dtype, file_.info(name).shape};
+        for (const std::string& name : names) {
+            check(is_printable(name), "checkpoint", "'", path, "': a tensor's name is not plain text");
+            infos[name] = {file_.info(name).dtype, file_.info(name).shape};
+        }
     }
     Tensor load(const std::string& name) const override { return file_.load(name); }
 
@@ -35,7 +39,14 @@ CheckpointSourcePtr open_file(const std::string& path, bool check_sums) {
 CheckpointFile open_checkpoint(const std::string& path, bool check_sums) {
     std::error_code ignored;
     if (std::filesystem::is_directory(path, ignored)) return CheckpointFile(open_folder(path, check_sums));
-    return CheckpointFile(open_file(path, check_sums));
+    const std::filesystem::path file = path;
+    if (file.filename().string().ends_with(".index.json"))
+        return CheckpointFile(
+            open_folder(file.has_parent_path() ? file.parent_path().string() : ".", check_sums));
+    const CheckpointSourcePtr source = open_file(path, check_sums);
+    if (file.filename() == "model.safetensors" || file.filename() == "pytorch_model.bin")
+        read_configs(*source, file.parent_path().string());
+    return CheckpointFile(source);
 }
 
 const std::string& CheckpointFile::path() const { return source_->path; }
@@ -44,6 +55,7 @@ const std::vector<std::string>& CheckpointFile::names() const { return source_->
 bool CheckpointFile::contains(const std::string& name) const { return source_->infos.contains(name); }
 const Metadata& CheckpointFile::metadata() const { return source_->metadata; }
 const std::string& CheckpointFile::config() const { return source_->config; }
+const std::string& CheckpointFile::preprocessor() const { return source_->preprocessor; }
 const Metadata& CheckpointFile::objects() const { return source_->objects; }
 
 const CheckpointFile::Info& CheckpointFile::info(const std::string& name) const {

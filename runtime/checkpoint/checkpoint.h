@@ -31,8 +31,9 @@ class CheckpointFile {
     const Info& info(const std::string& name) const;
     // On the CPU, contiguous, in the file's dtype. Throws where its data is damaged or demi has no such dtype.
     Tensor load(const std::string& name) const;
-    const Metadata& metadata() const;   // of a safetensors file
-    const std::string& config() const;  // the text of a Hugging Face config.json, or ""
+    const Metadata& metadata() const;         // of a safetensors file
+    const std::string& config() const;        // the text of a Hugging Face config.json, or ""
+    const std::string& preprocessor() const;  // of its preprocessor_config.json, or ""
     // Names under which a .pth holds Python objects instead of tensors, and their classes.
     const Metadata& objects() const;
 

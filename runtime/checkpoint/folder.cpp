@@ -3,6 +3,7 @@
 
 #include "runtime/checkpoint/source.h"
 #include "runtime/json.h"
+#include "runtime/utf8.h"
 
 namespace demi {
 namespace {
@@ -62,8 +63,8 @@ void open_shards(Shards& all, const fs::path& folder, const fs::path& index, boo
         refuse(index.string(), "has no weight_map");
     std::map<std::string, CheckpointSourcePtr> files;
     for (const auto& [name, file] : map->members) {
-        if (!file.is(Json::Kind::text) || file.text.empty() || file.text[0] == '.' ||
-            file.text.find('/') != std::string::npos)
+        if (!file.is(Json::Kind::text) || file.text.empty() || !is_printable(file.text) ||
+            !is_printable(name) || file.text[0] == '.' || file.text.find('/') != std::string::npos)
             refuse(index.string(), "'", name, "' must lie in a file of the same folder: got ", file.dump());
         if (files.contains(file.text)) continue;
         const std::string path = (folder / file.text).string();
@@ -102,12 +103,19 @@ void CheckpointSource::add(const std::string& name, CheckpointFile::Info info) {
     names.insert(std::lower_bound(names.begin(), names.end(), name), name);
 }
 
+void read_configs(CheckpointSource& source, const std::string& path) {
+    const fs::path folder = path;
+    if (is_there(folder / "config.json")) source.config = read_text(folder / "config.json");
+    if (is_there(folder / "preprocessor_config.json"))
+        source.preprocessor = read_text(folder / "preprocessor_config.json");
+}
+
 CheckpointSourcePtr open_folder(const std::string& path, bool check_sums) {
     const fs::path folder = path;
     const auto all = std::make_shared<Shards>();
     all->path = path;
     all->format = "Hugging Face folder";
-    if (is_there(folder / "config.json")) all->config = read_text(folder / "config.json");
+    read_configs(*all, path);
     for (const char* name : {"model.safetensors", "pytorch_model.bin"}) {
         const fs::path file = folder / name, index = folder / (std::string(name) + ".index.json");
         if (is_there(file)) {

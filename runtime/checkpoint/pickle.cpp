@@ -129,9 +129,20 @@ class Machine {
                    name == "torch._utils._rebuild_parameter_with_state") {
             if (arguments.items.empty()) refuse(name, " without arguments");
             push(first);
+        } else if (name == "torch._tensor._rebuild_from_type_v2" && arguments.items.size() > 2 &&
+                   is_rebuild(
+                       p_[first])) {  // a Parameter with attributes: (function, type, arguments, attributes)
+            const uint32_t inner = arguments.items[2];
+            push(first);
+            push(inner);
+            reduce();
         } else {
             push(add(Kind::object, 0, function.text));
         }
+    }
+    static bool is_rebuild(const PickleValue& value) {
+        return value.is(Kind::global) && (value.text == "torch._utils._rebuild_tensor_v2" ||
+                                          value.text == "torch._utils._rebuild_parameter");
     }
     void push_few(Kind kind, const PickleValue& from) {
         if (!from.is(Kind::tuple) || from.items.size() > 8) refuse("needs a tuple of at most 8 values");

@@ -1,5 +1,7 @@
 #include "runtime/checkpoint/torch_tensor.h"
 
+#include "runtime/utf8.h"
+
 namespace demi {
 namespace {
 
@@ -59,6 +61,7 @@ struct Reader {
             if (dtype.storage == type) t.dtype = &dtype;
         if (t.dtype == nullptr) refuse("its storage is a ", type, ", which demi does not read");
         t.key = pickle[storage.items[2]].text;
+        if (!is_printable(t.key) || t.key.size() > 1000) refuse("the name of its storage is not plain text");
         t.storage_numel = integer(storage.items[4], "the size of its storage");
     }
 };

@@ -64,7 +64,8 @@ Directory find_directory(const InputFile& file) {
     if (disks != 0) refuse(file, "damaged ZIP archive: it says that it has several parts");
     if (found.begin > static_cast<uint64_t>(at) || found.bytes != static_cast<uint64_t>(at) - found.begin)
         refuse(file, "damaged ZIP archive: its directory of ", found.bytes, " bytes at ", found.begin,
-               " does not end where its end record begins, at ", at);
+               " does not end where its end record begins, at ", at,
+               " (or a .distcp shard of torch.distributed: convert its folder in PyTorch)");
     if (found.bytes > kMaxDirectory || found.entries > found.bytes / 46)
         refuse(file, "damaged ZIP archive: a directory of ", found.bytes, " bytes cannot hold ",
                found.entries, " entries");

@@ -70,12 +70,12 @@ void checkpoint_walks(Walks& walks) {
         "open_checkpoint CheckpointFile::path CheckpointFile::format CheckpointFile::names "
         "CheckpointFile::contains "
         "CheckpointFile::info CheckpointFile::load CheckpointFile::metadata CheckpointFile::config "
-        "CheckpointFile::objects",
+        "CheckpointFile::objects CheckpointFile::preprocessor",
         [](std::string path, std::string bytes, std::string name, bool check_sums, bool torch) {
             put_file(kFile, torch ? torch_file({{"x", tensor({2, 3})}, {bytes, tensor({1})}}) : bytes);
             const CheckpointFile file = open_checkpoint(path, check_sums);
             (void)(file.path(), file.format(), file.names(), file.contains(name), file.metadata());
-            (void)(file.config(), file.objects());
+            (void)(file.config(), file.objects(), file.preprocessor());
             (void)file.info(name);
             return file.load(name);
         },

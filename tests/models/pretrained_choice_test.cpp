@@ -63,7 +63,7 @@ TEST_CASE("the teacher is taken, and said; a key takes another") {
     CHECK(f.value(both) == 2);
     const std::string said = f.open(both).describe();
     CHECK(has(said, "prefix teacher.backbone."));
-    CHECK(has(said, "networks: student.backbone."));
+    CHECK(has(said, "other networks: student.backbone.; --key"));
     CHECK(f.value(both, {0, "student", true}) == 1);
     CHECK(f.value(named("student.", one) + named("model.", two)) == 2);
     CHECK(f.value(one + named("ema.", two) + named("optimizer.exp_avg.", three)) == 1);
@@ -126,6 +126,9 @@ TEST_CASE("a config.json is read, and has to agree") {
     CHECK(c.norm_eps == 1e-12);
     CHECK((*c.mean)[1] == 0.2);
     CHECK((*c.std)[2] == 3);
+    put_file(folder / "preprocessor_config.json",
+             R"({"image_mean": [0.5, 0.5, 0.4], "image_std": [0.1, 0.2, 0.3]})");
+    CHECK((*with("{}").mean)[2] == 0.4);
     for (const auto& [json, part] :
          {std::pair{R"({"hidden_size": 16})", "hidden_size is 16, but the tensors have 8"},
           std::pair{R"({"num_hidden_layers": 12})", "num_hidden_layers is 12"},
@@ -203,7 +206,7 @@ TEST_CASE("heads are taken where their shapes fit, also under torch's newer name
     parameters.emplace_back("ibot_head.mlp.0.weight", constant_parameter({4, 8}, 0));
     const PretrainedReport report = load_pretrained(parameters, weights);
     CHECK(report.loaded == parameters.size() - 1);
-    CHECK(report.heads == std::vector<std::string>{"ibot_head.mlp.0.weight"});
+    CHECK(report.kept == std::vector<std::string>{"ibot_head.mlp.0.weight"});
     CHECK(parameters[parameters.size() - 3].second.value().to_vector<float>()[0] == 5);
     CHECK(parameters[parameters.size() - 2].second.value().to_vector<float>()[0] == 6);
     CHECK(parameters.back().second.value().to_vector<float>()[0] == 0);

@@ -35,6 +35,9 @@ TEST_CASE("a folder with one file, of either kind") {
     CHECK(file.metadata() == Metadata{{"format", "pt"}});
     CHECK(file.format() == "Hugging Face folder");
     CHECK(file.info("b").shape == Shape({3}));
+    put_file(folder / "preprocessor_config.json", "{}");
+    CHECK(open_checkpoint(folder / "model.safetensors").config() == file.config());  // beside the file
+    CHECK(open_checkpoint(folder / "model.safetensors").preprocessor() == "{}");
 }
 
 TEST_CASE("shards are one checkpoint, and have to agree with their index") {
@@ -49,6 +52,7 @@ TEST_CASE("shards are one checkpoint, and have to agree with their index") {
     const CheckpointFile file = open_checkpoint(folder.path());
     CHECK(file.names() == std::vector<std::string>{"a", "b"});
     CHECK(same_bits(file.load("b"), kTwo) == "");
+    CHECK(open_checkpoint(folder / "model.safetensors.index.json").names() == file.names());
     index(R"("a": "one.safetensors", "b": "one.safetensors")");
     CHECK(has(refusal(folder), "has no tensor 'b'"));
     index(R"("a": "one.safetensors", "c": "two.safetensors")");

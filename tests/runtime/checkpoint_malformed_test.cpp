@@ -83,6 +83,8 @@ TEST_CASE("tensors that their storage does not hold") {
          "not in the archive"},
         {"entry elsewhere", one_tensor(p_tensor(p_storage("FloatStorage", "../data.pkl", 6), 0, {6}, {1})),
          "not in"},
+        {"storage with a line break", one_tensor(p_tensor(p_storage("FloatStorage", "a\nb", 6), 0, {6}, {1})),
+         "not plain text"},
         {"complex", one_tensor(p_tensor(p_storage("ComplexFloatStorage", "0", 3), 0, {3}, {1})), "dtype C64"},
         {"i16", one_tensor(p_tensor(p_storage("ShortStorage", "0", 12), 0, {3}, {1})), "dtype I16"},
         {"untyped", one_tensor(p_tensor(p_storage("UntypedStorage", "0", 24), 0, {3}, {1})),

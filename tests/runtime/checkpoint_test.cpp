@@ -53,20 +53,27 @@ TEST_CASE("views of one storage are what their strides say") {
     TorchWriter writer;
     const Tensor all = Tensor::arange(24, DType::f32);
     const std::string key = writer.add_storage(bytes_of(all)), storage = p_storage("FloatStorage", key, 24);
-    const std::string body =
-        p_dict({{"rows", p_tensor(storage, 4, {2, 4}, {4, 1})},
-                {"transposed", p_tensor(storage, 0, {4, 6}, {1, 4})},
-                {"columns", p_tensor(storage, 1, {6, 2}, {4, 2})},
-                {"parameter", p_call("torch._utils", "_rebuild_parameter",
-                                     p_tuple({p_tensor(storage, 23, {1, 1}, {99, 7}), "\x88",
-                                              p_call("collections", "OrderedDict", ")")}))},
-                {"tied", p_tensor(storage, 0, {24}, {1})},
-                {"also tied", p_tensor(storage, 0, {2, 12}, {12, 1})}});
+    const std::string body = p_dict(
+        {{"rows", p_tensor(storage, 4, {2, 4}, {4, 1})},
+         {"transposed", p_tensor(storage, 0, {4, 6}, {1, 4})},
+         {"columns", p_tensor(storage, 1, {6, 2}, {4, 2})},
+         {"parameter", p_call("torch._utils", "_rebuild_parameter",
+                              p_tuple({p_tensor(storage, 23, {1, 1}, {99, 7}), "\x88",
+                                       p_call("collections", "OrderedDict", ")")}))},
+         {"with attributes",
+          p_call("torch._tensor", "_rebuild_from_type_v2",
+                 p_tuple({p_global("torch._utils", "_rebuild_tensor_v2"),
+                          p_global("torch.nn.parameter", "Parameter"),
+                          p_tuple({storage, p_int(2), p_tuple({p_int(3)}), p_tuple({p_int(5)}), "\x89", "N"}),
+                          "}"}))},
+         {"tied", p_tensor(storage, 0, {24}, {1})},
+         {"also tied", p_tensor(storage, 0, {2, 12}, {12, 1})}});
     const CheckpointFile file = opened(writer.file(body));
     CHECK(same_bits(file.load("rows"), all.slice(0, 4, 12).view({2, 4})) == "");
     CHECK(same_bits(file.load("transposed"), all.view({6, 4}).transpose(0, 1)) == "");
     CHECK(same_bits(file.load("columns"), all.view({6, 4}).slice(1, 1, 4, 2)) == "");
     CHECK(file.load("parameter").item() == 23);
+    CHECK(file.load("with attributes").to_vector<float>() == std::vector<float>{2, 7, 12});
     CHECK(same_bits(file.load("also tied").view({24}), file.load("tied")) == "");
 }
 
