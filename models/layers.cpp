@@ -3,9 +3,11 @@
 #include <cmath>
 
 #include "ops/elementwise/cast.h"
+#include "ops/elementwise/functions.h"
 #include "ops/layernorm/layernorm.h"
 #include "ops/linear/linear.h"
 #include "ops/mlp/mlp.h"
+#include "ops/operators.h"
 #include "ops/patchify/patchify.h"
 #include "ops/swiglu/swiglu.h"
 #include "ops/views/views.h"
@@ -73,21 +75,39 @@ void Mlp::visit(const std::string& prefix, const ParameterVisitor& fn) {
     fc2.visit(prefix + "fc2.", fn);
 }
 
-static int64_t swiglu_hidden(int64_t hidden) {
+int64_t SwiGLUFFN::hidden_size(int64_t hidden) {
     return (checked_size("swiglu", "hidden", hidden) * 2 / 3 + 7) / 8 * 8;
 }
 
 SwiGLUFFN::SwiGLUFFN(int64_t dim, int64_t hidden, bool with_bias, Generator& generator)
-    : w12(dim, 2 * swiglu_hidden(hidden), with_bias, generator),
-      w3(swiglu_hidden(hidden), dim, with_bias, generator) {}
+    : SwiGLUFFN(exact(dim, hidden_size(hidden), with_bias, false, generator)) {}
+
+SwiGLUFFN SwiGLUFFN::exact(int64_t dim, int64_t hidden, bool with_bias, bool apart, Generator& generator) {
+    SwiGLUFFN ffn;
+    checked_size("swiglu", "hidden", hidden);
+    if (apart) {
+        ffn.w1 = Linear(dim, hidden, with_bias, generator);
+        ffn.w2 = Linear(dim, hidden, with_bias, generator);
+    } else {
+        ffn.w12 = Linear(dim, 2 * hidden, with_bias, generator);
+    }
+    ffn.w3 = Linear(hidden, dim, with_bias, generator);
+    return ffn;
+}
 
 Variable SwiGLUFFN::forward(const Variable& x) const {
+    if (w1.weight.defined()) return w3.forward(silu(w1.forward(x)) * w2.forward(x));
     check_made(w12.weight.defined() && w3.weight.defined(), "swiglu");
     return w3.forward(swiglu(w12.forward(x)));
 }
 
 void SwiGLUFFN::visit(const std::string& prefix, const ParameterVisitor& fn) {
-    w12.visit(prefix + "w12.", fn);
+    if (w1.weight.defined()) {
+        w1.visit(prefix + "w1.", fn);
+        w2.visit(prefix + "w2.", fn);
+    } else {
+        w12.visit(prefix + "w12.", fn);
+    }
     w3.visit(prefix + "w3.", fn);
 }
 

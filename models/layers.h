@@ -40,13 +40,18 @@ struct Mlp {
     void visit(const std::string& prefix, const ParameterVisitor& fn);
 };
 
-// w12 to two halves, silu(first) * second, w3. The hidden size is DINOv2's: 2/3 of `hidden`, rounded up to a
-// multiple of 8.
+// w12 to two halves, silu(first) * second, w3; or w1 and w2 apart, as DINOv3 names them. The constructor's hidden size is
+// DINOv2's: 2/3 of `hidden`, rounded up to a multiple of 8.
 struct SwiGLUFFN {
     Linear w12, w3;
+    Linear w1, w2;  // instead of w12
+
+    static int64_t hidden_size(int64_t hidden);
 
     SwiGLUFFN() = default;
     SwiGLUFFN(int64_t dim, int64_t hidden, bool with_bias, Generator& generator);
+    // The hidden size as it is; `apart`: w1 and w2.
+    static SwiGLUFFN exact(int64_t dim, int64_t hidden, bool with_bias, bool apart, Generator& generator);
     Variable forward(const Variable& x) const;
     void visit(const std::string& prefix, const ParameterVisitor& fn);
 };

@@ -15,6 +15,7 @@
 #include "models/parameter.h"
 #include "models/pretrained/export.h"
 #include "models/pretrained/pretrained.h"
+#include "models/rope_embed.h"
 #include "models/schedule.h"
 #include "models/ssl_meta_arch.h"
 #include "models/state.h"

@@ -21,7 +21,8 @@ static int64_t block_number(const std::string& name) {
 }
 
 static int64_t layer_of(const std::string& name, int64_t depth) {
-    for (const char* first : {"pos_embed", "patch_embed", "mask_token", "cls_token", "register_tokens"})
+    for (const char* first :
+         {"pos_embed", "patch_embed", "mask_token", "cls_token", "register_tokens", "storage_tokens"})
         if (name.find(first) != std::string::npos) return 0;
     const int64_t block = block_number(name);
     return block >= 0 ? block + 1 : depth + 1;

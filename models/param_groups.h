@@ -17,7 +17,7 @@ struct ParameterGroupRules {
 };
 
 // By name: no weight decay for names that end in ".bias" or contain "norm" or "gamma"; layer 0 is pos_embed,
-// patch_embed, mask_token, cls_token and register_tokens, block i is layer i + 1, anything else layer depth
+// patch_embed, mask_token, cls_token, register_tokens and storage_tokens, block i is layer i + 1, anything else layer depth
 // + 1. A trailing part "backbone." is looked through; heads have no layer decay.
 ParameterOptions parameter_options(const std::string& name, const ParameterGroupRules& rules);
 std::vector<ParameterOptions> parameter_options(const NamedParameters& parameters,

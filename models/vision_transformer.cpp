@@ -12,43 +12,32 @@
 
 namespace demi {
 
-ViTConfig vit_config(const std::string& model, int64_t patch_size) {
-    ViTConfig config;
-    config.patch_size = patch_size;
-    const auto set = [&](int64_t dim, int64_t depth, int64_t heads) {
-        config.embed_dim = dim;
-        config.depth = depth;
-        config.num_heads = heads;
-    };
-    if (model == "vit_small") {
-        set(384, 12, 6);
-    } else if (model == "vit_base") {
-        set(768, 12, 12);
-    } else if (model == "vit_large") {
-        set(1024, 24, 16);
-    } else if (model == "vit_giant2") {
-        set(1536, 40, 24);
-        config.ffn_layer = "swiglufused";
-    } else {
-        fail("vit_config", "needs vit_small, vit_base, vit_large or vit_giant2: got '", model, "'");
-    }
-    return config;
-}
-
 static BlockConfig block_config(const ViTConfig& c, int64_t layer) {
     const double last = static_cast<double>(c.depth - 1);
     const double rate = c.drop_path_uniform || c.depth == 1
                             ? (c.drop_path_uniform ? c.drop_path_rate : 0)
                             : c.drop_path_rate * static_cast<double>(layer) / last;
-    return {c.embed_dim, c.num_heads, c.mlp_ratio,   c.qkv_bias,           c.proj_bias,
-            c.ffn_bias,  rate,        c.init_values, c.ffn_layer != "mlp", c.norm_eps};
+    return {.dim = c.embed_dim,
+            .heads = c.num_heads,
+            .mlp_ratio = c.mlp_ratio,
+            .qkv_bias = c.qkv_bias,
+            .proj_bias = c.proj_bias,
+            .ffn_bias = c.ffn_bias,
+            .drop_path = rate,
+            .init_values = c.init_values,
+            .swiglu = c.ffn_layer != "mlp",
+            .norm_eps = c.norm_eps,
+            .ffn_hidden = c.ffn_hidden,
+            .swiglu_split = c.ffn_layer == "swiglu_split",
+            .mask_k_bias = c.mask_k_bias,
+            .drop_path_subsets = c.drop_path_subsets};
 }
 
 DinoVisionTransformer::DinoVisionTransformer(const ViTConfig& config, Generator& generator)
     : config_(config) {
     const ViTConfig& c = config_;
     checked_size("vit", "img_size", c.img_size);
-    check(c.img_size % checked_size("vit", "patch_size", c.patch_size) == 0, "vit",
+    check(c.img_size % checked_size("vit", "patch_size", c.patch_size) == 0 || c.rope, "vit",
           "img_size must be a multiple of patch_size: got ", c.img_size, " and ", c.patch_size);
     checked_size("vit", "embed_dim", c.embed_dim);
     checked_size("vit", "in_chans", c.in_chans);
@@ -59,25 +48,31 @@ DinoVisionTransformer::DinoVisionTransformer(const ViTConfig& config, Generator&
           c.drop_path_rate);
     check(std::abs(c.interpolate_offset) < 1, "vit", "interpolate_offset must be in (-1, 1): got ",
           c.interpolate_offset);
-    check(c.ffn_layer == "mlp" || c.ffn_layer == "swiglu" || c.ffn_layer == "swiglufused", "vit",
-          "ffn_layer must be mlp, swiglu or swiglufused: got '", c.ffn_layer, "'");
+    check(c.ffn_layer == "mlp" || c.ffn_layer == "swiglu" || c.ffn_layer == "swiglufused" ||
+              c.ffn_layer == "swiglu_split",
+          "vit", "ffn_layer must be mlp, swiglu, swiglufused or swiglu_split: got '", c.ffn_layer, "'");
     check(c.block_chunks >= 0 && (c.block_chunks == 0 || c.depth >= c.block_chunks), "vit",
           "block_chunks must be in [0, depth]: got ", c.block_chunks);
     const int64_t grid = c.img_size / c.patch_size;
+    const double token_std = c.rope ? 0.02 : 1e-6;
     patch_embed_ = PatchEmbed(c.patch_size, c.in_chans, c.embed_dim, generator);
-    cls_token_ = normal_parameter({1, 1, c.embed_dim}, generator, 1e-6);
-    pos_embed_ = trunc_normal_parameter({1, 1 + grid * grid, c.embed_dim}, generator, 0.02);
+    cls_token_ = normal_parameter({1, 1, c.embed_dim}, generator, token_std);
+    if (!c.rope) pos_embed_ = trunc_normal_parameter({1, 1 + grid * grid, c.embed_dim}, generator, 0.02);
     if (c.num_register_tokens > 0)
-        register_tokens_ = normal_parameter({1, c.num_register_tokens, c.embed_dim}, generator, 1e-6);
+        register_tokens_ = normal_parameter({1, c.num_register_tokens, c.embed_dim}, generator, token_std);
     mask_token_ = constant_parameter({1, c.embed_dim}, 0);
     for (int64_t i = 0; i < c.depth; ++i) blocks_.emplace_back(block_config(c, i), generator);
     norm_ = LayerNorm(c.embed_dim, c.norm_eps);
+    if (c.cls_norm) cls_norm_ = LayerNorm(c.embed_dim, c.norm_eps);
+    if (c.local_cls_norm) local_cls_norm_ = LayerNorm(c.embed_dim, c.norm_eps);
+    if (c.rope) check_rope(*c.rope, c.embed_dim / c.num_heads);
 }
 
 void DinoVisionTransformer::visit(const std::string& prefix, const ParameterVisitor& fn) {
     fn(prefix + "cls_token", cls_token_);
-    fn(prefix + "pos_embed", pos_embed_);
-    if (register_tokens_.defined()) fn(prefix + "register_tokens", register_tokens_);
+    if (pos_embed_.defined()) fn(prefix + "pos_embed", pos_embed_);
+    if (register_tokens_.defined())
+        fn(prefix + (config_.rope ? "storage_tokens" : "register_tokens"), register_tokens_);
     fn(prefix + "mask_token", mask_token_);
     patch_embed_.visit(prefix + "patch_embed.", fn);
     const int64_t chunk_size = config_.block_chunks > 0 ? config_.depth / config_.block_chunks : 0;
@@ -87,6 +82,8 @@ void DinoVisionTransformer::visit(const std::string& prefix, const ParameterVisi
         blocks_[i].visit(name + std::to_string(i) + ".", fn);
     }
     norm_.visit(prefix + "norm.", fn);
+    if (config_.cls_norm) cls_norm_.visit(prefix + "cls_norm.", fn);
+    if (config_.local_cls_norm) local_cls_norm_.visit(prefix + "local_cls_norm.", fn);
 }
 
 void DinoVisionTransformer::init_xavier(Generator& generator) {
@@ -120,11 +117,18 @@ Variable DinoVisionTransformer::position_embedding(int64_t height, int64_t width
     return concat({cls, reshape(resized, {1, height * width, dim})}, 1);
 }
 
+// Images without what is left over beside whole patches.
+static Variable whole_patches(const Variable& images, int64_t patch) {
+    if (images.rank() != 4 || (images.size(2) % patch == 0 && images.size(3) % patch == 0)) return images;
+    return slice(slice(images, 2, 0, images.size(2) / patch * patch), 3, 0, images.size(3) / patch * patch);
+}
+
 Variable DinoVisionTransformer::prepare_tokens(const Variable& images, const ForwardContext& context,
                                                const Tensor& masks) const {
     check_made(!blocks_.empty(), "vit");
     const int64_t dim = config_.embed_dim;
-    Variable x = cast(patch_embed_.forward(images, compute_dtype(context.precision)), DType::f32);
+    const Variable whole = config_.rope ? whole_patches(images, config_.patch_size) : images;
+    Variable x = cast(patch_embed_.forward(whole, compute_dtype(context.precision)), DType::f32);
     const int64_t batch = x.size(0);
     const int64_t height = images.size(2) / config_.patch_size, width = images.size(3) / config_.patch_size;
     if (masks.defined()) {
@@ -132,21 +136,42 @@ Variable DinoVisionTransformer::prepare_tokens(const Variable& images, const For
               "masks must be bool (", batch, ", ", height * width, "): got ", describe(masks));
         x = where(masks.unsqueeze(2), mask_token_, x);
     }
-    x = concat({expand(cls_token_, {batch, 1, dim}), x}, 1) + position_embedding(height, width);
-    if (register_tokens_.defined()) {
-        const Variable registers = expand(register_tokens_, {batch, config_.num_register_tokens, dim});
-        x = concat({slice(x, 1, 0, 1), registers, slice(x, 1, 1, x.size(1))}, 1);
-    }
+    const Variable cls = expand(cls_token_, {batch, 1, dim});
+    const Variable registers = register_tokens_.defined()
+                                   ? expand(register_tokens_, {batch, config_.num_register_tokens, dim})
+                                   : Variable();
+    if (config_.rope)
+        return concat(registers.defined() ? std::vector{cls, registers, x} : std::vector{cls, x}, 1);
+    x = concat({cls, x}, 1) + position_embedding(height, width);
+    if (registers.defined()) x = concat({slice(x, 1, 0, 1), registers, slice(x, 1, 1, x.size(1))}, 1);
     return x;
 }
 
-ViTOutput DinoVisionTransformer::finish(const Variable& x) const {
-    const Variable normed = norm_.forward(x);
+RopeGrid DinoVisionTransformer::rope_grid(const Variable& images, const ForwardContext& context) const {
+    if (!config_.rope) return {};
+    const int64_t patch = config_.patch_size;
+    return {rope_table(*config_.rope, config_.embed_dim / config_.num_heads, images.size(2) / patch,
+                       images.size(3) / patch, context, images.device()),
+            1 + config_.num_register_tokens};
+}
+
+// The final norm: class and register tokens may have one of their own.
+Variable DinoVisionTransformer::normed(const Variable& x, bool local) const {
+    local = local && config_.local_cls_norm;
+    if (!local && !config_.cls_norm) return norm_.forward(x);
+    const int64_t prefix = 1 + config_.num_register_tokens;
+    return concat({(local ? local_cls_norm_ : cls_norm_).forward(slice(x, 1, 0, prefix)),
+                   norm_.forward(slice(x, 1, prefix, x.size(1)))},
+                  1);
+}
+
+ViTOutput DinoVisionTransformer::finish(const Variable& x, bool local) const {
+    const Variable y = normed(x, local);
     const int64_t registers = config_.num_register_tokens, length = x.size(1);
     ViTOutput out;
-    out.x_norm_clstoken = reshape(slice(normed, 1, 0, 1), {x.size(0), x.size(2)});
-    out.x_norm_regtokens = slice(normed, 1, 1, 1 + registers);
-    out.x_norm_patchtokens = slice(normed, 1, 1 + registers, length);
+    out.x_norm_clstoken = reshape(slice(y, 1, 0, 1), {x.size(0), x.size(2)});
+    out.x_norm_regtokens = slice(y, 1, 1, 1 + registers);
+    out.x_norm_patchtokens = slice(y, 1, 1 + registers, length);
     out.x_prenorm = x;
     return out;
 }
@@ -154,8 +179,12 @@ ViTOutput DinoVisionTransformer::finish(const Variable& x) const {
 ViTOutput DinoVisionTransformer::forward_features(const Variable& images, const ForwardContext& context,
                                                   const Tensor& masks) const {
     Variable x = prepare_tokens(images, context, masks);
-    for (const Block& block : blocks_) x = block.forward(x, context);
-    return finish(x);
+    RopeGrid grid;
+    for (const Block& block : blocks_) {
+        if (!grid.defined() || draws(context)) grid = rope_grid(images, context);
+        x = block.forward(x, context, grid);
+    }
+    return finish(x, false);
 }
 
 std::vector<ViTOutput> DinoVisionTransformer::forward_features(const std::vector<Variable>& images,
@@ -167,9 +196,16 @@ std::vector<ViTOutput> DinoVisionTransformer::forward_features(const std::vector
     std::vector<Variable> list;
     for (size_t i = 0; i < images.size(); ++i)
         list.push_back(prepare_tokens(images[i], context, masks.empty() ? Tensor() : masks[i]));
-    for (const Block& block : blocks_) list = block.forward(list, context);
+    std::vector<RopeGrid> grids;
+    for (const Block& block : blocks_) {
+        if (config_.rope && (grids.empty() || draws(context))) {
+            grids.clear();
+            for (const Variable& x : images) grids.push_back(rope_grid(x, context));
+        }
+        list = block.forward(list, context, grids);
+    }
     std::vector<ViTOutput> out;
-    for (const Variable& x : list) out.push_back(finish(x));
+    for (const Variable& x : list) out.push_back(finish(x, context.training && out.size() == 1));
     return out;
 }
 
@@ -191,10 +227,12 @@ DinoVisionTransformer::get_intermediate_layers(const Variable& images, const For
     }
     std::vector<Intermediate> out;
     Variable x = prepare_tokens(images, context, {});
+    RopeGrid grid;
     for (size_t i = 0; i < blocks_.size(); ++i) {
-        x = blocks_[i].forward(x, context);
+        if (!grid.defined() || draws(context)) grid = rope_grid(images, context);
+        x = blocks_[i].forward(x, context, grid);
         if (!wanted[i]) continue;
-        const Variable y = norm ? norm_.forward(x) : x;
+        const Variable y = norm ? normed(x, false) : x;
         Intermediate found;
         found.cls_token = reshape(slice(y, 1, 0, 1), {y.size(0), y.size(2)});
         found.patches = slice(y, 1, 1 + config_.num_register_tokens, y.size(1));
@@ -212,9 +250,10 @@ Tensor DinoVisionTransformer::get_last_selfattention(const Tensor& images) const
     const NoGrad no_grad;
     const ForwardContext context;
     Variable x = prepare_tokens(images, context, {});
-    for (size_t i = 0; i + 1 < blocks_.size(); ++i) x = blocks_[i].forward(x, context);
+    const RopeGrid grid = rope_grid(images, context);
+    for (size_t i = 0; i + 1 < blocks_.size(); ++i) x = blocks_[i].forward(x, context, grid);
     const Block& last = blocks_.back();
-    return last.attn.first_token_weights(last.norm1.forward(x).value());
+    return last.attn.first_token_weights(last.norm1.forward(x).value(), grid);
 }
 
 }  // namespace demi

@@ -37,6 +37,7 @@
 #include "ops/optimizer/sgd.h"
 #include "ops/patchify/patchify.h"
 #include "ops/reduce/reduce.h"
+#include "ops/rope/rope.h"
 #include "ops/scaled_index_add/scaled_index_add.h"
 #include "ops/softmax/softmax.h"
 #include "ops/swiglu/swiglu.h"

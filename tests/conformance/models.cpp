@@ -50,6 +50,17 @@ static ViTConfig vit_config_of(const nlohmann::json& p) {
     double init = 0;
     get("init_values", init);
     if (init != 0) config.init_values = init;
+    if (p.contains(
+            "num_storage_tokens")) {  // DINOv3; LayerScale and all numbers beside come with the parameters
+        get("num_storage_tokens", config.num_register_tokens);
+        get("norm_eps", config.norm_eps);
+        get("ffn_hidden", config.ffn_hidden);
+        get("mask_k_bias", config.mask_k_bias);
+        config.rope.emplace();
+        get("rope_base", config.rope->base);
+        config.init_values = 1;
+        if (config.ffn_layer != "mlp") config.ffn_layer = "swiglu_split";
+    }
     return config;
 }
 
@@ -88,11 +99,12 @@ static void run_vit(Case& c) {
     check(*next == drawn.size(), "conformance", "the model drew ", *next, " permutations, the case holds ",
           drawn.size());
 
+    const char* registers = c.kind() == "dinov3_vit" ? "x_storage_tokens" : "x_norm_regtokens";
     for (size_t i = 0; i < outputs.size(); ++i) {
         const std::string lead = "." + std::to_string(i) + ".";
         const std::pair<const char*, const Variable*> parts[] = {
             {"x_norm_clstoken", &outputs[i].x_norm_clstoken},
-            {"x_norm_regtokens", &outputs[i].x_norm_regtokens},
+            {registers, &outputs[i].x_norm_regtokens},
             {"x_norm_patchtokens", &outputs[i].x_norm_patchtokens}};
         for (const auto& [name, value] : parts) {
             c.result("out" + lead + name, value->value());
@@ -141,7 +153,7 @@ static void run_adamw(Case& c) {
 }
 
 bool run_model_case(Case& c) {
-    if (c.kind() == "dino_vit")
+    if (c.kind() == "dino_vit" || c.kind() == "dinov3_vit")
         run_vit(c);
     else if (c.kind() == "dino_head")
         run_head(c);
