@@ -184,7 +184,7 @@ bool beside_f32(const ElementCall& call, int operands) {
 }
 
 template <class C> void run_strided(const ElementCall& call, int operands, Queue queue) {
-    gpu::Strided<4> walk;
+    gpu::Strided<4> walk{};
     walk.rank = call.rank;
     walk.count = call.count;
     for (int d = 0; d < call.rank; ++d) {
