@@ -16,6 +16,12 @@ Metadata model_metadata(const std::string& program, const ViTConfig& config,
                {"norm_eps", exact_text(config.norm_eps)},
                {"interpolate_offset", exact_text(config.interpolate_offset)},
                {"interpolate_antialias", config.interpolate_antialias ? "1" : "0"}};
+    if (config.rope) {
+        m["rope_base"] = exact_text(config.rope->base);
+        m["mask_k_bias"] = config.mask_k_bias ? "1" : "0";
+        for (size_t j = 0; j < config.rope->periods.size(); ++j)
+            m["rope_period." + std::to_string(j)] = exact_text(config.rope->periods[j]);
+    }
     for (size_t c = 0; c < 3; ++c) {
         m[std::string("mean.") + kChannels[c]] = exact_text(static_cast<double>(stats.mean[c]));
         m[std::string("std.") + kChannels[c]] = exact_text(static_cast<double>(stats.std[c]));

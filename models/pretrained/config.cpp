@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "models/pretrained/config_json.h"
+#include "models/pretrained/pretrained.h"
 #include "models/state.h"
 #include "runtime/checkpoint/checkpoint.h"
 
@@ -84,6 +85,16 @@ void read_shapes(const Shapes& shapes, WeightsConfig& c) {
     c.offset = naming == WeightNaming::meta && c.registers == 0 ? 0.1 : 0;
 }
 
+// Meta's files hold the periods of rope, rounded to bf16: with them outputs are those of Meta's code.
+void read_periods(const CheckpointFile& file, const NameMap& map, WeightsConfig& c) {
+    const auto periods = map.tensors.find("rope_embed.periods");
+    if (periods == map.tensors.end()) return;
+    c.rope_periods = load_mapped(file, periods->second).to_vector<double>();
+    for (const double period : c.rope_periods)
+        check(period > 0 && std::isfinite(period), "checkpoint", "'", file.path(),
+              "': rope_embed.periods must be positive: got ", period);
+}
+
 // What our own programs write.
 void read_metadata(const Metadata& m, WeightsConfig& c) {
     if (m.contains("num_heads")) {
@@ -95,6 +106,11 @@ void read_metadata(const Metadata& m, WeightsConfig& c) {
     if (m.contains("interpolate_antialias")) c.antialias = state_int(m, "interpolate_antialias") != 0;
     if (m.contains("norm_eps")) c.norm_eps = state_double(m, "norm_eps");
     if (m.contains("rope_base")) c.rope_base = state_double(m, "rope_base");
+    for (std::string key = "rope_period.0"; m.contains(key);) {
+        c.rope_periods.push_back(state_double(m, key));
+        key = "rope_period." + std::to_string(c.rope_periods.size());
+    }
+    if (m.contains("mask_k_bias")) c.mask_k_bias = state_int(m, "mask_k_bias") != 0;
     if (!m.contains("mean.0")) return;
     c.mean.emplace();
     c.std.emplace();
@@ -126,6 +142,7 @@ void guess_heads(WeightsConfig& c) {
 WeightsConfig read_weights_config(const CheckpointFile& file, const NameMap& map, int64_t heads) {
     WeightsConfig c;
     read_shapes({file, map}, c);
+    read_periods(file, map, c);
     read_metadata(file.metadata(), c);
     if (!file.config().empty()) read_config_json(file.path(), file.config(), c);
     if (!file.preprocessor().empty()) read_preprocessor_json(file.path(), file.preprocessor(), c);
@@ -151,26 +168,15 @@ WeightsConfig read_weights_config(const CheckpointFile& file, const NameMap& map
     return c;
 }
 
-// The smallest ratio that gives this hidden size; SwiGLU's is two thirds of it, rounded up to a multiple of 8.
-static double mlp_ratio(const WeightsConfig& c) {
-    int64_t full = c.ffn_hidden;
-    if (c.swiglu)
-        while (full <= 2 * c.ffn_hidden && (full * 2 / 3 + 7) / 8 * 8 != c.ffn_hidden) ++full;
-    check(!c.swiglu || full <= 2 * c.ffn_hidden, "checkpoint", "SwiGLU of hidden size ", c.ffn_hidden,
-          ": a multiple of 8 is needed");
-    return (static_cast<double>(full) + 0.5) / static_cast<double>(c.width);
-}
-
 ViTConfig vit_config(const WeightsConfig& c) {
-    check(!c.dinov3, "checkpoint", "these are weights of DINOv3, which demi cannot run yet (DINOv2 it can)");
     ViTConfig v;
-    v.img_size = c.img_size;
+    if (c.img_size > 0) v.img_size = c.img_size;
     v.patch_size = c.patch;
     v.in_chans = c.channels;
     v.embed_dim = c.width;
     v.depth = c.depth;
     v.num_heads = c.heads;
-    v.mlp_ratio = mlp_ratio(c);
+    v.ffn_hidden = c.ffn_hidden;
     v.qkv_bias = c.qkv_bias;
     v.proj_bias = c.proj_bias;
     v.ffn_bias = c.ffn_bias;
@@ -180,6 +186,15 @@ ViTConfig vit_config(const WeightsConfig& c) {
     v.interpolate_antialias = c.antialias;
     v.interpolate_offset = c.offset;
     v.norm_eps = c.norm_eps;
+    v.mask_k_bias = c.mask_k_bias;
+    if (!c.dinov3) return v;
+    if (c.swiglu) v.ffn_layer = "swiglu_split";
+    v.cls_norm = c.cls_norm;
+    v.local_cls_norm = c.local_cls_norm;
+    v.drop_path_uniform = v.drop_path_subsets = true;
+    v.rope.emplace();
+    v.rope->base = c.rope_base;
+    v.rope->periods = c.rope_periods;
     return v;
 }
 

@@ -19,6 +19,7 @@ struct WeightsConfig {
     // DINOv3
     bool dinov3 = false, mask_k_bias = false, cls_norm = false, local_cls_norm = false;
     double rope_base = 100;
+    std::vector<double> rope_periods = {};  // what Meta's files hold; empty: by the base
     // how pictures are normalised, where the file says it
     std::optional<std::array<double, 3>> mean, std;
     std::string

@@ -122,7 +122,7 @@ PretrainedReport load_pretrained(const NamedParameters& parameters, const Pretra
             }
         }
         if (from == nullptr) {
-            const bool optional = of_head(name) || name == "mask_token" || name == "rope_embed.periods";
+            const bool optional = of_head(name) || name == "mask_token";
             (optional ? report.kept : report.missing).push_back(full);
             continue;
         }
@@ -138,7 +138,7 @@ PretrainedReport load_pretrained(const NamedParameters& parameters, const Pretra
     report.left_over = weights.names().unknown;
     for (const auto& [name, tensor] : weights.names().tensors)
         for (const WeightPiece& piece : tensor.pieces)
-            if (!name.starts_with("local_cls_norm.") && !piece.name.empty() &&
+            if (!name.starts_with("local_cls_norm.") && name != "rope_embed.periods" && !piece.name.empty() &&
                 !std::binary_search(used.begin(), used.end(), piece.name))
                 report.left_over.push_back(piece.name);
     report.loaded = fills.size();

@@ -17,7 +17,7 @@ struct PretrainedOptions {
     bool check_sums = true;  // CRC-32 of a .pth
 };
 
-// A network found in a file: nothing but headers is read.
+// A network found in a file: nothing but headers is read (and the few periods of rope).
 class Pretrained {
   public:
     explicit Pretrained(const std::string& path, const PretrainedOptions& options = {});
