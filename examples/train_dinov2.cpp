@@ -1,8 +1,6 @@
 // Trains a small vision transformer without labels, as DINOv2 does, and measures its
 // features by nearest neighbours.
-#include <cstdio>
-#include <exception>
-
+#include "examples/common/program.h"
 #include "examples/train/selfsupervised.h"
 #include "examples/train/ssl_options.h"
 
@@ -19,13 +17,10 @@ int main(int argc, char** argv) {
     options.drop_path = 0;
     options.layer_scale = 0;
     options.out = "runs/train_dinov2";
-    try {
+    return demi::examples::run_program("train_dinov2", [&] {
         const int status = demi::examples::parse_options(
             argc, argv, "Trains a vision transformer without labels (DINOv2) and measures its features.",
             options);
         return status >= 0 ? status : demi::examples::train_selfsupervised(options);
-    } catch (const std::exception& error) {
-        std::fprintf(stderr, "train_dinov2: %s\n", error.what());
-        return 1;
-    }
+    });
 }

@@ -13,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "runtime/cgroup.h"
 #include "runtime/check.h"
 
 namespace demi {
@@ -37,9 +38,10 @@ int default_threads() {
     }
     cpu_set_t set;
     CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
-        return CPU_COUNT(&set) < kMaxThreads ? CPU_COUNT(&set) : kMaxThreads;
-    return 1;
+    int threads = sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
+    if (const int quota = cgroup_threads("/proc/self/cgroup", "/sys/fs/cgroup"); quota > 0 && quota < threads)
+        threads = quota;
+    return threads < kMaxThreads ? threads : kMaxThreads;
 }
 
 std::atomic<int>& thread_limit() {

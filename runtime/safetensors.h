@@ -24,7 +24,8 @@ class SafetensorsFile {
 
     struct Info {
         std::string dtype;  // as in the file: "F32", "BF16", ...
-        Shape shape;
+        Shape shape;        // of a rank above Shape::kMaxRank, which load() refuses: (number of elements)
+        int64_t rank = 0;
         int64_t begin = 0, end = 0;  // bytes from the start of the data
     };
 

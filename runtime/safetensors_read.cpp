@@ -67,20 +67,21 @@ SafetensorsFile::Info read_info(const Json& entry, const std::string& path, cons
         refuse(path, "tensor '", name, "' has an unknown dtype: ", dtype->dump());
     if (!shape->is(Kind::list))
         refuse(path, "tensor '", name, "': shape must be a list: got ", shape->dump());
-    if (shape->items.size() > Shape::kMaxRank)
-        refuse(path, "tensor '", name, "' has rank ", shape->items.size(), ", at most ", Shape::kMaxRank,
-               " is supported");
     if (!offsets->is(Kind::list) || offsets->items.size() != 2)
         refuse(path, "tensor '", name, "': data_offsets must be two numbers: got ", offsets->dump());
 
     SafetensorsFile::Info info;
     info.dtype = dtype->text;
-    int64_t bits = find_dtype(info.dtype)->bits;
-    for (const Json& size : shape->items) {
-        info.shape.push_back(read_size(size, path, name, "a size"));
-        if (__builtin_mul_overflow(bits, info.shape.back(), &bits))
+    const int64_t element = find_dtype(info.dtype)->bits;
+    int64_t bits = element;
+    info.rank = static_cast<int64_t>(shape->items.size());
+    for (const Json& item : shape->items) {
+        const int64_t size = read_size(item, path, name, "a size");
+        if (info.shape.rank() < Shape::kMaxRank) info.shape.push_back(size);
+        if (__builtin_mul_overflow(bits, size, &bits))
             refuse(path, "tensor '", name, "': shape ", info.shape, " overflows");
     }
+    if (info.rank > Shape::kMaxRank) info.shape = Shape{bits / element};
     info.begin = read_size(offsets->items[0], path, name, "an offset");
     info.end = read_size(offsets->items[1], path, name, "an offset");
     if (bits % 8 != 0) refuse(path, "tensor '", name, "' does not fill whole bytes");
@@ -115,6 +116,7 @@ void SafetensorsFile::parse_header(const std::string& text, int64_t data_bytes) 
     const Json header = parse_strict(text, path_);
     for (const auto& [name, entry] : header.members) {
         if (name == "__metadata__") {
+            if (entry.is(Kind::null)) continue;  // as the official library reads it
             if (!entry.is(Kind::object)) refuse(path_, "__metadata__ must map strings to strings");
             for (const auto& [key, value] : entry.members) {
                 if (!value.is(Kind::text))
@@ -170,6 +172,9 @@ const SafetensorsFile::Info& SafetensorsFile::info(const std::string& name) cons
 Tensor SafetensorsFile::load(const std::string& name) const {
     const Info& entry = info(name);
     const FileDType& dtype = *find_dtype(entry.dtype);
+    if (entry.rank > Shape::kMaxRank)
+        refuse(path_, "tensor '", name, "' has rank ", entry.rank, ", at most ", Shape::kMaxRank,
+               " is supported");
     if (!dtype.known)
         refuse(path_, "tensor '", name, "' has dtype ", entry.dtype, ", which demi does not have");
     Tensor tensor = Tensor::empty(entry.shape, dtype.dtype);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 
@@ -17,6 +18,10 @@ int open_file(const std::string& path, int flags) {
     const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | flags, 0666);
     check(fd >= 0, "metrics", "cannot write ", path, ": ", std::strerror(errno));
     return fd;
+}
+
+double now() {
+    return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
 // Bytes of the leading lines that belong to steps up to `step`.
@@ -58,6 +63,12 @@ void MetricsWriter::write(const Record& record) {
         throw;
     }
     size_ += static_cast<int64_t>(line.size());
+    if (events_) events_->add(record, now());
+}
+
+void MetricsWriter::mirror(const std::string& path) {
+    events_ = std::make_unique<EventsFile>(path);
+    for (const Record& record : read_metrics(path_)) events_->add(record, now());
 }
 
 void MetricsWriter::sync() {

@@ -4,13 +4,15 @@
 // integer "step". NaN and infinities, which JSON lacks, are the strings "nan", "inf" and "-inf".
 //
 // A resumed run cuts off what lies beyond its checkpoint and appends, so that its file equals that of a run
-// without a break (as far as the fields do not hold times). For that, write all lines of a step before saving
-// that step's checkpoint, and call sync() first.
+// without a break (as far as the fields do not hold times). For that, write the lines of a step before saving
+// that step's checkpoint and call sync() first; a line that comes later (a test's) is written again by a
+// resumed run that does not find it.
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "examples/common/events.h"
 #include "examples/common/record.h"
 
 namespace demi::examples {
@@ -31,10 +33,14 @@ class MetricsWriter {
     void write(const Record& record);
     void sync();  // to the disk
 
+    // TensorBoard's file beside it, written anew: what is there already, and from now on every line.
+    void mirror(const std::string& path);
+
   private:
     std::string path_;
     int fd_ = -1;
     int64_t size_ = 0;
+    std::unique_ptr<EventsFile> events_;
 };
 
 // All lines in order. A torn last line is left out; any other line that is not an object

@@ -3,10 +3,12 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
 
+#include "examples/common/format.h"
 #include "examples/common/text.h"
 
 namespace demi::examples {
@@ -41,12 +43,15 @@ Progress::Progress(const ProgressOptions& options) : options_(options), begin_(C
     terminal_ = ::isatty(::fileno(options_.out)) && term != nullptr && std::strcmp(term, "dumb") != 0;
     colour_ = terminal_ && !environment_set("NO_COLOR");
     unicode_ = utf8_locale();
-    last_draw_ = begin_;
+    last_draw_ = last_working_ = begin_;
 }
 
 Progress::~Progress() { finish(); }
 
-double Progress::seconds() const { return seconds_between(begin_, Clock::now()); }
+RunClock Progress::clock() const {
+    return {earlier_.seconds + seconds_between(begin_, Clock::now()), earlier_.training + here_.training,
+            earlier_.images + here_.images};
+}
 
 // Asked for every line drawn, so a window that changes its size needs no signal handler.
 int Progress::terminal_width() const {
@@ -67,6 +72,8 @@ void Progress::measure(const ProgressState& state, Clock::time_point now) {
         first_time_ = now;
     } else if (!paused_ && state.images > state_.images) {
         const double passed = seconds_between(last_update_, now);
+        here_.training += passed;
+        here_.images += state.images - state_.images;
         const double keep = std::exp(-passed / kRateSeconds);
         rate_weight_ = rate_weight_ * keep + passed;
         rate_images_ = rate_images_ * keep + static_cast<double>(state.images - state_.images);
@@ -116,9 +123,28 @@ void Progress::pause(const std::string& note) {
     draw();
 }
 
+void Progress::working(const std::string& note, int64_t done, int64_t total) {
+    paused_ = true;
+    const Clock::time_point now = Clock::now();
+    const double since = seconds_between(std::max(last_draw_, last_working_), now);
+    if (since < (terminal_ ? kDrawSeconds : options_.plain_seconds)) return;
+    last_working_ = now;
+    const std::string text = note + " " + percent(static_cast<double>(done) / static_cast<double>(total));
+    if (!terminal_) {
+        put(text + "\n");
+    } else if (started_) {
+        state_.note = text;
+        draw();
+    } else {
+        put("\r" + text + "\x1b[K");
+        line_open_ = true;
+    }
+}
+
 void Progress::message(const std::string& text) {
     put((line_open_ ? "\r\x1b[K" : "") + valid_utf8(text) + "\n");
     if (!line_open_) return;
+    line_open_ = started_;
     draw();
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "examples/common/progress_line.h"
+#include "examples/common/run_status.h"
 
 namespace demi::examples {
 
@@ -32,6 +33,10 @@ class Progress {
     // images/s. For testing and saving.
     void pause(const std::string& note);
 
+    // pause() with what is done of a whole, also before the first update(). In a pipe a line every now and
+    // then.
+    void working(const std::string& note, int64_t done, int64_t total);
+
     // Whole lines above the bar, or plain ones in a pipe.
     void message(const std::string& text);
     void warning(const std::string& text);
@@ -40,7 +45,10 @@ class Progress {
     void finish();
 
     double images_per_second() const { return images_per_second_; }  // smoothed; NaN before the second step
-    double seconds() const;                                          // since construction
+
+    // A resumed run counts on from where the earlier processes were.
+    void count_from(const RunClock& earlier) { earlier_ = earlier; }
+    RunClock clock() const;  // of the whole run
     bool on_terminal() const { return terminal_; }
 
   private:
@@ -55,8 +63,9 @@ class Progress {
     bool terminal_ = false, colour_ = false, unicode_ = false;
     ProgressState state_;
     bool started_ = false, paused_ = false, line_open_ = false, stale_ = false;
-    Clock::time_point begin_, last_update_, last_draw_;
+    Clock::time_point begin_, last_update_, last_draw_, last_working_;
     double images_per_second_ = ProgressState::kUnknown;
+    RunClock earlier_, here_;
     double rate_weight_ = 0, rate_images_ = 0;
     int64_t first_step_ = 0;
     Clock::time_point first_time_;

@@ -34,11 +34,12 @@ std::vector<Field> fields(const ProgressState& s) {
     out.push_back({of_total(s.step, s.total), 0});
     if (!s.note.empty()) out.push_back({valid_utf8(s.note), 1});
     if (s.has_loss || !std::isnan(s.loss)) out.push_back({"loss " + fixed_loss(s.loss), 2});
-    if (!std::isnan(s.accuracy)) out.push_back({"acc " + percent(s.accuracy), 4});
-    if (!std::isnan(s.lr)) out.push_back({"lr " + significant(s.lr, 2), 7});
-    if (!std::isnan(s.images_per_second)) out.push_back({human_count(s.images_per_second) + " img/s", 6});
+    if (!std::isnan(s.accuracy)) out.push_back({"acc " + percent(s.accuracy), 5});
+    if (!std::isnan(s.score)) out.push_back({std::string(s.score_name) + " " + percent(s.score), 3});
+    if (!std::isnan(s.lr)) out.push_back({"lr " + significant(s.lr, 2), 8});
+    if (!std::isnan(s.images_per_second)) out.push_back({human_count(s.images_per_second) + " img/s", 7});
     if (!std::isnan(s.seconds_left) && s.step != s.total)
-        out.push_back({human_time(std::max(std::ceil(s.seconds_left), 1.0)) + " left", 3});
+        out.push_back({human_time(std::max(std::ceil(s.seconds_left), 1.0)) + " left", 4});
     return out;
 }
 
@@ -76,7 +77,7 @@ std::string bar(const ProgressState& s, int columns, const LineStyle& style) {
 std::string terminal_line(const ProgressState& state, const LineStyle& style) {
     const int room = std::max(style.width - 1, 0);
     std::vector<Field> head, tail = fields(state);
-    if (state.epochs > 0) head.push_back({"epoch " + of_total(state.epoch, state.epochs), 5});
+    if (state.epochs > 0) head.push_back({"epoch " + of_total(state.epoch, state.epochs), 6});
     // The epoch stands before the bar but is dropped in its turn with the others.
     const auto needed = [&] { return width_of(head) + (head.empty() ? 0 : kGap) + width_of(tail); };
     const bool has_bar = state.total > 0;

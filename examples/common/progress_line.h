@@ -16,6 +16,8 @@ struct ProgressState {
     int64_t images = 0;             // seen by this process so far; the rate comes from it
     double loss = kUnknown;         // fields are left out while kUnknown; a NaN that was computed: has_loss
     double accuracy = kUnknown;     // 0..1
+    double score = kUnknown;        // 0..1, of the last evaluation
+    const char* score_name = "val";
     double lr = kUnknown;
     bool has_loss = false;
     double images_per_second = kUnknown;  // filled by Progress

@@ -30,6 +30,7 @@ void add_link(std::string& nav, const std::string& body, const char* id, const c
 std::string report_html(const Report& report) {
     std::string body;
     add_charts(body, report);
+    add_tables(body, report);
     add_confusion(body, report);
     add_samples(body, report);
     add_attention(body, report);
@@ -56,6 +57,7 @@ std::string report_html(const Report& report) {
     out += "</header>\n";
     std::string nav;
     add_link(nav, body, "curves", "Curves");
+    for (const Table& table : report.tables) add_link(nav, body, table.id.c_str(), table.heading.c_str());
     add_link(nav, body, "classes", "Classes");
     add_link(nav, body, "pictures", "Pictures");
     add_link(nav, body, "attention", "Attention");

@@ -71,12 +71,19 @@ struct BoundaryRow {
     double amax = 0;  // largest finite magnitude before the cast
 };
 
+struct Table {
+    std::string id, heading;
+    std::vector<std::string> columns;
+    std::vector<std::vector<std::string>> rows;  // the first cell names the row
+};
+
 struct Report {
     std::string title, subtitle;
     std::string status;              // "finished", "stopped by SIGINT at step 120"
     std::vector<std::string> notes;  // warnings to the reader, shown at the top
     std::vector<Tile> tiles;
     std::vector<Chart> charts;
+    std::vector<Table> tables;
     Confusion confusion;
     std::vector<Sample>
         samples;  // any number: confident mistakes and some right answers are chosen from them

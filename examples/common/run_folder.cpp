@@ -48,6 +48,7 @@ void remove_run(const fs::path& folder) {
     for (const auto& entry : fs::directory_iterator(folder, code)) {
         const std::string name = entry.path().filename().string();
         const bool ours = name == "config.json" || name == "metrics.jsonl" || name == "report.html" ||
+                          name == "status.json" || name.starts_with("events.out.tfevents.") ||
                           entry.path().extension() == ".safetensors";
         if (ours && entry.is_regular_file(code)) old.push_back(entry.path());
     }
@@ -55,6 +56,33 @@ void remove_run(const fs::path& folder) {
         fs::remove(file, code);
         check(!code, "run", "cannot remove ", file.string(), ": ", code.message());
     }
+}
+
+// "model.safetensors.tmp.1234.0", "config.json.tmp1234": of a process that was killed while it wrote.
+void remove_leftovers(const fs::path& folder) {
+    std::error_code code;
+    std::vector<fs::path> left;
+    for (const auto& entry : fs::directory_iterator(folder, code)) {
+        const std::string name = entry.path().filename().string();
+        const size_t at = name.rfind(".tmp");
+        if (at == std::string::npos || at == 0 || at + 4 == name.size()) continue;
+        const bool ours = name.find_first_not_of(".0123456789", at + 4) == std::string::npos;
+        if (ours && entry.is_regular_file(code)) left.push_back(entry.path());
+    }
+    for (const fs::path& file : left) fs::remove(file, code);
+}
+
+// A run that was killed before its first checkpoint: the same command may start it again.
+bool may_start_again(const fs::path& folder, const RunConfig& config) {
+    std::error_code code;
+    for (const auto& entry : fs::directory_iterator(folder, code))
+        if (entry.path().extension() == ".safetensors" || entry.path().filename() == "report.html")
+            return false;
+    if (!exists(folder / "config.json")) return false;
+    const auto there = parse_record(read_text(folder / "config.json"));
+    const auto options = there ? parse_record(there->text("options")) : std::nullopt;
+    return options && there->text("program") == config.program &&
+           differences(*options, config.options, {"out"}, config.defaults).empty();
 }
 
 void check_same_run(const std::string& path, const RunConfig& config) {
@@ -67,7 +95,7 @@ void check_same_run(const std::string& path, const RunConfig& config) {
     const auto options = parse_record(there->text("options"));
     check(options.has_value(), "run", file, " has no options");
     std::string list;
-    for (const std::string& line : differences(*options, config.options, config.may_change))
+    for (const std::string& line : differences(*options, config.options, config.may_change, config.defaults))
         list += (list.empty() ? "" : "; ") + line;
     check(list.empty(), "run", "cannot resume ", path, " with other options: ", list);
 }
@@ -84,7 +112,7 @@ std::string default_run(const std::string& path, bool resume) {
 }
 
 std::vector<std::string> differences(const Record& there, const Record& here,
-                                     const std::vector<std::string>& may_change) {
+                                     const std::vector<std::string>& may_change, const Record& defaults) {
     std::vector<std::string> out;
     const auto skip = [&](const std::string& key) {
         return std::find(may_change.begin(), may_change.end(), key) != may_change.end();
@@ -94,6 +122,7 @@ std::vector<std::string> differences(const Record& there, const Record& here,
     };
     for (const auto& [key, value] : here.fields()) {
         const Value* old = there.find(key);
+        if (old == nullptr) old = defaults.find(key);
         const bool same = old != nullptr && to_text(*old) == to_text(value);
         if (!same && !skip(key))
             out.push_back(key + " is " + shown(old) + " there, " + to_text(value) + " here");
@@ -109,20 +138,24 @@ RunFolder::RunFolder(std::string path, RunStart start, const RunConfig& config) 
     if (start == RunStart::resume) check_same_run(path_, config);
     make_folders(path_);
     if (start == RunStart::fresh)
-        check(!holds_run(path_), "run", path_,
+        check(!holds_run(path_) || may_start_again(path_, config), "run", path_,
               " already holds a run: continue it with --resume, replace it with --overwrite, or choose "
               "another --out");
     lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     const bool busy = lock_ >= 0 && ::flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
     try {
         check(!busy, "run", path_, " is in use by another process");
-        if (start == RunStart::overwrite) remove_run(path_);
-        write_atomically(file("config.json"), config_text(config));
+        remove_leftovers(path_);
+        if (start != RunStart::resume) remove_run(path_);
+        config_ = config_text(config);
+        if (start != RunStart::resume) accept();
     } catch (...) {
         if (lock_ >= 0) ::close(lock_);
         throw;
     }
 }
+
+void RunFolder::accept() const { write_atomically(file("config.json"), config_); }
 
 RunFolder::~RunFolder() {
     if (lock_ >= 0) ::close(lock_);

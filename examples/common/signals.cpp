@@ -13,12 +13,24 @@ namespace demi::examples {
 namespace {
 
 std::atomic<int> received{0};
-std::atomic<bool> handling{false};
+std::atomic<bool> handling{false}, save{false};
 static_assert(std::atomic<int>::is_always_lock_free);
-struct sigaction earlier_int, earlier_term;
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+struct Handled {
+    int signal;
+    const char* name;
+    struct sigaction earlier;
+};
+Handled handled[] = {
+    {SIGINT, "SIGINT", {}}, {SIGTERM, "SIGTERM", {}}, {SIGHUP, "SIGHUP", {}}, {SIGUSR1, "", {}}};
 
 void on_signal(int signal) {
     const int saved = errno;
+    if (signal == SIGUSR1) {
+        save = true;
+        return;
+    }
     if (received.exchange(signal) != 0) {
         // The line of a progress bar may stand unfinished.
         [[maybe_unused]] const ssize_t n = ::write(STDERR_FILENO, "\n", 1);
@@ -41,25 +53,27 @@ void install(int signal, const struct sigaction& action, struct sigaction* earli
 StopSignals::StopSignals() {
     check(!handling.exchange(true), "signals", "only one StopSignals may live at a time");
     received = 0;
+    save = false;
     struct sigaction action = {};
     action.sa_handler = on_signal;
     action.sa_flags = SA_RESTART;
     sigemptyset(&action.sa_mask);
-    install(SIGINT, action, &earlier_int);
-    install(SIGTERM, action, &earlier_term);
+    for (Handled& h : handled) install(h.signal, action, &h.earlier);
 }
 
 StopSignals::~StopSignals() {
-    ::sigaction(SIGINT, &earlier_int, nullptr);
-    ::sigaction(SIGTERM, &earlier_term, nullptr);
+    for (const Handled& h : handled) ::sigaction(h.signal, &h.earlier, nullptr);
     handling = false;
 }
+
+bool StopSignals::save_requested() { return save.exchange(false); }
 
 int StopSignals::signal() const { return received; }
 
 const char* StopSignals::name() const {
-    const int s = signal();
-    return s == SIGINT ? "SIGINT" : s == SIGTERM ? "SIGTERM" : "";
+    for (const Handled& h : handled)
+        if (h.signal == signal()) return h.name;
+    return "";
 }
 
 }  // namespace demi::examples

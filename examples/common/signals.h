@@ -1,14 +1,15 @@
 #pragma once
 
-// Ctrl-C and SIGTERM ask a run to save and stop; a second signal ends the process at once
-// with status 128 + signal.
+// Ctrl-C, SIGTERM and SIGHUP ask a run to save and stop; a second signal ends the process at once with status
+// 128 + signal. SIGUSR1 (Slurm's way) asks it to save and go on.
 //
 //     StopSignals stop;
 //     while (step < steps && !stop.requested()) ...
 
 namespace demi::examples {
 
-// Handles SIGINT and SIGTERM while it lives and puts the earlier handlers back afterwards. One at a time.
+// Handles the four while it lives and puts the earlier handlers back afterwards. One at a time. A signal that
+// was ignored before (nohup) stays ignored.
 class StopSignals {
   public:
     StopSignals();
@@ -17,8 +18,9 @@ class StopSignals {
     StopSignals& operator=(const StopSignals&) = delete;
 
     bool requested() const { return signal() != 0; }
-    int signal() const;        // SIGINT, SIGTERM or 0
-    const char* name() const;  // "SIGINT", "SIGTERM" or ""
+    bool save_requested();     // true once after a SIGUSR1
+    int signal() const;        // SIGINT, SIGTERM, SIGHUP or 0
+    const char* name() const;  // "SIGINT", "SIGTERM", "SIGHUP" or ""
     int exit_status() const { return signal() == 0 ? 0 : 128 + signal(); }
 };
 

@@ -9,7 +9,7 @@
 
 namespace demi::data {
 
-enum class Purpose : uint32_t { draw = 1, shuffle, crop, color, mix, split };
+enum class Purpose : uint32_t { draw = 1, shuffle, crop, color, mix, split, part, trivial };
 
 class KeyedRng {
   public:

@@ -6,8 +6,8 @@
 
 #include "examples/data/cifar.h"
 #include "examples/data/drawn.h"
-#include "examples/data/folder.h"
 #include "examples/data/idx.h"
+#include "examples/data/open_images.h"
 #include "examples/data/resample.h"
 #include "examples/data/stored.h"
 #include "runtime/check.h"
@@ -15,8 +15,6 @@
 namespace demi::data {
 namespace fs = std::filesystem;
 namespace {
-
-constexpr int64_t kPreloadBytes = int64_t{1} << 30;  // folders up to this size are decoded once, ahead
 
 // Another size or number of channels than stored.
 class Converted final : public DataSet {
@@ -80,13 +78,6 @@ void check_alike(const DataSet& train, const DataSet& test, const std::string& w
           ", test images ", test.height(), "x", test.width(), "x", test.channels());
 }
 
-OpenedData set_apart(std::string kind, const DataSetPtr& all, const OpenOptions& options, bool flip) {
-    const bool possible = all->size() >= 2 && options.test_fraction > 0;
-    const Halves halves =
-        possible ? split_off(all, options.test_fraction, options.seed) : Halves{all, nullptr};
-    return {std::move(kind), halves.train, halves.test, flip, true};
-}
-
 OpenedData open_idx(const fs::path& folder, const OpenOptions& options) {
     const IdxFiles train = find_pair(folder, "train");
     const IdxFiles test = find_pair(folder, "t10k");
@@ -106,57 +97,6 @@ OpenedData open_cifar(const fs::path& folder, const std::vector<fs::path>& batch
     const DataSetPtr learned = read_cifar(batches, classes);
     if (!fs::exists(test)) return set_apart("CIFAR-10", learned, options, true);
     return {"CIFAR-10", learned, read_cifar({test}, classes), true, true};
-}
-
-DataSetPtr pictures(FolderListing listing, const OpenOptions& options, const fs::path& folder) {
-    const int64_t size = options.image_size > 0 ? options.image_size : 64;
-    auto data = std::make_shared<FolderDataSet>(std::move(listing), size,
-                                                options.channels > 0 ? options.channels : 3);
-    if (data->size() > kPreloadBytes / (size * size * data->channels())) return data;
-    return preload(*data, folder.string());
-}
-
-fs::path first_folder(const fs::path& folder, std::initializer_list<const char*> names) {
-    for (const char* name : names)
-        if (fs::is_directory(folder / name)) return folder / name;
-    return {};
-}
-
-// What the message of an unknown folder lists.
-std::string contents(const std::vector<fs::path>& entries) {
-    if (entries.empty()) return "the folder is empty";
-    std::string text = std::to_string(entries.size()) + (entries.size() == 1 ? " entry:" : " entries:");
-    for (size_t i = 0; i < std::min<size_t>(entries.size(), 5); ++i)
-        text += (i == 0 ? " " : ", ") + entries[i].filename().string();
-    return entries.size() > 5 ? text + ", ..." : text;
-}
-
-OpenedData open_images(const fs::path& folder, const std::vector<fs::path>& entries,
-                       const OpenOptions& options) {
-    const fs::path train = first_folder(folder, {"train", "training"});
-    const fs::path test = first_folder(folder, {"test", "val", "valid", "validation"});
-    FolderListing listing = list_folder(train.empty() ? folder : train);
-    check(!listing.files.empty(), "data", (train.empty() ? folder : train).string(),
-          ": no data set found: needed are data_batch_*.bin (CIFAR-10), train-images-idx3-ubyte[.gz] with "
-          "its labels "
-          "(IDX), or class folders with .png or .jpg files; ",
-          train.empty() ? contents(entries) : "no pictures in it");
-    const bool labelled = !listing.flat;
-    const std::vector<std::string> skipped = listing.skipped;
-    OpenedData opened{"images", nullptr, nullptr, true, labelled};
-    if (!train.empty() && !test.empty()) {
-        FolderListing held = list_folder(test);
-        check(!held.files.empty(), "data", test.string(), ": no .png or .jpg files below it");
-        held = with_classes(std::move(held), listing.classes);
-        opened.test = pictures(std::move(held), options, test);
-        opened.train = pictures(std::move(listing), options, train);
-    } else {
-        opened = set_apart("images", pictures(std::move(listing), options, train.empty() ? folder : train),
-                           options, true);
-        opened.labelled = labelled;
-    }
-    opened.skipped = skipped;
-    return opened;
 }
 
 OpenedData open_file(const fs::path& file, const OpenOptions& options) {
@@ -196,7 +136,20 @@ OpenedData open_folder(const fs::path& folder, const OpenOptions& options) {
         return (name.starts_with("train-") || name.starts_with("t10k-")) &&
                name.find("-idx") != std::string::npos;
     });
-    return idx ? open_idx(folder, options) : open_images(folder, entries, options);
+    return idx ? open_idx(folder, options) : open_images(folder, options);
+}
+
+// --val beside files: the test part of what it names, or all of it.
+void hold_out(OpenedData& opened, const OpenOptions& options) {
+    OpenOptions whole = options;
+    whole.test_fraction = 0;
+    whole.val.clear();
+    const OpenedData named = open_dataset(options.val, whole);
+    if (opened.test) opened.final_test = opened.test;
+    opened.test = named.test ? named.test : named.train;
+    check_alike(*opened.train, *opened.test, options.val);
+    check(opened.test->classes() == opened.train->classes(), "data", options.val,
+          ": its classes are not those of training");
 }
 
 }  // namespace
@@ -221,8 +174,10 @@ OpenedData open_dataset(const std::string& path, const OpenOptions& options) {
     const bool folder = fs::is_directory(status);
     check(folder || fs::is_regular_file(status), "data", path, ": neither a folder nor a file");
     OpenedData opened = folder ? open_folder(path, options) : open_file(path, options);
+    if (!options.val.empty() && opened.kind != "images") hold_out(opened, options);
     opened.train = convert(opened.train, options, path);
     opened.test = convert(opened.test, options, path);
+    opened.final_test = convert(opened.final_test, options, path);
     return opened;
 }
 

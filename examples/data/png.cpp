@@ -1,5 +1,6 @@
 #include <png.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "examples/data/decode.h"
@@ -20,9 +21,33 @@ struct PngReader {
     PngReader& operator=(const PngReader&) = delete;
 };
 
+// The same file without the chunks that would have libpng change its values (no other reader of data sets
+// does).
+std::vector<uint8_t> without_gamma(std::span<const uint8_t> file) {
+    std::vector<uint8_t> out(file.begin(), file.begin() + 8);
+    for (size_t at = 8; at < file.size();) {
+        size_t length = file.size() - at;
+        if (length >= 12) {
+            const uint64_t data = uint64_t{file[at]} << 24 | uint64_t{file[at + 1]} << 16 |
+                                  uint64_t{file[at + 2]} << 8 | file[at + 3];
+            length = std::min<uint64_t>(length, data + 12);
+        }
+        bool keep = true;
+        for (const char* type : {"gAMA", "cHRM", "sRGB", "iCCP"})
+            keep = keep && (length < 12 || std::memcmp(file.data() + at + 4, type, 4) != 0);
+        if (keep)
+            out.insert(out.end(), file.begin() + static_cast<std::ptrdiff_t>(at),
+                       file.begin() + static_cast<std::ptrdiff_t>(at + length));
+        at += length;
+    }
+    return out;
+}
+
 }  // namespace
 
-Image decode_png(std::span<const uint8_t> file, const std::string& name) {
+Image decode_png(std::span<const uint8_t> stored, const std::string& name) {
+    check(stored.size() >= 8, "data", name, ": broken PNG: the file is truncated");
+    const std::vector<uint8_t> file = without_gamma(stored);
     PngReader reader;
     check(png_image_begin_read_from_memory(&reader.image, file.data(), file.size()) != 0, "data", name,
           ": broken PNG: ", reader.image.message);

@@ -1,5 +1,7 @@
 #include "examples/train/classifier.h"
 
+#include <array>
+
 #include "ops/elementwise/cast.h"
 #include "ops/reduce/reduce.h"
 #include "ops/views/concat.h"
@@ -21,15 +23,36 @@ void Classifier::visit(const std::string& prefix, const ParameterVisitor& fn) {
     head.visit(prefix + "head.", fn);
 }
 
-// A patch size that cuts the picture into at most 16 x 16 patches, at least 4 x 4.
-static int64_t natural_patch(int64_t image_size) {
+int64_t natural_patch(int64_t side) {
     for (int64_t patch : {4, 7, 8, 14, 16, 32})
-        if (image_size % patch == 0 && image_size / patch <= 16) return patch;
-    return image_size;
+        if (side % patch == 0 && side / patch <= 16) return patch;
+    const auto search = [side](int64_t first, int64_t last, int64_t least, int64_t most) {
+        for (int64_t patch = first; patch <= last; ++patch)
+            if (side % patch == 0 && side / patch >= least && side / patch <= most) return patch;
+        return int64_t{0};
+    };
+    if (side < 16) return search(2, side, 2, 16);
+    for (const auto& [first, last, most] : {std::array<int64_t, 3>{4, 32, 16}, {4, 32, 32}, {33, 64, 32}})
+        if (const int64_t patch = search(first, last, 4, most)) return patch;
+    return 0;
+}
+
+// "--image-size 96 or 98", the nearest sides that the patch, or any, divides.
+static std::string other_sides(int64_t side, int64_t patch) {
+    const auto fits = [patch](int64_t s) { return patch > 0 ? s % patch == 0 : natural_patch(s) > 0; };
+    std::string text;
+    int64_t below = side - 1, above = side + 1;
+    while (below >= 8 && !fits(below)) --below;
+    while (above < 2048 && !fits(above)) ++above;
+    if (below >= 8 && fits(below)) text = "--image-size " + std::to_string(below);
+    if (fits(above)) text += (text.empty() ? "--image-size " : " or ") + std::to_string(above);
+    return text;
 }
 
 ViTConfig model_config(TrainOptions& options, int64_t image_size, int64_t channels) {
     if (options.patch == 0) options.patch = natural_patch(image_size);
+    check(options.patch > 0, "model", "no patch cuts a side of ", image_size, " pixels into 4 to 32 parts; ",
+          other_sides(image_size, 0), " has one, or --patch names one of your own");
     ViTConfig config;
     if (!options.model.empty()) {
         config = vit_config(options.model, options.patch);
@@ -44,7 +67,9 @@ ViTConfig model_config(TrainOptions& options, int64_t image_size, int64_t channe
         config.mlp_ratio = options.mlp_ratio;
     }
     check(image_size % options.patch == 0, "model", "--patch must divide the picture's side ", image_size,
-          ": got ", options.patch);
+          ": got ", options.patch, "; ", natural_patch(image_size) > 0 ? "--patch " : "",
+          natural_patch(image_size) > 0 ? std::to_string(natural_patch(image_size)) + ", or " : "",
+          other_sides(image_size, options.patch), " would fit");
     check(options.dim % options.heads == 0, "model", "--dim must be a multiple of --heads: got ", options.dim,
           " and ", options.heads);
     config.patch_size = options.patch;

@@ -1,5 +1,6 @@
 #include "examples/train/common.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "examples/common/environment.h"
 #include "examples/common/format.h"
 #include "examples/common/text.h"
+#include "examples/data/part.h"
 #include "examples/train/classifier.h"
 #include "runtime/atomic_file.h"
 #include "runtime/parallel.h"
@@ -24,19 +26,30 @@ TrainData open_data(const TrainOptions& options, bool unlabelled) {
     TrainData d;
     data::OpenOptions open;
     open.image_size = options.image_size;
+    open.test_fraction = options.val_fraction;
+    open.need_labels = !unlabelled;
+    open.val = options.val;
+    open.upright = options.exif_orientation;
+    open.skip_broken = options.skip_broken;
     d.opened = data::open_dataset(options.data, open);
+    const data::DataSetPtr whole = d.opened.train;
+    const int64_t present = data::classes_present(*whole);
+    d.measurable = d.opened.labelled && present > 1 && d.opened.test != nullptr;
     check(unlabelled || d.opened.labelled, "data", "'", options.data,
           "' holds pictures without classes, this training needs labels");
-    check(unlabelled || d.opened.train->classes().size() > 1, "data", "'", options.data,
-          "' holds only the class '", d.opened.train->classes().front(),
-          "', this training needs two or more");
-    check(d.opened.test != nullptr, "data", "'", options.data, "' leaves no pictures to test on");
-    check(d.opened.train->height() == d.opened.train->width(), "data", "needs square pictures: got ",
-          d.opened.train->height(), " x ", d.opened.train->width());
-    const auto limit = [](int64_t have, int64_t most) { return most > 0 ? std::min(have, most) : have; };
-    d.train_count = limit(d.opened.train->size(), options.train_images);
-    d.test_count = limit(d.opened.test->size(), options.test_images);
-    d.stats = data::channel_stats(*d.opened.train);
+    check(unlabelled || present > 1, "data", "'", options.data, "' holds only the class '",
+          whole->classes()[static_cast<size_t>(whole->label(0))], "', this training needs two or more");
+    check(unlabelled || d.opened.test != nullptr, "data", "'", options.data,
+          "' leaves no pictures to test on: --val DIR names some, --val-fraction sets some apart");
+    check(d.measurable || options.expect_accuracy < 0, "data", "'", options.data,
+          "' has no labels of two classes to test with, which --expect-accuracy needs");
+    check(whole->height() == whole->width(), "data", "needs square pictures: got ", whole->height(), " x ",
+          whole->width(), "; --image-size makes them square");
+    if (options.train_images > 0) d.opened.train = data::part_of(whole, options.train_images);
+    if (options.test_images > 0)
+        for (data::DataSetPtr* set : {&d.opened.test, &d.opened.final_test})
+            *set = data::part_of(*set, options.test_images);
+    d.stats = data::channel_stats(*whole);
     return d;
 }
 
@@ -60,18 +73,23 @@ std::unique_ptr<RunFolder> open_run(const std::string& program, const TrainOptio
     RunConfig config;
     config.program = program;
     config.options = options.record();
+    config.defaults = options.defaults;
     config.environment = environment();
     config.environment.add("device", name(device));
     config.may_change = TrainOptions::may_change_on_resume();
-    const RunStart start = options.resume      ? RunStart::resume
+    const RunStart start = options.resuming()  ? RunStart::resume
                            : options.overwrite ? RunStart::overwrite
                                                : RunStart::fresh;
     return std::make_unique<RunFolder>(options.out, start, config);
 }
 
-MetricsWriter open_metrics(const RunFolder& folder, const TrainOptions& options, int64_t step) {
+std::unique_ptr<MetricsWriter> open_metrics(const RunFolder& folder, const TrainOptions& options,
+                                            int64_t step) {
     const std::string path = folder.file("metrics.jsonl");
-    return options.resume ? MetricsWriter(path, step) : MetricsWriter(path);
+    auto metrics = options.resuming() ? std::make_unique<MetricsWriter>(path, step)
+                                      : std::make_unique<MetricsWriter>(path);
+    if (options.tensorboard) metrics->mirror(folder.file("events.out.tfevents.demi"));
+    return metrics;
 }
 
 StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, const StepRates& rates, int64_t step,
@@ -93,17 +111,67 @@ StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, const StepRates&
 void print_header(const TrainOptions& options, const TrainData& data, const ViTConfig& model,
                   int64_t parameters, Device device, int64_t step) {
     const data::DataSet& set = *data.opened.train;
-    std::printf("%s data: %s train and %s test pictures of %lld x %lld, %zu class%s\n",
-                data.opened.kind.c_str(), grouped(data.train_count).c_str(), grouped(data.test_count).c_str(),
+    std::string count = grouped(set.size()) + " train";
+    if (data.opened.test) count += " and " + grouped(data.opened.test->size()) + " test";
+    std::printf("%s data: %s pictures of %lld x %lld, %s\n", data.opened.kind.c_str(), count.c_str(),
                 static_cast<long long>(set.height()), static_cast<long long>(set.width()),
-                set.classes().size(), set.classes().size() == 1 ? "" : "es");
-    for (const std::string& name : data.opened.skipped)
-        std::printf("skipped: no .png or .jpg file in folder '%s'\n", valid_utf8(name).c_str());
+                !data.opened.labelled       ? "no labels"
+                : set.classes().size() == 1 ? "1 class"
+                                            : (std::to_string(set.classes().size()) + " classes").c_str());
+    if (!data.opened.layout.empty()) std::printf("layout: %s\n", valid_utf8(data.opened.layout).c_str());
+    for (const std::string& note : data.opened.notes) std::printf("%s\n", valid_utf8(note).c_str());
     std::printf("%s, %s parameters, %s, boundary %s, on %s with %d thread%s\n", describe(model).c_str(),
                 human_count(static_cast<double>(parameters)).c_str(), options.precision.c_str(),
                 options.boundary.c_str(), name(device).c_str(), num_threads(), num_threads() == 1 ? "" : "s");
-    if (options.resume) std::printf("resumed at step %lld\n", static_cast<long long>(step));
+    if (options.resuming()) std::printf("resumed at step %lld\n", static_cast<long long>(step));
     std::fflush(stdout);
+}
+
+bool has_line(const std::vector<Record>& records, int64_t step, const std::string& field) {
+    return std::any_of(records.rbegin(), records.rend(), [&](const Record& r) {
+        return r.find(field) && r.number("step") == static_cast<double>(step);
+    });
+}
+
+void write_status(const RunFolder& folder, const std::string& state, int64_t step, int64_t steps,
+                  const RunClock& clock) {
+    write_status(folder.file("status.json"), {state, step, steps, clock});
+}
+
+void add_run_tiles(std::vector<Tile>& tiles, const RunClock& clock, int64_t steps, int64_t peak_bytes) {
+    tiles.push_back({"time", human_time(clock.seconds), std::to_string(steps) + " steps"});
+    if (clock.speed() > 0)
+        tiles.push_back({"speed", human_count(clock.speed()) + "/s", "pictures in training"});
+    tiles.push_back({"peak memory", human_bytes(static_cast<double>(peak_bytes)), "tensors"});
+}
+
+Watch watch_of(Progress& progress, const StopSignals& stop, const std::string& note) {
+    return [&progress, &stop, note](int64_t done, int64_t total) {
+        progress.working(note, done, total);
+        if (stop.requested()) throw Interrupted{};
+    };
+}
+
+bool next_batch(data::Loader& loader, data::Batch& batch, const std::function<void()>& save) {
+    try {
+        return loader.next(batch);
+    } catch (...) {
+        save();
+        throw;
+    }
+}
+
+int overflow_status(const GradScaler& scaler, int64_t steps, double last_loss) {
+    const bool most = steps >= 20 && scaler.skipped() * 2 > steps;
+    if (std::isfinite(last_loss) && !most) return 0;
+    std::fflush(stdout);
+    std::fprintf(
+        stderr,
+        "training failed: the last loss is %s, and %lld of %lld steps were skipped because a gradient "
+        "was not finite; --precision bf16 or f32, or a lower --lr, help\n",
+        significant(last_loss).c_str(), static_cast<long long>(scaler.skipped()),
+        static_cast<long long>(steps));
+    return 1;
 }
 
 int expectation_status(const TrainOptions& options, double accuracy) {

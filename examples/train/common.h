@@ -4,10 +4,13 @@
 #include "examples/common/progress.h"
 #include "examples/common/report.h"
 #include "examples/common/run_folder.h"
+#include "examples/common/run_status.h"
 #include "examples/common/signals.h"
+#include "examples/data/batches.h"
 #include "examples/data/open.h"
 #include "examples/data/stats.h"
 #include "examples/train/options.h"
+#include "examples/train/watch.h"
 #include "models/grad_scaler.h"
 #include "models/optimizer.h"
 #include "models/vision_transformer.h"
@@ -18,22 +21,46 @@ namespace demi::examples {
 Device open_device(const TrainOptions& options);
 
 struct TrainData {
-    data::OpenedData opened;
+    data::OpenedData opened;  // after --train-images and --test-images
     data::ChannelStats stats;
-    int64_t train_count = 0, test_count = 0;  // after --train-images and --test-images
+    bool measurable = false;  // there is a test part, and there are labels of two or more classes
+    const data::DataSetPtr& shown() const {
+        return opened.test ? opened.test : opened.train;
+    }  // for the report
 };
-// Square pictures with labels (unless `unlabelled` is fine) and something to test on.
+// Square pictures; unless `unlabelled` is fine, measurable ones.
 TrainData open_data(const TrainOptions& options, bool unlabelled);
 
 ForwardContext forward_context(const TrainOptions& options, Generator& generator);
 OptimizerOptions optimizer_options(const TrainOptions& options);
 std::unique_ptr<RunFolder> open_run(const std::string& program, const TrainOptions& options, Device device);
-MetricsWriter open_metrics(const RunFolder& folder, const TrainOptions& options, int64_t step);
+std::unique_ptr<MetricsWriter> open_metrics(const RunFolder& folder, const TrainOptions& options,
+                                            int64_t step);
+
+// Whether metrics.jsonl has a line of this step with this field.
+bool has_line(const std::vector<Record>& records, int64_t step, const std::string& field);
+
+// A file of the run folder that tells how far the run is and how long it took.
+void write_status(const RunFolder& folder, const std::string& state, int64_t step, int64_t steps,
+                  const RunClock& clock);
+// Time, speed where it is known, and memory.
+void add_run_tiles(std::vector<Tile>& tiles, const RunClock& clock, int64_t steps, int64_t peak_bytes);
+
+// Shows `note` and the part done, and throws Interrupted once a signal asks to stop.
+Watch watch_of(Progress& progress, const StopSignals& stop, const std::string& note);
 
 // scaler.step(). Throws Error when a gradient is not finite and there is no scale to lower, or after twenty
 // skipped steps in a row.
 StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, const StepRates& rates, int64_t step,
                       double loss);
+
+// loader.next(). A picture that cannot be read costs nothing that was learned: `save` is called before the
+// error goes on.
+bool next_batch(data::Loader& loader, data::Batch& batch, const std::function<void()>& save);
+
+// 1 with a line on stderr when the last loss is not finite, or most steps of a run of 20 or more were
+// skipped; else 0.
+int overflow_status(const GradScaler& scaler, int64_t steps, double last_loss);
 
 // 0, or 1 with a line on stderr when --expect-accuracy asks for more than was reached.
 int expectation_status(const TrainOptions& options, double accuracy);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "autograd/grad_mode.h"
+#include "examples/data/part.h"
 #include "examples/data/resample.h"
 #include "ops/l2_normalize/l2_normalize.h"
 #include "ops/matmul/matmul.h"
@@ -12,38 +13,38 @@
 
 namespace demi::examples {
 
-static Features labelled(const data::DataSet& set, int64_t count) {
-    Features f;
-    f.classes = static_cast<int64_t>(set.classes().size());
-    for (int64_t i = 0; i < count; ++i) f.labels.push_back(set.label(i));
-    return f;
+static Features labelled(const data::DataSet& set) {
+    return {{}, data::labels_of(set), std::ssize(set.classes())};
 }
 
 Features cls_features(const DinoVisionTransformer& model, const data::DataSet& set,
-                      const data::ChannelStats& stats, int64_t count, int64_t batch,
-                      const ForwardContext& context, Device device) {
+                      const data::ChannelStats& stats, int64_t batch, const ForwardContext& context,
+                      Device device, const Watch& watch) {
     const NoGrad no_grad;
     ForwardContext quiet = context;
     quiet.training = false;
     if (!quiet.boundary.site.empty()) quiet.boundary.site = "evaluation";
-    Features f = labelled(set, count);
+    Features f = labelled(set);
+    const int64_t count = set.size();
     f.rows = Tensor::empty({count, model.config().embed_dim});
     for (int64_t begin = 0; begin < count; begin += batch) {
         const int64_t end = std::min(begin + batch, count);
         const data::Batch b = data::plain_batch(set, stats, begin, end);
         copy(f.rows.slice(0, begin, end), model.forward(Variable(b.images.to(device)), quiet).value());
+        if (watch) watch(end, count);
     }
     return f;
 }
 
-Features pixel_features(const data::DataSet& set, const data::ChannelStats& stats, int64_t count) {
-    constexpr int64_t kMostSide = 32;
-    Features f = labelled(set, count);
+Features pixel_features(const data::DataSet& set, const data::ChannelStats& stats, const Watch& watch) {
+    constexpr int64_t kMostSide = 32, kBlock = 1024;
+    Features f = labelled(set);
+    const int64_t count = set.size();
     const int64_t height = std::min(set.height(), kMostSide), width = std::min(set.width(), kMostSide);
     const int64_t size = set.channels() * height * width;
     f.rows = Tensor::empty({count, size});
     float* out = f.rows.mutable_data<float>();
-    parallel_for(count, [&](int64_t i) {
+    const auto fill = [&](int64_t i) {
         float* row = out + i * size;
         data::Image image = set.sample(i).image;
         if (image.height != height || image.width != width) image = data::resize(image, height, width);
@@ -52,12 +53,17 @@ Features pixel_features(const data::DataSet& set, const data::ChannelStats& stat
         for (int64_t j = 0; j < size; ++j) sum += static_cast<double>(row[j]);
         const auto mean = static_cast<float>(sum / static_cast<double>(size));
         for (int64_t j = 0; j < size; ++j) row[j] -= mean;
-    });
+    };
+    for (int64_t begin = 0; begin < count; begin += kBlock) {
+        const int64_t end = std::min(begin + kBlock, count);
+        parallel_for(end - begin, [&](int64_t i) { fill(begin + i); });
+        if (watch) watch(end, count);
+    }
     return f;
 }
 
 std::vector<double> knn_accuracy(const Features& train, const Features& test, const std::vector<int64_t>& ks,
-                                 double temperature) {
+                                 double temperature, const Watch& watch) {
     check(train.rows.size(0) > 0 && test.rows.size(0) > 0, "knn", "needs train and test features");
     const NoGrad no_grad;
     const Tensor bank = l2_normalize(train.rows).value(), queries = l2_normalize(test.rows).value();
@@ -90,6 +96,7 @@ std::vector<double> knn_accuracy(const Features& train, const Features& test, co
                 }
             }
         });
+        if (watch) watch(end, m);
     }
     std::vector<double> accuracy;
     for (const auto& r : right)

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "autograd/grad_mode.h"
+#include "examples/data/part.h"
 #include "examples/train/knn.h"
 #include "models/layers.h"
 #include "models/optimizer.h"
@@ -46,7 +47,7 @@ double accuracy(const Linear& layer, const Tensor& rows, std::span<const int64_t
 }
 
 Linear fit(const Tensor& rows, std::span<const int64_t> labels, int64_t classes, double lr, int64_t epochs,
-           uint64_t seed) {
+           uint64_t seed, const std::function<void()>& epoch_done) {
     Generator generator{seed, 0};
     Linear layer(rows.size(1), classes, true, generator, 0.01);
     const NamedParameters parameters = parameters_of(layer);
@@ -68,26 +69,42 @@ Linear fit(const Tensor& rows, std::span<const int64_t> labels, int64_t classes,
             optimizer.step({.lr = rate.at(step)});
             optimizer.zero_grad();
         }
+        epoch_done();
     }
     return layer;
 }
 
+Features rows_at(const Features& all, const std::vector<int64_t>& positions) {
+    const NoGrad no_grad;
+    const Tensor index = Tensor::from(positions, {std::ssize(positions)});
+    Features some{index_select(Variable(all.rows), 0, index).value(), {}, all.classes};
+    for (const int64_t p : positions) some.labels.push_back(all.labels[static_cast<size_t>(p)]);
+    return some;
+}
+
 }  // namespace
 
-double linear_probe_accuracy(const Features& train, const Features& test, int64_t epochs, uint64_t seed) {
-    const Tensor rows = train.rows.clone(), unseen = test.rows.clone();
-    standardise(rows, unseen);
-    const int64_t n = rows.size(0), held = std::max<int64_t>(n / 10, 1);
+double linear_probe_accuracy(const Features& train, const Features& test, int64_t epochs, uint64_t seed,
+                             const Watch& watch) {
+    const Features all{train.rows.clone(), train.labels, train.classes};
+    const Tensor unseen = test.rows.clone();
+    standardise(all.rows, unseen);
+    const int64_t n = all.rows.size(0), held = std::max<int64_t>(n / 10, 1);
     check(n > held, "linear_probe", "needs more than ", held, " training features: got ", n);
-    const std::span<const int64_t> labels(train.labels);
+    const std::vector<int64_t> part = data::stratified_part(train.labels, held, seed);
+    const Features tried = rows_at(all, part), learned = rows_at(all, data::without(part, n));
+    int64_t done = 0;
+    const auto epoch_done = [&] {
+        if (watch) watch(++done, 4 * epochs);
+    };
     double best = -1, best_lr = 0;
     for (double lr : {0.003, 0.03, 0.3}) {
-        const Linear layer = fit(rows.slice(0, held, n), labels.subspan(static_cast<size_t>(held)),
-                                 train.classes, lr, epochs, seed);
-        const double score = accuracy(layer, rows.slice(0, 0, held), labels.first(static_cast<size_t>(held)));
+        const Linear layer = fit(learned.rows, learned.labels, train.classes, lr, epochs, seed, epoch_done);
+        const double score = accuracy(layer, tried.rows, tried.labels);
         if (score > best) best = score, best_lr = lr;
     }
-    return accuracy(fit(rows, labels, train.classes, best_lr, epochs, seed), unseen, test.labels);
+    return accuracy(fit(all.rows, all.labels, train.classes, best_lr, epochs, seed, epoch_done), unseen,
+                    test.labels);
 }
 
 }  // namespace demi::examples

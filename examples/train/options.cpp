@@ -1,12 +1,6 @@
 #include "examples/train/options.h"
 
 #include <CLI/CLI.hpp>
-#include <cmath>
-#include <cstdio>
-#include <cstdlib>
-
-#include "examples/common/run_folder.h"
-#include "examples/train/usage.h"
 
 namespace demi::examples {
 
@@ -19,21 +13,39 @@ struct Field {
 
 void add_data(CLI::App& app, TrainOptions& o) {
     const char* group = "Data";
-    app.add_option(
-           "--data", o.data,
-           "Folder: CIFAR-10 binary, IDX (plain or .gz), or class-named folders of PNG and JPEG files. "
-           "Without it: pictures drawn by the program")
+    app.add_option("--data", o.data,
+                   "Folder: CIFAR-10 binary, IDX (plain or .gz), or pictures, in a folder per class, or "
+                   "below train, val and test "
+                   "(default: pictures drawn by the program)")
         ->group(group);
     app.add_option("--image-size", o.image_size, "Side that folders of pictures are resized to (default 64)")
         ->check(CLI::Range(8, 2048))
         ->group(group);
-    app.add_option("--train-images", o.train_images, "Use only the first N training pictures")
+    app.add_option("--train-images", o.train_images,
+                   "Use only N training pictures, chosen once, of every class its share (default: all)")
         ->check(CLI::Range(int64_t{1}, INT64_MAX))
         ->group(group);
-    app.add_option("--test-images", o.test_images, "Use only the first N test pictures")
+    app.add_option("--test-images", o.test_images,
+                   "Use only N test pictures, chosen in the same way (default: all)")
         ->check(CLI::Range(int64_t{1}, INT64_MAX))
         ->group(group);
-    app.add_option("--workers", o.workers, "Threads that load and augment")
+    app.add_option(
+           "--val", o.val,
+           "Folder of held-out pictures with the classes of --data, tested after every epoch (default: the "
+           "val or test part of --data, else a part set apart)")
+        ->group(group);
+    app.add_option("--val-fraction", o.val_fraction,
+                   "Share of every class that is set apart for tests where the data has no part of its own")
+        ->check(CLI::Range(0.0, 0.9))
+        ->group(group);
+    app.add_flag(
+           "--skip-broken", o.skip_broken,
+           "Leave out pictures that cannot be decoded, and name them (default: an error that names all)")
+        ->group(group);
+    app.add_flag("--exif-orientation,!--no-exif-orientation", o.exif_orientation,
+                 "Turn pictures as their EXIF block says (default: on)")
+        ->group(group);
+    app.add_option("--workers", o.workers, "Threads that load and augment; changes no bit")
         ->check(CLI::Range(1, 64))
         ->capture_default_str()
         ->group(group);
@@ -44,10 +56,15 @@ void add_data(CLI::App& app, TrainOptions& o) {
 
 void add_model(CLI::App& app, TrainOptions& o) {
     const char* group = "Model";
-    app.add_option("--model", o.model, "A size from DINOv2's table instead of the four below")
+    app.add_option("--model", o.model,
+                   "A size of DINOv2: vit_small, vit_base, vit_large or vit_giant2 (default: from --dim, "
+                   "--depth, --heads and --mlp-ratio)")
         ->check(CLI::IsMember({"vit_small", "vit_base", "vit_large", "vit_giant2"}))
         ->group(group);
-    app.add_option("--patch", o.patch, "Side of a patch")->check(CLI::Range(1, 256))->group(group);
+    app.add_option("--patch", o.patch,
+                   "Side of a patch (default: by the picture's side, for a grid of 4 x 4 to 16 x 16)")
+        ->check(CLI::Range(1, 256))
+        ->group(group);
     app.add_option("--dim", o.dim, "Width")->check(CLI::Range(8, 8192))->group(group);
     app.add_option("--depth", o.depth, "Number of blocks")->check(CLI::Range(1, 200))->group(group);
     app.add_option("--heads", o.heads, "Attention heads")->check(CLI::Range(1, 256))->group(group);
@@ -67,21 +84,27 @@ void add_model(CLI::App& app, TrainOptions& o) {
         ->check(CLI::Range(0, 64))
         ->capture_default_str()
         ->group(group);
-    app.add_flag("--swiglu", o.swiglu, "SwiGLU instead of the MLP")->group(group);
-    app.add_option("--init-from", o.init_from,
-                   "Start from the weights in this .safetensors, .pth or Hugging Face folder")
+    app.add_flag("--swiglu", o.swiglu, "SwiGLU instead of the MLP (default: off)")->group(group);
+    app.add_option(
+           "--init-from", o.init_from,
+           "Start from the weights in this .safetensors, .pth or Hugging Face folder (default: random ones)")
         ->group(group);
     app.add_flag("--partial", o.partial,
-                 "Start also from weights with names that the model has no place for, or that lack some")
+                 "Start also from weights with names that the model has no place for, or that lack some "
+                 "(default: off)")
         ->group(group);
 }
 
 void add_training(CLI::App& app, TrainOptions& o) {
     const char* group = "Training";
-    app.add_option("--epochs", o.epochs, "Passes over the training pictures")
+    app.add_option("--epochs", o.epochs,
+                   o.lr < 0 ? "Passes over the training pictures (default: as --steps says)"
+                            : "Passes over the training pictures (default: 20; of drawn ones 3)")
         ->check(CLI::Range(int64_t{1}, int64_t{1000000}))
         ->group(group);
-    app.add_option("--steps", o.steps, "Stop after this many steps instead")
+    app.add_option("--steps", o.steps,
+                   o.lr < 0 ? "Stop after this many steps instead (default: 4000)"
+                            : "Stop after this many steps instead (default: as --epochs says)")
         ->check(CLI::Range(int64_t{1}, INT64_MAX))
         ->group(group);
     app.add_option("--batch", o.batch, "Pictures in a step")
@@ -92,7 +115,10 @@ void add_training(CLI::App& app, TrainOptions& o) {
         ->check(CLI::IsMember({"adamw", "sgd"}))
         ->capture_default_str()
         ->group(group);
-    app.add_option("--lr", o.lr, "Highest learning rate")->check(CLI::Range(0.0, 100.0))->group(group);
+    app.add_option("--lr", o.lr,
+                   o.lr < 0 ? "Highest learning rate (default: 0.0015)" : "Highest learning rate")
+        ->check(CLI::Range(0.0, 100.0))
+        ->group(group);
     app.add_option("--min-lr", o.min_lr, "Learning rate at the end")
         ->check(CLI::Range(0.0, 100.0))
         ->group(group);
@@ -116,8 +142,9 @@ void add_training(CLI::App& app, TrainOptions& o) {
         ->check(CLI::Range(0.01, 1.0))
         ->capture_default_str()
         ->group(group);
-    app.add_option("--ema", o.ema,
-                   "Also keep an exponential moving average of the weights, with this decay, and test it")
+    app.add_option(
+           "--ema", o.ema,
+           "Also keep an exponential moving average of the weights, with this decay, and test it; 0: no")
         ->check(CLI::Range(0.0, 0.99999))
         ->group(group);
     app.add_option("--seed", o.seed, "Same seed, same bits")
@@ -141,7 +168,8 @@ void add_numbers(CLI::App& app, TrainOptions& o) {
         ->check(CLI::IsMember({"none", "auto"}))
         ->capture_default_str()
         ->group(group);
-    app.add_flag("--boundary-report", o.boundary_report, "Print at the end what the casts lost")
+    app.add_flag("--boundary-report", o.boundary_report,
+                 "Print at the end what the casts lost (default: off)")
         ->group(group);
 }
 
@@ -153,65 +181,50 @@ void add_run(CLI::App& app, TrainOptions& o) {
            "Folder for metrics, checkpoint and report; where the default holds a run, a number is added")
         ->capture_default_str()
         ->group(group);
-    app.add_flag("--resume", o.resume, "Go on from the checkpoint in --out")->group(group);
-    app.add_flag("--overwrite", o.overwrite, "Replace the run in --out")->group(group);
-    app.add_option("--save-every", o.save_every, "Also save a checkpoint every N steps")
+    app.add_option("--resume", o.resume,
+                   "Go on from the checkpoint in --out, with the options of that run; auto: start where "
+                   "there is none "
+                   "(default: start)")
+        ->expected(0, 1)
+        ->group(group);
+    app.add_flag("--overwrite", o.overwrite, "Replace the run in --out (default: off)")->group(group);
+    app.add_option("--save-every", o.save_every, "Also save a checkpoint every N steps; 0: when it is tested")
         ->check(CLI::Range(int64_t{0}, INT64_MAX))
+        ->group(group);
+    app.add_flag("--tensorboard,!--no-tensorboard", o.tensorboard,
+                 "Write TensorBoard's events file beside metrics.jsonl (default: on)")
         ->group(group);
     app.add_option("--log-every", o.log_every, "Steps between lines of metrics.jsonl")
         ->check(CLI::Range(int64_t{1}, INT64_MAX))
         ->capture_default_str()
         ->group(group);
-    app.add_option("--threads", o.threads, "Threads of the kernels (default: all cores); changes no bit")
+    app.add_option("--threads", o.threads,
+                   "Threads of the kernels; changes no bit (default: what the machine lets the process have)")
         ->check(CLI::Range(1, 256))
         ->group(group);
-    app.add_option("--profile", o.profile, "Write a Chrome trace of the first steps to this file")
+    app.add_option("--profile", o.profile,
+                   "Write a Chrome trace of the first steps to this file (default: none)")
         ->group(group);
     app.add_option("--expect-accuracy", o.expect_accuracy,
-                   "Exit with status 1 when the test accuracy (0..1) is lower")
+                   "Exit with status 1 when the test accuracy (0..1) is lower (default: whatever it is)")
         ->check(CLI::Range(0.0, 1.0))
         ->group(group);
 }
 
 }  // namespace
 
-int parse_options(int argc, char** argv, const std::string& description, TrainOptions& options) {
-    CLI::App app(description);
-    app.set_config("--config", "", "Read options from this TOML or INI file");
+void add_options(CLI::App& app, TrainOptions& options) {
+    app.add_option("--config", options.config,
+                   "Read options from this file, lines of \"name = value\", or a run's config.json; what "
+                   "stands on the "
+                   "command line goes before (default: none)")
+        ->group("Run");
     add_data(app, options);
     add_model(app, options);
     add_training(app, options);
+    if (options.more) options.more->add_flags(app, options);
     add_numbers(app, options);
     add_run(app, options);
-    if (options.more) options.more->add_flags(app, options);
-    const auto refuse = [&](const std::string& text) {
-        std::fprintf(stderr, "%s: %s (see --help)\n", argv[0], text.c_str());
-        return 2;
-    };
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::CallForHelp& help) {
-        return app.exit(help);
-    } catch (const CLI::ExtrasError&) {
-        std::vector<std::string> names;
-        for (const CLI::Option* option : app.get_options()) names.push_back("--" + option->get_single_name());
-        return refuse(unknown_arguments(app.remaining(), names));
-    } catch (const CLI::ParseError& error) {
-        return refuse(plain_range(error.what()));
-    }
-    for (const CLI::Option* option :
-         app.get_options())  // every comparison with NaN is false: no range refuses it
-        if (option->get_type_name().find("FLOAT") != std::string::npos)
-            for (const std::string& text : option->results())
-                if (std::isnan(std::strtod(text.c_str(), nullptr)))
-                    return refuse("--" + option->get_single_name() + ": Value " + text + " is not a number");
-    if (app.count("--out") == 0 && !options.overwrite) {
-        const std::string usual = options.out;
-        options.out = default_run(usual, options.resume);
-        if (options.out != usual && !options.resume)
-            std::printf("%s holds a run: this one goes to %s\n", usual.c_str(), options.out.c_str());
-    }
-    return -1;
 }
 
 Record TrainOptions::record() const {
@@ -220,6 +233,10 @@ Record TrainOptions::record() const {
                                                        {"image_size", image_size},
                                                        {"train_images", train_images},
                                                        {"test_images", test_images},
+                                                       {"val", val},
+                                                       {"val_fraction", val_fraction},
+                                                       {"skip_broken", skip_broken},
+                                                       {"exif_orientation", exif_orientation},
                                                        {"augment", augment >= 0},
                                                        {"model", model},
                                                        {"patch", patch},
@@ -251,14 +268,16 @@ Record TrainOptions::record() const {
                                                        {"device", device},
                                                        {"out", out},
                                                        {"log_every", log_every},
-                                                       {"save_every", save_every}})
+                                                       {"save_every", save_every},
+                                                       {"tensorboard", tensorboard}})
         r.add(f.name, f.value);
     if (more) more->add_record(r, *this);
     return r;
 }
 
 std::vector<std::string> TrainOptions::may_change_on_resume() {
-    return {"device", "out", "save_every", "data", "init_from"};
+    return {"device",    "out",         "save_every", "data",    "val",
+            "init_from", "tensorboard", "keep_best",  "patience"};
 }
 
 }  // namespace demi::examples

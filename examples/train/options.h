@@ -23,6 +23,9 @@ struct MoreOptions {
 struct TrainOptions {
     // data
     std::string data;  // empty: drawn by the program
+    std::string val;   // folder of held-out pictures, beside --data
+    double val_fraction = 0.1;
+    bool skip_broken = false, exif_orientation = true;
     int64_t image_size = 0;
     int64_t train_images = 0, test_images = 0;  // 0: all
     int64_t workers = 1;
@@ -38,6 +41,8 @@ struct TrainOptions {
     std::string optimizer = "adamw";
     double lr = 0, min_lr = 1e-6, weight_decay = 0.05, warmup = 0.1, clip_grad = 1;
     double label_smoothing = 0.1, layer_decay = 1, ema = 0;
+    double resized_crop = 0, mixup = 0, cutmix = 0;
+    bool trivial_augment = false;
     int augment = 0;  // -1: no; 0: yes, but not drawn pictures, of which there are enough
     int64_t seed = 0;
     // numbers
@@ -45,7 +50,9 @@ struct TrainOptions {
     bool boundary_report = false, partial = false;
     // run
     std::string device = "auto", out, init_from, profile;
-    bool resume = false, overwrite = false;
+    std::string config, resume;  // resume: "", "yes" or "auto"; parse_options() makes "" or "yes" of it
+    bool overwrite = false, keep_best = false, tensorboard = true;
+    int64_t patience = 0;
     int64_t threads = 0, log_every = 10, save_every = 0;
     double expect_accuracy = -1;
 
@@ -62,9 +69,14 @@ struct TrainOptions {
     double color = -1, hue = -1, gray = -1, blur = 0.5, solarize = 0.2, invert = -1;
     bool linear_probe = true, ibot_head = false;
 
+    bool resuming() const { return !resume.empty(); }
+    Record defaults;        // record() of the program, before its command line
     Record record() const;  // effective values, for config.json
     static std::vector<std::string> may_change_on_resume();
 };
+
+// Every flag of the trainers, into `options`.
+void add_options(CLI::App& app, TrainOptions& options);
 
 // Parses argv into `options` (which holds the defaults). Returns -1 to go on, else the process's exit status:
 // 0 after --help, 2 after a wrong command line, with one line on stderr that says what was wrong.

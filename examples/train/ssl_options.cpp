@@ -2,6 +2,9 @@
 
 #include <CLI/CLI.hpp>
 
+#include "examples/common/format.h"
+#include "examples/train/ssl_recipe.h"
+
 namespace demi::examples {
 namespace {
 
@@ -24,39 +27,62 @@ void add_self_supervised(CLI::App& app, TrainOptions& o) {
     number("--koleo-weight", o.koleo_weight, 0.0, 10.0, "Weight of the KoLeo loss");
     number("--ibot-weight", o.ibot_weight, 0.0, 10.0,
            "Weight of the masked-patch loss (DINOv2: 1; hurts networks this small)");
-    app.add_flag("--ibot-head", o.ibot_head, "A head of its own for the masked patches")->group(group);
+    app.add_flag("--ibot-head", o.ibot_head, "A head of its own for the masked patches (default: off)")
+        ->group(group);
     number("--freeze-last-layer", o.freeze_last_layer, 0.0, 1.0,
            "Share of the steps in which the last layer is frozen");
     number("--blur", o.blur, 0.0, 1.0, "Chance of a blurred crop (a fifth of it in the second large one)");
     number("--solarize", o.solarize, 0.0, 1.0, "Chance of solarising the second large crop");
     number("--eval-every", o.eval_every, int64_t{0}, INT64_MAX,
-           "Steps between k-NN evaluations; 0: ten in a run");
+           "Steps between k-NN evaluations, of which one is before the first step; 0: ten in a run");
     number("--eval-images", o.eval_images, int64_t{10}, INT64_MAX,
-           "Most training and most test pictures in an evaluation during the run");
+           "Most training and most test pictures in an evaluation before and during the run, of every class "
+           "their share");
     app.add_flag("--linear-probe,!--no-linear-probe", o.linear_probe,
-                 "Train a linear classifier on the features at the end")
+                 "Train a linear classifier on the features at the end (default: on)")
         ->group(group);
 }
 
+// "the text (default: 2 for drawn pictures, 1 for others)"
+std::string with_default(const char* text, double figures, double photographs, const char* unit = "") {
+    std::string more = shortest(figures) + unit;
+    if (figures != photographs)
+        more += " for drawn pictures, " + shortest(photographs) + unit + " for others";
+    return std::string(text) + " (default: " + more + ")";
+}
+
 void add_recipe(CLI::App& app, TrainOptions& o) {
-    const char* group = "Self-supervised, default by the data set (see config.json)";
-    const auto number = [&](const char* flag, auto& value, auto low, auto high, const char* text) {
+    const char* group = "Self-supervised, by the data set";
+    const auto add = [&](const char* flag, auto& value, auto low, auto high, const std::string& text) {
         app.add_option(flag, value, text)->check(CLI::Range(low, high))->group(group);
     };
-    number("--global-size", o.global_size, int64_t{1}, int64_t{2048}, "Side of the large crops");
-    number("--local-size", o.local_size, int64_t{1}, int64_t{2048}, "Side of the small crops");
-    number("--global-share", o.global_share, 0.01, 1.0, "Least share of the area in a large crop");
-    number("--local-share", o.local_share, 0.01, 1.0, "Least share of the area in a small crop");
-    number("--local-share-end", o.local_share_end, 0.01, 1.0, "Largest share of the area in a small crop");
+    const Recipe &a = kFigures, &b = kPhotographs;
+    const char* sides = " of the picture's side";
+    add("--global-size", o.global_size, int64_t{1}, int64_t{2048},
+        with_default("Side of the large crops", a.large, b.large, sides));
+    add("--local-size", o.local_size, int64_t{1}, int64_t{2048},
+        with_default("Side of the small crops", a.small, b.small, sides));
+    const auto number = [&](const char* flag, double& value, double low, double high, const char* text,
+                            double Recipe::*of) {
+        add(flag, value, low, high, with_default(text, a.*of, b.*of));
+    };
+    number("--global-share", o.global_share, 0.01, 1.0, "Least share of the area in a large crop",
+           &Recipe::global_share);
+    number("--local-share", o.local_share, 0.01, 1.0, "Least share of the area in a small crop",
+           &Recipe::local_share);
+    number("--local-share-end", o.local_share_end, 0.01, 1.0, "Largest share of the area in a small crop",
+           &Recipe::local_share_end);
     number("--color", o.color, 0.0, 2.5,
-           "Strength of the jitter of brightness, contrast and saturation; 1 is DINOv2's");
-    number("--hue", o.hue, 0.0, 0.5, "Largest turn of the hue, in turns");
-    number("--gray", o.gray, 0.0, 1.0, "Chance of a crop without colour");
-    number("--invert", o.invert, 0.0, 1.0, "Chance of a negative of a crop");
-    number("--teacher-temp", o.teacher_temp, 0.001, 1.0, "Teacher temperature after its warm-up");
-    number("--teacher-temp-start", o.teacher_temp_start, 0.001, 1.0, "Teacher temperature at the start");
+           "Strength of the jitter of brightness, contrast and saturation; 1 is DINOv2's", &Recipe::color);
+    number("--hue", o.hue, 0.0, 0.5, "Largest turn of the hue, in turns", &Recipe::hue);
+    number("--gray", o.gray, 0.0, 1.0, "Chance of a crop without colour", &Recipe::gray);
+    number("--invert", o.invert, 0.0, 1.0, "Chance of a negative of a crop", &Recipe::invert);
+    number("--teacher-temp", o.teacher_temp, 0.001, 1.0, "Teacher temperature after its warm-up",
+           &Recipe::teacher_temp);
+    add("--teacher-temp-start", o.teacher_temp_start, 0.001, 1.0,
+        "Teacher temperature at the start (default: as --teacher-temp)");
     number("--teacher-momentum", o.teacher_momentum, 0.0, 1.0,
-           "Average of the teacher at the start; rises to 1");
+           "Average of the teacher at the start; rises to 1", &Recipe::teacher_momentum);
 }
 
 void add_self_supervised_record(Record& r, const TrainOptions& o) {

@@ -54,35 +54,51 @@ std::string describe(const data::MulticropOptions& crops) {
     return text;
 }
 
-std::string ssl_summary(const SslScores& scores) {
-    std::string text = "k-NN accuracy " + percent(scores.knn) + " among " + grouped(scores.neighbours) +
-                       " (untrained " + percent(scores.untrained) + ", raw pixels " + percent(scores.pixels) +
-                       ")";
-    if (scores.probe >= 0) text += ", linear probe " + percent(scores.probe);
+// "untrained 22.4 %, raw pixels 63.9 %", of what was measured.
+static std::string yardsticks(const SslScores& scores, const char* pixels) {
+    std::string text;
+    if (!std::isnan(scores.untrained)) text = "untrained " + percent(scores.untrained);
+    if (!std::isnan(scores.pixels)) text += (text.empty() ? "" : ", ") + (pixels + percent(scores.pixels));
     return text;
 }
 
-std::vector<Tile> ssl_tiles(const SslScores& scores, double seconds, int64_t steps, double images_per_second,
+std::string ssl_summary(const SslScores& scores) {
+    if (!scores.measured()) return "";
+    const std::string beside = yardsticks(scores, "raw pixels ");
+    std::string text = "k-NN accuracy " + percent(scores.knn) + " among " + grouped(scores.neighbours);
+    if (!beside.empty()) text += " (" + beside + ")";
+    if (!std::isnan(scores.probe)) text += ", linear probe " + percent(scores.probe);
+    return text;
+}
+
+std::vector<Tile> ssl_tiles(const SslScores& scores, const RunClock& clock, int64_t steps,
                             int64_t peak_bytes) {
-    std::vector<Tile> tiles = {{"k-NN accuracy", percent(scores.knn),
-                                "among " + grouped(scores.neighbours) + "; untrained " +
-                                    percent(scores.untrained) + ", pixels " + percent(scores.pixels)},
-                               {"time", human_time(seconds), std::to_string(steps) + " steps"},
-                               {"speed", human_count(images_per_second) + "/s", "pictures in training"},
-                               {"peak memory", human_bytes(static_cast<double>(peak_bytes)), "tensors"}};
-    if (scores.probe >= 0)
-        tiles.insert(tiles.begin() + 1, {"linear probe", percent(scores.probe), "frozen features"});
+    std::vector<Tile> tiles;
+    if (scores.measured()) {
+        const std::string beside = yardsticks(scores, "pixels ");
+        tiles.push_back({"k-NN accuracy", percent(scores.knn),
+                         "among " + grouped(scores.neighbours) + (beside.empty() ? "" : "; " + beside)});
+    }
+    if (!std::isnan(scores.probe))
+        tiles.push_back({"linear probe", percent(scores.probe), "frozen features"});
+    add_run_tiles(tiles, clock, steps, peak_bytes);
     return tiles;
 }
 
 std::vector<Chart> ssl_charts(const std::vector<Record>& records, const SslScores& scores,
                               int64_t prototypes) {
-    const Chart knn{"k-NN accuracy among " + grouped(scores.neighbours) + " pictures",
-                    "step",
-                    {series(records, "teacher", "knn")},
-                    {{"raw pixels", scores.pixels}, {"untrained", scores.untrained}},
-                    true,
-                    false};
+    std::vector<Chart> charts;
+    if (scores.measured()) {
+        Chart knn{"k-NN accuracy among " + grouped(scores.neighbours) + " pictures",
+                  "step",
+                  {series(records, "teacher", "knn")},
+                  {},
+                  true,
+                  false};
+        if (!std::isnan(scores.pixels)) knn.levels.push_back({"raw pixels", scores.pixels});
+        if (!std::isnan(scores.untrained)) knn.levels.push_back({"untrained", scores.untrained});
+        charts.push_back(std::move(knn));
+    }
     const Chart parts{"Parts of the loss",
                       "step",
                       {series(records, "local crops", "dino_local", true),
@@ -92,17 +108,19 @@ std::vector<Chart> ssl_charts(const std::vector<Record>& records, const SslScore
                       {},
                       false,
                       false};
-    return {knn,
-            {"Loss", "step", {series(records, "total", "loss", true)}, {}, false, false},
-            parts,
-            {"Entropy of the teacher's targets",
-             "step",
-             {series(records, "class tokens", "target_entropy", true)},
-             {{"ln K: they say nothing", std::log(static_cast<double>(prototypes))}},
-             false,
-             false},
-            {"Learning rate", "step", {series(records, "rate", "lr")}, {}, false, false},
-            {"Gradient norm", "step", {series(records, "norm", "grad_norm", true)}, {}, false, true}};
+    const std::vector<Chart> more = {
+        {"Loss", "step", {series(records, "total", "loss", true)}, {}, false, false},
+        parts,
+        {"Entropy of the teacher's targets",
+         "step",
+         {series(records, "class tokens", "target_entropy", true)},
+         {{"ln K: they say nothing", std::log(static_cast<double>(prototypes))}},
+         false,
+         false},
+        {"Learning rate", "step", {series(records, "rate", "lr")}, {}, false, false},
+        {"Gradient norm", "step", {series(records, "norm", "grad_norm", true)}, {}, false, true}};
+    charts.insert(charts.end(), more.begin(), more.end());
+    return charts;
 }
 
 std::vector<std::string> ssl_notes(const std::vector<Record>& records, int64_t prototypes) {

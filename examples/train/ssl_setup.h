@@ -14,8 +14,8 @@ data::MulticropOptions ssl_crops(const TrainOptions& options, int64_t image_size
                                  const data::OpenedData& data);
 
 std::string describe(const data::MulticropOptions& crops);
-std::string ssl_summary(const SslScores& scores);
-std::vector<Tile> ssl_tiles(const SslScores& scores, double seconds, int64_t steps, double images_per_second,
+std::string ssl_summary(const SslScores& scores);  // of what was measured; "" for nothing
+std::vector<Tile> ssl_tiles(const SslScores& scores, const RunClock& clock, int64_t steps,
                             int64_t peak_bytes);
 std::vector<Chart> ssl_charts(const std::vector<Record>& records, const SslScores& scores,
                               int64_t prototypes);

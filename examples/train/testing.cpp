@@ -4,13 +4,14 @@
 
 #include "autograd/grad_mode.h"
 #include "examples/common/pca.h"
+#include "examples/data/part.h"
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/softmax/softmax.h"
 
 namespace demi::examples {
 
 TestResult test(const Classifier& model, const data::DataSet& set, const data::ChannelStats& stats,
-                int64_t count, int64_t batch, const ForwardContext& context, Device device) {
+                int64_t batch, const ForwardContext& context, Device device, const Watch& watch) {
     const NoGrad no_grad;
     ForwardContext quiet = context;
     quiet.training = false;
@@ -20,6 +21,7 @@ TestResult test(const Classifier& model, const data::DataSet& set, const data::C
     result.confusion.counts.assign(static_cast<size_t>(classes * classes), 0);
     double loss = 0;
     int64_t right = 0;
+    const int64_t count = set.size();
     for (int64_t begin = 0; begin < count; begin += batch) {
         const data::Batch b = data::plain_batch(set, stats, begin, std::min(begin + batch, count));
         const Variable logits = model.forward(b.images.to(device), quiet);
@@ -35,6 +37,7 @@ TestResult test(const Classifier& model, const data::DataSet& set, const data::C
             right += predicted == labels[i];
             ++result.confusion.counts[static_cast<size_t>(labels[i] * classes + predicted)];
         }
+        if (watch) watch(std::min(begin + batch, count), count);
     }
     result.accuracy = static_cast<double>(right) / static_cast<double>(std::max<int64_t>(count, 1));
     result.loss = loss / static_cast<double>(std::max<int64_t>(count, 1));
@@ -52,8 +55,8 @@ Picture picture_of(const data::Image& image) {
 
 std::vector<Sample> samples_of(const TestResult& result, const data::DataSet& set, size_t most) {
     std::vector<Sample> wrong, right;
-    for (size_t i = 0; i < result.predicted.size(); ++i) {
-        const auto index = static_cast<int64_t>(i);
+    for (const int64_t index : data::epoch_order(std::ssize(result.predicted), 0, 0)) {
+        const auto i = static_cast<size_t>(index);
         const bool correct = set.label(index) == result.predicted[i];
         std::vector<Sample>& list = correct ? right : wrong;
         if (list.size() >= (correct ? 40 : most)) continue;
@@ -69,9 +72,11 @@ std::vector<Sample> samples_of(const TestResult& result, const data::DataSet& se
     return wrong;
 }
 
-std::vector<AttentionPicture> attention_of(const DinoVisionTransformer& model, const data::DataSet& set,
+std::vector<AttentionPicture> attention_of(const DinoVisionTransformer& model, const data::DataSetPtr& from,
                                            const data::ChannelStats& stats, Device device, int64_t pictures) {
     std::vector<AttentionPicture> all;
+    const data::DataSetPtr part = data::part_of(from, pictures);
+    const data::DataSet& set = *part;
     const int64_t count = std::min(pictures, set.size());
     if (count == 0) return all;
     const data::Batch b = data::plain_batch(set, stats, 0, count);
@@ -96,9 +101,11 @@ std::vector<AttentionPicture> attention_of(const DinoVisionTransformer& model, c
     return all;
 }
 
-std::vector<PcaPicture> pca_pictures(const DinoVisionTransformer& model, const data::DataSet& set,
+std::vector<PcaPicture> pca_pictures(const DinoVisionTransformer& model, const data::DataSetPtr& from,
                                      const data::ChannelStats& stats, Device device) {
     const NoGrad no_grad;
+    const data::DataSetPtr part = data::part_of(from, 12);
+    const data::DataSet& set = *part;
     const int64_t count = std::min<int64_t>(12, set.size());
     const data::Batch b = data::plain_batch(set, stats, 0, count);
     const ForwardContext context;

@@ -3,6 +3,7 @@
 #include "examples/common/report.h"
 #include "examples/data/batches.h"
 #include "examples/train/classifier.h"
+#include "examples/train/watch.h"
 
 namespace demi::examples {
 
@@ -14,16 +15,16 @@ struct TestResult {
 };
 
 TestResult test(const Classifier& model, const data::DataSet& set, const data::ChannelStats& stats,
-                int64_t count, int64_t batch, const ForwardContext& context, Device device);
+                int64_t batch, const ForwardContext& context, Device device, const Watch& watch = {});
 
-// Pictures with their prediction: all mistakes and the first right ones.
+// Pictures with their prediction: mistakes and some right ones, of all classes.
 std::vector<Sample> samples_of(const TestResult& result, const data::DataSet& set, size_t most = 400);
-// The class token's attention in the last block, on the first pictures of different classes.
-std::vector<AttentionPicture> attention_of(const DinoVisionTransformer& model, const data::DataSet& set,
+// The class token's attention in the last block, on pictures of different classes.
+std::vector<AttentionPicture> attention_of(const DinoVisionTransformer& model, const data::DataSetPtr& from,
                                            const data::ChannelStats& stats, Device device,
                                            int64_t pictures = 6);
-// Patch features of the first pictures as colours.
-std::vector<PcaPicture> pca_pictures(const DinoVisionTransformer& model, const data::DataSet& set,
+// Patch features of pictures of all classes, as colours.
+std::vector<PcaPicture> pca_pictures(const DinoVisionTransformer& model, const data::DataSetPtr& from,
                                      const data::ChannelStats& stats, Device device);
 Picture picture_of(const data::Image& image);
 std::vector<BoundaryRow> boundary_rows();

@@ -30,7 +30,26 @@ void replace(std::string& text, const std::string& from, const std::string& to) 
         text.replace(at, from.size(), to);
 }
 
+// "labelSmoothing" and "Label_Smoothing" as "label-smoothing".
+std::string usual_spelling(const std::string& word) {
+    std::string out;
+    for (size_t i = 0; i < word.size(); ++i) {
+        const bool capital = word[i] >= 'A' && word[i] <= 'Z';
+        if (capital && i > 0 && word[i - 1] >= 'a' && word[i - 1] <= 'z') out += '-';
+        out += capital ? static_cast<char>(word[i] + 32) : word[i] == '_' ? '-' : word[i];
+    }
+    return out;
+}
+
 }  // namespace
+
+std::string nearest_name(const std::string& word, const std::vector<std::string>& names) {
+    const std::string usual = usual_spelling(word);
+    const auto best = std::min_element(names.begin(), names.end(), [&](const auto& a, const auto& b) {
+        return distance(usual, a) < distance(usual, b);
+    });
+    return best != names.end() && distance(usual, *best) <= 2 + usual.size() / 8 ? *best : "";
+}
 
 std::string unknown_arguments(const std::vector<std::string>& rest, const std::vector<std::string>& names) {
     // A flag says more than the value behind it.
@@ -39,12 +58,8 @@ std::string unknown_arguments(const std::vector<std::string>& rest, const std::v
     if (rest.empty()) return "unknown arguments";
     const std::string word = flag == rest.end() ? rest.front() : flag->substr(0, flag->find('='));
     std::string text = "unknown argument '" + word + "'";
-    const auto best = std::min_element(names.begin(), names.end(), [&](const auto& a, const auto& b) {
-        return distance(word, a) < distance(word, b);
-    });
-    if (flag != rest.end() && best != names.end() && distance(word, *best) <= 2 + word.size() / 8)
-        text += ", did you mean " + *best + "?";
-    return text;
+    const std::string near = flag == rest.end() ? "" : nearest_name(word, names);
+    return near.empty() ? text : text + ", did you mean " + near + "?";
 }
 
 std::string plain_range(std::string text) {

@@ -106,6 +106,115 @@ Bytes jpeg_of(const Image& image, int quality, bool progressive) {
     return out;
 }
 
+Bytes with_chunk(const Bytes& png, const std::string& type, const Bytes& data) {
+    Bytes body(type.begin(), type.end()), chunk;
+    body.insert(body.end(), data.begin(), data.end());
+    put32(chunk, static_cast<int64_t>(data.size()));
+    chunk.insert(chunk.end(), body.begin(), body.end());
+    put32(chunk, static_cast<int64_t>(crc32(0, body.data(), static_cast<uInt>(body.size()))));
+    Bytes out = png;
+    out.insert(out.begin() + 33, chunk.begin(), chunk.end());  // 8 of the signature, 25 of IHDR
+    return out;
+}
+
+Bytes exif_block(int orientation, bool big) {
+    const auto o = static_cast<uint8_t>(orientation);
+    if (big) return {'M', 'M', 0, '*', 0, 0, 0, 8, 0, 1, 1, 0x12, 0, 3, 0, 0, 0, 1, 0, o, 0, 0, 0, 0, 0, 0};
+    return {'I', 'I', '*', 0, 8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, o, 0, 0, 0, 0, 0, 0, 0};
+}
+
+Bytes with_orientation(const Bytes& jpeg, int orientation) {
+    Bytes block = {'E', 'x', 'i', 'f', 0, 0};
+    const Bytes tiff = exif_block(orientation);
+    block.insert(block.end(), tiff.begin(), tiff.end());
+    Bytes segment = {0xff, 0xe1, 0, static_cast<uint8_t>(block.size() + 2)};
+    segment.insert(segment.end(), block.begin(), block.end());
+    Bytes out = jpeg;
+    out.insert(out.begin() + 2, segment.begin(), segment.end());
+    return out;
+}
+
+namespace {
+
+void low_end_first(Bytes& out, int64_t value, int bytes) {
+    for (int i = 0; i < bytes; ++i) out.push_back(static_cast<uint8_t>(value >> (8 * i)));
+}
+
+}  // namespace
+
+Bytes bmp_of(const Image& image) {
+    const int64_t row = (image.width * 3 + 3) / 4 * 4, size = 54 + row * image.height;
+    Bytes out = {'B', 'M'};
+    for (const int64_t v : {size, int64_t{0}, int64_t{54}, int64_t{40}, image.width, image.height})
+        low_end_first(out, v, 4);
+    low_end_first(out, 1, 2);
+    low_end_first(out, 24, 2);
+    for (int i = 0; i < 6; ++i) low_end_first(out, 0, 4);
+    for (int64_t y = image.height - 1; y >= 0; --y) {
+        for (int64_t x = 0; x < image.width; ++x)
+            for (int64_t c = 2; c >= 0; --c) out.push_back(image.at(y, x, c));
+        out.resize(out.size() + static_cast<size_t>(row - 3 * image.width));
+    }
+    return out;
+}
+
+Bytes gif_of(int64_t side, int color) {
+    Bytes out = {'G', 'I', 'F', '8', '9', 'a'};
+    low_end_first(out, side, 2);
+    low_end_first(out, side, 2);
+    for (const int v : {0x91, 0, 0, 0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255, 0x2c, 0, 0, 0, 0})
+        out.push_back(static_cast<uint8_t>(v));
+    low_end_first(out, side, 2);
+    low_end_first(out, side, 2);
+    out.push_back(0);
+    out.push_back(2);
+    // Codes of three bits, the table cleared before every pixel, so that it never grows.
+    Bytes packed;
+    int bits = 0, have = 0;
+    const auto put = [&](int code) {
+        bits |= code << have;
+        for (have += 3; have >= 8; have -= 8, bits >>= 8) packed.push_back(static_cast<uint8_t>(bits & 255));
+    };
+    for (int64_t i = 0; i < side * side; ++i) put(4), put(color);
+    put(5);
+    if (have > 0) packed.push_back(static_cast<uint8_t>(bits & 255));
+    for (size_t at = 0; at < packed.size(); at += 255) {
+        const size_t n = std::min<size_t>(255, packed.size() - at);
+        out.push_back(static_cast<uint8_t>(n));
+        out.insert(out.end(), packed.begin() + static_cast<std::ptrdiff_t>(at),
+                   packed.begin() + static_cast<std::ptrdiff_t>(at + n));
+    }
+    out.push_back(0);
+    out.push_back(0x3b);
+    return out;
+}
+
+Bytes tiff_of(const Image& image, int orientation) {
+    Bytes out = {'I', 'I', '*', 0, 8, 0, 0, 0};
+    const int64_t tags = 10, pixels = 8 + 2 + 12 * tags + 4 + 6;
+    low_end_first(out, tags, 2);
+    const auto tag = [&](int id, int type, int64_t count, int64_t value) {
+        low_end_first(out, id, 2);
+        low_end_first(out, type, 2);
+        low_end_first(out, count, 4);
+        low_end_first(out, value, 4);
+    };
+    tag(256, 4, 1, image.width);
+    tag(257, 4, 1, image.height);
+    tag(258, 3, 3, pixels - 6);
+    tag(259, 3, 1, 1);
+    tag(262, 3, 1, 2);
+    tag(273, 4, 1, pixels);
+    tag(274, 3, 1, orientation);
+    tag(277, 3, 1, 3);
+    tag(278, 4, 1, image.height);
+    tag(279, 4, 1, static_cast<int64_t>(image.pixels.size()));
+    low_end_first(out, 0, 4);
+    for (int i = 0; i < 3; ++i) low_end_first(out, 8, 2);
+    out.insert(out.end(), image.pixels.begin(), image.pixels.end());
+    return out;
+}
+
 Bytes gzip_of(const Bytes& bytes) {
     z_stream z{};
     deflateInit2(&z, 6, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY);

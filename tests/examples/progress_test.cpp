@@ -106,3 +106,39 @@ TEST_CASE("in a file there are plain lines and no control characters") {
     CHECK(starts ==
           std::vector<std::string>{"step 1/10", "step 4/10", "warning:", "step 8/10", "step 10/10"});
 }
+
+TEST_CASE("the score of the last evaluation is in the line, and work is shown before the first step") {
+    ProgressState s = full_state();
+    s.score = 0.871;
+    CHECK(has(terminal_line(s, {160, false, false}), "val 87.1 %"));
+    CHECK(has(plain_line(s), "val 87.1 %"));
+    s.score_name = "k-NN";
+    CHECK(has(plain_line(s), "k-NN 87.1 %"));
+
+    TemporaryFolder folder;
+    std::FILE* out = std::fopen((folder / "out").c_str(), "w");
+    {
+        Progress progress({out, 0});
+        progress.working("testing", 1, 4);
+    }
+    std::fclose(out);
+    CHECK(read_text(folder / "out") == "testing 25.0 %\n");
+}
+
+TEST_CASE("a resumed run counts on") {
+    std::FILE* out = std::fopen("/dev/null", "w");
+    {
+        Progress progress({out, 1000});
+        progress.count_from({100, 60, 6000});
+        CHECK(progress.clock().seconds >= 100);
+        CHECK(progress.clock().speed() == doctest::Approx(100));
+        ProgressState s;
+        for (s.step = 1; s.step <= 3; ++s.step) {
+            s.images += 10;
+            progress.update(s);
+        }
+        CHECK(progress.clock().images == 6020);
+    }
+    std::fclose(out);
+    CHECK(RunClock{}.speed() == 0);
+}

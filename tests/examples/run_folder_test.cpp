@@ -61,7 +61,11 @@ TEST_CASE("only the same run is resumed") {
     CHECK(has(error_of([&] { RunFolder(path, RunStart::resume, config(1, 5)); }), "nothing to resume"));
     CHECK(!exists(path));
     { RunFolder(path, RunStart::fresh, config(1, 5)); }
-    { RunFolder(path, RunStart::resume, config(1, 9)); }
+    {
+        const RunFolder resumed(path, RunStart::resume, config(1, 9));
+        CHECK(has(read_text(path + "/config.json"), "\"epochs\": 5"));  // the checkpoint may not fit
+        resumed.accept();
+    }
     CHECK(has(read_text(path + "/config.json"), "\"epochs\": 9"));
     CHECK(has(error_of([&] { RunFolder(path, RunStart::resume, config(3, 9)); }), "seed is 1 there, 3 here"));
     RunConfig other = config(1, 9);
@@ -69,6 +73,28 @@ TEST_CASE("only the same run is resumed") {
     CHECK(has(error_of([&] { RunFolder(path, RunStart::resume, other); }), "train_vit"));
     std::ofstream(path + "/config.json") << "{";
     CHECK(has(error_of([&] { RunFolder(path, RunStart::resume, config(1, 9)); }), "not a run"));
+}
+
+TEST_CASE("a run that was killed before its first checkpoint is started again by the same command only") {
+    TemporaryFolder folder;
+    const std::string path = folder / "run";
+    { RunFolder(path, RunStart::fresh, config(1, 5)); }
+    touch(path + "/metrics.jsonl");
+    CHECK(has(error_of([&] { RunFolder(path, RunStart::fresh, config(2, 5)); }), "already holds a run"));
+    { RunFolder(path, RunStart::fresh, config(1, 5)); }
+    CHECK(!exists(path + "/metrics.jsonl"));
+    touch(path + "/checkpoint.safetensors");
+    CHECK(has(error_of([&] { RunFolder(path, RunStart::fresh, config(1, 5)); }), "already holds a run"));
+}
+
+TEST_CASE("an option that an earlier version had not counts as its default") {
+    RunConfig here = config(1, 5);
+    const Record there = here.options;
+    here.options.add("mixup", 0.0);
+    here.defaults.add("mixup", 0.0);
+    CHECK(differences(there, here.options, {}, here.defaults).empty());
+    here.options.add("mixup", 0.8);
+    CHECK(differences(there, here.options, {}, here.defaults).size() == 1);
 }
 
 TEST_CASE("one process per folder, and a file in the way") {
@@ -81,6 +107,20 @@ TEST_CASE("one process per folder, and a file in the way") {
         has(error_of([&] { RunFolder(folder / "plain", RunStart::fresh, config(1, 5)); }), "cannot create"));
     CHECK(has(error_of([&] { RunFolder(folder / "plain/deeper", RunStart::fresh, config(1, 5)); }),
               "cannot create"));
+}
+
+TEST_CASE("what a killed process left half written goes at the next start") {
+    TemporaryFolder folder;
+    const std::string path = folder / "run";
+    { RunFolder(path, RunStart::fresh, config(1, 5)); }
+    for (const char* name :
+         {"/checkpoint.safetensors.tmp.123.0", "/config.json.tmp99", "/mine.tmp", "/notes.tmpl"})
+        touch(path + name);
+    { RunFolder(path, RunStart::resume, config(1, 5)); }
+    CHECK(!exists(path + "/checkpoint.safetensors.tmp.123.0"));
+    CHECK(!exists(path + "/config.json.tmp99"));
+    CHECK(exists(path + "/mine.tmp"));
+    CHECK(exists(path + "/notes.tmpl"));
 }
 
 TEST_CASE("atomic writing leaves no temporary file behind") {

@@ -55,3 +55,17 @@ TEST_CASE("a signal that was ignored stays ignored") {
     }
     sigaction(SIGINT, &before, nullptr);
 }
+
+TEST_CASE("SIGHUP stops as SIGTERM does, SIGUSR1 only asks to save") {
+    StopSignals stop;
+    raise(SIGUSR1);
+    CHECK(!stop.requested());
+    CHECK(stop.save_requested());
+    CHECK(!stop.save_requested());
+    raise(SIGUSR1);
+    raise(SIGUSR1);  // no second signal ends the process here
+    CHECK(stop.save_requested());
+    raise(SIGHUP);
+    CHECK(std::string(stop.name()) == "SIGHUP");
+    CHECK(stop.exit_status() == 128 + SIGHUP);
+}

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "examples/train/help.h"
+
 using namespace demi::examples;
 
 TEST_CASE("usage: an unknown flag is named, with the nearest that there is") {
@@ -29,4 +31,19 @@ TEST_CASE("usage: a range is printed as a person would") {
     CHECK(plain_range("--steps: 1 required INT:INT in [1 - 9223372036854775807] missing") ==
           "--steps needs a value");
     CHECK(plain_range("--heads: At Most 1 required but received 2") == "--heads is given more than once");
+}
+
+TEST_CASE("usage: other spellings find the name") {
+    const std::vector<std::string> names = {"label-smoothing", "lr", "train-images"};
+    for (const char* word : {"labelSmoothing", "Label_Smoothing", "label-smothing"})
+        CHECK(nearest_name(word, names) == "label-smoothing");
+    CHECK(nearest_name("trainImages", names) == "train-images");
+    CHECK(nearest_name("something-else", names).empty());
+}
+
+TEST_CASE("help: ranges and wrapped lines") {
+    CHECK(range_text("INT:INT in [1 - 9223372036854775807]") == "at least 1");
+    CHECK(range_text("FLOAT:FLOAT in [0 - 0.95]") == "0 to 0.95");
+    CHECK(range_text("TEXT") == "");
+    CHECK(wrapped("one two three", 2, 9) == "one two\n  three");
 }

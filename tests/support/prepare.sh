@@ -27,7 +27,7 @@ missing_packages() {
     command -v pkg-config >/dev/null || echo pkg-config
     local pairs='libeigen3-dev:eigen3/Eigen/Core:Eigen/Core doctest-dev:doctest/doctest.h
         nlohmann-json3-dev:nlohmann/json.hpp libcli11-dev:CLI/CLI.hpp zlib1g-dev:zlib.h libpng-dev:png.h
-        libjpeg62-turbo-dev:jpeglib.h'
+        libjpeg62-turbo-dev:jpeglib.h libwebp-dev:webp/decode.h libtiff-dev:tiffio.h libstb-dev:stb/stb_image.h'
     local pair package headers test
     for pair in $pairs; do
         package=${pair%%:*}

@@ -11,6 +11,7 @@ namespace demi::examples::report {
 
 void add_tiles(std::string& out, const Report& report);
 void add_charts(std::string& out, const Report& report);
+void add_tables(std::string& out, const Report& report);
 void add_confusion(std::string& out, const Report& report);
 void add_samples(std::string& out, const Report& report);
 void add_attention(std::string& out, const Report& report);

@@ -1,0 +1,39 @@
+// One page about several runs: curves over each other, results, and the settings that differ.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+
+#include "examples/common/compare.h"
+#include "examples/common/files.h"
+#include "examples/common/program.h"
+#include "examples/train/help.h"
+#include "examples/train/usage.h"
+
+int main(int argc, char** argv) {
+    using namespace demi::examples;
+    std::vector<std::string> paths;
+    std::string out = "compare.html";
+    CLI::App app("Writes one page about several runs: their curves over each other, results, and the "
+                 "settings that differ.",
+                 "compare");
+    app.add_option("RUN", paths, "Folders of runs")->required();
+    app.add_option("--out", out, "The page");
+    set_help(app, "demi " DEMI_VERSION);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::Success& asked) {
+        return app.exit(asked);
+    } catch (const CLI::ParseError& error) {
+        std::fprintf(stderr, "compare: %s (see --help)\n", plain_range(error.what()).c_str());
+        return 2;
+    }
+    return run_program("compare", [&] {
+        std::vector<RunSummary> runs;
+        for (const std::string& path : paths) runs.push_back(read_run(path));
+        if (const auto parent = std::filesystem::path(out).parent_path().string(); !parent.empty())
+            make_folders(parent);
+        write_report(out, compare_runs(std::move(runs)));
+        std::printf("%s: %zu runs\n", out.c_str(), paths.size());
+        return 0;
+    });
+}

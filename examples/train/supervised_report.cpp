@@ -1,0 +1,96 @@
+#include <cstdio>
+
+#include "examples/common/environment.h"
+#include "examples/common/format.h"
+#include "examples/train/model_file.h"
+#include "examples/train/supervised_run.h"
+#include "models/checkpoint.h"
+#include "runtime/allocator.h"
+
+namespace demi::examples {
+
+std::string Supervised::ending() const {
+    if (stop_->requested())
+        return std::string("stopped by ") + stop_->name() + " at step " + std::to_string(step_);
+    if (step_ < total_)
+        return "stopped at step " + std::to_string(step_) + ": no better " + held_ + " accuracy in " +
+               std::to_string(vain_tests_) + " epochs";
+    return "finished";
+}
+
+// The test that the report shows: of the test part where there is a validation part besides, and then of the
+// best parameters where they were kept.
+void Supervised::last_test() {
+    const bool both = data_.opened.final_test != nullptr;
+    if (!both && tested_at_ == step_) return;
+    if (both && options_.keep_best && best_ >= 0 && best_step_ != step_)
+        load_state_dict(options_.ema > 0 ? average_parameters_ : parameters_,
+                        SafetensorsFile(folder_->file("best.safetensors")));
+    const Watch watch = [&](int64_t done, int64_t total) { progress_.working("testing", done, total); };
+    tested_ = tested_on(both ? *data_.opened.final_test : *data_.opened.test, watch);
+    tested_at_ = step_;
+    // The line of an unbroken run, in the file of one that was resumed: only at the end.
+    if (both && step_ == total_ &&
+        !has_line(read_metrics(folder_->file("metrics.jsonl")), step_, "test_accuracy"))
+        metrics_->write(Record()
+                            .add("step", step_)
+                            .add("epoch", epoch())
+                            .add("test_loss", tested_->loss)
+                            .add("test_accuracy", tested_->accuracy));
+}
+
+void Supervised::report() {
+    const Classifier& model = options_.ema > 0 ? average_ : model_;
+    write_safetensors(folder_->file("model.safetensors"),
+                      state_dict(options_.ema > 0 ? average_parameters_ : parameters_),
+                      model_metadata(kProgram, model.backbone.config(), data_.stats));
+    const std::vector<Record> records = read_metrics(folder_->file("metrics.jsonl"));
+    Report r;
+    r.title =
+        "Vision transformer on " + (options_.data.empty() ? std::string("drawn figures") : options_.data);
+    r.subtitle =
+        describe(model.backbone.config()) + ", " + options_.precision + ", boundary " + options_.boundary;
+    r.status = ending();
+    const bool both = data_.opened.final_test != nullptr;
+    const data::DataSetPtr& pictures = both ? data_.opened.final_test : data_.opened.test;
+    r.tiles = {{"test accuracy", percent(tested_->accuracy), grouped(pictures->size()) + " pictures"},
+               {"test loss", significant(tested_->loss), ""},
+               {"parameters", human_count(static_cast<double>(parameter_count(parameters_))), ""}};
+    if (both && best_ >= 0)
+        r.tiles.insert(r.tiles.begin() + 1, {"best validation accuracy", percent(best_),
+                                             "epoch " + std::to_string(best_step_ / per_epoch_)});
+    const RunClock clock = progress_.clock();
+    add_run_tiles(r.tiles, clock, step_, allocator_stats(device_).peak_bytes);
+    r.charts = {{"Loss",
+                 "step",
+                 {series(records, "train", "loss", true), series(records, held_, held_ + "_loss", false)},
+                 {},
+                 false,
+                 true},
+                {"Accuracy",
+                 "step",
+                 {series(records, "train", "train_accuracy", false),
+                  series(records, held_, held_ + "_accuracy", false)},
+                 {},
+                 true,
+                 false},
+                {"Learning rate", "step", {series(records, "rate", "lr", false)}, {}, false, false},
+                {"Gradient norm", "step", {series(records, "norm", "grad_norm", true)}, {}, false, true}};
+    r.confusion = tested_->confusion;
+    r.samples = samples_of(*tested_, *pictures);
+    r.attention = attention_of(model.backbone, pictures, data_.stats, device_);
+    r.boundary = boundary_rows();
+    r.config = options_.record();
+    r.environment = environment();
+    write_report(folder_->file("report.html"), r);
+    if (options_.boundary_report) std::printf("%s", boundary_report().c_str());
+    if (options_.keep_best && best_ >= 0)
+        std::printf("best %s accuracy %s, in epoch %lld: %s\n", held_.c_str(), percent(best_).c_str(),
+                    static_cast<long long>((best_step_ + per_epoch_ - 1) / per_epoch_),
+                    folder_->file("best.safetensors").c_str());
+    std::printf("test accuracy %s (%s), %s, report %s\n", percent(tested_->accuracy).c_str(),
+                stop_->requested() ? "stopped early" : "finished", human_time(clock.seconds).c_str(),
+                folder_->file("report.html").c_str());
+}
+
+}  // namespace demi::examples
