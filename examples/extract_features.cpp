@@ -11,9 +11,9 @@ int main(int argc, char** argv) {
     examples::ExtractOptions options;
     CLI::App app(
         "Writes one feature vector per picture of a folder, from a checkpoint of a vision transformer.");
-    app.add_option(
-           "--checkpoint", options.checkpoint,
-           ".safetensors, .pth, .pt or .ckpt, or a Hugging Face folder: DINOv2 by Meta, Hugging Face or timm")
+    app.add_option("--checkpoint", options.checkpoint,
+                   ".safetensors, .pth, .pt or .ckpt, or a Hugging Face folder: DINOv2 or DINOv3 by Meta, "
+                   "Hugging Face or timm")
         ->required();
     app.add_option("--data", options.data, "Folder of pictures, CIFAR-10 binary or IDX files")->required();
     app.add_option("--out", options.out, "Result: .safetensors (features, labels) or .npy (features)")

@@ -106,6 +106,7 @@ void read_metadata(const Metadata& m, WeightsConfig& c) {
     if (m.contains("interpolate_antialias")) c.antialias = state_int(m, "interpolate_antialias") != 0;
     if (m.contains("norm_eps")) c.norm_eps = state_double(m, "norm_eps");
     if (m.contains("rope_base")) c.rope_base = state_double(m, "rope_base");
+    if (m.contains("rope_period.0")) c.rope_periods.clear();  // the same as the file's tensor
     for (std::string key = "rope_period.0"; m.contains(key);) {
         c.rope_periods.push_back(state_double(m, key));
         key = "rope_period." + std::to_string(c.rope_periods.size());
@@ -153,6 +154,10 @@ WeightsConfig read_weights_config(const CheckpointFile& file, const NameMap& map
     if (heads > 0) {
         c.heads = heads;
         c.heads_from = "the caller";
+    } else if (const auto n = static_cast<int64_t>(c.rope_periods.size());
+               c.heads == 0 && n > 0 && c.width >= 4 * n) {
+        c.heads = c.width / (4 * n);  // a head has four elements for each period
+        c.heads_from = "rope_embed.periods";
     } else if (c.heads == 0) {
         guess_heads(c);
     }

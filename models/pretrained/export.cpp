@@ -172,6 +172,8 @@ Metadata weights_metadata(const WeightsConfig& c) {
                {"interpolate_antialias", c.antialias ? "1" : "0"}};
     if (c.dinov3) m["rope_base"] = exact_text(c.rope_base);
     if (c.dinov3) m["mask_k_bias"] = c.mask_k_bias ? "1" : "0";
+    for (size_t i = 0; i < c.rope_periods.size(); ++i)
+        m["rope_period." + std::to_string(i)] = exact_text(c.rope_periods[i]);
     for (size_t i = 0; c.mean && c.std && i < 3; ++i) {
         m["mean." + std::to_string(i)] = exact_text((*c.mean)[i]);
         m["std." + std::to_string(i)] = exact_text((*c.std)[i]);

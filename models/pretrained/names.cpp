@@ -160,7 +160,8 @@ NameMap map_names(const CheckpointFile& file, const TensorGroup& group) {
     builder.apply_bias_masks();
     builder.reshape_tokens();
     map.dinov3 = has("rope_embed.periods") || has("storage_tokens") ||
-                 has("embeddings.patch_embeddings.weight") || has("blocks.0.gamma_1");
+                 has("embeddings.patch_embeddings.weight") || has("blocks.0.gamma_1") ||
+                 file.metadata().contains("rope_base");
     return map;
 }
 

@@ -47,9 +47,9 @@ struct PretrainedReport {
 
 // Fills the parameters, one tensor of the file at a time. Their names may begin with "backbone."; heads are taken
 // where the file has them in the same shape. Refused before anything is changed: other shapes and, unless `partial`,
-// names of the file without a place (but local_cls_norm, which only training needs) and parameters that it lacks (but
-// for heads, mask_token and rope_embed.periods). NaN, infinity and damaged data are refused too; the parameters are
-// undefined then.
+// names of the file without a place (but local_cls_norm, which only training needs, and rope_embed.periods, which are
+// part of the configuration) and parameters that it lacks (but for heads and mask_token). NaN, infinity and damaged
+// data are refused too; the parameters are undefined then.
 PretrainedReport load_pretrained(const NamedParameters& parameters, const Pretrained& weights,
                                  bool partial = false);
 

@@ -107,6 +107,39 @@ TEST_CASE("each naming holds the same network, as safetensors and as .pth, under
     }
 }
 
+TEST_CASE("a DINOv3 of ours is the same under each naming, periods and all") {
+    TemporaryFolder folder;
+    const Metadata periods{{"rope_period.0", "1"}, {"rope_period.1", "3"}, {"rope_period.2", "10.5"}};
+    for (bool gated : {false, true}) {
+        ViTConfig config = small(4, false);
+        config.rope.emplace();
+        config.rope->periods = {1, 3, 10.5};
+        config.mask_k_bias = true;
+        config.norm_eps = 1e-5;
+        if (gated) config.ffn_layer = "swiglu_split";
+        config.ffn_hidden = 20;
+        Metadata metadata = periods;
+        metadata["rope_base"] = "100";
+        metadata["mask_k_bias"] = "1";
+        write_safetensors(folder / "x", drawn(config), metadata);
+        const Pretrained first(folder / "x", {2, "", true});
+        CHECK(first.config().rope_periods == config.rope->periods);
+        CHECK((first.config().dinov3 && first.config().mask_k_bias && first.config().swiglu == gated));
+        const Tensor want = features(loaded(first));
+        NamedTensors ours = load_network(first);
+        ours.emplace_back("rope_embed.periods", Tensor::from(std::vector<float>{1, 3, 10.5f}, {3}));
+        for (WeightNaming naming : {WeightNaming::meta, WeightNaming::hugging_face, WeightNaming::timm}) {
+            std::vector<std::string> dropped;  // periods too, but by Meta: metadata says them then
+            write_safetensors(folder / "y", export_names(ours, first.config(), naming, dropped),
+                              naming == WeightNaming::meta ? Metadata() : periods);
+            const Pretrained weights(folder / "y", {2, "", true});
+            CHECK(weights.config().mask_k_bias);
+            CHECK(Pretrained(folder / "y").config().heads == 2);  // by the number of periods
+            CHECK(compare(features(loaded(weights)), want, {1e-6, 1e-6}) == "");
+        }
+    }
+}
+
 TEST_CASE("names of Hugging Face and timm are theirs") {
     TemporaryFolder folder;
     const NamedTensors ours = drawn(small(4, false));
