@@ -1,16 +1,18 @@
 // Features of a folder of pictures from any checkpoint, as safetensors or .npy.
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <filesystem>
 
+#include "examples/common/program.h"
 #include "examples/train/extract.h"
+#include "examples/train/help.h"
 #include "examples/train/usage.h"
 
 int main(int argc, char** argv) {
     using namespace demi;
     examples::ExtractOptions options;
     CLI::App app(
-        "Writes one feature vector per picture of a folder, from a checkpoint of a vision transformer.");
+        "Writes one feature vector per picture of a folder, from a checkpoint of a vision transformer.",
+        "extract_features");
     app.add_option("--checkpoint", options.checkpoint,
                    ".safetensors, .pth, .pt or .ckpt, or a Hugging Face folder: DINOv2 or DINOv3 by Meta, "
                    "Hugging Face or timm")
@@ -49,10 +51,16 @@ int main(int argc, char** argv) {
         ->check(CLI::IsMember({"off", "strict", "wide"}))
         ->capture_default_str();
     app.add_option("--device", options.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+    app.add_flag(
+        "--skip-broken", options.skip_broken,
+        "Leave out pictures that cannot be decoded, and name them (default: an error that names all)");
+    app.add_flag("--exif-orientation,!--no-exif-orientation", options.exif_orientation,
+                 "Turn pictures as their EXIF block says (default: on)");
+    examples::set_help(app, "demi " DEMI_VERSION);
     try {
         app.parse(argc, argv);
-    } catch (const CLI::CallForHelp& help) {
-        return app.exit(help);
+    } catch (const CLI::Success& asked) {  // --help, --version
+        return app.exit(asked);
     } catch (const CLI::ExtrasError&) {
         std::vector<std::string> names;
         for (const CLI::Option* option : app.get_options()) names.push_back("--" + option->get_single_name());
@@ -64,11 +72,8 @@ int main(int argc, char** argv) {
                      examples::plain_range(error.what()).c_str());
         return 2;
     }
-    try {
+    return examples::run_program("extract_features", [&] {
         examples::extract_features(options);
-    } catch (const std::exception& error) {
-        std::fprintf(stderr, "extract_features: %s\n", error.what());
-        return 1;
-    }
-    return 0;
+        return 0;
+    });
 }

@@ -31,7 +31,8 @@ struct OpenedData {
     std::vector<std::string> skipped = {};  // subfolders that hold no picture of a known kind
     std::string layout = {};                // of folders: which part is used for what
     std::vector<std::string> notes = {};    // lines for the user: what was left out, and why
-    std::string folder = {};                // of pictures: where those of `train` lie
+    // Of pictures: the files of `train` before a part was set apart; names may be no UTF-8.
+    std::vector<std::string> files = {};
     DataSetPtr final_test =
         nullptr;  // where the data has a validation part (which is `test`) and a test part
 };

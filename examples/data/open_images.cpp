@@ -19,7 +19,7 @@ std::string listed(const std::vector<BrokenPicture>& broken) {
     std::string text;
     for (size_t i = 0; i < std::min(broken.size(), kShown); ++i) {
         const std::string& why = broken[i].why;
-        text += (i == 0 ? "" : "\n  ") + (why.starts_with("data: ") ? why.substr(6) : why);
+        text += (i == 0 ? "" : "\n  ") + (why.starts_with("[data] ") ? why.substr(7) : why);
     }
     return broken.size() > kShown ? text + "\n  and " + std::to_string(broken.size() - kShown) + " more"
                                   : text;
@@ -50,8 +50,8 @@ class Opener {
         return listing;
     }
 
-    // Decoded ahead where that is not too much, and broken pictures found either way.
-    DataSetPtr pictures(FolderListing listing, const fs::path& folder) {
+    // Decoded ahead where that is not too much, and broken pictures found either way: they leave the listing.
+    DataSetPtr pictures(FolderListing& listing, const fs::path& folder) {
         const int64_t size = options_.image_size > 0 ? options_.image_size : 64;
         const int64_t channels = options_.channels > 0 ? options_.channels : 3;
         const int64_t bytes = std::ssize(listing.files) * size * size * channels;
@@ -94,7 +94,8 @@ class Opener {
             notes.push_back(folder.string() + ": not used, its classes are not those of training");
             return nullptr;
         }
-        return pictures(with_classes(std::move(held), train.classes), folder);
+        held = with_classes(std::move(held), train.classes);
+        return pictures(held, folder);
     }
 
     std::vector<std::string> notes;
@@ -152,6 +153,8 @@ OpenedData open_images(const fs::path& folder, const OpenOptions& options) {
         opened.test = apart.test;
         if (opened.test) parts += ", a part of every class set apart for tests";
     }
+    for (const FolderFile& file : listing.files)
+        opened.files.push_back(file.path.lexically_relative(folder).string());
     opened.skipped = skipped;
     opened.labelled = labelled;
     opened.layout =
@@ -159,7 +162,6 @@ OpenedData open_images(const fs::path& folder, const OpenOptions& options) {
                                 : folder_name(layout.train) + " for training") +
         parts;
     opened.notes = std::move(opener.notes);
-    opened.folder = layout.train.string();
     return opened;
 }
 

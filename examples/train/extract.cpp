@@ -1,12 +1,14 @@
 #include "examples/train/extract.h"
 
 #include <cstdio>
+#include <filesystem>
 #include <sstream>
 
 #include "autograd/grad_mode.h"
 #include "examples/common/device.h"
+#include "examples/common/files.h"
+#include "examples/common/text.h"
 #include "examples/data/batches.h"
-#include "examples/data/folder.h"
 #include "examples/data/open.h"
 #include "examples/train/model_file.h"
 #include "ops/reduce/reduce.h"
@@ -34,19 +36,14 @@ static data::ChannelStats stats_for(const WeightsConfig& config, const data::Dat
     return {{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}};
 }
 
-// One line per picture, in the order of the features.
-static std::string file_list(const std::string& folder) {
-    std::string text;
-    for (const data::FolderFile& file : data::list_folder(folder).files)
-        text += file.path.lexically_relative(folder).string() + "\n";
-    return text;
-}
-
 void extract_features(const ExtractOptions& options) {
     const NoGrad no_grad;
     const bool npy = options.out.ends_with(".npy");
     check(npy || options.out.ends_with(".safetensors"), "extract",
           "--out must end in .safetensors or .npy: got '", options.out, "'");
+    if (const auto parent = std::filesystem::path(options.out).parent_path().string(); !parent.empty())
+        make_folders(parent);
+    { const AtomicFile probe(options.out); }  // better refused now than after the work
     const Device device = usable_device(options.device);
     const Pretrained weights(options.checkpoint, {options.heads, options.key, !options.ignore_crc});
     const ViTConfig config = vit_config(weights.config());
@@ -59,7 +56,12 @@ void extract_features(const ExtractOptions& options) {
     open.image_size = options.image_size > 0 ? options.image_size : config.img_size;
     open.channels = config.in_chans;
     if (options.split.empty()) open.test_fraction = 0;  // no part is set apart
+    open.upright = options.exif_orientation;
+    open.skip_broken = options.skip_broken;
     const data::OpenedData opened = data::open_dataset(options.data, open);
+    if (!opened.layout.empty()) std::printf("layout: %s\n", valid_utf8(opened.layout).c_str());
+    for (const std::string& note : opened.notes) std::printf("%s\n", valid_utf8(note).c_str());
+    std::fflush(stdout);
     const data::DataSetPtr set = options.split == "train" || !opened.test ? opened.train : opened.test;
     const data::ChannelStats stats = stats_for(weights.config(), *opened.train);
     ForwardContext context;
@@ -80,12 +82,13 @@ void extract_features(const ExtractOptions& options) {
     if (npy) {
         write_npy(options.out, rows);
     } else {
-        Metadata metadata{{"checkpoint", options.checkpoint},
+        // Names in other encodings must not cost the result.
+        Metadata metadata{{"checkpoint", valid_utf8(options.checkpoint)},
                           {"split", options.split.empty() ? "all" : options.split}};
         if (opened.kind == "images" && set == opened.train && !opened.test)
-            metadata["files"] = file_list(options.data);
+            for (const std::string& file : opened.files) metadata["files"] += valid_utf8(file) + "\n";
         for (size_t i = 0; i < set->classes().size(); ++i)
-            metadata["class." + std::to_string(i)] = set->classes()[i];
+            metadata["class." + std::to_string(i)] = valid_utf8(set->classes()[i]);
         write_safetensors(options.out, {{"features", rows}, {"labels", Tensor::from(labels, {set->size()})}},
                           metadata);
     }

@@ -9,6 +9,7 @@ namespace demi::examples {
 struct ExtractOptions {
     std::string checkpoint, key, data, out, split, precision = "f32", boundary = "off", device = "auto";
     int64_t heads = 0, image_size = 0, layers = 1, batch = 64;
+    bool skip_broken = false, exif_orientation = true;
     bool patch_mean = false, partial = false, ignore_crc = false;
 };
 

@@ -67,10 +67,12 @@ TEST_CASE("broken pictures are found ahead, named together, and left out where a
     CHECK(has(error, "a/cut.jpg: broken JPEG"));
     CHECK(has(error, "b/empty.png: neither PNG nor JPEG: the file is empty"));
     CHECK(has(error, "--skip-broken"));
+    CHECK(error.find("[data]", 1) == std::string::npos);
     OpenOptions options;
     options.skip_broken = true;
     const OpenedData data = open_dataset(folder.path(), options);
     CHECK(data.train->size() + data.test->size() == 12);
+    CHECK(data.files.size() == 12);
     REQUIRE(data.notes.size() == 1);
     CHECK(has(data.notes[0], "skipped 2 broken pictures"));
     CHECK(has(data.notes[0], "b/empty.png"));
