@@ -23,7 +23,7 @@ struct WeightsConfig {
     // how pictures are normalised, where the file says it
     std::optional<std::array<double, 3>> mean, std;
     std::string
-        heads_from;  // "config.json", "metadata", "the caller", "a table of widths" or "a guess: width / 64"
+        heads_from;  // "config.json", "metadata", "rope_embed.periods", "the caller", "a table of widths" or a guess
 };
 
 // `heads` above 0 wins over what the file says. Throws where shapes contradict each other or config.json.
