@@ -62,6 +62,13 @@ TEST_CASE("silu") {
 
 TEST_CASE("relu") {
     check_activation({"relu", relu, [](double a) { return a > 0 ? a : 0; }, true});
+    // An infinite gradient stops where the function is flat.
+    for (const DType dtype : {DType::f16, DType::bf16, DType::f32, DType::f64}) {
+        const Variable x(Tensor::from(std::vector<float>{-1, 0, 2, -0.0f}, {4}).to(dtype).to(test_device()),
+                         true);
+        relu(x).backward(Tensor::full({4}, INFINITY, dtype, test_device()));
+        CHECK(x.grad().to_vector<double>() == std::vector<double>{0, 0, INFINITY, 0});
+    }
 }
 
 }  // namespace demi::test
