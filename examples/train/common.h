@@ -58,12 +58,12 @@ StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, const StepRates&
 // error goes on.
 bool next_batch(data::Loader& loader, data::Batch& batch, const std::function<void()>& save);
 
-// Why the training failed without an error: the last loss is not finite, or most steps of 20 or more were skipped.
-// "" where it did not.
+// Why the training failed without an error: the last loss is not finite, or most steps of 20 or more were
+// skipped. "" where it did not.
 std::string overflow_text(const GradScaler& scaler, int64_t steps, double last_loss);
 
-// What a run ends with: status.json, a line on stderr for a failure or a missed --expect-accuracy, and the process's
-// exit status.
+// What a run ends with: status.json, a line on stderr for a failure or a missed --expect-accuracy, and the
+// exit status of the process.
 int end_run(const RunFolder& folder, const TrainOptions& options, const StopSignals& stop,
             const std::string& failure, const RunStatus& status, double accuracy);
 
