@@ -161,25 +161,27 @@ bool next_batch(data::Loader& loader, data::Batch& batch, const std::function<vo
     }
 }
 
-int overflow_status(const GradScaler& scaler, int64_t steps, double last_loss) {
+std::string overflow_text(const GradScaler& scaler, int64_t steps, double last_loss) {
     const bool most = steps >= 20 && scaler.skipped() * 2 > steps;
-    if (std::isfinite(last_loss) && !most) return 0;
-    std::fflush(stdout);
-    std::fprintf(
-        stderr,
-        "training failed: the last loss is %s, and %lld of %lld steps were skipped because a gradient "
-        "was not finite; --precision bf16 or f32, or a lower --lr, help\n",
-        significant(last_loss).c_str(), static_cast<long long>(scaler.skipped()),
-        static_cast<long long>(steps));
-    return 1;
+    if (std::isfinite(last_loss) && !most) return "";
+    return "training failed: the last loss is " + significant(last_loss) + ", and " +
+           std::to_string(scaler.skipped()) + " of " + std::to_string(steps) +
+           " steps were skipped because a gradient was not finite; --precision bf16 or f32, or a lower --lr, "
+           "help";
 }
 
-int expectation_status(const TrainOptions& options, double accuracy) {
-    if (options.expect_accuracy < 0 || accuracy >= options.expect_accuracy) return 0;
+int end_run(const RunFolder& folder, const TrainOptions& options, const StopSignals& stop,
+            const std::string& failure, const RunStatus& status, double accuracy) {
+    RunStatus end = status;
+    end.state = stop.requested() ? "interrupted" : failure.empty() ? "finished" : "failed";
+    write_status(folder.file("status.json"), end);
     std::fflush(stdout);
-    std::fprintf(stderr, "accuracy %s is below the expected %s\n", percent(accuracy).c_str(),
-                 percent(options.expect_accuracy).c_str());
-    return 1;
+    if (stop.requested()) return stop.exit_status();
+    std::string text = failure;
+    if (text.empty() && options.expect_accuracy >= 0 && !(accuracy >= options.expect_accuracy))
+        text = "accuracy " + percent(accuracy) + " is below the expected " + percent(options.expect_accuracy);
+    if (!text.empty()) std::fprintf(stderr, "%s\n", text.c_str());
+    return text.empty() ? 0 : 1;
 }
 
 StepTrace::StepTrace(std::string path) : path_(std::move(path)) {

@@ -58,12 +58,14 @@ StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, const StepRates&
 // error goes on.
 bool next_batch(data::Loader& loader, data::Batch& batch, const std::function<void()>& save);
 
-// 1 with a line on stderr when the last loss is not finite, or most steps of a run of 20 or more were
-// skipped; else 0.
-int overflow_status(const GradScaler& scaler, int64_t steps, double last_loss);
+// Why the training failed without an error: the last loss is not finite, or most steps of 20 or more were
+// skipped. "" where it did not.
+std::string overflow_text(const GradScaler& scaler, int64_t steps, double last_loss);
 
-// 0, or 1 with a line on stderr when --expect-accuracy asks for more than was reached.
-int expectation_status(const TrainOptions& options, double accuracy);
+// What a run ends with: status.json, a line on stderr for a failure or a missed --expect-accuracy, and the
+// exit status of the process.
+int end_run(const RunFolder& folder, const TrainOptions& options, const StopSignals& stop,
+            const std::string& failure, const RunStatus& status, double accuracy);
 
 void print_header(const TrainOptions& options, const TrainData& data, const ViTConfig& model,
                   int64_t parameters, Device device, int64_t step);

@@ -97,6 +97,8 @@ data::Loader SelfSupervised::loader() {
 
 void SelfSupervised::train(data::Loader& loader) {
     const std::vector<Record> records = read_metrics(folder_->file("metrics.jsonl"));
+    for (const Record& r : records)
+        if (r.find("loss")) last_loss_ = r.number("loss");
     // Of an earlier process that was stopped in its evaluation.
     if (scores_.possible() && !has_line(records, step_, "knn")) {
         if (step_ == 0) yardsticks();
@@ -153,10 +155,8 @@ int SelfSupervised::run() {
     }
     progress_.finish();
     report();
-    write_status(*folder_, stop_->requested() ? "interrupted" : "finished", step_, total_, progress_.clock());
-    if (stop_->requested()) return stop_->exit_status();
-    if (const int status = overflow_status(scaler_, total_, last_loss_)) return status;
-    return expectation_status(options_, scores_.full().knn);
+    return end_run(*folder_, options_, *stop_, failure(), {"", step_, total_, progress_.clock()},
+                   scores_.full().knn);
 }
 
 }  // namespace demi::examples

@@ -22,10 +22,12 @@ void SelfSupervised::report() {
     r.subtitle = describe(model.config()) + ", " + options_.precision + ", boundary " + options_.boundary;
     r.status = stop_->requested()
                    ? std::string("stopped by ") + stop_->name() + " at step " + std::to_string(step_)
-                   : "finished";
+               : failure().empty() ? "finished"
+                                   : "failed";
     r.tiles = ssl_tiles(scores, clock, step_, allocator_stats(device_).peak_bytes);
     r.charts = ssl_charts(records, scores_.quick(), options_.prototypes);
     if (options_.local_crops > 0) r.notes = ssl_notes(records, options_.prototypes);
+    if (!failure().empty()) r.notes.push_back(failure());
     r.boundary = boundary_rows();  // before the report's own pictures go through
     r.attention = attention_of(model, data_.shown(), data_.stats, device_);
     r.pca = pca_pictures(model, data_.shown(), data_.stats, device_);

@@ -33,6 +33,8 @@ class SelfSupervised {
     void report();
     SnapshotParts parts();
     SnapshotHead head() const;
+    // Why the training failed; "" where it did not.
+    std::string failure() const { return overflow_text(scaler_, step_, last_loss_); }
     bool due() const { return step_ % options_.eval_every == 0 || step_ == total_; }
 
     TrainOptions options_;

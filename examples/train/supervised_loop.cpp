@@ -99,6 +99,7 @@ void Supervised::test_now() {
 void Supervised::train(data::Loader& loader) {
     bool tested = false;
     for (const Record& r : read_metrics(folder_->file("metrics.jsonl"))) {
+        if (r.find("loss")) last_loss_ = r.number("loss");
         if (!r.find(held_ + "_accuracy")) continue;
         count_score(r.number(held_ + "_accuracy"), static_cast<int64_t>(r.number("step")));
         tested = r.number("step") == static_cast<double>(step_);
@@ -138,10 +139,8 @@ int Supervised::run() {
     last_test();
     progress_.finish();
     report();
-    write_status(*folder_, stop_->requested() ? "interrupted" : "finished", step_, total_, progress_.clock());
-    if (stop_->requested()) return stop_->exit_status();
-    if (const int status = overflow_status(scaler_, total_, last_loss_)) return status;
-    return expectation_status(options_, tested_->accuracy);
+    return end_run(*folder_, options_, *stop_, failure(), {"", step_, total_, progress_.clock()},
+                   tested_->accuracy);
 }
 
 }  // namespace demi::examples

@@ -15,7 +15,7 @@ std::string Supervised::ending() const {
     if (step_ < total_)
         return "stopped at step " + std::to_string(step_) + ": no better " + held_ + " accuracy in " +
                std::to_string(vain_tests_) + " epochs";
-    return "finished";
+    return failure().empty() ? "finished" : "failed";
 }
 
 // The test that the report shows: of the test part where there is a validation part besides, and then of the
@@ -51,6 +51,7 @@ void Supervised::report() {
     r.subtitle =
         describe(model.backbone.config()) + ", " + options_.precision + ", boundary " + options_.boundary;
     r.status = ending();
+    if (!failure().empty()) r.notes.push_back(failure());
     const bool both = data_.opened.final_test != nullptr;
     const data::DataSetPtr& pictures = both ? data_.opened.final_test : data_.opened.test;
     r.tiles = {{"test accuracy", percent(tested_->accuracy), grouped(pictures->size()) + " pictures"},

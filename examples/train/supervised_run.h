@@ -36,6 +36,8 @@ class Supervised {
     void report();
     SnapshotParts parts();
     SnapshotHead head() const;
+    // Why the training failed; "" where it did not.
+    std::string failure() const { return overflow_text(scaler_, step_, last_loss_); }
 
     TrainOptions options_;
     TrainData data_;
