@@ -3,6 +3,7 @@
 
 #include "ops/elementwise/functions.h"
 #include "tests/support/compare.h"
+#include "tests/support/device.h"
 #include "tests/support/op_case.h"
 
 namespace demi::test {
@@ -67,7 +68,7 @@ TEST_CASE("relu") {
         const Variable x(Tensor::from(std::vector<float>{-1, 0, 2, -0.0f}, {4}).to(dtype).to(test_device()),
                          true);
         relu(x).backward(Tensor::full({4}, INFINITY, dtype, test_device()));
-        CHECK(x.grad().to_vector<double>() == std::vector<double>{0, 0, INFINITY, 0});
+        CHECK(x.grad().to_vector<double>() == std::vector<double>{0, 0, static_cast<double>(INFINITY), 0});
     }
 }
 
