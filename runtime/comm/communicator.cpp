@@ -78,13 +78,27 @@ std::string Communicator::host(int rank) const {
     return engine_ ? engine_->host(rank) : "this machine";
 }
 
-PendingTensor Communicator::start_all_gather(const Tensor& x) const {
+PendingTensor Communicator::start_all_gather(const Tensor& x) const { return start_all_gather(x, Tensor()); }
+
+void Communicator::all_gather_into(Tensor out, const Tensor& x) const {
+    check_tensor("all_gather", x);
+    const Shape shape = with_first(x.shape(), checked_mul(x.size(0), size(), "all_gather"));
+    check(out.defined() && out.is_contiguous() && out.shape() == shape && out.dtype() == x.dtype() &&
+              out.device() == x.device(),
+          "all_gather", "needs contiguous memory of ", shape, " for ", x, ": got ", out);
+    const bool direct = engine_ == nullptr || engine_->reaches(out.device());
+    const Tensor result = start_all_gather(x, direct ? out : Tensor()).get();
+    if (!direct) copy(out, result);
+}
+
+PendingTensor Communicator::start_all_gather(const Tensor& x, Tensor out) const {
     check_tensor("all_gather", x);
     const Tensor own = reachable(engine_.get(), x);
     const int64_t count = checked_mul(own.size(0), size(), "all_gather");
     PendingTensor pending;
     pending.device_ = x.device();
-    pending.result_ = Tensor::empty(with_first(own.shape(), count), own.dtype(), own.device());
+    pending.result_ =
+        out.defined() ? out : Tensor::empty(with_first(own.shape(), count), own.dtype(), own.device());
     copy(pending.result_.slice(0, rank() * own.size(0), (rank() + 1) * own.size(0)), own);
     if (size() == 1) return pending;
     pending.held_ = {own};

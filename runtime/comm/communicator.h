@@ -46,6 +46,8 @@ class Communicator {
     // [n, ...] of each rank to [size * n, ...] on all of them, in the order of the ranks.
     Tensor all_gather(const Tensor& x) const { return start_all_gather(x).get(); }
     PendingTensor start_all_gather(const Tensor& x) const;
+    // The same into memory that is there already: contiguous, of the result's shape and dtype.
+    void all_gather_into(Tensor out, const Tensor& x) const;
     // [size * n, ...]: block r goes to rank r; the result has the blocks that came, in the order of the ranks.
     Tensor all_to_all(const Tensor& x) const { return start_all_to_all(x).get(); }
     PendingTensor start_all_to_all(const Tensor& x) const;
@@ -65,6 +67,8 @@ class Communicator {
     std::vector<std::string> all_gather_text(const std::string& text) const;  // one per rank
 
   private:
+    PendingTensor start_all_gather(const Tensor& x, Tensor out) const;
+
     std::shared_ptr<CommEngine> engine_;  // null: one rank
 };
 

@@ -3,9 +3,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <set>
 
 #include "runtime/check.h"
 #include "runtime/comm/mpi_engine.h"
+#if defined(DEMI_NCCL)
+#include "runtime/cuda/nccl_engine.h"
+#endif
 
 namespace demi {
 
@@ -35,14 +39,29 @@ Job::Job(const JobOptions& options) : exceptions_(std::uncaught_exceptions()) {
     if (!launched || (launched_size() == 1 && !built_with_mpi())) return;
     start_mpi();
     mpi_ = true;
-    world_ = Communicator(mpi_engine(options.timeout));
+    engine_ = mpi_engine(options.timeout);
+    world_ = Communicator(engine_);
 }
 
 Job::~Job() {
     if (!mpi_) return;
     if (std::uncaught_exceptions() > exceptions_) abort_mpi(1);
     world_ = Communicator();
+    engine_.reset();
     finish_mpi();
+}
+
+Communicator Job::world_on([[maybe_unused]] Device device) const {
+#if defined(DEMI_NCCL)
+    // NCCL takes one rank a GPU.
+    const std::string own = world_.host(world_.rank()) + " " + demi::name(device);
+    const std::vector<std::string> all = world_.all_gather_text(own);
+    const bool apart = std::set<std::string>(all.begin(), all.end()).size() == all.size();
+    bool gpus = true;
+    for (const std::string& text : all) gpus = gpus && text.find(" cuda") != std::string::npos;
+    if (mpi_ && apart && gpus) return Communicator(nccl_engine(engine_, device));
+#endif
+    return world_;
 }
 
 void Job::abort(int status) const {

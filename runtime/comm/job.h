@@ -25,11 +25,15 @@ class Job {
     Job& operator=(const Job&) = delete;
 
     const Communicator& world() const { return world_; }
+    // The same for tensors on this rank's GPU: by NCCL where this build has it and each rank has a GPU of its own, else
+    // through the host. All ranks must ask.
+    Communicator world_on(Device device) const;
     // Ends all ranks at once, with this exit status.
     [[noreturn]] void abort(int status) const;
 
   private:
     Communicator world_;
+    std::shared_ptr<CommEngine> engine_;
     bool mpi_ = false;
     int exceptions_;
 };
