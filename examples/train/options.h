@@ -81,6 +81,7 @@ struct TrainOptions {
 
 // Every flag of the trainers, into `options`.
 void add_options(CLI::App& app, TrainOptions& options);
+void add_ranks(CLI::App& app, TrainOptions& options);  // the part about several ranks
 
 // Parses argv into `options` (which holds the defaults). Returns -1 to go on, else the process's exit status:
 // 0 after --help, 2 after a wrong command line, with one line on stderr that says what was wrong.
