@@ -1,6 +1,6 @@
 // Trains a small vision transformer without labels, as DINOv2 does, and measures its
 // features by nearest neighbours.
-#include "examples/common/program.h"
+#include "examples/train/ranks.h"
 #include "examples/train/selfsupervised.h"
 #include "examples/train/ssl_options.h"
 
@@ -17,10 +17,8 @@ int main(int argc, char** argv) {
     options.drop_path = 0;
     options.layer_scale = 0;
     options.out = "runs/train_dinov2";
-    return demi::examples::run_program("train_dinov2", [&] {
-        const int status = demi::examples::parse_options(
-            argc, argv, "Trains a vision transformer without labels (DINOv2) and measures its features.",
-            options);
-        return status >= 0 ? status : demi::examples::train_selfsupervised(options);
-    });
+    return demi::examples::run_trainer(
+        argc, argv, "train_dinov2",
+        "Trains a vision transformer without labels (DINOv2) and measures its features.", options,
+        demi::examples::train_selfsupervised);
 }

@@ -1,5 +1,5 @@
 // Trains a small vision transformer on labelled pictures: drawn by the program, or named by --data.
-#include "examples/common/program.h"
+#include "examples/train/ranks.h"
 #include "examples/train/supervised.h"
 #include "examples/train/supervised_options.h"
 
@@ -12,11 +12,8 @@ int main(int argc, char** argv) {
     options.batch = 64;
     options.lr = 2e-3;
     options.out = "runs/train_vit";
-    return demi::examples::run_program("train_vit", [&] {
-        const int status = demi::examples::parse_options(
-            argc, argv,
-            "Trains a vision transformer on labelled pictures and writes checkpoint, metrics and report.",
-            options);
-        return status >= 0 ? status : demi::examples::train_supervised(options);
-    });
+    return demi::examples::run_trainer(
+        argc, argv, "train_vit",
+        "Trains a vision transformer on labelled pictures and writes checkpoint, metrics and report.",
+        options, demi::examples::train_supervised);
 }

@@ -12,6 +12,7 @@
 #include "ops/operators.h"
 #include "ops/reduce/reduce.h"
 #include "ops/softmax/softmax.h"
+#include "ops/views/concat.h"
 #include "ops/views/views.h"
 #include "runtime/copy.h"
 #include "runtime/parallel.h"
@@ -72,6 +73,76 @@ void update_center(Tensor center, const Tensor& teacher, double momentum) {
     const Variable batch = mean(Variable(teacher.to(DType::f32)), {0}, true);
     const Variable moved =
         Variable(center.clone()) * momentum + reshape(batch, center.shape()) * (1 - momentum);
+    copy(center, moved.value());
+}
+
+// [own, K] rows to the sum, or the largest, over all shards: [1, K].
+static Variable whole_batch(const std::vector<Variable>& own, const OverShards& over, bool largest) {
+    const Variable all(over(concat(own, 0).value()));
+    return largest ? max(all, {0}, true) : sum(all, {0}, true);
+}
+
+static double rows_in_all(const std::vector<Tensor>& own, const OverShards& over) {
+    std::vector<double> counts;
+    for (const Tensor& t : own) counts.push_back(static_cast<double>(t.size(0)));
+    return sum(Variable(over(Tensor::from(counts, {static_cast<int64_t>(counts.size()), 1})))).item();
+}
+
+static void check_shards(const char* op, const std::vector<Tensor>& teacher, const OverShards& over) {
+    check(!teacher.empty() && over != nullptr, op,
+          "needs shards, and what goes over those of all ranks: got ", teacher.size(), " shards");
+    for (const Tensor& t : teacher) {
+        check_rows(op, "teacher", t);
+        check(t.size(1) == teacher[0].size(1) && t.device() == teacher[0].device(), op,
+              "shards must agree in K and device: got ", t, " and ", teacher[0]);
+    }
+}
+
+std::vector<Tensor> sinkhorn_knopp(const std::vector<Tensor>& teacher, double temp, int iterations,
+                                   const OverShards& over) {
+    check_shards("sinkhorn_knopp", teacher, over);
+    check(temp > 0 && iterations >= 1, "sinkhorn_knopp", "temp and iterations must be positive: got ", temp,
+          " and ", iterations);
+    const NoGrad no_grad;
+    const int64_t prototypes = teacher[0].size(1);
+    const Device device = teacher[0].device();
+    const double rows = rows_in_all(teacher, over);
+    std::vector<Variable> scaled, own;
+    for (const Tensor& t : teacher) {
+        scaled.push_back(Variable(t.to(DType::f64)) * (1 / temp));
+        own.push_back(t.size(0) > 0 ? max(scaled.back(), {0}, true)
+                                    : Variable(Tensor::full({1, prototypes}, -INFINITY, DType::f64, device)));
+    }
+    const Variable largest = whole_batch(own, over, true);
+    for (Variable& s : scaled)
+        if (s.size(0) > 0) s = clamp(exp(s - largest), 1e-250);
+    for (int i = 0; i < iterations; ++i) {
+        for (size_t k = 0; k < scaled.size(); ++k) own[k] = sum(scaled[k], {0}, true);
+        const Variable over_rows = whole_batch(own, over, false) * static_cast<double>(prototypes);
+        for (Variable& s : scaled) {
+            if (s.size(0) == 0) continue;
+            s = s / over_rows;
+            s = s / (sum(s, {1}, true) * rows);
+        }
+    }
+    std::vector<Tensor> targets;
+    for (const Variable& s : scaled) targets.push_back((s * rows).value().to(DType::f32));
+    return targets;
+}
+
+void update_center(Tensor center, const std::vector<Tensor>& teacher, double momentum,
+                   const OverShards& over) {
+    check_shards("update_center", teacher, over);
+    check_center("update_center", center, teacher[0]);
+    check(momentum >= 0 && momentum <= 1, "update_center", "momentum must be in [0, 1]: got ", momentum);
+    const NoGrad no_grad;
+    const double rows = rows_in_all(teacher, over);
+    if (rows == 0) return;
+    std::vector<Variable> own;
+    for (const Tensor& t : teacher) own.push_back(sum(Variable(t.to(DType::f64)), {0}, true));
+    const Variable batch = whole_batch(own, over, false) * (1 / rows);
+    const Variable moved =
+        Variable(center.to(DType::f64)) * momentum + reshape(batch, center.shape()) * (1 - momentum);
     copy(center, moved.value());
 }
 

@@ -2,6 +2,8 @@
 // The losses of DINOv2 and the targets that its teacher makes. All in f32; targets carry no graph. K is at
 // least 1. Without rows the targets are empty, centers stay as they are, and a loss is 0 with a gradient of
 // no rows (KoLeo refuses).
+#include <functional>
+
 #include "autograd/variable.h"
 
 namespace demi {
@@ -14,8 +16,17 @@ Tensor softmax_center(const Tensor& teacher, const Tensor& center, double temp);
 // nothing but the range.
 Tensor sinkhorn_knopp(const Tensor& teacher, double temp, int iterations = 3);
 
+// From f64 [own shards, columns], those of all shards of the batch, in order: [S, columns].
+using OverShards = std::function<Tensor(const Tensor& own)>;
+// The same on a batch that is cut into shards, of which this rank has some: prototypes' sums and the number of rows are
+// those of the whole batch, added in the order of the shards. Targets of the own shards.
+std::vector<Tensor> sinkhorn_knopp(const std::vector<Tensor>& teacher, double temp, int iterations,
+                                   const OverShards& over);
+
 // center <- momentum * center + (1 - momentum) * mean over rows of t.
 void update_center(Tensor center, const Tensor& teacher, double momentum = 0.9);
+void update_center(Tensor center, const std::vector<Tensor>& teacher, double momentum,
+                   const OverShards& over);
 
 // sum over all pairs (s, t) of -mean over rows of sum_k t_k log_softmax(s / temp)_k. One element.
 Variable dino_loss(const std::vector<Variable>& students, const std::vector<Tensor>& targets,

@@ -96,8 +96,9 @@ void Optimizer::step(const StepRates& rates) {
               name, "' is still times the loss scale ", p.grad_scale(),
               ": say scaler.step(optimizer, rates)");
     }
-    check(any, "optimizer", "no parameter has a gradient: was backward() called on a loss of these ",
-          parameters_.size(), " parameters, and are they not frozen?");
+    check(any || rates.may_be_empty, "optimizer",
+          "no parameter has a gradient: was backward() called on a loss of these ", parameters_.size(),
+          " parameters, and are they not frozen?");
     if (clips) factors = gradient_factors(parameters_, rates.clip_groups, 1, rates.clip_grad);
     check(!factors.values.defined() || factors.group_of.size() == parameters_.size(), "optimizer",
           "needs the group of each parameter: got ", factors.group_of.size(), " for ", parameters_.size());
@@ -159,6 +160,11 @@ static std::string first_name(const OptimizerOptions& settings) {
     return settings.kind == OptimizerKind::adamw ? "optimizer.exp_avg." : "optimizer.momentum.";
 }
 
+std::vector<std::string> Optimizer::moment_names() const {
+    if (settings_.kind == OptimizerKind::sgd) return {first_name(settings_)};
+    return {first_name(settings_), "optimizer.exp_avg_sq."};
+}
+
 void Optimizer::save(NamedTensors& tensors, Metadata& metadata) const {
     for (size_t i = 0; i < parameters_.size(); ++i) {
         const auto& [first, second, start, used] = states_[i];
@@ -171,13 +177,20 @@ void Optimizer::save(NamedTensors& tensors, Metadata& metadata) const {
 }
 
 void Optimizer::load(const SafetensorsFile& file) {
-    const int64_t steps = state_int(file.metadata(), "optimizer.steps");
-    check(steps >= 0, "optimizer", "'", file.path(), "': steps must not be negative: got ", steps);
+    load(
+        file.metadata(),
+        [&](const std::string& name) { return file.contains(name) ? file.load(name) : Tensor(); },
+        file.path());
+}
+
+void Optimizer::load(const Metadata& metadata, const std::function<Tensor(const std::string&)>& tensor_of,
+                     const std::string& source) {
+    const int64_t steps = state_int(metadata, "optimizer.steps");
+    check(steps >= 0, "optimizer", "'", source, "': steps must not be negative: got ", steps);
     std::vector<std::pair<Tensor, Tensor>> copies;
-    const auto read = [&](const std::string& name, const Tensor& into) {
-        const Tensor tensor = file.load(name);
-        check(tensor.shape() == into.shape() && tensor.dtype() == into.dtype(), "optimizer", "'", file.path(),
-              "': ", name, " must be ", into, ": got ", tensor);
+    const auto read = [&](const std::string& name, const Tensor& into, const Tensor& tensor) {
+        check(tensor.defined() && tensor.shape() == into.shape() && tensor.dtype() == into.dtype(),
+              "optimizer", "'", source, "': ", name, " must be ", into, ": got ", tensor);
         copies.emplace_back(into, tensor);
     };
     std::vector<State> states =
@@ -185,16 +198,18 @@ void Optimizer::load(const SafetensorsFile& file) {
     for (size_t i = 0; i < parameters_.size(); ++i) {
         const std::string& name = parameters_[i].first;
         State& state = states[i];
-        state.used = file.contains(first_name(settings_) + name);
+        const Tensor first = tensor_of(first_name(settings_) + name);
+        state.used = first.defined();
         if (!state.used && !parameters_[i].second.requires_grad()) {
             state = {};
             continue;
         }
         if (!state.first.defined()) make_moments(i, state);
-        read(first_name(settings_) + name, state.first);
-        if (state.second.defined()) read("optimizer.exp_avg_sq." + name, state.second);
+        read(first_name(settings_) + name, state.first, first);
+        const std::string second = "optimizer.exp_avg_sq." + name;
+        if (state.second.defined()) read(second, state.second, tensor_of(second));
         const std::string key = "optimizer.start." + name;
-        state.start = file.metadata().count(key) > 0 ? state_int(file.metadata(), key) : 0;
+        state.start = metadata.count(key) > 0 ? state_int(metadata, key) : 0;
     }
     states_ = std::move(states);
     for (const auto& [to, from] : copies) copy(to, from);

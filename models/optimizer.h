@@ -35,6 +35,7 @@ struct StepRates {
     double last_layer_lr = -1;                  // for parameters marked is_last_layer; below 0: lr
     std::vector<double> grad_multipliers = {};  // per parameter: 1 / loss scale, clipped; empty: 1
     GradFactors factors{};                      // instead of the multipliers, decided on the device
+    bool may_be_empty = false;                  // no gradient is no Error: a rank of a job may have none
     double clip_grad = 0;                       // largest norm of the gradients; 0: no limit
     // Groups of so many consecutive parameters, each clipped by its own norm; empty: all together.
     std::vector<size_t> clip_groups = {};
@@ -66,8 +67,13 @@ class Optimizer {
 
     // Moments under "optimizer.exp_avg.<name>" (adamw: exp_avg_sq too; sgd: momentum), the step count in
     // metadata. A parameter that was always frozen has none.
+    std::vector<std::string> moment_names() const;  // what stands before the parameters' names
     void save(NamedTensors& tensors, Metadata& metadata) const;
     void load(const SafetensorsFile& file);
+    // The same from elsewhere: `tensor_of` gives an undefined Tensor for a name that is not there; `source` is named
+    // in Errors.
+    void load(const Metadata& metadata, const std::function<Tensor(const std::string&)>& tensor_of,
+              const std::string& source);
 
   private:
     // What belongs to a parameter. One that is thawed later counts its steps from there.

@@ -88,8 +88,7 @@ static Variable rows_at(const Variable& tokens, const Tensor& positions) {
     return index_select(reshape(tokens, {-1, tokens.size(2)}), 0, positions);
 }
 
-SSLMetaArch::Targets SSLMetaArch::targets(const SslBatch& batch, const Tensor& positions, double teacher_temp,
-                                          const ForwardContext& context) {
+SslLogits SSLMetaArch::teacher_logits(const SslBatch& batch, const ForwardContext& context) const {
     const NoGrad no_grad;
     ForwardContext quiet = context;
     quiet.training = false;
@@ -99,16 +98,51 @@ SSLMetaArch::Targets SSLMetaArch::targets(const SslBatch& batch, const Tensor& p
     // Each view learns from the other one's target.
     const Variable cls =
         concat({slice(out.x_norm_clstoken, 0, half, 2 * half), slice(out.x_norm_clstoken, 0, 0, half)}, 0);
-    Targets targets;
-    targets.cls = center_or_sinkhorn(teacher_.dino_head.forward(cls, context.precision).value(), dino_center_,
-                                     next_dino_center_, teacher_temp);
+    SslLogits logits;
+    logits.cls = teacher_.dino_head.forward(cls, context.precision).value();
+    const Tensor positions = positions_of(batch);
     if (positions.defined() && positions.numel() > 0)
-        targets.patches =
-            center_or_sinkhorn(teacher_.patch_head()
-                                   .forward(rows_at(out.x_norm_patchtokens, positions), context.precision)
-                                   .value(),
-                               ibot_center_, next_ibot_center_, teacher_temp);
-    return targets;
+        logits.patches = teacher_.patch_head()
+                             .forward(rows_at(out.x_norm_patchtokens, positions), context.precision)
+                             .value();
+    return logits;
+}
+
+std::vector<SslTargets> SSLMetaArch::targets(const std::vector<SslLogits>& logits, double teacher_temp,
+                                             const std::function<Tensor(const Tensor&)>& over_shards) {
+    next_dino_center_ = next_ibot_center_ = Tensor();
+    std::vector<Tensor> cls, patches;
+    for (const SslLogits& l : logits) {
+        cls.push_back(l.cls);
+        patches.push_back(
+            l.patches.defined() ? l.patches : Tensor::zeros({0, l.cls.size(1)}, DType::f32, l.cls.device()));
+    }
+    const auto targets_of = [&](const std::vector<Tensor>& all, Tensor& center, Tensor& next) {
+        if (config_.centering == "sinkhorn_knopp")
+            return sinkhorn_knopp(all, teacher_temp, config_.sinkhorn_iterations, over_shards);
+        next = center.clone();
+        update_center(next, all, config_.center_momentum, over_shards);
+        std::vector<Tensor> result;
+        for (const Tensor& t : all) result.push_back(softmax_center(t, center, teacher_temp));
+        return result;
+    };
+    const std::vector<Tensor> cls_targets = targets_of(cls, dino_center_, next_dino_center_);
+    std::vector<Tensor> patch_targets(logits.size());
+    if (config_.ibot_weight > 0) patch_targets = targets_of(patches, ibot_center_, next_ibot_center_);
+    std::vector<SslTargets> result;
+    for (size_t i = 0; i < logits.size(); ++i)
+        result.push_back({cls_targets[i], logits[i].patches.defined() ? patch_targets[i] : Tensor()});
+    return result;
+}
+
+Tensor SSLMetaArch::positions_of(const SslBatch& batch) const {
+    return batch.masks.defined() && config_.ibot_weight > 0 ? masked_positions(batch.masks) : Tensor();
+}
+
+SSLMetaArch::Places SSLMetaArch::places_of(Branch& branch) {
+    Places places;
+    branch.visit("", [&](const std::string& name, Variable& p) { places.emplace_back(name, &p); });
+    return places;
 }
 
 static double mean_entropy(const Tensor& p) {
@@ -117,21 +151,35 @@ static double mean_entropy(const Tensor& p) {
     return -(sum(q * log(q + 1e-30)).item()) / static_cast<double>(p.size(0));
 }
 
-SslLosses SSLMetaArch::losses(const SslBatch& batch, double teacher_temp, const ForwardContext& context) {
+static void check_batch(const SslBatch& batch) {
     const Tensor& global = batch.global_crops;
     check(global.defined() && global.rank() == 4 && global.size(0) >= 2 && global.size(0) % 2 == 0, "ssl",
           "global_crops must be [2 B, C, H, W]: got ", global);
     const int64_t images = global.size(0) / 2;
     check(!batch.local_crops.defined() || batch.local_crops.rank() == 4, "ssl",
           "local_crops must be [n B, C, L, L]: got ", batch.local_crops);
-    const bool has_local = batch.local_crops.defined() && batch.local_crops.size(0) > 0;
-    check(!has_local || batch.local_crops.size(0) % images == 0, "ssl",
+    check(!batch.local_crops.defined() || batch.local_crops.size(0) % images == 0, "ssl",
           "local_crops must hold a multiple of ", images, " pictures: got ", batch.local_crops);
-    next_dino_center_ = next_ibot_center_ = Tensor();
-    const Tensor positions =
-        batch.masks.defined() && config_.ibot_weight > 0 ? masked_positions(batch.masks) : Tensor();
-    const Targets target = targets(batch, positions, teacher_temp, context);
+}
 
+SslLosses SSLMetaArch::losses(const SslBatch& batch, double teacher_temp, const ForwardContext& context) {
+    check_batch(batch);
+    next_dino_center_ = next_ibot_center_ = Tensor();
+    const SslLogits logits = teacher_logits(batch, context);
+    SslTargets target;
+    target.cls = center_or_sinkhorn(logits.cls, dino_center_, next_dino_center_, teacher_temp);
+    if (logits.patches.defined())
+        target.patches = center_or_sinkhorn(logits.patches, ibot_center_, next_ibot_center_, teacher_temp);
+    return student_losses(batch, target, context);
+}
+
+SslLosses SSLMetaArch::student_losses(const SslBatch& batch, const SslTargets& target,
+                                      const ForwardContext& context) const {
+    check_batch(batch);
+    const Tensor& global = batch.global_crops;
+    const int64_t images = global.size(0) / 2;
+    const bool has_local = batch.local_crops.defined() && batch.local_crops.size(0) > 0;
+    const Tensor positions = positions_of(batch);
     std::vector<Variable> crops{Variable(global)};
     std::vector<Tensor> masks{batch.masks};
     if (has_local) {
@@ -181,6 +229,10 @@ SslLosses SSLMetaArch::losses(const SslBatch& batch, double teacher_temp, const 
 
 void SSLMetaArch::commit(double momentum) {
     ema_update(teacher_parameters(), student_parameters(), momentum);
+    commit_centers();
+}
+
+void SSLMetaArch::commit_centers() {
     if (next_dino_center_.defined()) dino_center_ = next_dino_center_;
     if (next_ibot_center_.defined()) ibot_center_ = next_ibot_center_;
     next_dino_center_ = next_ibot_center_ = Tensor();

@@ -31,19 +31,36 @@ struct SslLosses {
     double target_entropy = 0;  // mean entropy of the class-token targets: ln K when they say nothing
 };
 
+struct SslLogits {
+    Tensor cls;      // of the teacher, [2 B, K], rows already swapped between the views
+    Tensor patches;  // [masked, K]; undefined without masks
+};
+using SslTargets = SslLogits;  // what centering or Sinkhorn-Knopp makes of them
+
 class SSLMetaArch {
   public:
     SSLMetaArch(const SslConfig& config, Generator& generator);
 
     // Losses of one batch. Also computes where the centers will move; commit() moves them.
     SslLosses losses(const SslBatch& batch, double teacher_temp, const ForwardContext& context);
+    // The same in three parts, for a batch that is cut into shards, of which a rank of a job has some: the teacher's
+    // logits of each own shard, the targets of all of them, the losses of each.
+    SslLogits teacher_logits(const SslBatch& batch, const ForwardContext& context) const;
+    std::vector<SslTargets> targets(const std::vector<SslLogits>& logits, double teacher_temp,
+                                    const std::function<Tensor(const Tensor&)>& over_shards);
+    SslLosses student_losses(const SslBatch& batch, const SslTargets& target,
+                             const ForwardContext& context) const;
     // After a step that was taken: teacher = momentum * teacher + (1 - momentum) * student, centers to their
     // new place. After a skipped step, do not call it: nothing moves.
     void commit(double momentum);
+    void commit_centers();  // the centers alone
 
     // Names "backbone.*", "dino_head.*", "ibot_head.*".
     NamedParameters student_parameters();
     NamedParameters teacher_parameters();
+    using Places = std::vector<std::pair<std::string, Variable*>>;  // the same, where they lie in the model
+    Places student_places() { return places_of(student_); }
+    Places teacher_places() { return places_of(teacher_); }
     NamedTensors centers() const;  // "dino_center", "ibot_center": part of a checkpoint
     void set_centers(const Tensor& dino, const Tensor& ibot);
     void to_device(Device device);
@@ -60,12 +77,8 @@ class SSLMetaArch {
         const DINOHead& patch_head() const { return separate ? ibot_head : dino_head; }
         void visit(const std::string& prefix, const ParameterVisitor& fn);
     };
-    struct Targets {
-        Tensor cls;      // [2 B, K], rows already swapped between the views
-        Tensor patches;  // [masked, K]; undefined without masks
-    };
-    Targets targets(const SslBatch& batch, const Tensor& positions, double teacher_temp,
-                    const ForwardContext& context);
+    static Places places_of(Branch& branch);
+    Tensor positions_of(const SslBatch& batch) const;  // of masked patches; undefined without
     Tensor center_or_sinkhorn(const Tensor& logits, Tensor& center, Tensor& next, double temp);
 
     SslConfig config_;

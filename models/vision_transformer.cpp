@@ -182,7 +182,7 @@ ViTOutput DinoVisionTransformer::forward_features(const Variable& images, const 
     RopeGrid grid;
     for (const Block& block : blocks_) {
         if (!grid.defined() || draws(context)) grid = rope_grid(images, context);
-        x = block.forward(x, context, grid);
+        x = context.in_unit(block, [&] { return block.forward(x, context, grid); });
     }
     return finish(x, false);
 }
@@ -202,7 +202,7 @@ std::vector<ViTOutput> DinoVisionTransformer::forward_features(const std::vector
             grids.clear();
             for (const Variable& x : images) grids.push_back(rope_grid(x, context));
         }
-        list = block.forward(list, context, grids);
+        list = context.in_unit(block, [&] { return block.forward(list, context, grids); });
     }
     std::vector<ViTOutput> out;
     for (const Variable& x : list) out.push_back(finish(x, context.training && out.size() == 1));
@@ -230,7 +230,7 @@ DinoVisionTransformer::get_intermediate_layers(const Variable& images, const For
     RopeGrid grid;
     for (size_t i = 0; i < blocks_.size(); ++i) {
         if (!grid.defined() || draws(context)) grid = rope_grid(images, context);
-        x = blocks_[i].forward(x, context, grid);
+        x = context.in_unit(blocks_[i], [&] { return blocks_[i].forward(x, context, grid); });
         if (!wanted[i]) continue;
         const Variable y = norm ? normed(x, false) : x;
         Intermediate found;

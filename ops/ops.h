@@ -7,6 +7,7 @@
 #include "autograd/variable.h"
 #include "ops/boundary/boundary.h"
 #include "ops/boundary/cast.h"
+#include "ops/collective/collective.h"
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/dropout/drop_path.h"
 #include "ops/dropout/dropout.h"

@@ -73,6 +73,13 @@ void AtomicFile::write(const void* data, size_t bytes) {
     }
 }
 
+void AtomicFile::write_at(size_t offset, std::string_view text) {
+    check(fd_ >= 0, "write", "'", path_, "' was already finished");
+    if (lseek(fd_, static_cast<off_t>(offset), SEEK_SET) < 0) refuse("cannot write");
+    write(text);
+    if (lseek(fd_, 0, SEEK_END) < 0) refuse("cannot write");
+}
+
 void AtomicFile::commit() {
     check(fd_ >= 0, "write", "'", path_, "' was already finished");
     if (sync(fd_) != 0) refuse("cannot sync");

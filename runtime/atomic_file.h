@@ -16,6 +16,8 @@ class AtomicFile {
 
     void write(const void* data, size_t bytes);
     void write(std::string_view text) { write(text.data(), text.size()); }
+    // Over what was written already, at so many bytes from the start.
+    void write_at(size_t offset, std::string_view text);
     void commit();  // fsync, rename, fsync of the folder
 
   private:

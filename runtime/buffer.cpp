@@ -15,7 +15,22 @@ static uint64_t next_id() {
 Buffer::Buffer(Device device, size_t bytes)
     : device_(device), bytes_(bytes), data_(allocate(device, bytes)), id_(next_id()) {}
 
-Buffer::~Buffer() { release(device_, data_, bytes_); }
+Buffer::~Buffer() {
+    if (data_ != nullptr) release(device_, data_, bytes_);
+}
+
+void Buffer::drop() {
+    release(device_, data_, bytes_);
+    data_ = nullptr;
+}
+
+void Buffer::restore() {
+    if (dropped()) data_ = allocate(device_, bytes_);
+}
+
+void Buffer::fill_restored(const void* data, size_t bytes) {
+    if (bytes > 0) device_api(device_).copy(data_, device_, data, device_, bytes);
+}
 
 void Buffer::move_to(Device device) {
     if (device == device_) return;

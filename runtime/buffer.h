@@ -25,6 +25,13 @@ class Buffer {
     // The same bytes in memory of another device: every Tensor that views the buffer is there afterwards.
     // Counts as a write. On that device already: nothing happens.
     void move_to(Device device);
+    // drop() gives the memory back, restore() takes some again, whose contents are then for the caller to put back: to
+    // those who view the buffer nothing has happened. In between nothing may read it.
+    void drop();
+    void restore();
+    void fill_restored(const void* data,
+                       size_t bytes);  // from memory of the same device; no write in the sense of version()
+    bool dropped() const { return data_ == nullptr && bytes_ > 0; }
     uint64_t version() const { return version_.load(std::memory_order_relaxed); }
     uint64_t id() const { return id_; }  // never reused, unlike the address
 

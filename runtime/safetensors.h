@@ -3,6 +3,7 @@
 // Reading trusts nothing: header length, JSON, duplicate keys, dtypes, shapes, holes, overlaps and the file's
 // size are checked, and the Error names file and tensor. Writing is atomic (see atomic_file.h).
 // Format: https://github.com/huggingface/safetensors
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -56,6 +57,18 @@ class SafetensorsFile {
 // are reserved, and reading keeps them out of metadata().
 void write_safetensors(const std::string& path, const NamedTensors& tensors, const Metadata& metadata = {},
                        bool checksums = false);
+
+// The same for tensors that are made one at a time: `make(i)` gives the tensor of specs[i], in the order of the
+// file, and is called once for each. An empty path writes nothing and only calls make, as ranks of a job do that
+// have a part of each tensor and no file.
+struct TensorSpec {
+    std::string name;
+    DType dtype = DType::f32;
+    Shape shape;
+};
+void stream_safetensors(const std::string& path, const std::vector<TensorSpec>& specs,
+                        const std::function<Tensor(size_t)>& make, const Metadata& metadata = {},
+                        bool checksums = false);
 
 // CRC-32C (Castagnoli); `start` is the result for the bytes before.
 uint32_t crc32c(const void* data, size_t bytes, uint32_t start = 0);

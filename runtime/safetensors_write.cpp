@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <numeric>
+#include <optional>
 #include <set>
 
 #include "runtime/atomic_file.h"
@@ -34,70 +36,122 @@ void quote(std::string& out, const std::string& text, const std::string& path) {
     if (!append_json(out, text)) fail("safetensors", "'", path, "': names and metadata must be valid UTF-8");
 }
 
-}  // namespace
-
-void write_safetensors(const std::string& path, const NamedTensors& tensors, const Metadata& metadata,
-                       bool checksums) {
-    static_assert(std::endian::native == std::endian::little, "the data is written as it lies in memory");
-    NamedTensors sorted;
-    std::set<std::string> seen;
-    for (const auto& [name, tensor] : tensors) {
-        check(tensor.defined(), "safetensors", "'", path, "': tensor '", name, "' is undefined");
-        check(name != "__metadata__", "safetensors", "'", path, "': a tensor cannot be named __metadata__");
-        check(seen.insert(name).second, "safetensors", "'", path, "': two tensors are named '", name, "'");
-        sorted.emplace_back(name, tensor.to(Device::cpu()).contiguous());
-    }
-    std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
-        const int x = rank_of(a.second.dtype()), y = rank_of(b.second.dtype());
-        return x != y ? x < y : a.first < b.first;
+// Places in the file's order.
+std::vector<size_t> file_order(const std::vector<TensorSpec>& specs) {
+    std::vector<size_t> order(specs.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::sort(order.begin(), order.end(), [&](size_t i, size_t j) {
+        const int x = rank_of(specs[i].dtype), y = rank_of(specs[j].dtype);
+        return x != y ? x < y : specs[i].name < specs[j].name;
     });
+    return order;
+}
 
-    Metadata all = metadata;
+int64_t bytes_of(const TensorSpec& spec) {
+    return checked_mul(spec.shape.numel(), static_cast<int64_t>(size_of(spec.dtype)), "safetensors");
+}
+
+void check_names(const std::string& path, const std::vector<TensorSpec>& specs, const Metadata& metadata) {
+    std::set<std::string> seen;
+    for (const TensorSpec& spec : specs) {
+        check(spec.name != "__metadata__", "safetensors", "'", path,
+              "': a tensor cannot be named __metadata__");
+        check(seen.insert(spec.name).second, "safetensors", "'", path, "': two tensors are named '",
+              spec.name, "'");
+    }
     for (const auto& [key, value] : metadata)
         check(!is_checksum_key(key), "safetensors", "'", path, "': metadata key '", key,
               "' is reserved for checksums");
-    if (checksums) all[kHeaderChecksum] = checksum_text(0);
+}
+
+// The header, padded; of the same length whatever the checksums in `metadata` are.
+std::string header_text(const std::string& path, const std::vector<TensorSpec>& specs,
+                        const std::vector<size_t>& order, const Metadata& metadata) {
     std::string entries;
     int64_t at = 0;
-    for (const auto& [name, tensor] : sorted) {
-        const int64_t bytes = tensor.numel() * static_cast<int64_t>(size_of(tensor.dtype()));
+    for (size_t i : order) {
+        const TensorSpec& spec = specs[i];
         entries += ',';
-        quote(entries, name, path);
-        entries.append(":{\"dtype\":\"").append(file_name(tensor.dtype())).append("\",\"shape\":[");
-        for (int i = 0; i < tensor.rank(); ++i) {
-            if (i > 0) entries += ',';
-            entries += std::to_string(tensor.size(i));
+        quote(entries, spec.name, path);
+        entries.append(":{\"dtype\":\"").append(file_name(spec.dtype)).append("\",\"shape\":[");
+        for (int d = 0; d < spec.shape.rank(); ++d) {
+            if (d > 0) entries += ',';
+            entries += std::to_string(spec.shape[d]);
         }
-        entries += "],\"data_offsets\":[" + std::to_string(at) + ',' + std::to_string(at + bytes) + "]}";
-        at += bytes;
-        if (checksums && bytes > 0)
-            all[tensor_checksum(name)] = checksum_text(crc32c(tensor.raw(), static_cast<size_t>(bytes)));
+        const int64_t end = checked_add(at, bytes_of(spec), "safetensors");
+        entries += "],\"data_offsets\":[" + std::to_string(at) + ',' + std::to_string(end) + "]}";
+        at = end;
     }
-    std::string text = all.empty() ? "" : "\"__metadata__\":{";
-    for (const auto& [key, value] : all) {
+    std::string text = metadata.empty() ? "" : "\"__metadata__\":{";
+    for (const auto& [key, value] : metadata) {
         if (text.back() != '{') text += ',';
         quote(text, key, path);
         text += ':';
         quote(text, value, path);
     }
-    if (!all.empty()) text += '}';
-    text = '{' + (all.empty() && !entries.empty() ? entries.substr(1) : text + entries) + '}';
+    if (!metadata.empty()) text += '}';
+    text = '{' + (metadata.empty() && !entries.empty() ? entries.substr(1) : text + entries) + '}';
     text.resize((text.size() + 7) / 8 * 8, ' ');
+    return text;
+}
+
+std::string length_bytes(size_t size) {
+    std::string bytes;
+    for (size_t i = 0; i < 8; ++i) bytes += static_cast<char>(static_cast<uint64_t>(size) >> (8 * i));
+    return bytes;
+}
+
+}  // namespace
+
+void stream_safetensors(const std::string& path, const std::vector<TensorSpec>& specs,
+                        const std::function<Tensor(size_t)>& make, const Metadata& metadata, bool checksums) {
+    static_assert(std::endian::native == std::endian::little, "the data is written as it lies in memory");
+    check_names(path, specs, metadata);
+    check(make != nullptr, "safetensors", "the function that makes the tensors is empty");
+    const std::vector<size_t> order = file_order(specs);
+    Metadata all = metadata;
+    if (checksums) all[kHeaderChecksum] = checksum_text(0);
+    for (const TensorSpec& spec : specs)
+        if (checksums && bytes_of(spec) > 0) all[tensor_checksum(spec.name)] = checksum_text(0);
+    std::string text = header_text(path, specs, order, all);
+    std::optional<AtomicFile> file;
+    if (!path.empty()) {
+        file.emplace(path);
+        file->write(length_bytes(text.size()));
+        file->write(text);
+    }
+    for (size_t i : order) {
+        const TensorSpec& spec = specs[i];
+        const Tensor made = make(i);
+        if (!file) continue;
+        check(made.defined() && made.shape() == spec.shape && made.dtype() == spec.dtype, "safetensors", "'",
+              path, "': tensor '", spec.name, "' must be ", spec.dtype, " ", spec.shape, ": got ", made);
+        const Tensor tensor = made.to(Device::cpu()).contiguous();
+        const auto bytes = static_cast<size_t>(bytes_of(spec));
+        if (bytes == 0) continue;
+        if (checksums) all[tensor_checksum(spec.name)] = checksum_text(crc32c(tensor.raw(), bytes));
+        file->write(tensor.raw(), bytes);
+    }
+    if (!file) return;
     if (checksums) {
+        text = header_text(path, specs, order, all);
         const std::string digits = checksum_text(crc32c(text.data(), text.size()));
         text.replace(header_checksum_at(text), kChecksumDigits, digits);
+        file->write_at(8, text);
     }
-    char length[8];
-    for (size_t i = 0; i < 8; ++i)
-        length[i] = static_cast<char>(static_cast<uint64_t>(text.size()) >> (8 * i));
+    file->commit();
+}
 
-    AtomicFile file(path);
-    file.write(length, 8);
-    file.write(text);
-    for (const auto& [name, tensor] : sorted)
-        if (tensor.numel() > 0)
-            file.write(tensor.raw(), static_cast<size_t>(tensor.numel()) * size_of(tensor.dtype()));
-    file.commit();
+void write_safetensors(const std::string& path, const NamedTensors& tensors, const Metadata& metadata,
+                       bool checksums) {
+    std::vector<TensorSpec> specs;
+    for (const auto& [name, tensor] : tensors) {
+        check(tensor.defined(), "safetensors", "'", path, "': tensor '", name, "' is undefined");
+        specs.push_back({name, tensor.dtype(), tensor.shape()});
+    }
+    check(!path.empty(), "safetensors", "needs the path of a file: got an empty one");
+    stream_safetensors(
+        path, specs, [&](size_t i) { return tensors[i].second; }, metadata, checksums);
 }
 
 }  // namespace demi

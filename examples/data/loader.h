@@ -24,6 +24,7 @@ struct Batch {
     Tensor targets;                // with mixup: f32 [B, classes], otherwise undefined
     Tensor global_crops;           // multi-crop: f32 [2 B, C, G, G], all first views, then all second
     Tensor local_crops;            // f32 [n B, C, L, L], view by view; undefined for n = 0
+    std::vector<Batch> parts;      // of a run on several ranks: this rank's shards, in place of the tensors
 };
 
 // Fills in everything but epoch, number and indices. Called from background threads, several at once.

@@ -11,6 +11,7 @@
 #include "examples/train/options.h"
 #include "examples/train/usage.h"
 #include "runtime/check.h"
+#include "runtime/comm/job.h"
 
 namespace demi::examples {
 namespace {
@@ -143,7 +144,7 @@ int parse_options(int argc, char** argv, const std::string& description, TrainOp
     set_help(app, "demi " DEMI_VERSION);
     CommandLine line(app, {argv + 1, argv + argc});
     const auto refuse = [&](const std::string& text) {
-        std::fprintf(stderr, "%s: %s (see --help)\n", argv[0], text.c_str());
+        if (launched_rank() == 0) std::fprintf(stderr, "%s: %s (see --help)\n", argv[0], text.c_str());
         return 2;
     };
     try {

@@ -12,6 +12,7 @@
 #include "examples/data/part.h"
 #include "examples/train/classifier.h"
 #include "runtime/atomic_file.h"
+#include "runtime/comm/job.h"
 #include "runtime/parallel.h"
 #include "runtime/profile.h"
 
@@ -93,23 +94,25 @@ std::unique_ptr<MetricsWriter> open_metrics(const RunFolder& folder, const Train
 }
 
 StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, const StepRates& rates, int64_t step,
-                      double loss) {
+                      double loss, DataParallel* parallel) {
     constexpr int64_t kSkipLimit = 20;
+    StepOutcome outcome;
     bool taken = false;
     {
         const ProfileScope scope("optimizer");
-        taken = scaler.step(optimizer, rates);
+        if (parallel) outcome = parallel->step(optimizer, scaler, rates);
+        taken = parallel ? outcome.taken : scaler.step(optimizer, rates);
     }
     optimizer.zero_grad();
     check(taken || scaler.enabled(), "train", "the gradient is not finite at step ", step, " (loss ", loss,
           "); set DEMI_DETECT_ANOMALY=1 to see which operation makes the first NaN or infinity");
     check(scaler.skipped_in_a_row() < kSkipLimit, "train", kSkipLimit,
           " steps in a row overflowed; the loss scale is ", scaler.scale(), ", the loss ", loss);
-    return optimizer.outcome();
+    return parallel ? outcome : optimizer.outcome();
 }
 
 void print_header(const TrainOptions& options, const TrainData& data, const ViTConfig& model,
-                  int64_t parameters, Device device, int64_t step) {
+                  int64_t parameters, Device device, int64_t step, const DataParallel* parallel) {
     const data::DataSet& set = *data.opened.train;
     std::string count = grouped(set.size()) + " train";
     if (data.opened.test) count += " and " + grouped(data.opened.test->size()) + " test";
@@ -123,6 +126,10 @@ void print_header(const TrainOptions& options, const TrainData& data, const ViTC
     std::printf("%s, %s parameters, %s, boundary %s, on %s with %d thread%s\n", describe(model).c_str(),
                 human_count(static_cast<double>(parameters)).c_str(), options.precision.c_str(),
                 options.boundary.c_str(), name(device).c_str(), num_threads(), num_threads() == 1 ? "" : "s");
+    if (parallel)
+        std::printf("%lld shards on %d rank%s (%s), sharding %s\n", static_cast<long long>(options.shards),
+                    parallel->world().size(), parallel->world().size() == 1 ? "" : "s",
+                    parallel->world().engine().c_str(), options.shard.c_str());
     if (options.resuming()) std::printf("resumed at step %lld\n", static_cast<long long>(step));
     std::fflush(stdout);
 }
@@ -170,17 +177,17 @@ std::string overflow_text(const GradScaler& scaler, int64_t steps, double last_l
            "help";
 }
 
-int end_run(const RunFolder& folder, const TrainOptions& options, const StopSignals& stop,
-            const std::string& failure, const RunStatus& status, double accuracy) {
+int end_run(const RunFolder& folder, const TrainOptions& options, int stopped, const std::string& failure,
+            const RunStatus& status, double accuracy) {
     RunStatus end = status;
-    end.state = stop.requested() ? "interrupted" : failure.empty() ? "finished" : "failed";
+    end.state = stopped != 0 ? "interrupted" : failure.empty() ? "finished" : "failed";
     write_status(folder.file("status.json"), end);
     std::fflush(stdout);
-    if (stop.requested()) return stop.exit_status();
+    if (stopped != 0) return 128 + stopped;
     std::string text = failure;
     if (text.empty() && options.expect_accuracy >= 0 && !(accuracy >= options.expect_accuracy))
         text = "accuracy " + percent(accuracy) + " is below the expected " + percent(options.expect_accuracy);
-    if (!text.empty()) std::fprintf(stderr, "%s\n", text.c_str());
+    if (!text.empty() && launched_rank() == 0) std::fprintf(stderr, "%s\n", text.c_str());
     return text.empty() ? 0 : 1;
 }
 

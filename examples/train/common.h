@@ -11,6 +11,7 @@
 #include "examples/data/stats.h"
 #include "examples/train/options.h"
 #include "examples/train/watch.h"
+#include "models/data_parallel.h"
 #include "models/grad_scaler.h"
 #include "models/optimizer.h"
 #include "models/vision_transformer.h"
@@ -52,7 +53,7 @@ Watch watch_of(Progress& progress, const StopSignals& stop, const std::string& n
 // scaler.step(). Throws Error when a gradient is not finite and there is no scale to lower, or after twenty
 // skipped steps in a row.
 StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, const StepRates& rates, int64_t step,
-                      double loss);
+                      double loss, DataParallel* parallel = nullptr);
 
 // loader.next(). A picture that cannot be read costs nothing that was learned: `save` is called before the
 // error goes on.
@@ -63,12 +64,12 @@ bool next_batch(data::Loader& loader, data::Batch& batch, const std::function<vo
 std::string overflow_text(const GradScaler& scaler, int64_t steps, double last_loss);
 
 // What a run ends with: status.json, a line on stderr for a failure or a missed --expect-accuracy, and the
-// exit status of the process.
-int end_run(const RunFolder& folder, const TrainOptions& options, const StopSignals& stop,
-            const std::string& failure, const RunStatus& status, double accuracy);
+// exit status of the process. stopped: the signal that ended it, or 0.
+int end_run(const RunFolder& folder, const TrainOptions& options, int stopped, const std::string& failure,
+            const RunStatus& status, double accuracy);
 
 void print_header(const TrainOptions& options, const TrainData& data, const ViTConfig& model,
-                  int64_t parameters, Device device, int64_t step);
+                  int64_t parameters, Device device, int64_t step, const DataParallel* parallel = nullptr);
 
 // --profile: a Chrome trace of the first steps, and its summary on the terminal. Does nothing without a path.
 class StepTrace {

@@ -19,20 +19,25 @@ static Features labelled(const data::DataSet& set) {
 
 Features cls_features(const DinoVisionTransformer& model, const data::DataSet& set,
                       const data::ChannelStats& stats, int64_t batch, const ForwardContext& context,
-                      Device device, const Watch& watch) {
+                      Device device, const Watch& watch, const Communicator& world) {
     const NoGrad no_grad;
     ForwardContext quiet = context;
     quiet.training = false;
     if (!quiet.boundary.site.empty()) quiet.boundary.site = "evaluation";
     Features f = labelled(set);
     const int64_t count = set.size();
-    f.rows = Tensor::empty({count, model.config().embed_dim});
-    for (int64_t begin = 0; begin < count; begin += batch) {
+    // Each rank makes a run of batches.
+    const int64_t each = ceil_div(ceil_div(count, batch), world.size()) * batch;
+    Tensor own = Tensor::zeros({each, model.config().embed_dim});
+    const int64_t first = world.rank() * each, last = std::min(first + each, count);
+    for (int64_t begin = first; begin < last; begin += batch) {
         const int64_t end = std::min(begin + batch, count);
         const data::Batch b = data::plain_batch(set, stats, begin, end);
-        copy(f.rows.slice(0, begin, end), model.forward(Variable(b.images.to(device)), quiet).value());
+        copy(own.slice(0, begin - first, end - first),
+             model.forward(Variable(b.images.to(device)), quiet).value());
         if (watch) watch(end, count);
     }
+    f.rows = world.all_gather(own).slice(0, 0, count);
     return f;
 }
 

@@ -5,6 +5,7 @@
 #include "examples/data/batches.h"
 #include "examples/train/watch.h"
 #include "models/vision_transformer.h"
+#include "runtime/comm/communicator.h"
 
 namespace demi::examples {
 
@@ -14,10 +15,10 @@ struct Features {
     int64_t classes = 0;
 };
 
-// Normalised class tokens.
+// Normalised class tokens; the ranks of a job share the pictures out, and all get all.
 Features cls_features(const DinoVisionTransformer& model, const data::DataSet& set,
                       const data::ChannelStats& stats, int64_t batch, const ForwardContext& context,
-                      Device device, const Watch& watch = {});
+                      Device device, const Watch& watch = {}, const Communicator& world = {});
 // The pictures themselves, normalised per channel and centred per picture, larger ones shrunk to 32 pixels
 // a side: what any learned feature has to beat.
 Features pixel_features(const data::DataSet& set, const data::ChannelStats& stats, const Watch& watch = {});

@@ -225,6 +225,7 @@ void add_options(CLI::App& app, TrainOptions& options) {
     if (options.more) options.more->add_flags(app, options);
     add_numbers(app, options);
     add_run(app, options);
+    add_ranks(app, options);
 }
 
 Record TrainOptions::record() const {
@@ -271,6 +272,7 @@ Record TrainOptions::record() const {
                                                        {"save_every", save_every},
                                                        {"tensorboard", tensorboard}})
         r.add(f.name, f.value);
+    if (shards > 1) r.add("shards", shards);
     if (more) more->add_record(r, *this);
     return r;
 }

@@ -55,6 +55,10 @@ struct TrainOptions {
     int64_t patience = 0;
     int64_t threads = 0, log_every = 10, save_every = 0;
     double expect_accuracy = -1;
+    // several ranks
+    std::string shard = "none";
+    int64_t shards = 0;  // 0: as the run that is resumed, or as many as ranks
+    double comm_timeout = 300;
 
     // self-supervised training only: flags are there when `more` is set before parsing (ssl_options.h)
     const MoreOptions* more = nullptr;
@@ -77,6 +81,7 @@ struct TrainOptions {
 
 // Every flag of the trainers, into `options`.
 void add_options(CLI::App& app, TrainOptions& options);
+void add_ranks(CLI::App& app, TrainOptions& options);  // the part about several ranks
 
 // Parses argv into `options` (which holds the defaults). Returns -1 to go on, else the process's exit status:
 // 0 after --help, 2 after a wrong command line, with one line on stderr that says what was wrong.

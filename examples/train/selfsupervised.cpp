@@ -8,13 +8,15 @@
 
 namespace demi::examples {
 
-SelfSupervised::SelfSupervised(TrainOptions options) : options_(std::move(options)) {
+SelfSupervised::SelfSupervised(TrainOptions options, const Communicator& world)
+    : options_(std::move(options)), world_(world) {
     device_ = open_device(options_);
     data_ = open_data(options_, true);
     apply_recipe(options_, data_.opened);
+    agree_on_run(world_, options_, device_, data_.opened.train->fingerprint(), data_.opened.train->size());
     make_model();
     plan();
-    scores_ = SslEvaluation(data_, context_, device_, options_.eval_images);
+    scores_ = SslEvaluation(data_, context_, device_, options_.eval_images, world_);
 }
 
 void SelfSupervised::make_model() {
@@ -29,6 +31,16 @@ void SelfSupervised::make_model() {
     if (!options_.init_from.empty()) {
         init_parameters(student_, config_.backbone, options_.init_from, options_.partial);
         copy_parameters(teacher_, student_);
+    }
+    parameters_in_all_ = parameter_count(student_);
+    size_t backbone = 0;
+    for (const auto& [name, parameter] : student_) backbone += name.starts_with("backbone.");
+    clip_groups_ = {backbone, student_.size() - backbone};
+    if (options_.shards > 1) {
+        const ParallelOptions share{options_.shards, parse_sharding(options_.shard)};
+        parallel_ = std::make_unique<DataParallel>(world_, share, model_->student_places());
+        parallel_->add_average(model_->teacher_places());
+        student_ = parallel_->parameters();
     }
     context_ = forward_context(options_, generator_);
     context_.boundary.site = "student";
@@ -64,6 +76,10 @@ SnapshotParts SelfSupervised::parts() {
     return p;
 }
 
+ShardParts SelfSupervised::shard_parts() {
+    return {parallel_.get(), "student.", "", model_->centers(), &*optimizer_, &scaler_, &generator_};
+}
+
 SnapshotHead SelfSupervised::head() const {
     SnapshotHead h;
     h.program = kProgram;
@@ -76,7 +92,9 @@ SnapshotHead SelfSupervised::head() const {
 }
 
 void SelfSupervised::resume() {
-    const SnapshotHead saved = load_snapshot(folder_->file("checkpoint.safetensors"), head(), parts());
+    const std::string path = folder_->file("checkpoint.safetensors");
+    const SnapshotHead saved =
+        parallel_ ? load_shards(path, head(), shard_parts()) : load_snapshot(path, head(), parts());
     folder_->accept();
     step_ = saved.step;
     taken_ = state_int(saved.more, "taken");
@@ -90,11 +108,14 @@ void SelfSupervised::save() {
     if (saved_at_ == step_) return;
     progress_.pause("saving");
     metrics_->sync();
-    save_snapshot(folder_->file("checkpoint.safetensors"), head(), parts());
+    const std::string path = folder_->file("checkpoint.safetensors");
+    parallel_ ? save_shards(path, head(), shard_parts()) : save_snapshot(path, head(), parts());
     saved_at_ = step_;
     write_status(*folder_, "running", step_, total_, progress_.clock());
 }
 
-int train_selfsupervised(TrainOptions options) { return SelfSupervised(std::move(options)).run(); }
+int train_selfsupervised(TrainOptions options, const Communicator& world) {
+    return SelfSupervised(std::move(options), world).run();
+}
 
 }  // namespace demi::examples

@@ -11,7 +11,9 @@
 namespace demi::examples {
 
 void SelfSupervised::report() {
-    write_safetensors(folder_->file("teacher.safetensors"), state_dict(teacher_),
+    const auto whole = whole_teacher();
+    if (world_.rank() != 0) return;
+    write_safetensors(folder_->file("teacher.safetensors"), state_dict(model_->teacher_parameters()),
                       model_metadata(kProgram, model_->config().backbone, data_.stats));
     const std::vector<Record> records = read_metrics(folder_->file("metrics.jsonl"));
     const DinoVisionTransformer& model = model_->teacher_backbone();
@@ -20,8 +22,8 @@ void SelfSupervised::report() {
     Report r;
     r.title = "DINOv2 on " + (options_.data.empty() ? std::string("drawn figures") : options_.data);
     r.subtitle = describe(model.config()) + ", " + options_.precision + ", boundary " + options_.boundary;
-    r.status = stop_->requested()
-                   ? std::string("stopped by ") + stop_->name() + " at step " + std::to_string(step_)
+    const int stopped = signal_.of(*stop_, parallel_.get());
+    r.status = stopped != 0 ? "stopped by " + signal_name(stopped) + " at step " + std::to_string(step_)
                : failure().empty() ? "finished"
                                    : "failed";
     r.tiles = ssl_tiles(scores, clock, step_, allocator_stats(device_).peak_bytes);

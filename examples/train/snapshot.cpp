@@ -34,19 +34,24 @@ static void load_exactly(const NamedParameters& parameters, const std::string& p
     }
 }
 
-SnapshotHead load_snapshot(const std::string& path, const SnapshotHead& expected,
-                           const SnapshotParts& parts) {
-    const SafetensorsFile file(path);
+void check_snapshot(const SafetensorsFile& file, const SnapshotHead& expected) {
+    const std::string& path = file.path();
     const auto program = file.metadata().find("program");
     check(program != file.metadata().end() && file.metadata().contains("step"), "resume", "'", path,
           "' is not a training checkpoint");
     check(program->second == expected.program, "resume", "'", path, "' was written by ", program->second,
           ", not ", expected.program);
+    check(state_int(file.metadata(), "data_fingerprint") == expected.fingerprint, "resume", "'", path,
+          "' was trained on other data than --data now names");
+}
+
+SnapshotHead load_snapshot(const std::string& path, const SnapshotHead& expected,
+                           const SnapshotParts& parts) {
+    const SafetensorsFile file(path);
+    check_snapshot(file, expected);
     SnapshotHead head = expected;
     head.more = file.metadata();
     head.step = state_int(file.metadata(), "step");
-    check(state_int(file.metadata(), "data_fingerprint") == expected.fingerprint, "resume", "'", path,
-          "' was trained on other data than --data now names");
     load_exactly(parts.parameters, "", file);
     for (const auto& [prefix, parameters] : parts.extra) load_exactly(parameters, prefix, file);
     if (parts.optimizer) parts.optimizer->load(file);

@@ -21,6 +21,8 @@ struct SnapshotHead {
     Metadata more;            // of the program
 };
 
+// Throws Error where the file is no checkpoint, or of another program or other data.
+void check_snapshot(const SafetensorsFile& file, const SnapshotHead& expected);
 void save_snapshot(const std::string& path, const SnapshotHead& head, const SnapshotParts& parts);
 // Throws Error for a damaged file, one of another program or model, or other data.
 SnapshotHead load_snapshot(const std::string& path, const SnapshotHead& expected, const SnapshotParts& parts);

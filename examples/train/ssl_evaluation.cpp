@@ -17,8 +17,8 @@ double knn(const std::pair<Features, Features>& sets, const Watch& watch) {
 }  // namespace
 
 SslEvaluation::SslEvaluation(const TrainData& data, const ForwardContext& context, Device device,
-                             int64_t most)
-    : data_(&data), context_(&context), device_(device) {
+                             int64_t most, const Communicator& world)
+    : data_(&data), context_(&context), device_(device), world_(world) {
     if (!data.measurable) return;
     full_train_ = data::part_of(data.opened.train, kMostTrain);
     const bool both = data.opened.final_test != nullptr;
@@ -32,7 +32,7 @@ SslEvaluation::SslEvaluation(const TrainData& data, const ForwardContext& contex
 std::pair<Features, Features> SslEvaluation::features(const DinoVisionTransformer& model, bool all,
                                                       const Watch& watch) const {
     const auto of = [&](const data::DataSetPtr& set) {
-        return cls_features(model, *set, data_->stats, 256, *context_, device_, watch);
+        return cls_features(model, *set, data_->stats, 256, *context_, device_, watch, world_);
     };
     return {of(all ? full_train_ : quick_train_), of(all ? full_test_ : quick_test_)};
 }

@@ -23,7 +23,8 @@ class SslEvaluation {
     SslEvaluation() = default;
     // Keeps references. Before and during the run, at most `most` training pictures and as many test
     // pictures.
-    SslEvaluation(const TrainData& data, const ForwardContext& context, Device device, int64_t most);
+    SslEvaluation(const TrainData& data, const ForwardContext& context, Device device, int64_t most,
+                  const Communicator& world = {});
 
     bool possible() const { return full_test_ != nullptr; }  // labels of two or more classes, and a test part
     void before(const DinoVisionTransformer& model, const Watch& watch);              // the yardsticks, once
@@ -49,6 +50,7 @@ class SslEvaluation {
     const TrainData* data_ = nullptr;
     const ForwardContext* context_ = nullptr;
     Device device_;
+    Communicator world_;
     data::DataSetPtr quick_train_, quick_test_, full_train_, full_test_;
     SslScores quick_, full_;
 };

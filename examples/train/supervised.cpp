@@ -9,9 +9,11 @@
 
 namespace demi::examples {
 
-Supervised::Supervised(TrainOptions options) : options_(std::move(options)) {
+Supervised::Supervised(TrainOptions options, const Communicator& world)
+    : options_(std::move(options)), world_(world) {
     device_ = open_device(options_);
     data_ = open_data(options_, false);
+    agree_on_run(world_, options_, device_, data_.opened.train->fingerprint(), data_.opened.train->size());
     if (data_.opened.final_test) held_ = "val";
     make_model();
     plan();
@@ -33,6 +35,13 @@ void Supervised::make_model() {
         to_device(average_, device_);
         average_parameters_ = parameters_of(average_);
         copy_parameters(average_parameters_, parameters_);
+    }
+    parameters_in_all_ = parameter_count(parameters_);
+    if (options_.shards > 1) {
+        const ParallelOptions share{options_.shards, parse_sharding(options_.shard)};
+        parallel_ = std::make_unique<DataParallel>(world_, share, model_);
+        if (options_.ema > 0) parallel_->add_average(average_);
+        parameters_ = parallel_->parameters();
     }
     context_ = forward_context(options_, generator_);
     scaler_ = GradScaler(GradScalerOptions{.enabled = context_.precision == Precision::f16});
@@ -65,6 +74,15 @@ SnapshotParts Supervised::parts() {
     return p;
 }
 
+ShardParts Supervised::shard_parts() {
+    return {parallel_.get(), "", "ema.", {}, &*optimizer_, &scaler_, &generator_};
+}
+
+std::unique_ptr<FlatModel::Whole> Supervised::whole_model() {
+    if (!parallel_) return nullptr;
+    return std::make_unique<FlatModel::Whole>(options_.ema > 0 ? *parallel_->average() : parallel_->model());
+}
+
 SnapshotHead Supervised::head() const {
     SnapshotHead h;
     h.program = kProgram;
@@ -80,13 +98,16 @@ void Supervised::save() {
     if (saved_at_ == step_) return;
     progress_.pause("saving");
     metrics_->sync();
-    save_snapshot(folder_->file("checkpoint.safetensors"), head(), parts());
+    const std::string path = folder_->file("checkpoint.safetensors");
+    parallel_ ? save_shards(path, head(), shard_parts()) : save_snapshot(path, head(), parts());
     saved_at_ = step_;
     write_status(*folder_, "running", step_, total_, progress_.clock());
 }
 
 void Supervised::resume() {
-    const SnapshotHead saved = load_snapshot(folder_->file("checkpoint.safetensors"), head(), parts());
+    const std::string path = folder_->file("checkpoint.safetensors");
+    const SnapshotHead saved =
+        parallel_ ? load_shards(path, head(), shard_parts()) : load_snapshot(path, head(), parts());
     folder_->accept();
     step_ = saved_at_ = saved.step;
     correct_ = state_int(saved.more, "correct");
@@ -110,10 +131,13 @@ data::Loader Supervised::loader() {
     augment.trivial = options_.trivial_augment;
     const data::MixOptions mix{static_cast<float>(options_.mixup), static_cast<float>(options_.cutmix),
                                static_cast<float>(options_.label_smoothing)};
-    return {set->size(), data::supervised_batches(set, data_.stats, augment, generator_.fork(3).seed, mix),
-            order};
+    data::MakeBatch make = data::supervised_batches(set, data_.stats, augment, generator_.fork(3).seed, mix);
+    if (parallel_) make = sharded_batches(std::move(make), options_.shards, parallel_->own_shards());
+    return {set->size(), std::move(make), order};
 }
 
-int train_supervised(TrainOptions options) { return Supervised(std::move(options)).run(); }
+int train_supervised(TrainOptions options, const Communicator& world) {
+    return Supervised(std::move(options), world).run();
+}
 
 }  // namespace demi::examples

@@ -6,39 +6,29 @@
 #include "examples/train/supervised_run.h"
 #include "models/checkpoint.h"
 #include "models/ema.h"
-#include "ops/cross_entropy/cross_entropy.h"
-#include "ops/reduce/reduce.h"
-#include "runtime/profile.h"
 
 namespace demi::examples {
 
-void Supervised::step(data::Batch& batch) {
+void Supervised::step(const data::Batch& batch) {
     if (step_ % per_epoch_ == 0) correct_ = seen_ = 0;
     context_.training = true;
-    Variable logits;
-    {
-        const ProfileScope scope("forward");
-        logits = model_.forward(batch.images.to(device_), context_);
-    }
-    CrossEntropyOptions loss_options;
-    const bool mixed = batch.targets.defined();  // smoothed already
-    if (!mixed) loss_options.label_smoothing = options_.label_smoothing;
-    const Tensor labels = (mixed ? argmax(batch.targets) : batch.labels).to(device_);
-    const Variable loss = cross_entropy(logits, mixed ? batch.targets.to(device_) : labels, loss_options);
-    const double loss_value = last_loss_ = loss.item();
-    correct_ += count_equal(argmax(logits.value()), labels);
-    seen_ += batch.labels.numel();
-    images_ += batch.labels.numel();
-    {
-        const ProfileScope scope("backward");
-        scaler_.backward(loss);
-    }
+    const ClassifierStep how{&model_, device_, options_.label_smoothing, &scaler_};
+    const BatchResult now = parallel_ ? pass_shards(how, batch, context_, *parallel_, step_, wish_of(*stop_))
+                                      : pass(how, batch, context_);
+    signal_.note(now.wish);
+    const double loss_value = last_loss_ = now.loss;
+    correct_ += now.correct;
+    seen_ += now.seen;
+    images_ += now.seen;
 
     const double rate = rate_.at(step_);
     const StepRates rates{.lr = rate, .weight_decay = options_.weight_decay, .clip_grad = options_.clip_grad};
-    const StepOutcome outcome = take_step(*optimizer_, scaler_, rates, step_ + 1, loss_value);
+    const StepOutcome outcome =
+        take_step(*optimizer_, scaler_, rates, step_ + 1, loss_value, parallel_.get());
     const bool skipped = !outcome.taken;
-    if (!skipped && options_.ema > 0) ema_update(average_parameters_, parameters_, options_.ema);
+    if (!skipped && options_.ema > 0)
+        parallel_ ? parallel_->update_average(options_.ema)
+                  : ema_update(average_parameters_, parameters_, options_.ema);
     ++step_;
 
     ProgressState state;
@@ -64,8 +54,10 @@ void Supervised::step(data::Batch& batch) {
 }
 
 TestResult Supervised::tested_on(const data::DataSet& set, const Watch& watch) {
-    const Classifier& model = options_.ema > 0 ? average_ : model_;
-    return test(model, set, data_.stats, options_.batch, context_, device_, watch);
+    const auto whole = whole_model();
+    // Not interrupted where other ranks would wait.
+    return test(tested_model(), set, data_.stats, options_.batch, context_, device_,
+                world_.size() > 1 ? Watch() : watch, world_);
 }
 
 void Supervised::count_score(double accuracy, int64_t step) {
@@ -84,9 +76,9 @@ void Supervised::test_now() {
     line.add("step", step_).add("epoch", epoch());
     line.add(held_ + "_loss", tested_->loss).add(held_ + "_accuracy", tested_->accuracy);
     count_score(tested_->accuracy, step_);
+    const auto whole = options_.keep_best ? whole_model() : nullptr;
     if (options_.keep_best && best_step_ == step_)
-        write_safetensors(folder_->file("best.safetensors"),
-                          state_dict(options_.ema > 0 ? average_parameters_ : parameters_),
+        write_safetensors(folder_->file("best.safetensors"), state_dict(parameters_of(tested_model())),
                           model_metadata(kProgram, model_.backbone.config(), data_.stats));
     metrics_->write(line);
     progress_.message(
@@ -107,11 +99,11 @@ void Supervised::train(data::Loader& loader) {
     if (step_ > 0 && epoch_over() && !tested) test_now();  // an earlier process was stopped in this test
     StepTrace trace(options_.profile);
     data::Batch batch;
-    while (step_ < total_ && !stop_->requested() && !out_of_patience() &&
+    while (step_ < total_ && !signal_.of(*stop_, parallel_.get()) && !out_of_patience() &&
            next_batch(loader, batch, [this] { save(); })) {
         step(batch);
         trace.step_done(progress_, step_ == total_);
-        const bool asked = stop_->save_requested();
+        const bool asked = signal_.asked(*stop_, parallel_.get());
         if (epoch_over() || asked || (options_.save_every > 0 && step_ % options_.save_every == 0)) save();
         if (asked) progress_.message("saved at step " + std::to_string(step_) + ", as asked by SIGUSR1");
         if (epoch_over()) test_now();
@@ -121,7 +113,8 @@ void Supervised::train(data::Loader& loader) {
 int Supervised::run() {
     folder_ = open_run(kProgram, options_, device_);
     if (options_.resuming()) resume();
-    print_header(options_, data_, model_.backbone.config(), parameter_count(parameters_), device_, step_);
+    print_header(options_, data_, model_.backbone.config(), parameters_in_all_, device_, step_,
+                 parallel_.get());
     stop_.emplace();
     metrics_ = open_metrics(*folder_, options_, step_);
     {
@@ -131,15 +124,16 @@ int Supervised::run() {
         } catch (const Interrupted&) {
         }
     }
-    if (stop_->requested()) {
+    const int stopped = signal_.of(*stop_, parallel_.get());
+    if (stopped != 0) {
         save();
-        progress_.message(std::string("stopped by ") + stop_->name() + ", saved at step " +
-                          std::to_string(step_) + "; last test (once more to leave it out)");
+        progress_.message("stopped by " + signal_name(stopped) + ", saved at step " + std::to_string(step_) +
+                          "; last test (once more to leave it out)");
     }
     last_test();
     progress_.finish();
     report();
-    return end_run(*folder_, options_, *stop_, failure(), {"", step_, total_, progress_.clock()},
+    return end_run(*folder_, options_, stopped, failure(), {"", step_, total_, progress_.clock()},
                    tested_->accuracy);
 }
 

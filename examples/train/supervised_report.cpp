@@ -10,8 +10,8 @@
 namespace demi::examples {
 
 std::string Supervised::ending() const {
-    if (stop_->requested())
-        return std::string("stopped by ") + stop_->name() + " at step " + std::to_string(step_);
+    if (const int stopped = signal_.of(*stop_, parallel_.get()))
+        return "stopped by " + signal_name(stopped) + " at step " + std::to_string(step_);
     if (step_ < total_)
         return "stopped at step " + std::to_string(step_) + ": no better " + held_ + " accuracy in " +
                std::to_string(vain_tests_) + " epochs";
@@ -41,8 +41,9 @@ void Supervised::last_test() {
 
 void Supervised::report() {
     const Classifier& model = options_.ema > 0 ? average_ : model_;
-    write_safetensors(folder_->file("model.safetensors"),
-                      state_dict(options_.ema > 0 ? average_parameters_ : parameters_),
+    const auto whole = whole_model();
+    if (world_.rank() != 0) return;
+    write_safetensors(folder_->file("model.safetensors"), state_dict(parameters_of(tested_model())),
                       model_metadata(kProgram, model.backbone.config(), data_.stats));
     const std::vector<Record> records = read_metrics(folder_->file("metrics.jsonl"));
     Report r;
@@ -56,7 +57,7 @@ void Supervised::report() {
     const data::DataSetPtr& pictures = both ? data_.opened.final_test : data_.opened.test;
     r.tiles = {{"test accuracy", percent(tested_->accuracy), grouped(pictures->size()) + " pictures"},
                {"test loss", significant(tested_->loss), ""},
-               {"parameters", human_count(static_cast<double>(parameter_count(parameters_))), ""}};
+               {"parameters", human_count(static_cast<double>(parameters_in_all_)), ""}};
     if (both && best_ >= 0)
         r.tiles.insert(r.tiles.begin() + 1, {"best validation accuracy", percent(best_),
                                              "epoch " + std::to_string(best_step_ / per_epoch_)});
@@ -90,8 +91,8 @@ void Supervised::report() {
                     static_cast<long long>((best_step_ + per_epoch_ - 1) / per_epoch_),
                     folder_->file("best.safetensors").c_str());
     std::printf("test accuracy %s (%s), %s, report %s\n", percent(tested_->accuracy).c_str(),
-                stop_->requested() ? "stopped early" : "finished", human_time(clock.seconds).c_str(),
-                folder_->file("report.html").c_str());
+                signal_.of(*stop_, parallel_.get()) != 0 ? "stopped early" : "finished",
+                human_time(clock.seconds).c_str(), folder_->file("report.html").c_str());
 }
 
 }  // namespace demi::examples

@@ -2,8 +2,10 @@
 // Internal: one supervised run, from the options to the report.
 #include <optional>
 
+#include "examples/train/classifier_step.h"
 #include "examples/train/common.h"
-#include "examples/train/snapshot.h"
+#include "examples/train/ranks.h"
+#include "examples/train/shard_snapshot.h"
 #include "examples/train/testing.h"
 #include "models/schedule.h"
 
@@ -13,7 +15,7 @@ class Supervised {
   public:
     static constexpr const char* kProgram = "train_vit";
 
-    explicit Supervised(TrainOptions options);
+    Supervised(TrainOptions options, const Communicator& world);
     int run();
 
   private:
@@ -23,7 +25,7 @@ class Supervised {
     void save();
     data::Loader loader();
     void train(data::Loader& loader);
-    void step(data::Batch& batch);
+    void step(const data::Batch& batch);
     TestResult tested_on(const data::DataSet& set, const Watch& watch);
     void test_now();
     void last_test();
@@ -35,16 +37,24 @@ class Supervised {
     std::string ending() const;
     void report();
     SnapshotParts parts();
+    ShardParts shard_parts();
+    // Where the ranks hold parts of it: the tested model, whole, while this lives.
+    std::unique_ptr<FlatModel::Whole> whole_model();
+    Classifier& tested_model() { return options_.ema > 0 ? average_ : model_; }
     SnapshotHead head() const;
     // Why the training failed; "" where it did not.
     std::string failure() const { return overflow_text(scaler_, step_, last_loss_); }
 
     TrainOptions options_;
+    Communicator world_;
+    RunSignal signal_;  // of any rank
     TrainData data_;
     Device device_;
     Generator generator_;
     Classifier model_, average_;
     NamedParameters parameters_, average_parameters_;
+    std::unique_ptr<DataParallel> parallel_;  // with more than one shard
+    int64_t parameters_in_all_ = 0;
     ForwardContext context_;
     std::optional<Optimizer> optimizer_;
     GradScaler scaler_{GradScalerOptions{.enabled = false}};

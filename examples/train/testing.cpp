@@ -11,7 +11,8 @@
 namespace demi::examples {
 
 TestResult test(const Classifier& model, const data::DataSet& set, const data::ChannelStats& stats,
-                int64_t batch, const ForwardContext& context, Device device, const Watch& watch) {
+                int64_t batch, const ForwardContext& context, Device device, const Watch& watch,
+                const Communicator& world) {
     const NoGrad no_grad;
     ForwardContext quiet = context;
     quiet.training = false;
@@ -19,25 +20,36 @@ TestResult test(const Classifier& model, const data::DataSet& set, const data::C
     const auto classes = static_cast<int64_t>(set.classes().size());
     result.confusion.classes = set.classes();
     result.confusion.counts.assign(static_cast<size_t>(classes * classes), 0);
-    double loss = 0;
-    int64_t right = 0;
     const int64_t count = set.size();
-    for (int64_t begin = 0; begin < count; begin += batch) {
+    // Per picture: loss of its batch (on the first), prediction, confidence. Each rank makes a run of batches.
+    const int64_t each = (((count + batch - 1) / batch) + world.size() - 1) / world.size() * batch;
+    Tensor own = Tensor::zeros({each, 3}, DType::f64);
+    double* rows = own.mutable_data<double>();
+    const int64_t first = world.rank() * each, last = std::min(first + each, count);
+    for (int64_t begin = first; begin < last; begin += batch) {
         const data::Batch b = data::plain_batch(set, stats, begin, std::min(begin + batch, count));
         const Variable logits = model.forward(b.images.to(device), quiet);
-        loss += cross_entropy(logits, b.labels.to(device)).item() * static_cast<double>(b.labels.numel());
+        double* row = rows + 3 * (begin - first);
+        row[0] = cross_entropy(logits, b.labels.to(device)).item() * static_cast<double>(b.labels.numel());
         const std::vector<float> p = softmax(logits).value().to_vector<float>();
-        const std::vector<int64_t> labels = b.labels.to_vector<int64_t>();
-        for (size_t i = 0; i < labels.size(); ++i) {
-            const auto row = p.begin() + static_cast<std::ptrdiff_t>(i) * classes;
-            const auto best = std::max_element(row, row + classes);
-            const int64_t predicted = best - row;
-            result.predicted.push_back(predicted);
-            result.confidence.push_back(*best);
-            right += predicted == labels[i];
-            ++result.confusion.counts[static_cast<size_t>(labels[i] * classes + predicted)];
+        for (auto at = p.begin(); at != p.end(); at += classes, row += 3) {
+            const auto best = std::max_element(at, at + classes);
+            row[1] = static_cast<double>(best - at);
+            row[2] = static_cast<double>(*best);
         }
         if (watch) watch(std::min(begin + batch, count), count);
+    }
+    const std::vector<double> all = world.all_gather(own).to_vector<double>();
+    double loss = 0;
+    int64_t right = 0;
+    for (int64_t i = 0; i < count; ++i) {
+        const double* row = all.data() + 3 * i;
+        const auto predicted = static_cast<int64_t>(row[1]);
+        loss += row[0];
+        result.predicted.push_back(predicted);
+        result.confidence.push_back(static_cast<float>(row[2]));
+        right += predicted == set.label(i);
+        ++result.confusion.counts[static_cast<size_t>(set.label(i) * classes + predicted)];
     }
     result.accuracy = static_cast<double>(right) / static_cast<double>(std::max<int64_t>(count, 1));
     result.loss = loss / static_cast<double>(std::max<int64_t>(count, 1));

@@ -4,6 +4,7 @@
 #include "examples/data/batches.h"
 #include "examples/train/classifier.h"
 #include "examples/train/watch.h"
+#include "runtime/comm/communicator.h"
 
 namespace demi::examples {
 
@@ -15,7 +16,8 @@ struct TestResult {
 };
 
 TestResult test(const Classifier& model, const data::DataSet& set, const data::ChannelStats& stats,
-                int64_t batch, const ForwardContext& context, Device device, const Watch& watch = {});
+                int64_t batch, const ForwardContext& context, Device device, const Watch& watch = {},
+                const Communicator& world = {});
 
 // Pictures with their prediction: mistakes and some right ones, of all classes.
 std::vector<Sample> samples_of(const TestResult& result, const data::DataSet& set, size_t most = 400);

@@ -46,6 +46,17 @@ void safetensors_walks(Walks& walks) {
         },
         std::string("x"), tensor({2, 3}), Metadata(), true, false);
     walks.add(
+        "stream_safetensors AtomicFile::write_at",
+        [](std::string path, std::string name, DType dtype, Shape shape, Tensor t, Metadata metadata,
+           uint64_t at) {
+            stream_safetensors(
+                path, {{name, dtype, shape}}, [&](size_t) { return t; }, metadata, true);
+            AtomicFile file(kFile);
+            file.write("text");
+            file.write_at(static_cast<size_t>(std::min<uint64_t>(at, 1000)), "more");
+        },
+        kFile, std::string("x"), DType::f32, Shape{2, 3}, tensor({2, 3}), Metadata(), uint64_t{1});
+    walks.add(
         "write_safetensors write_file_atomic",
         [](std::string path, std::string text) {
             write_safetensors(path, {}, {{text, text}});

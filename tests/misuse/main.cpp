@@ -33,5 +33,6 @@ int main(int argc, char** argv) {
     layer_walks(walks);
     model_walks(walks);
     training_walks(walks);
+    comm_walks(walks);
     return run_walks(walks, options) == 0 ? 0 : 1;
 }

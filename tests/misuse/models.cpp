@@ -204,6 +204,26 @@ void self_supervised_walks(Walks& walks) {
         },
         tensor({4, 1, 4, 4}), tensor({2, 1, 2, 2}), tensor({4, 4}, DType::boolean), 0.04, 0.9,
         std::string("centering"), tensor({1, 6}));
+    walks.add(
+        "SSLMetaArch::teacher_logits SSLMetaArch::targets SSLMetaArch::student_losses "
+        "SSLMetaArch::commit_centers "
+        "SSLMetaArch::student_places SSLMetaArch::teacher_places",
+        [](Tensor global, Tensor masks, double temp, std::string centering, Tensor over) {
+            Generator g{1};
+            SslConfig c;
+            c.backbone = small_vit();
+            c.head = small_head();
+            c.centering = centering;
+            SSLMetaArch arch(c, g);
+            (void)(arch.student_places(), arch.teacher_places());
+            const SslBatch batch{global, {}, masks};
+            const ForwardContext context = context_of(true, Precision::f32, &g);
+            const std::vector<SslLogits> logits{arch.teacher_logits(batch, context)};
+            const auto same = [&](const Tensor& own) { return over.numel() == 6 ? own : over; };
+            use(arch.student_losses(batch, arch.targets(logits, temp, same)[0], context).total);
+            arch.commit_centers();
+        },
+        tensor({4, 1, 4, 4}), tensor({4, 4}, DType::boolean), 0.04, std::string("centering"), tensor({1, 6}));
 }
 
 }  // namespace

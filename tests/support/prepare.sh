@@ -25,6 +25,8 @@ missing_packages() {
     command -v meson >/dev/null || echo meson
     command -v ninja >/dev/null || command -v ninja-build >/dev/null || echo ninja-build
     command -v pkg-config >/dev/null || echo pkg-config
+    [ -z "${with_mpi:-}" ] || command -v mpirun >/dev/null || echo openmpi-bin
+    [ -z "${with_mpi:-}" ] || command -v mpicxx >/dev/null || echo libopenmpi-dev
     local pairs='libeigen3-dev:eigen3/Eigen/Core:Eigen/Core doctest-dev:doctest/doctest.h
         nlohmann-json3-dev:nlohmann/json.hpp libcli11-dev:CLI/CLI.hpp zlib1g-dev:zlib.h libpng-dev:png.h
         libjpeg62-turbo-dev:jpeglib.h libwebp-dev:webp/decode.h libtiff-dev:tiffio.h libstb-dev:stb/stb_image.h'

@@ -1,0 +1,59 @@
+#include "examples/train/classifier_step.h"
+
+#include <algorithm>
+
+#include "examples/train/ranks.h"
+#include "ops/cross_entropy/cross_entropy.h"
+#include "ops/reduce/reduce.h"
+#include "runtime/profile.h"
+
+namespace demi::examples {
+
+BatchResult pass(const ClassifierStep& step, const data::Batch& batch, const ForwardContext& context) {
+    Variable logits;
+    {
+        const ProfileScope scope("forward");
+        logits = step.model->forward(batch.images.to(step.device), context);
+    }
+    CrossEntropyOptions loss_options;
+    const bool mixed = batch.targets.defined();  // smoothed already
+    if (!mixed) loss_options.label_smoothing = step.label_smoothing;
+    const Tensor labels = (mixed ? argmax(batch.targets) : batch.labels).to(step.device);
+    const Variable loss = cross_entropy(logits, mixed ? batch.targets.to(step.device) : labels, loss_options);
+    BatchResult result;
+    result.loss = loss.item();
+    result.correct = count_equal(argmax(logits.value()), labels);
+    result.seen = batch.labels.numel();
+    const ProfileScope scope("backward");
+    step.scaler->backward(loss);
+    return result;
+}
+
+BatchResult pass_shards(const ClassifierStep& step, const data::Batch& batch, const ForwardContext& context,
+                        DataParallel& parallel, int64_t number, int wish) {
+    std::vector<double> own;
+    for (size_t i = 0; i < batch.parts.size(); ++i) {
+        Generator draws = shard_generator(*context.generator, number, parallel.own_shards()[i]);
+        ForwardContext shard = context;
+        shard.generator = &draws;
+        shard.units = &parallel;
+        parallel.begin_shard();
+        const BatchResult r = pass(step, batch.parts[i], shard);
+        parallel.end_shard();
+        own.insert(own.end(), {r.loss, static_cast<double>(r.correct), static_cast<double>(r.seen),
+                               static_cast<double>(wish)});
+    }
+    const auto count = static_cast<int64_t>(batch.parts.size());
+    const std::vector<double> all = parallel.over_shards(Tensor::from(own, {count, 4})).to_vector<double>();
+    BatchResult result;
+    for (size_t at = 0; at < all.size(); at += 4) {  // in the order of the shards
+        result.loss += all[at];
+        result.correct += static_cast<int64_t>(all[at + 1]);
+        result.seen += static_cast<int64_t>(all[at + 2]);
+        result.wish = std::max(result.wish, static_cast<int>(all[at + 3]));
+    }
+    result.loss /= static_cast<double>(parallel.options().shards);
+    return result;
+}
+
+}  // namespace demi::examples

@@ -1,0 +1,25 @@
+#include <CLI/CLI.hpp>
+
+#include "examples/train/options.h"
+
+namespace demi::examples {
+
+void add_ranks(CLI::App& app, TrainOptions& o) {
+    const char* group = "Several ranks (mpirun -np N)";
+    app.add_option("--shards", o.shards,
+                   "Parts that a batch is cut into: the bits depend on it, not on the ranks (default: as "
+                   "many as ranks)")
+        ->check(CLI::Range(int64_t{1}, int64_t{65536}))
+        ->group(group);
+    app.add_option("--shard", o.shard,
+                   "What the ranks share out: none; grad_op: gradients and moments; full: parameters too")
+        ->check(CLI::IsMember({"none", "grad_op", "full"}))
+        ->capture_default_str()
+        ->group(group);
+    app.add_option("--comm-timeout", o.comm_timeout, "Seconds that a rank waits for another one")
+        ->check(CLI::Range(0.1, 1e6))
+        ->capture_default_str()
+        ->group(group);
+}
+
+}  // namespace demi::examples

@@ -1,0 +1,31 @@
+#pragma once
+// Forward and backward of self-supervised training: on a whole batch, or on this rank's shards of one.
+#include "examples/common/record.h"
+#include "examples/data/loader.h"
+#include "models/data_parallel.h"
+#include "models/mask_generator.h"
+#include "models/ssl_meta_arch.h"
+
+namespace demi::examples {
+
+struct SslStep {
+    SSLMetaArch* model = nullptr;
+    Device device;
+    GradScaler* scaler = nullptr;
+    double temp = 1;   // of the teacher
+    int64_t grid = 0;  // patches along a side of a global crop, to be masked; 0: no masks
+};
+
+struct SslResult {
+    double loss = 0, dino_local = 0, dino_global = 0, koleo = 0, ibot = 0, target_entropy = 0;
+    int wish = 0;  // of any rank: see wish_of()
+};
+
+Record record_of(const SslResult& result, int64_t step);  // of metrics.jsonl
+// The gradients are in the student's parameters.
+SslResult pass(const SslStep& step, const data::Batch& batch, const ForwardContext& context);
+// Over all ranks, whose parts of the batch are batch.parts: the gradients are in `parallel`.
+SslResult pass_shards(const SslStep& step, const data::Batch& batch, const ForwardContext& context,
+                      DataParallel& parallel, int64_t number, int wish);
+
+}  // namespace demi::examples
