@@ -129,7 +129,7 @@ class Tests:
             os.kill(int(children[-1]), signal.SIGTERM)
         stdout, err = job.communicate(timeout=120)
         stopped = "stopped by SIGTERM" in stdout
-        self.case(f"{program} {mode}: SIGTERM to one rank stops both, and saves", job.returncode == 0 and stopped, err + stdout)
+        self.case(f"{program} {mode}: SIGTERM to one rank stops both, and saves", job.returncode != 0 and stopped, err + stdout)
         status, _, err = self.run(4, program, *options, "--resume", "--out", out)
         same = status == 0 and self.bytes_of(program, out) == self.bytes_of(program, whole)
         self.case(f"{program} {mode}: 4 ranks continue to the bytes of no break", same, err or "other bytes")
