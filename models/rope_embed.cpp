@@ -116,9 +116,10 @@ Tensor rope_table(const RopeConfig& config, int64_t head_size, int64_t height, i
         const Change change = generator != nullptr ? draw(config, *generator) : Change();
         fill_table(config, head_size, height, width, change, static_cast<float*>(out));
     };
-    if (capturing(device) && generator != nullptr) return live_tensor(shape, DType::f32, device, fill);
+    if (capturing(device) && generator != nullptr && shape.numel() > 0)
+        return live_tensor(shape, DType::f32, device, fill);
     Tensor table = Tensor::empty(shape);
-    fill(table.mutable_data<float>());
+    if (table.numel() > 0) fill(table.mutable_data<float>());
     if (capturing(device))
         return constant_bytes(device, table.raw(), static_cast<size_t>(table.numel()) * sizeof(float))
             .bytes_as(DType::f32, shape);

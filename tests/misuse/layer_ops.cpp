@@ -14,6 +14,7 @@
 #include "ops/optimizer/grad_norm.h"
 #include "ops/optimizer/sgd.h"
 #include "ops/patchify/patchify.h"
+#include "ops/rope/rope.h"
 #include "ops/softmax/softmax.h"
 #include "tests/misuse/walk.h"
 
@@ -44,6 +45,17 @@ void product_walks(Walks& walks) {
             return mlp_add(r, x, w, b, v, c);
         },
         variable({2, 5}), variable({2, 3}), variable({4, 3}), variable({4}), variable({5, 4}), variable({5}));
+}
+
+void rope_walks(Walks& walks) {
+    walks.add(
+        "rope rope_in_place",
+        [](Variable x, Tensor table, int64_t sequences, int64_t prefix) {
+            const std::vector<RopeSegment> segments{{table, sequences, prefix}};
+            use(rope(x, segments));
+            return rope_in_place(x.detach().value().clone(), segments);
+        },
+        variable({2, 4, 3, 2, 4}), tensor({2, 3, 2}), 2, 1);
 }
 
 void norm_walks(Walks& walks) {
@@ -168,6 +180,7 @@ void optimizer_walks(Walks& walks) {
 void layer_op_walks(Walks& walks) {
     product_walks(walks);
     norm_walks(walks);
+    rope_walks(walks);
     loss_walks(walks);
     picture_walks(walks);
     optimizer_walks(walks);

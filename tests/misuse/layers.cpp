@@ -64,6 +64,16 @@ void layer_walks(Walks& walks) {
         },
         true, 3, 5, true, variable({2, 3}));
     walks.add(
+        "SwiGLUFFN::exact SwiGLUFFN::hidden_size",
+        [](int64_t dim, int64_t hidden, bool bias, bool apart, Variable x) {
+            Generator g{1};
+            use(SwiGLUFFN::hidden_size(hidden));
+            SwiGLUFFN ffn = SwiGLUFFN::exact(dim, hidden, bias, apart, g);
+            use_model(ffn);
+            return ffn.forward(x);
+        },
+        3, 5, true, true, variable({2, 3}));
+    walks.add(
         "PatchEmbed::PatchEmbed PatchEmbed::forward PatchEmbed::visit",
         [](bool made, int64_t patch, int64_t channels, int64_t dim, Variable x, DType compute) {
             Generator g{1};

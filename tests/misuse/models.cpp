@@ -2,6 +2,7 @@
 #include "models/checkpoint.h"
 #include "models/nested.h"
 #include "models/pretrained/export.h"
+#include "models/rope_embed.h"
 #include "models/ssl_meta_arch.h"
 #include "tests/misuse/model_support.h"
 
@@ -204,6 +205,21 @@ void self_supervised_walks(Walks& walks) {
         },
         tensor({4, 1, 4, 4}), tensor({2, 1, 2, 2}), tensor({4, 4}, DType::boolean), 0.04, 0.9,
         std::string("centering"), tensor({1, 6}));
+    walks.add(
+        "check_rope rope_table RopeConfig::draws RopeGrid::defined RopeGrid::segment",
+        [](double base, double low, double high, std::string coordinates, double shift, double jitter,
+           double rescale, int64_t head, int64_t height, int64_t width, bool training) {
+            Generator g{1};
+            const RopeConfig config{base, low, high, coordinates, shift, jitter, rescale};
+            (void)config.draws();
+            check_rope(config, head);
+            const Tensor table =
+                rope_table(config, head, height, width, context_of(training, Precision::f32, &g), Device());
+            const RopeGrid grid{table, 1};
+            (void)grid.defined();
+            return grid.segment(2).table;
+        },
+        100.0, 0.0, 0.0, std::string("separate"), 0.1, 1.5, 1.5, 8, 3, 4, true);
     walks.add(
         "SSLMetaArch::teacher_logits SSLMetaArch::targets SSLMetaArch::student_losses "
         "SSLMetaArch::commit_centers "
