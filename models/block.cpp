@@ -34,7 +34,7 @@ static const BlockConfig& checked(const BlockConfig& c) {
 }
 
 SelfAttention::SelfAttention(const BlockConfig& config, Generator& generator)
-    : qkv(checked(config).dim, 3 * config.dim, config.qkv_bias, generator),
+    : qkv(checked(config).dim, 3 * checked(config).dim, config.qkv_bias, generator),
       proj(config.dim, config.dim, config.proj_bias, generator), heads(config.heads),
       mask_k_bias(config.mask_k_bias) {}
 
