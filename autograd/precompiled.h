@@ -1,4 +1,3 @@
-// The same as runtime/precompiled.h for what stands on autograd, and without #pragma once for the same
-// reason.
+// The same as runtime/precompiled.h for what stands on autograd; that file says why neither is guarded.
 #include "autograd/record.h"
 #include "runtime/precompiled.h"

@@ -35,8 +35,8 @@ class Needs {
     std::vector<bool> bits_;
 };
 
-// The inputs of an op, seen where they are: `{x, w}` or a vector. An undefined one and a Tensor need no
-// gradient.
+// The inputs of an op, seen where they are: `{x, w}` or a vector. An undefined one and
+// a Tensor need no gradient.
 class Inputs {
   public:
     struct Input {

@@ -41,8 +41,8 @@ Tensor seed_of(std::string_view op, const Variable& v, const Tensor& grad);
 
 class Sweep {
   public:
-    // Without a plan every leaf collects its gradient, all at the end: a sweep that throws leaves them as
-    // they were.
+    // Without a plan every leaf collects its gradient, all at the end: a sweep that throws
+    // leaves them as they were.
     explicit Sweep(BackwardOptions options, Plan* plan = nullptr) : options_(options), plan_(plan) {}
     void add(const Edge& to, Tensor grad);
     void run();

@@ -70,8 +70,8 @@ class Optimizer {
     std::vector<std::string> moment_names() const;  // what stands before the parameters' names
     void save(NamedTensors& tensors, Metadata& metadata) const;
     void load(const SafetensorsFile& file);
-    // The same from elsewhere: `tensor_of` gives an undefined Tensor for a name that is not there; `source` is named
-    // in Errors.
+    // The same from elsewhere: `tensor_of` gives an undefined Tensor for a name that is not there;
+    // `source` is named in Errors.
     void load(const Metadata& metadata, const std::function<Tensor(const std::string&)>& tensor_of,
               const std::string& source);
 

@@ -1,6 +1,6 @@
 #pragma once
-// Functions on vf for simd.h: minimax polynomials, errors measured against double (relative unless said
-// otherwise).
+// Functions on vf for simd.h: minimax polynomials, errors measured against double
+// (relative unless said otherwise).
 
 namespace demi::DEMI_ISA_NS {
 

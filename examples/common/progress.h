@@ -33,8 +33,8 @@ class Progress {
     // images/s. For testing and saving.
     void pause(const std::string& note);
 
-    // pause() with what is done of a whole, also before the first update(). In a pipe a line every now and
-    // then.
+    // pause() with what is done of a whole, also before the first update(). In a pipe
+    // a line every now and then.
     void working(const std::string& note, int64_t done, int64_t total);
 
     // Whole lines above the bar, or plain ones in a pipe.

@@ -81,8 +81,8 @@ class Opener {
         return lazy ? open(true) : preload(*open(false), folder.string());
     }
 
-    // A part to test with, whose classes are those of training; null where it has no labels and none are
-    // needed.
+    // A part to test with, whose classes are those of training; null where it has no
+    // labels and none are needed.
     DataSetPtr held_out(const fs::path& folder, const FolderListing& train) {
         FolderListing held = list(folder);
         check(!held.files.empty(), "data", folder.string(), ": no pictures below it");

@@ -21,8 +21,8 @@ struct PngReader {
     PngReader& operator=(const PngReader&) = delete;
 };
 
-// The same file without the chunks that would have libpng change its values (no other reader of data sets
-// does).
+// The same file without the chunks that would have libpng change its values (no other
+// reader of data sets does).
 std::vector<uint8_t> without_gamma(std::span<const uint8_t> file) {
     std::vector<uint8_t> out(file.begin(), file.begin() + 8);
     for (size_t at = 8; at < file.size();) {

@@ -12,10 +12,10 @@ namespace demi::examples {
 int run_trainer(int argc, char** argv, const char* program, const std::string& description,
                 TrainOptions& options, int (*train)(TrainOptions options, const Communicator& world));
 
-// Fills in what the ranks must agree on (--shards, --threads; a rank that is not the first gets a folder of its own in
-// place of --out, which is gone afterwards, with what a resumed run reads from it) and throws an Error that names the ranks where
-// version, options, data, instruction set or kind of device differ, or the batch does not divide. Before anything is
-// written.
+// Fills in what the ranks must agree on (--shards, --threads; a rank that is not the first gets a folder of
+// its own in place of --out, which is gone afterwards, with what a resumed run reads from it) and throws an
+// Error that names the ranks where version, options, data, instruction set or kind of device differ, or the
+// batch does not divide. Before anything is written.
 void agree_on_run(const Communicator& world, TrainOptions& options, Device device, uint64_t data_fingerprint,
                   int64_t pictures);
 

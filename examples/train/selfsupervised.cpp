@@ -9,7 +9,7 @@
 namespace demi::examples {
 
 SelfSupervised::SelfSupervised(TrainOptions options, const Communicator& world)
-    : options_(std::move(options)), world_(world) {
+    : TrainingRun(std::move(options), world) {
     device_ = open_device(options_);
     data_ = open_data(options_, true);
     apply_recipe(options_, data_.opened);
@@ -81,37 +81,16 @@ ShardParts SelfSupervised::shard_parts() {
 }
 
 SnapshotHead SelfSupervised::head() const {
-    SnapshotHead h;
-    h.program = kProgram;
-    h.step = step_;
-    h.fingerprint = static_cast<int64_t>(data_.opened.train->fingerprint() >> 1);
-    h.more = model_metadata(kProgram, model_->config().backbone, data_.stats);
+    SnapshotHead h = new_head(kProgram, model_->config().backbone);
     h.more["taken"] = std::to_string(taken_);
     scores_.save(h.more);
     return h;
 }
 
 void SelfSupervised::resume() {
-    const std::string path = folder_->file("checkpoint.safetensors");
-    const SnapshotHead saved =
-        parallel_ ? load_shards(path, head(), shard_parts()) : load_snapshot(path, head(), parts());
-    folder_->accept();
-    step_ = saved.step;
+    const SnapshotHead saved = load();
     taken_ = state_int(saved.more, "taken");
-    images_ = step_ * options_.batch;
-    saved_at_ = step_;
     scores_.load(saved.more);
-    progress_.count_from(read_status(folder_->file("status.json")).clock);
-}
-
-void SelfSupervised::save() {
-    if (saved_at_ == step_) return;
-    progress_.pause("saving");
-    metrics_->sync();
-    const std::string path = folder_->file("checkpoint.safetensors");
-    parallel_ ? save_shards(path, head(), shard_parts()) : save_snapshot(path, head(), parts());
-    saved_at_ = step_;
-    write_status(*folder_, "running", step_, total_, progress_.clock());
 }
 
 int train_selfsupervised(TrainOptions options, const Communicator& world) {

@@ -73,15 +73,8 @@ void SelfSupervised::yardsticks() {
 }
 
 data::Loader SelfSupervised::loader() {
-    data::LoaderOptions order;
-    order.batch = options_.batch;
-    order.threads = static_cast<int>(options_.workers);
-    order.seed = generator_.fork(2).seed;
-    order.start = {step_ / per_epoch_, step_ % per_epoch_};
-    data::MakeBatch make =
-        data::multicrop_batches(data_.opened.train, data_.stats, crops_, generator_.fork(3).seed);
-    if (parallel_) make = sharded_batches(std::move(make), options_.shards, parallel_->own_shards());
-    return {data_.opened.train->size(), std::move(make), order};
+    return loader_of(
+        data::multicrop_batches(data_.opened.train, data_.stats, crops_, generator_.fork(3).seed));
 }
 
 void SelfSupervised::train(data::Loader& loader) {
@@ -93,17 +86,7 @@ void SelfSupervised::train(data::Loader& loader) {
         if (step_ == 0) yardsticks();
         if (step_ > 0 && due()) evaluate();
     }
-    StepTrace trace(options_.profile);
-    data::Batch batch;
-    while (step_ < total_ && !signal_.of(*stop_, parallel_.get()) &&
-           next_batch(loader, batch, [this] { save(); })) {
-        step(batch);
-        trace.step_done(progress_, step_ == total_);
-        const bool asked = signal_.asked(*stop_, parallel_.get());
-        if (due() || asked || (options_.save_every > 0 && step_ % options_.save_every == 0)) save();
-        if (asked) progress_.message("saved at step " + std::to_string(step_) + ", as asked by SIGUSR1");
-        if (due()) evaluate();
-    }
+    take_steps(loader);
 }
 
 void SelfSupervised::thorough_evaluation() {

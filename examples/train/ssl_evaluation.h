@@ -21,16 +21,16 @@ struct SslScores {  // accuracies; NaN: not measured
 class SslEvaluation {
   public:
     SslEvaluation() = default;
-    // Keeps references. Before and during the run, at most `most` training pictures and as many test
-    // pictures.
+    // Keeps references. Before and during the run, at most `most` training pictures
+    // and as many test pictures.
     SslEvaluation(const TrainData& data, const ForwardContext& context, Device device, int64_t most,
                   const Communicator& world = {});
 
     bool possible() const { return full_test_ != nullptr; }  // labels of two or more classes, and a test part
     void before(const DinoVisionTransformer& model, const Watch& watch);              // the yardsticks, once
     const SslScores& during(const DinoVisionTransformer& model, const Watch& watch);  // a quick look
-    // Up to 50,000 training and 10,000 test pictures; `untrained` calls its argument with the untrained
-    // network.
+    // Up to 50,000 training and 10,000 test pictures; `untrained` calls its argument
+    // with the untrained network.
     using WithModel = std::function<void(const DinoVisionTransformer&)>;
     const SslScores& after(const DinoVisionTransformer& model,
                            const std::function<void(const WithModel&)>& untrained, bool probe,

@@ -10,7 +10,7 @@
 namespace demi::examples {
 
 Supervised::Supervised(TrainOptions options, const Communicator& world)
-    : options_(std::move(options)), world_(world) {
+    : TrainingRun(std::move(options), world) {
     device_ = open_device(options_);
     data_ = open_data(options_, false);
     agree_on_run(world_, options_, device_, data_.opened.train->fingerprint(), data_.opened.train->size());
@@ -84,44 +84,19 @@ std::unique_ptr<FlatModel::Whole> Supervised::whole_model() {
 }
 
 SnapshotHead Supervised::head() const {
-    SnapshotHead h;
-    h.program = kProgram;
-    h.step = step_;
-    h.fingerprint = static_cast<int64_t>(data_.opened.train->fingerprint() >> 1);
-    h.more = model_metadata(kProgram, model_.backbone.config(), data_.stats);
+    SnapshotHead h = new_head(kProgram, model_.backbone.config());
     h.more["correct"] = std::to_string(correct_);
     h.more["seen"] = std::to_string(seen_);
     return h;
 }
 
-void Supervised::save() {
-    if (saved_at_ == step_) return;
-    progress_.pause("saving");
-    metrics_->sync();
-    const std::string path = folder_->file("checkpoint.safetensors");
-    parallel_ ? save_shards(path, head(), shard_parts()) : save_snapshot(path, head(), parts());
-    saved_at_ = step_;
-    write_status(*folder_, "running", step_, total_, progress_.clock());
-}
-
 void Supervised::resume() {
-    const std::string path = folder_->file("checkpoint.safetensors");
-    const SnapshotHead saved =
-        parallel_ ? load_shards(path, head(), shard_parts()) : load_snapshot(path, head(), parts());
-    folder_->accept();
-    step_ = saved_at_ = saved.step;
+    const SnapshotHead saved = load();
     correct_ = state_int(saved.more, "correct");
     seen_ = state_int(saved.more, "seen");
-    images_ = step_ * options_.batch;
-    progress_.count_from(read_status(folder_->file("status.json")).clock);
 }
 
 data::Loader Supervised::loader() {
-    data::LoaderOptions order;
-    order.batch = options_.batch;
-    order.threads = static_cast<int>(options_.workers);
-    order.seed = generator_.fork(2).seed;
-    order.start = {step_ / per_epoch_, step_ % per_epoch_};
     const data::DataSetPtr& set = data_.opened.train;
     data::AugmentOptions augment = options_.augment > 0
                                        ? data::AugmentOptions::standard(set->height(), data_.opened.flip)
@@ -131,9 +106,7 @@ data::Loader Supervised::loader() {
     augment.trivial = options_.trivial_augment;
     const data::MixOptions mix{static_cast<float>(options_.mixup), static_cast<float>(options_.cutmix),
                                static_cast<float>(options_.label_smoothing)};
-    data::MakeBatch make = data::supervised_batches(set, data_.stats, augment, generator_.fork(3).seed, mix);
-    if (parallel_) make = sharded_batches(std::move(make), options_.shards, parallel_->own_shards());
-    return {set->size(), std::move(make), order};
+    return loader_of(data::supervised_batches(set, data_.stats, augment, generator_.fork(3).seed, mix));
 }
 
 int train_supervised(TrainOptions options, const Communicator& world) {

@@ -69,7 +69,7 @@ void Supervised::count_score(double accuracy, int64_t step) {
 }
 
 // The test at the end of an epoch.
-void Supervised::test_now() {
+void Supervised::evaluate() {
     tested_ = tested_on(*data_.opened.test, watch_of(progress_, *stop_, "testing"));
     tested_at_ = step_;
     Record line;
@@ -96,18 +96,8 @@ void Supervised::train(data::Loader& loader) {
         count_score(r.number(held_ + "_accuracy"), static_cast<int64_t>(r.number("step")));
         tested = r.number("step") == static_cast<double>(step_);
     }
-    if (step_ > 0 && epoch_over() && !tested) test_now();  // an earlier process was stopped in this test
-    StepTrace trace(options_.profile);
-    data::Batch batch;
-    while (step_ < total_ && !signal_.of(*stop_, parallel_.get()) && !out_of_patience() &&
-           next_batch(loader, batch, [this] { save(); })) {
-        step(batch);
-        trace.step_done(progress_, step_ == total_);
-        const bool asked = signal_.asked(*stop_, parallel_.get());
-        if (epoch_over() || asked || (options_.save_every > 0 && step_ % options_.save_every == 0)) save();
-        if (asked) progress_.message("saved at step " + std::to_string(step_) + ", as asked by SIGUSR1");
-        if (epoch_over()) test_now();
-    }
+    if (step_ > 0 && due() && !tested) evaluate();  // an earlier process was stopped in this test
+    take_steps(loader);
 }
 
 int Supervised::run() {

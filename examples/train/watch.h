@@ -1,6 +1,6 @@
 #pragma once
-// Long evaluations call a Watch now and then with what is done of the whole; it may throw Interrupted to end
-// them.
+// Long evaluations call a Watch now and then with what is done of the whole; it may
+// throw Interrupted to end them.
 #include <cstdint>
 #include <functional>
 

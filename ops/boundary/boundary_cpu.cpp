@@ -140,8 +140,8 @@ DEMI_INLINE double finite_amax(const double* src, int64_t count, int64_t step) {
 
 constexpr int64_t kTile = 65536;
 
-// Pieces of rows of a strided tensor, in tiles: fn(tile, offset, position, count, step); position is the place in logical
-// order.
+// Pieces of rows of a strided tensor, in tiles: fn(tile, offset, position, count, step); position is
+// the place in logical order.
 struct Pieces {
     const gpu::Strided<1>& shape;
     int64_t inner, outer, chunks, bundle, tiles;

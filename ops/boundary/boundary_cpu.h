@@ -32,9 +32,9 @@ DEMI_INLINE uint32_t largest(vu x) {
 #endif
 }
 
-// The range of the magnitudes seen: four instructions per vector. Most blocks show by it that nothing was
-// lost; others are counted again, element by element. Small blocks, since one small number is enough for
-// that.
+// The range of the magnitudes seen: four instructions per vector. Most blocks show by it that
+// nothing was lost; others are counted again, element by element. Small blocks, since one small
+// number is enough for that.
 constexpr int64_t kRangeBlock = 256;
 
 struct Range {
@@ -53,8 +53,8 @@ struct Range {
     }
 };
 
-// The exact count of one block: add every vector, then take the sums. Zeros, as in the empty lanes of a tail,
-// add nothing.
+// The exact count of one block: add every vector, then take the sums. Zeros, as in the empty
+// lanes of a tail, add nothing.
 struct Tally {
     vu nan = vu{}, huge = vu{}, tiny = vu{}, small = vu{}, zero = vu{}, highest = vu{};
 

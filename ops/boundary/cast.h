@@ -1,6 +1,6 @@
 #pragma once
-// How one tensor crosses the fp16 boundary, and what that lost (see ops/boundary/boundary.h). Plain structs, which kernels
-// see too.
+// How one tensor crosses the fp16 boundary, and what that lost (see ops/boundary/boundary.h). Plain
+// structs, which kernels see too.
 #include "runtime/element.h"
 
 namespace demi {
@@ -24,14 +24,7 @@ struct CastCounters {
     int64_t to_zero = 0;    // x != 0, result 0
     int64_t subnormal = 0;  // result below 2^-14 and not 0: kept with fewer digits
     double amax = 0;        // largest |x| as it crossed (scaled), NaN left out
-    int64_t pending =
-        0;  // counters in a GPU's memory that still have to be added: ops/boundary/pending_counts.h
+    int64_t pending = 0;    // counters on a GPU that still have to be added (ops/boundary/pending_counts.h)
 };
-
-// Until attention says DType and CastCounters.
-using Storage = DType;
-namespace gpu_kernels {
-using CastSums = CastCounters;
-}
 
 }  // namespace demi

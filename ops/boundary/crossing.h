@@ -102,8 +102,8 @@ class Crossing {
     void note(std::string_view operand, const CastCounters& counters, int k = 0,
               const FindOverflow& find = nullptr) const;
 
-    // How one number enters, times 2^k; and leaves, times 2^scale before it is rounded and 2^-undo after (each within
-    // [-126, 126]).
+    // How one number enters, times 2^k; and leaves, times 2^scale before it is rounded and 2^-undo after
+    // (each within [-126, 126]).
     Cast entry(DType dtype, int k = 0, Role role = Role::operand) const;
     Cast exit(int scale = 0, int undo = 0) const { return exit(rule_.result, scale, undo); }
 
@@ -122,10 +122,6 @@ class Crossing {
     BoundaryRule rule_;
     bool count_;
 };
-using BoundaryCall = Crossing;
-
-// Until attention says DType.
-inline DType storage_of(DType dtype) { return dtype; }
 
 // The dtype in which kernels write the gradient of a tensor (beside a first operand of dtype `first`); the wrapper takes it
 // to the tensor's own.

@@ -1,6 +1,6 @@
 #pragma once
-// Internal: elements whose type is known at run time only. The question costs little: all threads answer it
-// alike.
+// Internal: elements whose type is known at run time only. The question costs little:
+// all threads answer it alike.
 #include "runtime/cuda/convert.h"
 
 namespace demi::gpu {

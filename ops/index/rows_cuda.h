@@ -60,9 +60,9 @@ struct SortedRows {
     }
 };
 
-// Sorts a list of `count` numbers below `bins`, in memory for sorted_rows_words(count, bins) numbers. Each element counts
-// what comes before it: one launch, always the same result, and fast for the lengths that lists of rows have (up to some
-// 100,000).
+// Sorts a list of `count` numbers below `bins`, in memory for sorted_rows_words(count, bins) numbers. Each
+// element counts what comes before it: one launch, always the same result, and fast for the lengths that
+// lists of rows have (up to some 100,000).
 int64_t sorted_rows_words(int64_t count, int64_t bins);
 SortedRows sort_rows(const int64_t* list, int64_t count, int64_t bins, int64_t* memory, Queue queue);
 

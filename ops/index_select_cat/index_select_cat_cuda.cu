@@ -71,8 +71,8 @@ DEMI_DEVICE void copy_one(char* dst, const char* src, int size) {
         *reinterpret_cast<uint64_t*>(dst) = *reinterpret_cast<const uint64_t*>(src);
 }
 
-// The usual case: all parts are aligned and of one dtype, and all are copied or all are cast. A thread has several loads on
-// their way.
+// The usual case: all parts are aligned and of one dtype, and all are copied or all are cast. A thread has
+// several loads on their way.
 template <bool kKeep, bool kCounts, DType kType> struct SelectAlignedKernel {
     static constexpr int threads = kThreads;
     static constexpr int kAhead = 4;

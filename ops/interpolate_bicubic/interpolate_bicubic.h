@@ -1,6 +1,6 @@
 #pragma once
-// Bicubic resizing with PyTorch's conventions (align_corners = false), a fixed linear map for each pair of
-// sizes:
+// Bicubic resizing with PyTorch's conventions (align_corners = false), a fixed linear
+// map for each pair of sizes:
 //   forward   y = Wh x Ww^T, one row of weights for each output position
 //   backward  dx = Wh^T dy Ww
 // Output i looks at s (i + 1/2) - 1/2, where s is 1 / scale if a scale factor is given, else in / out.

@@ -1,6 +1,6 @@
 #pragma once
-// Internal: a sparse matrix [out, in] of weights along one axis. Row i is index/weight[start[i] .. start[i +
-// 1]).
+// Internal: a sparse matrix [out, in] of weights along one axis. Row i is
+// index/weight[start[i] .. start[i + 1]).
 #include <cstdint>
 #include <vector>
 

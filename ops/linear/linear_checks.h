@@ -4,8 +4,8 @@
 
 namespace demi {
 
-// weight [out, in] and bias [out] (or undefined) fit x [..., in]: sizes, dtypes, devices. Throws Error with the names
-// given.
+// weight [out, in] and bias [out] (or undefined) fit x [..., in]: sizes, dtypes, devices. Throws
+// Error with the names given.
 void check_layer(const Op& op, std::string_view weight_name, std::string_view bias_name, const Tensor& x,
                  int64_t in, const Tensor& weight, const Tensor& bias);
 

@@ -11,8 +11,8 @@ namespace demi {
 struct LinearForward {
     Tensor x, weight, bias;  // bias may be undefined
     bool gelu = false;
-    // Of the CPU only, elsewhere never set: y = gelu(x) weight^T ..., and a tensor that is added to the
-    // result.
+    // Of the CPU only, elsewhere never set: y = gelu(x) weight^T ..., and a tensor
+    // that is added to the result.
     bool gelu_of_x = false;
     Tensor residual;
     Tensor y;    // x weight^T + bias, through gelu where asked for

@@ -73,8 +73,8 @@ constexpr int kMaxChunk = 384;
 // collide in the cache.
 constexpr int kARowStride = kMaxChunk + 16;
 
-// sum += x * y, in the register where sum is: left to choose, the compiler moves the sums around and runs out
-// of registers.
+// sum += x * y, in the register where sum is: left to choose, the compiler moves the sums around
+// and runs out of registers.
 DEMI_INLINE void accumulate(vf& sum, vf x, vf y) {
 #if defined(__AVX512F__)
     asm("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(x), "v"(y));

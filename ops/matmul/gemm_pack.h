@@ -60,8 +60,8 @@ template <class F> DEMI_INLINE void with_type(GemmType type, const void* p, F f)
     }
 }
 
-// A block of kTransposeSize rows of kTransposeSize elements (row stride ld) is written transposed to out (row
-// stride ldo).
+// A block of kTransposeSize rows of kTransposeSize elements (row stride ld) is written
+// transposed to out (row stride ldo).
 #if defined(__AVX2__)
 constexpr int kTransposeSize = 8;
 
@@ -113,8 +113,8 @@ template <class T> DEMI_INLINE void transpose_block(const T* in, int64_t ld, flo
 }
 #endif
 
-// How many rows ahead memory is asked for while rows that lie far apart are read: the hardware does not see
-// that pattern.
+// How many rows ahead memory is asked for while rows that lie far apart are read: the hardware
+// does not see that pattern.
 constexpr int kRowsAhead = 8;
 
 // kGroup whole panels with unit column stride, filled together so that rows are read in long runs.

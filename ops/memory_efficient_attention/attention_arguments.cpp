@@ -6,16 +6,16 @@ namespace demi {
 
 namespace {
 
-Storage storage(const Tensor& x) { return x.dtype() == DType::f64 ? Storage::f32 : storage_of(x.dtype()); }
+DType element_type(const Tensor& x) { return x.dtype() == DType::f64 ? DType::f32 : x.dtype(); }
 
 }  // namespace
 
 AttentionOperand attention_operand(const Tensor& x, const Cast& cast) {
-    return {x.raw(), x.strides()[0], x.strides()[1], x.strides()[2], storage(x), cast};
+    return {x.raw(), x.strides()[0], x.strides()[1], x.strides()[2], element_type(x), cast};
 }
 AttentionResult attention_result(Tensor x, const Cast& cast) {
     if (!x.defined()) return {};
-    return {x.mutable_raw(), x.strides()[0], x.strides()[1], x.strides()[2], storage(x), cast};
+    return {x.mutable_raw(), x.strides()[0], x.strides()[1], x.strides()[2], element_type(x), cast};
 }
 
 AttentionProblem attention_problem(const AttentionArguments& a) {
@@ -34,7 +34,7 @@ AttentionProblem attention_problem(const AttentionArguments& a) {
     if (a.bias.defined()) {
         const Shape& s = a.bias.strides();
         AttentionBiasOperand& bias = p.bias;
-        bias = {a.bias.raw(), s[0], s[1], s[2], 1, storage(a.bias), a.cast_bias};
+        bias = {a.bias.raw(), s[0], s[1], s[2], 1, element_type(a.bias), a.cast_bias};
         bias.sum_batch = a.bias.size(0) == 1;
         bias.sum_head = a.bias.size(1) == 1;
         bias.sum_query = a.bias.size(2) != p.queries;

@@ -4,7 +4,7 @@
 
 namespace demi {
 
-// f64 never crosses the boundary: its storage means nothing.
+// f64 never crosses the boundary: its dtype here means nothing.
 AttentionOperand attention_operand(const Tensor& x, const Cast& cast = {});
 AttentionResult attention_result(Tensor x, const Cast& cast);  // of an undefined tensor: nothing is wanted
 

@@ -23,8 +23,8 @@ struct WarpScale {
         const uint32_t bits = gpu::bit_cast<uint32_t>(x) & 0x7fffffffu;
         return bits < kInfinityBits ? bits : 0;
     }
-    // Makes room for values up to the magnitude `largest` (of this lane); gives the factor for the sums so
-    // far.
+    // Makes room for values up to the magnitude `largest` (of this lane); gives the
+    // factor for the sums so far.
     DEMI_DEVICE float make_room(uint32_t largest) {
         largest = gpu::warp_max(largest);
         const int e = static_cast<int>(largest >> 23) - 127;  // 2^e <= magnitude

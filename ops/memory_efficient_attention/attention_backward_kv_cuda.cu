@@ -7,16 +7,16 @@ namespace {
 
 template <int kSize> constexpr int kQueryTile = kSize <= 128 ? 32 : 16;
 
-// kWhich: 0 both gradients, 1 the keys', 2 the values'. Both do not fit into the registers at the largest
-// size.
+// kWhich: 0 both gradients, 1 the keys', 2 the values'. Both do not fit into the
+// registers at the largest size.
 template <int kSize, bool kBf16, int kWhich> struct MatrixBackwardKvKernel {
     static constexpr int threads = 256;
     static constexpr int kQueries = kQueryTile<kSize>, kStride = kSize + 8;
     static constexpr bool kForKeys = kWhich != 2, kForValues = kWhich != 1;
     AttentionMatrixJob m;
 
-    // Shared memory: counters, a flag, keys, values, two stages of queries, of gradients and of what is known
-    // of them.
+    // Shared memory: counters, a flag, keys, values, two stages of queries, of gradients and
+    // of what is known of them.
     static constexpr int kHeader = kCountScratch / 2 + 8;  // 16-bit elements
     DEMI_DEVICE uint16_t* keys() const { return gpu::shared<uint16_t>() + kHeader; }
     DEMI_DEVICE uint16_t* values() const { return keys() + m.keys.rows * kStride; }
@@ -124,7 +124,7 @@ template <int kSize, bool kBf16, int kWhich> struct MatrixBackwardKvKernel {
     template <int kCount>
     DEMI_DEVICE void store(const AttentionResult& out, const Place& at, int row, int64_t size,
                            const float (&acc)[kCount][4], float factor, const AttentionOperand* taken_from,
-                           bool wide, CastSums* sums) const {
+                           bool wide, CastCounters* sums) const {
         LaneCount lost;
         const int rows = smaller(16, at.rows - row);
         if (rows > 0) {

@@ -1,5 +1,5 @@
-// The queries' gradient on tensor cores, one block for a tile of queries; and the row sums that the keys'
-// kernel needs.
+// The queries' gradient on tensor cores, one block for a tile of queries; and the row sums
+// that the keys' kernel needs.
 #include "ops/memory_efficient_attention/attention_backward_cuda.h"
 
 namespace demi::gpu_kernels {
@@ -120,8 +120,8 @@ template <int kSize, bool kBf16> struct MatrixBackwardQKernel {
                                 p.value_size, m.wide_v);
     }
 
-    // The rows' ranges, log-sum-exp and sums of grad_out * out. A row that saw nothing sees nothing here
-    // either.
+    // The rows' ranges, log-sum-exp and sums of grad_out * out. A row that saw nothing
+    // sees nothing here either.
     DEMI_DEVICE RowState start(const Place& at, int row) const {
         const AttentionProblem& p = m.job.p;
         const AttentionOperand& out = m.job.b.out;

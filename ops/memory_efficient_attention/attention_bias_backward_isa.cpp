@@ -50,10 +50,10 @@ void bias_backward(const AttentionProblem& p, const AttentionBackward& b, const 
     const auto store = [&](float* from, int64_t apart, int64_t first, int64_t columns) {
         char* out =
             static_cast<char*>(b.grad_bias.data) +
-            (at_row * width + (p.bias.sum_key ? 0 : seg.k_begin + first)) * element_size(b.grad_bias.storage);
+            (at_row * width + (p.bias.sum_key ? 0 : seg.k_begin + first)) * element_size(b.grad_bias.dtype);
         store_rows(
-            ResultRows{out, width, b.grad_bias.storage, b.grad_bias.cast}, from, apart, sum_rows, columns,
-            1.f, counters != nullptr ? &counters->grad_bias : nullptr, [&](int64_t r, float* row) {
+            ResultRows{out, width, b.grad_bias.dtype, b.grad_bias.cast}, from, apart, sum_rows, columns, 1.f,
+            counters != nullptr ? &counters->grad_bias : nullptr, [&](int64_t r, float* row) {
                 if (b.exact == nullptr) return;
                 b.exact->bias_gradient(*b.exact, place_of(p, mine, task.q_begin + r), first, columns, row);
             });

@@ -1,6 +1,6 @@
 #pragma once
-// One block of queries against one tile of keys: which keys it sees, and its scores. Shared by forward and
-// backward.
+// One block of queries against one tile of keys: which keys it sees, and its scores.
+// Shared by forward and backward.
 #include "ops/memory_efficient_attention/attention_kernels.h"
 #include "ops/memory_efficient_attention/attention_tiles.h"
 
@@ -13,8 +13,8 @@ struct Tile {
     const float* rows = nullptr;  // K's rows
 };
 
-// Columns of the tile that a block of queries touches: [begin, end), and the whole vectors around them [left,
-// right).
+// Columns of the tile that a block of queries touches: [begin, end), and the whole vectors
+// around them [left, right).
 struct Span {
     int64_t begin, end, left, right;
     bool full;  // every query of the block sees all of [begin, end)
@@ -86,9 +86,9 @@ DEMI_INLINE bool load_queries(const AttentionProblem& p, const Cut& cut, const P
     return load_rows(q, rows, p.head_size, out, cut.width, p.scale * kLog2E);
 }
 
-// out[r, left..right) = row r of a times every key's row of b: `panels` holds b transposed, its last rows end
-// at `rows_end`. What a few keys beyond whole vectors give comes from those: a vector of their own would be
-// mostly empty.
+// out[r, left..right) = row r of a times every key's row of b: `panels` holds b transposed, its last
+// rows end at `rows_end`. What a few keys beyond whole vectors give comes from those: a vector of their
+// own would be mostly empty.
 DEMI_INLINE void against_keys(int64_t rows, const Span& span, const Tile& tile, int64_t depth, const float* a,
                               int64_t width, const float* panels, const float* rows_end, float* out,
                               int64_t out_row) {
@@ -106,13 +106,13 @@ DEMI_INLINE void score_block(const AttentionProblem& p, const Cut& cut, const Pl
     against_keys(rows, span, tile, p.head_size, queries, cut.width, tile.transposed,
                  tile.rows + tile.count * cut.width, scores, cut.row);
     if (p.bias.data == nullptr) return;
-    const AttentionOperand bias{p.bias.data, p.bias.batch,   p.bias.query,
-                                p.bias.head, p.bias.storage, p.bias.cast};
+    const AttentionOperand bias{p.bias.data, p.bias.batch, p.bias.query,
+                                p.bias.head, p.bias.dtype, p.bias.cast};
     const int64_t count = span.end - span.left, width = round_up(count, kLanes);
     for (int64_t r = 0; r < rows; ++r) {
         if (r == 0 || p.bias.query != 0) {
             Rows in = rows_of(bias, at.batch, at.head, at.segment->q_begin + query + r);
-            in.data += (at.segment->k_begin + tile.first + span.left) * p.bias.key * element_size(in.storage);
+            in.data += (at.segment->k_begin + tile.first + span.left) * p.bias.key * element_size(in.dtype);
             load_rows(in, 1, p.bias.key != 0 ? count : 1, bias_row, width, kLog2E);
             if (p.bias.key == 0) fill(bias_row, 1, count, bias_row[0]);
         }
@@ -127,7 +127,7 @@ DEMI_INLINE void fetch_bytes(const char* p, int64_t bytes) {
 
 // Asks for a row that will be stored.
 DEMI_INLINE void fetch_result(const ResultRows& out, int64_t row, int64_t columns) {
-    const int64_t size = element_size(out.storage);
+    const int64_t size = element_size(out.dtype);
     if (out.data != nullptr) fetch_bytes(out.data + row * out.stride * size, columns * size);
 }
 
@@ -142,13 +142,13 @@ struct Upcoming {
              int64_t columns) {
         rows[i] = rows_of(x, task.batch, task.head, token);
         count[i] = tokens;
-        bytes[i] = columns * element_size(x.storage);
+        bytes[i] = columns * element_size(x.dtype);
     }
     DEMI_INLINE void fetch(int64_t row) const {
 #pragma GCC unroll 4
         for (int i = 0; i < kOperands; ++i) {
             if (row >= count[i]) continue;
-            fetch_bytes(rows[i].data + row * rows[i].stride * element_size(rows[i].storage), bytes[i]);
+            fetch_bytes(rows[i].data + row * rows[i].stride * element_size(rows[i].dtype), bytes[i]);
         }
     }
 };

@@ -14,11 +14,10 @@ using gpu_kernels::AttentionTiles;
 namespace {
 
 bool is_f16_valued(const AttentionOperand& x) {
-    return x.cast.round ? x.cast.undo == 1
-                        : x.storage == Storage::f16 && x.cast.scale == 1 && x.cast.undo == 1;
+    return x.cast.round ? x.cast.undo == 1 : x.dtype == DType::f16 && x.cast.scale == 1 && x.cast.undo == 1;
 }
 bool is_bf16(const AttentionOperand& x) {
-    return x.storage == Storage::bf16 && !x.cast.round && x.cast.scale == 1 && x.cast.undo == 1;
+    return x.dtype == DType::bf16 && !x.cast.round && x.cast.scale == 1 && x.cast.undo == 1;
 }
 
 }  // namespace
@@ -66,8 +65,8 @@ void AttentionCall::upload_segments() {
     if (job.p.segment_count > 1) upload({});
 }
 
-// Tiles of whole warps: as many rows as waste least, and a tile costs something by itself. No result depends
-// on it.
+// Tiles of whole warps: as many rows as waste least, and a tile costs something by
+// itself. No result depends on it.
 template <class F>
 AttentionTiles AttentionCall::cut(size_t (*shared)(int64_t, int), F&& length,
                                   std::vector<int64_t>& first) const {

@@ -1,5 +1,5 @@
 #pragma once
-// Attention on the CPU: cuts a problem into tasks and runs them on all threads. f32, f16 and bf16 storage.
+// Attention on the CPU: cuts a problem into tasks and runs them on all threads. f32, f16 and bf16.
 #include "ops/memory_efficient_attention/attention_kernels.h"
 
 namespace demi {

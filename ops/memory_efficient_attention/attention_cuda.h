@@ -1,7 +1,7 @@
 #pragma once
-// Internal: attention's kernels on the GPU. Two families: tensor cores, for fp16 (also what is rounded to it)
-// and bf16 operands with head sizes up to 256; and plain ones, one warp for a row, which are right for
-// everything else.
+// Internal: attention's kernels on the GPU. Two families: tensor cores, for fp16 (also what is rounded
+// to it) and bf16 operands with head sizes up to 256; and plain ones, one warp for a row, which are
+// right for everything else.
 #include "ops/boundary/boundary_kernels.h"
 #include "ops/memory_efficient_attention/attention_problem.h"
 
@@ -18,7 +18,7 @@ struct AttentionTiles {
 
 // Counters: null where nobody counts.
 struct AttentionSums {
-    CastSums *q, *k, *v, *bias, *out, *grad_out, *grad_q, *grad_k, *grad_v, *grad_bias;
+    CastCounters *q, *k, *v, *bias, *out, *grad_out, *grad_q, *grad_k, *grad_v, *grad_bias;
 };
 
 // p.segments lies on the device; where there is one segment it is `only`. p.dropout.fill is not used: there
@@ -41,10 +41,10 @@ void launch_plain_dot(const AttentionJob& job, gpu::Stream stream);
 void launch_plain_backward(const AttentionJob& job, gpu::Stream stream);
 void launch_plain_bias(const AttentionJob& job, gpu::Stream stream);
 
-// Counts the casts of an operand's elements [batch, tokens, heads, size]; with bias: [batch, heads, queries,
-// keys].
+// Counts the casts of an operand's elements [batch, tokens, heads, size]; with bias:
+// [batch, heads, queries, keys].
 void launch_count_operand(const AttentionOperand& x, int64_t batch, int64_t tokens, int64_t heads,
-                          int64_t size, CastSums* sums, gpu::Stream stream);
+                          int64_t size, CastCounters* sums, gpu::Stream stream);
 
 // ---- tensor cores: sizes up to 256, everything fp16-valued or everything bf16
 // ---------------------------------

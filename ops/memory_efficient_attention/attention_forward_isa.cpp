@@ -71,8 +71,8 @@ struct Buffers {
     float *keys, *transposed, *values, *queries, *scores, *row;
 };
 
-// One block of queries, `rows` from `query` on, against one tile of keys. `out`: where the block's results
-// will go.
+// One block of queries, `rows` from `query` on, against one tile of keys. `out`: where
+// the block's results will go.
 void block(const AttentionProblem& p, const Cut& cut, const Place& at, int64_t query, int64_t rows,
            const Tile& tile, bool values_finite, const Buffers& buf, const State& state, const Upcoming& soon,
            const ResultRows& out) {
@@ -95,8 +95,8 @@ void block(const AttentionProblem& p, const Cut& cut, const Place& at, int64_t q
         dropout_row(p, at, query + r, tile, row, buf.row);
         for (int64_t j = row.begin; j < row.end; ++j) s[j] *= buf.row[j];
     }
-    // 0 * infinity is NaN: where a value is not finite, a row must not even touch the keys that it does not
-    // see.
+    // 0 * infinity is NaN: where a value is not finite, a row must not even touch the
+    // keys that it does not see.
     const bool together = values_finite || span.full;
     for (int64_t r = 0; r < rows; r += together ? rows : 1) {
         const RowSpan row = together ? RowSpan{span.begin, span.end} : row_span(seg, query + r, tile, span);

@@ -29,8 +29,8 @@ template <int kSize> DEMI_DEVICE void load_left(uint32_t (&r)[4], const uint16_t
     const int l = gpu::lane();
     gpu::ldmatrix_x4(r, tile + (row + l % 16) * (kSize + 8) + column + l / 16 * 8);
 }
-// As the right factor, transposed: the rows are the result's columns. r[0..1] for the first 8 rows, r[2..3]
-// the others.
+// As the right factor, transposed: the rows are the result's columns. r[0..1] for the first 8
+// rows, r[2..3] the others.
 template <int kSize>
 DEMI_DEVICE void load_right_transposed(uint32_t (&r)[4], const uint16_t* tile, int row, int column) {
     const int l = gpu::lane();

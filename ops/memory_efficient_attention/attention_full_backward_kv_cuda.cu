@@ -12,8 +12,8 @@ template <int kSize, bool kBf16> struct FullBackwardKvKernel {
     static constexpr int kStride = kSize + 8;
     AttentionMatrixJob m;
 
-    // Shared memory: counters, keys, values, two stages of queries, of gradients and of what is known of
-    // them.
+    // Shared memory: counters, keys, values, two stages of queries, of gradients and
+    // of what is known of them.
     DEMI_DEVICE uint16_t* keys() const { return gpu::shared<uint16_t>() + kCountScratch / 2; }
     DEMI_DEVICE uint16_t* values() const { return keys() + m.keys.rows * kStride; }
     DEMI_DEVICE uint16_t* queries(int stage) const {
@@ -86,7 +86,7 @@ template <int kSize, bool kBf16> struct FullBackwardKvKernel {
     }
 
     DEMI_DEVICE void store(const AttentionResult& out, const Place& at, int row, float (&acc)[kSize / 8][4],
-                           float factor, bool wide, CastSums* sums) const {
+                           float factor, bool wide, CastCounters* sums) const {
         LaneCount lost;
         const int rows = smaller(16, at.rows - row);
         if (rows > 0) {

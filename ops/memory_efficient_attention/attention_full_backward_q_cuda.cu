@@ -120,7 +120,7 @@ template <int kSize, bool kBf16> struct FullBackwardQKernel {
             r.lse[half] = real ? m.job.p.lse[query_index(m.job, at.batch, at.head, token)] : -gpu::infinity();
             DEMI_UNROLL
             for (int i = 0; i < kSize / 32; ++i)
-                r.part[half][i] = real ? load_raw(out.data, from + 32 * i, out.storage) : Raw8{};
+                r.part[half][i] = real ? load_raw(out.data, from + 32 * i, out.dtype) : Raw8{};
         }
         return r;
     }
@@ -141,7 +141,7 @@ template <int kSize, bool kBf16> struct FullBackwardQKernel {
                 const gpu::Bytes16 grads =
                     gpu::load16(grad_out() + mine * kStride + 32 * i + gpu::lane() % 4 * 8);
                 float x[8];
-                unpack(x, results.part[half][i], b.out.storage);
+                unpack(x, results.part[half][i], b.out.dtype);
                 DEMI_UNROLL
                 for (int j = 0; j < 8; ++j) {
                     const uint16_t bits = static_cast<uint16_t>(grads.w[j / 2] >> (16 * (j % 2)));

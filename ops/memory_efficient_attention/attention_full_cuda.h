@@ -30,7 +30,7 @@ DEMI_OUT_OF_LINE void cast_rows(uint16_t* to, int row, int rows, int capacity, c
         gpu::Bytes16 packed{};
         if (row < rows) {
             float v[8];
-            load_eight(v, x.data, unit, x.storage);
+            load_eight(v, x.data, unit, x.dtype);
             DEMI_UNROLL
             for (int j = 0; j < 4; ++j)
                 packed.w[j] = pack<kBf16>(cross(v[2 * j], x.cast), cross(v[2 * j + 1], x.cast));
@@ -52,7 +52,7 @@ DEMI_DEVICE void load_rows(uint16_t* tile, int capacity, const AttentionOperand&
     const int t = static_cast<int>(gpu::thread_idx().x), step = rows_at_once<kSize>();
     int row = t / kUnits;
     uint16_t* to = tile + row * kStride + t % kUnits * 8;
-    if (x.storage != (kBf16 ? Storage::bf16 : Storage::f16) || x.cast.round)
+    if (x.dtype != (kBf16 ? DType::bf16 : DType::f16) || x.cast.round)
         return cast_rows<kSize, kBf16>(to, row, rows, capacity, x, unit);
     const uint16_t* from = static_cast<const uint16_t*>(x.data) + unit;
     const int64_t apart = step * x.token;
@@ -60,8 +60,8 @@ DEMI_DEVICE void load_rows(uint16_t* tile, int capacity, const AttentionOperand&
     for (; row < capacity; row += step, to += step * kStride) gpu::store16(to, {});
 }
 
-// The next kRows rows, or `rest` where that is less, of the two operands that a kernel walks through
-// together.
+// The next kRows rows, or `rest` where that is less, of the two operands that a
+// kernel walks through together.
 template <int kSize, bool kBf16, int kRows>
 DEMI_DEVICE void load_next(uint16_t* tile, const AttentionOperand& x, int64_t& unit, uint16_t* other_tile,
                            const AttentionOperand& other, int64_t& other_unit, int rest) {
@@ -97,7 +97,7 @@ DEMI_DEVICE void cast_sums(float (&x)[kSize / 8][4], const AttentionResult& out,
     }
     if (cast.round && cast.saturate)
         each([&](float& a, float& b) { a = saturate_to_half(a), b = saturate_to_half(b); });
-    if (cast.round && !(out.storage == Storage::f16 && cast.undo == 1))
+    if (cast.round && !(out.dtype == DType::f16 && cast.undo == 1))
         each([&](float& a, float& b) { gpu::unpack_f16(gpu::pack_f16(a, b), a, b); });
     if (cast.undo != 1) each([&](float& a, float& b) { a *= cast.undo, b *= cast.undo; });
 }
@@ -135,7 +135,7 @@ DEMI_DEVICE void store_rows(uint16_t* tiles, const AttentionResult& out, int64_t
         for (int e = 0; e < 4; ++e) acc[n][e] *= e < 2 ? factor : other_factor;
     }
     cast_sums<kSize>(acc, out, rows, lost);
-    if (out.storage == Storage::f32) {
+    if (out.dtype == DType::f32) {
         leaving.take(acc, 1, 1);
         float* to = static_cast<float*>(out.data) + first;
         return store_staged<kSize * 4, kStride * 4>(leaving.stage, to, out.token * 4, rows);
@@ -150,7 +150,7 @@ DEMI_DEVICE void store_rows(uint16_t* tiles, const AttentionResult& out, int64_t
             *reinterpret_cast<uint32_t*>(mine + 8 * n + 8 * kStride) = packed(acc[n][2], acc[n][3]);
         }
     };
-    if (out.storage == Storage::f16)
+    if (out.dtype == DType::f16)
         put([](float a, float b) { return gpu::pack_f16(a, b); });
     else
         put([](float a, float b) { return gpu::pack_bf16(a, b); });

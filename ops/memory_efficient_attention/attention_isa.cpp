@@ -7,8 +7,8 @@ namespace attention {
 namespace {
 
 void count_bias(const AttentionProblem& p, int64_t batch, int64_t head, CastCounters* counters) {
-    const AttentionOperand bias{p.bias.data, p.bias.batch,   p.bias.query,
-                                p.bias.head, p.bias.storage, p.bias.cast};
+    const AttentionOperand bias{p.bias.data, p.bias.batch, p.bias.query,
+                                p.bias.head, p.bias.dtype, p.bias.cast};
     count_rows(rows_of(bias, batch, head, 0), p.bias.sum_query ? 1 : p.queries, p.bias.sum_key ? 1 : p.keys,
                counters);
 }

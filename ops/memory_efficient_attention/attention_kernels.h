@@ -35,8 +35,8 @@ struct AttentionIsa {
                      AttentionBackwardCounters* counters);
     int64_t (*backward_scratch)(const AttentionProblem&, const AttentionTask&, bool want_q);
 
-    // grad_bias of the task's queries and keys; sums over batch or head, in order, where the bias is
-    // broadcast.
+    // grad_bias of the task's queries and keys; sums over batch or head, in order,
+    // where the bias is broadcast.
     void (*bias_backward)(const AttentionProblem&, const AttentionBackward&, const AttentionTask&,
                           float* scratch, AttentionBackwardCounters* counters);
     int64_t (*bias_scratch)(const AttentionProblem&, const AttentionTask&);

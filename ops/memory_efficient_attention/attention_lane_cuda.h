@@ -1,7 +1,7 @@
 #pragma once
-// Internal, for .cu files: where rows of attention are, what they see, and their dropout. Shared by both
-// families of kernels. Tokens count from the start of the tensors, queries and keys of a segment from the
-// segment's start.
+// Internal, for .cu files: where rows of attention are, what they see, and their dropout. Shared by
+// both families of kernels. Tokens count from the start of the tensors, queries and keys of a segment
+// from the segment's start.
 #include "ops/boundary/boundary_cuda.h"
 #include "ops/memory_efficient_attention/attention_cuda.h"
 
@@ -64,22 +64,22 @@ DEMI_DEVICE int64_t row_offset(const Operand& x, int64_t batch, int64_t head, in
 }
 
 // An element as it enters, in the type of the arithmetic.
-template <class C> DEMI_DEVICE C element(const void* data, int64_t at, Storage storage, const Cast& cast) {
+template <class C> DEMI_DEVICE C element(const void* data, int64_t at, DType dtype, const Cast& cast) {
     if constexpr (sizeof(C) == sizeof(double))
         return static_cast<const double*>(data)[at];
     else
-        return cast.round || cast.scale != 1 || cast.undo != 1 ? cross(load_one(data, at, storage), cast)
-                                                               : load_one(data, at, storage);
+        return cast.round || cast.scale != 1 || cast.undo != 1 ? cross(load_one(data, at, dtype), cast)
+                                                               : load_one(data, at, dtype);
 }
 template <class C> DEMI_DEVICE C element(const AttentionOperand& x, int64_t at) {
-    return element<C>(x.data, at, x.storage, x.cast);
+    return element<C>(x.data, at, x.dtype, x.cast);
 }
 
 template <class C> DEMI_DEVICE void put(const AttentionResult& x, int64_t at, C value, LaneCount& lost) {
     if constexpr (sizeof(C) == sizeof(double))
         static_cast<double*>(x.data)[at] = value;
     else
-        store_one(x.data, at, x.storage, cross(value, x.cast, lost));
+        store_one(x.data, at, x.dtype, cross(value, x.cast, lost));
 }
 
 DEMI_DEVICE int64_t bias_offset(const AttentionJob& job, int64_t batch, int64_t head, int64_t query_token) {
@@ -87,8 +87,7 @@ DEMI_DEVICE int64_t bias_offset(const AttentionJob& job, int64_t batch, int64_t 
 }
 // The bias of one score, in powers of two.
 template <class C> DEMI_DEVICE C bias_at(const AttentionJob& job, int64_t row, int64_t key_token) {
-    return element<C>(job.p.bias.data, row + key_token * job.p.bias.key, job.p.bias.storage,
-                      job.p.bias.cast) *
+    return element<C>(job.p.bias.data, row + key_token * job.p.bias.key, job.p.bias.dtype, job.p.bias.cast) *
            static_cast<C>(kLog2E);
 }
 

@@ -1,7 +1,7 @@
 #pragma once
-// Masks of memory_efficient_attention. Each gives every query one run of keys [begin, end); a query whose run
-// is empty gives 0. With Mq queries, Mk keys and d = Mk - Mq (the shift that puts the last query on the last
-// key):
+// Masks of memory_efficient_attention. Each gives every query one run of keys [begin, end); a query
+// whose run is empty gives 0. With Mq queries, Mk keys and d = Mk - Mq (the shift that puts the
+// last query on the last key):
 //   LowerTriangularMask                               j <= i
 //   LowerTriangularFromBottomRightMask                j <= i + d
 //   LowerTriangularFromBottomRightLocalAttentionMask  i + d - window < j <= i + d
@@ -35,12 +35,12 @@ struct AttentionPattern {
     AttentionSegment segment(int64_t q_begin, int64_t q_end, int64_t k_begin, int64_t k_end) const;
 };
 
-// Sequences of different lengths packed into one [1, sum of lengths, H, K] tensor, so that one call serves
-// them all.
+// Sequences of different lengths packed into one [1, sum of lengths, H, K] tensor, so that
+// one call serves them all.
 class BlockDiagonalMask {
   public:
-    // Lengths of the sequences of q, and of k and v where they differ. Lengths may be 0; together at most
-    // 2^40.
+    // Lengths of the sequences of q, and of k and v where they differ. Lengths may be
+    // 0; together at most 2^40.
     static BlockDiagonalMask from_seqlens(std::vector<int64_t> q, std::vector<int64_t> kv = {});
     // Packs tensors [B_i, M_i, ...] into [1, sum B_i * M_i, ...]: B_i sequences of length M_i each; any of
     // them may be empty, at least one is needed. split() undoes it, shapes of empty tensors included.
@@ -52,9 +52,9 @@ class BlockDiagonalMask {
     std::vector<Variable> split_queries(const Variable& packed) const;
     std::vector<Variable> split_kv(const Variable& packed) const;
 
-    // How split() groups neighbouring sequences (of equal length): group i has batch_sizes[i]. Default:
-    // groups of one. A group of no sequences comes out as [0, length, ...]; lengths, one per group, say which
-    // (default 0).
+    // How split() groups neighbouring sequences (of equal length): group i has batch_sizes[i].
+    // Default: groups of one. A group of no sequences comes out as [0, length, ...]; lengths, one per
+    // group, say which (default 0).
     void set_batch_sizes(std::vector<int64_t> batch_sizes, std::vector<int64_t> lengths = {});
     const std::vector<int64_t>& batch_sizes() const { return batch_sizes_; }
 
@@ -104,8 +104,8 @@ class AttentionBias {
     bool is_block_diagonal() const { return block_diagonal_; }
     std::string describe() const;
 
-    // The mask cut for q [., queries, ., .] and k [., keys, ., .]; throws where a block-diagonal mask has
-    // other lengths.
+    // The mask cut for q [., queries, ., .] and k [., keys, ., .]; throws where a
+    // block-diagonal mask has other lengths.
     std::vector<AttentionSegment> segments(int64_t batch, int64_t queries, int64_t keys) const;
     // The mask as a tensor [queries, keys] of 0 and -infinity, for references and small demonstrations.
     Tensor materialize(int64_t queries, int64_t keys) const;

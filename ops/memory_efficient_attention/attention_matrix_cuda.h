@@ -65,7 +65,7 @@ DEMI_DEVICE void load_tile(uint16_t* tile, int capacity, const AttentionOperand&
                            int64_t size, bool wide) {
     constexpr int kStride = kSize + 8;
     const int eights = round_up_16(size) / 8;
-    const bool as_is = x.storage == (kBf16 ? Storage::bf16 : Storage::f16) && !x.cast.round;
+    const bool as_is = x.dtype == (kBf16 ? DType::bf16 : DType::f16) && !x.cast.round;
     const int threads = static_cast<int>(gpu::block_dim().x);
     for (int u = static_cast<int>(gpu::thread_idx().x); u < capacity * eights; u += threads) {
         const int row = u / eights, column = (u - row * eights) * 8;
@@ -78,11 +78,11 @@ DEMI_DEVICE void load_tile(uint16_t* tile, int capacity, const AttentionOperand&
         }
         float v[8];
         if (real && wide) {
-            load_eight(v, x.data, at, x.storage);
+            load_eight(v, x.data, at, x.dtype);
         } else {
             DEMI_UNROLL
             for (int j = 0; j < 8; ++j)
-                v[j] = real && column + j < size ? load_one(x.data, at + j, x.storage) : 0.f;
+                v[j] = real && column + j < size ? load_one(x.data, at + j, x.dtype) : 0.f;
         }
         gpu::Bytes16 packed;
         DEMI_UNROLL
@@ -101,11 +101,11 @@ DEMI_DEVICE void count_rows(const AttentionOperand& x, int64_t first, int64_t ro
     for (int64_t u = gpu::thread_idx().x; u < rows * units; u += threads) {
         const int64_t row = u / units, at = first + row * x.token + (u - row * units) * (wide ? 8 : 1);
         if (!wide) {
-            lost.add(load_one(x.data, at, x.storage) * x.cast.scale);
+            lost.add(load_one(x.data, at, x.dtype) * x.cast.scale);
             continue;
         }
         float v[8];
-        load_eight(v, x.data, at, x.storage);
+        load_eight(v, x.data, at, x.dtype);
         DEMI_UNROLL
         for (int j = 0; j < 8; ++j) v[j] *= x.cast.scale;
         lost.add_all(v);
@@ -119,7 +119,7 @@ DEMI_DEVICE void count_operands(const AttentionMatrixJob& m, const Place& at) {
     const int64_t begin = keys_in(*at.segment) * at.tile / at.tiles;
     const int64_t end = keys_in(*at.segment) * (at.tile + 1) / at.tiles;
     const auto count = [&](const AttentionOperand& x, int64_t token, int64_t rows, int64_t size, bool wide,
-                           CastSums* to) {
+                           CastCounters* to) {
         if (!x.cast.round || !x.cast.count) return;
         LaneCount lost;
         count_rows(x, row_offset(x, at.batch, at.head, token), rows, size, wide, lost);
@@ -160,8 +160,8 @@ DEMI_DEVICE void take_out_not_finite(uint16_t* tile, int rows, int64_t size, int
     }
 }
 
-// The bias of one score, and whether one weight is kept: as bias_at and is_kept, called where code is
-// unrolled.
+// The bias of one score, and whether one weight is kept: as bias_at and is_kept,
+// called where code is unrolled.
 DEMI_CALLED float bias_score(const AttentionJob& job, int64_t row, int64_t key_token) {
     return bias_at<float>(job, row, key_token);
 }

@@ -267,8 +267,8 @@ template <class C> struct GradKeysKernel {
     }
 };
 
-// One thread for each element of the bias; where it is stretched, it adds batches, heads, queries and keys in
-// their order.
+// One thread for each element of the bias; where it is stretched, it adds batches, heads,
+// queries and keys in their order.
 template <class C> struct GradBiasKernel {
     static constexpr int threads = kThreads;
     AttentionJob job;
@@ -318,7 +318,7 @@ struct CountKernel {
     static constexpr int threads = kThreads;
     AttentionOperand x;
     int64_t batch, tokens, heads, size;
-    CastSums* sums;
+    CastCounters* sums;
 
     DEMI_DEVICE void operator()() const {
         LaneCount lost;
@@ -326,7 +326,7 @@ struct CountKernel {
         for (int64_t i = gpu::global_index(); i < count; i += gpu::global_size()) {
             const int64_t row = i / size, head = row % heads, token = row / heads % tokens;
             const int64_t at = row_offset(x, row / heads / tokens, head, token) + i % size;
-            lost.add(load_one(x.data, at, x.storage) * x.cast.scale);
+            lost.add(load_one(x.data, at, x.dtype) * x.cast.scale);
         }
         add_counts(lost, gpu::shared<uint32_t>(), sums);
     }
@@ -372,7 +372,7 @@ void launch_plain_bias(const AttentionJob& job, gpu::Stream stream) {
 }
 
 void launch_count_operand(const AttentionOperand& x, int64_t batch, int64_t tokens, int64_t heads,
-                          int64_t size, CastSums* sums, gpu::Stream stream) {
+                          int64_t size, CastCounters* sums, gpu::Stream stream) {
     gpu::launch(CountKernel{x, batch, tokens, heads, size, sums},
                 gpu::blocks_for(batch * tokens * heads * size, 8 * kThreads, 4096), {kThreads}, kCountScratch,
                 stream);

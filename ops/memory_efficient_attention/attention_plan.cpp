@@ -33,7 +33,7 @@ auto finder(const char* operand, const Tensor& tensor, float scale) {
 }
 
 // The casts of the operands; in the explicit path they happen here.
-void cast_operand(const BoundaryCall& call, bool explicitly, Tensor& x, Cast& cast, CastCounters& counters) {
+void cast_operand(const Crossing& call, bool explicitly, Tensor& x, Cast& cast, CastCounters& counters) {
     if (!x.defined()) return;
     cast = call.entry(x.dtype());
     if (!explicitly) return;
@@ -41,7 +41,7 @@ void cast_operand(const BoundaryCall& call, bool explicitly, Tensor& x, Cast& ca
     x = cast_to_half(x, cast);
     cast = {};
 }
-void cast_operands(const BoundaryCall& call, bool explicitly, AttentionArguments& args,
+void cast_operands(const Crossing& call, bool explicitly, AttentionArguments& args,
                    AttentionForwardCounters& counters) {
     cast_operand(call, explicitly, args.q, args.cast_q, counters.q);
     cast_operand(call, explicitly, args.k, args.cast_k, counters.k);
@@ -53,7 +53,7 @@ bool is_explicit(const Boundary& boundary) {
     return boundary.explicit_casts && boundary.mode != BoundaryMode::off;
 }
 
-void note_operand(const BoundaryCall& call, const char* name, const Tensor& x, const CastCounters& counters) {
+void note_operand(const Crossing& call, const char* name, const Tensor& x, const CastCounters& counters) {
     if (x.defined()) call.note(name, counters, 0, finder(name, x, 1.f));
 }
 
@@ -65,7 +65,7 @@ struct Exit {
     int exponent = 0;
 };
 
-Exit make_exit(const BoundaryCall& call, const Boundary& boundary, bool explicitly, const Tensor& grad,
+Exit make_exit(const Crossing& call, const Boundary& boundary, bool explicitly, const Tensor& grad,
                double bound, int entry_exponent) {
     Exit e;
     if (!grad.defined()) return e;
@@ -84,7 +84,7 @@ Exit make_exit(const BoundaryCall& call, const Boundary& boundary, bool explicit
     return e;
 }
 
-void finish_exit(const BoundaryCall& call, const char* name, const Exit& e, const Tensor& grad,
+void finish_exit(const Crossing& call, const char* name, const Exit& e, const Tensor& grad,
                  const CastCounters& counters) {
     if (!grad.defined()) return;
     if (e.target.buffer() != grad.buffer()) copy(grad, cast_from_half(e.target, grad.dtype(), e.undo));
@@ -146,7 +146,7 @@ AttentionGradients allocate_gradients(const AttentionPlan& plan, const Attention
 }  // namespace
 
 AttentionValues run_attention(AttentionPlan& plan) {
-    const BoundaryCall call(kPlanOp, plan.boundary, Direction::forward);
+    const Crossing call(kPlanOp, plan.boundary, Direction::forward);
     const bool f64 = plan.q.dtype() == DType::f64, explicitly = is_explicit(plan.boundary);
     const Tensor q = plan.q, k = plan.k, v = plan.v, bias = plan.bias;  // as they came
     AttentionForwardCounters counters;
@@ -212,7 +212,7 @@ AttentionGradients run_attention_backward(const AttentionPlan& plan, const Atten
         return grads;
     }
     const Boundary& boundary = plan.boundary;
-    const BoundaryCall call(kPlanOp, boundary, Direction::backward);
+    const Crossing call(kPlanOp, boundary, Direction::backward);
     const bool explicitly = is_explicit(boundary);
     const bool scaled =
         boundary.grad_scale.kind != GradScale::Kind::none && boundary.mode != BoundaryMode::off;

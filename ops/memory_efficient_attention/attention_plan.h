@@ -23,9 +23,9 @@ AttentionValues run_attention(AttentionPlan& plan);
 struct AttentionWants {
     bool q = false, k = false, v = false, bias = false;
 };
-// grad_lse may be undefined. Gradients have the dtypes that the plan says; those of adjacent slices of one
-// packed qkv tensor are slices of one buffer again, so that whoever unpacked qkv has its gradient without a
-// copy.
+// grad_lse may be undefined. Gradients have the dtypes that the plan says; those of adjacent
+// slices of one packed qkv tensor are slices of one buffer again, so that whoever unpacked qkv has
+// its gradient without a copy.
 AttentionGradients run_attention_backward(const AttentionPlan& plan, const AttentionValues& values,
                                           const Tensor& grad_out, const Tensor& grad_lse,
                                           const AttentionWants& wants);

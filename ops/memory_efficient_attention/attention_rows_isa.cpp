@@ -123,8 +123,8 @@ void count_rows_of(const T* in, int64_t stride, int64_t rows, int64_t columns, f
 bool load_rows(const Rows& in, int64_t rows, int64_t columns, float* out, int64_t width, float factor) {
     for (int64_t i = 0; columns % kLanes != 0 && i < rows; ++i)
         storeu(out + (i + 1) * width - kLanes, zero());
-    if (in.storage == Storage::f16) return load_rows_of<Half>(in, rows, columns, out, width, factor);
-    if (in.storage == Storage::bf16) return load_rows_of<BFloat16>(in, rows, columns, out, width, factor);
+    if (in.dtype == DType::f16) return load_rows_of<Half>(in, rows, columns, out, width, factor);
+    if (in.dtype == DType::bf16) return load_rows_of<BFloat16>(in, rows, columns, out, width, factor);
     return load_rows_of<float>(in, rows, columns, out, width, factor);
 }
 
@@ -132,10 +132,10 @@ void store_row(const ResultRows& out, int64_t row, const float* in, int64_t colu
                CastCounters* counters) {
     if (out.cast.count && counters != nullptr)
         count_rows_of(in, 0, 1, columns, factor, out.cast.scale, counters);
-    char* to = out.data + row * out.stride * element_size(out.storage);
-    if (out.storage == Storage::f16)
+    char* to = out.data + row * out.stride * element_size(out.dtype);
+    if (out.dtype == DType::f16)
         return store_row_of(reinterpret_cast<Half*>(to), out.cast, in, columns, factor);
-    if (out.storage == Storage::bf16)
+    if (out.dtype == DType::bf16)
         return store_row_of(reinterpret_cast<BFloat16*>(to), out.cast, in, columns, factor);
     store_row_of(reinterpret_cast<float*>(to), out.cast, in, columns, factor);
 }
@@ -143,11 +143,11 @@ void store_row(const ResultRows& out, int64_t row, const float* in, int64_t colu
 void count_rows(const Rows& in, int64_t rows, int64_t columns, CastCounters* counters) {
     if (!in.cast.count || counters == nullptr) return;
     const float scale = in.cast.scale;
-    switch (in.storage) {
-    case Storage::f16:
+    switch (in.dtype) {
+    case DType::f16:
         return count_rows_of(reinterpret_cast<const Half*>(in.data), in.stride, rows, columns, 1.f, scale,
                              counters);
-    case Storage::bf16:
+    case DType::bf16:
         return count_rows_of(reinterpret_cast<const BFloat16*>(in.data), in.stride, rows, columns, 1.f, scale,
                              counters);
     default:

@@ -1,7 +1,7 @@
 #pragma once
-// Internal, for .cu files: the sums of a warp's sixteen rows on their way out. They pass through the block's
-// shared memory, which nobody else needs by then, so that rows leave 16 bytes at a time and little code is
-// unrolled.
+// Internal, for .cu files: the sums of a warp's sixteen rows on their way out. They pass through
+// the block's shared memory, which nobody else needs by then, so that rows leave 16 bytes at a time
+// and little code is unrolled.
 #include "ops/memory_efficient_attention/attention_matrix_cuda.h"
 
 namespace demi::gpu_kernels {
@@ -28,8 +28,8 @@ template <int kSize> struct RowsOut {
         gpu::sync_warp();
     }
 
-    // Row r gets what is not finite in the rows of `x` that it sees: seen(r) gives which, skips(token) which
-    // not.
+    // Row r gets what is not finite in the rows of `x` that it sees: seen(r) gives
+    // which, skips(token) which not.
     template <class Seen, class Skips>
     DEMI_DEVICE void add_not_finite(const AttentionOperand& x, int64_t first, int64_t size, int rows,
                                     float sign, const Seen& seen, const Skips& skips) const {
@@ -59,14 +59,14 @@ template <int kSize> struct RowsOut {
             const float* from = stage + r * kStride + c;
             const int64_t at = first + r * out.token + c;
             if (!wide) {
-                store_one(out.data, at, out.storage, cross(*from, out.cast, lost));
+                store_one(out.data, at, out.dtype, cross(*from, out.cast, lost));
                 continue;
             }
             float x[8];
-            load_eight(x, from, 0, Storage::f32);
+            load_eight(x, from, 0, DType::f32);
             DEMI_UNROLL
             for (int j = 0; j < 8; ++j) x[j] = cross(x[j], out.cast, lost);
-            store_eight(out.data, at, out.storage, x);
+            store_eight(out.data, at, out.dtype, x);
         }
     }
 };

@@ -1,7 +1,7 @@
 #pragma once
 // The building blocks of the attention kernels, one set per instruction set: products of small blocks,
 // loading rows (conversion, rounding, scaling) and storing them. Everything in between is f32 and does not
-// know the storage type.
+// know the element type.
 #include "ops/memory_efficient_attention/attention_problem.h"
 #include "runtime/simd.h"
 
@@ -16,37 +16,37 @@ DEMI_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 DEMI_INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 DEMI_INLINE int64_t clamp64(int64_t x, int64_t low, int64_t high) { return min64(max64(x, low), high); }
 
-// Rows of a matrix in the caller's storage.
+// Rows of a matrix in the caller's dtype.
 struct Rows {
     const char* data;
     int64_t stride;  // elements from row to row
-    Storage storage;
+    DType dtype;
     Cast cast;
 };
 struct ResultRows {
     char* data;
     int64_t stride;
-    Storage storage;
+    DType dtype;
     Cast cast;
 };
 
-DEMI_INLINE int64_t element_size(Storage storage) { return storage == Storage::f32 ? 4 : 2; }
+DEMI_INLINE int64_t element_size(DType dtype) { return dtype == DType::f32 ? 4 : 2; }
 
 DEMI_INLINE Rows rows_of(const AttentionOperand& x, int64_t batch, int64_t head, int64_t token) {
     const int64_t first = batch * x.batch + head * x.head + token * x.token;
-    return {static_cast<const char*>(x.data) + first * element_size(x.storage), x.token, x.storage, x.cast};
+    return {static_cast<const char*>(x.data) + first * element_size(x.dtype), x.token, x.dtype, x.cast};
 }
 DEMI_INLINE ResultRows rows_of(const AttentionResult& x, int64_t batch, int64_t head, int64_t token) {
     const int64_t first = batch * x.batch + head * x.head + token * x.token;
-    return {static_cast<char*>(x.data) + first * element_size(x.storage), x.token, x.storage, x.cast};
+    return {static_cast<char*>(x.data) + first * element_size(x.dtype), x.token, x.dtype, x.cast};
 }
 
 // out[i, 0..width) = cast(row i) * factor in f32, zero from `columns` on. `width` is a whole number of
 // vectors. Returns false when a value is infinite or NaN. Counts nothing: rows are loaded more than once.
 bool load_rows(const Rows& in, int64_t rows, int64_t columns, float* out, int64_t width, float factor = 1.f);
 
-// The transpose in panels of kPanel rows: out[panel][column][row in panel]; missing rows of the last panel
-// are zero.
+// The transpose in panels of kPanel rows: out[panel][column][row in panel]; missing rows
+// of the last panel are zero.
 void pack_transposed(const float* in, int64_t width, int64_t rows, int64_t columns, float* out);
 
 // Row `row` of the result = cast(in * factor).

@@ -31,8 +31,8 @@ struct AttentionOptions {
 Variable memory_efficient_attention(const Variable& q, const Variable& k, const Variable& v,
                                     const AttentionBias& bias = {}, const AttentionOptions& options = {});
 
-// Also the log-sum-exp of the scores, natural logarithm, [B, H, Mq], f32 (f64 where q is f64); gradients flow
-// through both.
+// Also the log-sum-exp of the scores, natural logarithm, [B, H, Mq], f32 (f64 where q is f64);
+// gradients flow through both.
 struct AttentionWithLse {
     Variable out, lse;
 };

@@ -12,17 +12,16 @@ using gpu_kernels::AttentionJob;
 using gpu_kernels::AttentionMatrixJob;
 
 void count_operand(const AttentionCall& call, const AttentionOperand& x, int64_t tokens, int64_t size,
-                   gpu_kernels::CastSums* sums) {
+                   CastCounters* sums) {
     const AttentionProblem& p = call.job.p;
     if (counts(x.cast))
         gpu_kernels::launch_count_operand(x, p.batch, tokens, p.heads, size, sums, call.stream());
 }
 
-void count_bias(const AttentionCall& call, gpu_kernels::CastSums* sums) {
+void count_bias(const AttentionCall& call, CastCounters* sums) {
     const AttentionProblem& p = call.job.p;
     if (p.bias.data == nullptr || !counts(p.bias.cast)) return;
-    const AttentionOperand x{p.bias.data, p.bias.batch,   p.bias.query,
-                             p.bias.head, p.bias.storage, p.bias.cast};
+    const AttentionOperand x{p.bias.data, p.bias.batch, p.bias.query, p.bias.head, p.bias.dtype, p.bias.cast};
     gpu_kernels::launch_count_operand(x, p.bias.sum_batch ? 1 : p.batch, p.bias.sum_query ? 1 : p.queries,
                                       p.bias.sum_head ? 1 : p.heads, p.bias.sum_key ? 1 : p.keys, sums,
                                       call.stream());

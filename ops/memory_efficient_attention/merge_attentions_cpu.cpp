@@ -21,8 +21,8 @@ template <class F> void for_each_row(const MergeLayout& layout, F&& fn) {
     });
 }
 
-// exp(lse_i - lse) of one row's parts. Where lse has lost the digits that this needs, sums of the parts say
-// it.
+// exp(lse_i - lse) of one row's parts. Where lse has lost the digits that this needs,
+// sums of the parts say it.
 template <class L> class PartWeights {
   public:
     PartWeights(const std::vector<Tensor>& lses, int64_t at, double lse, double odd)

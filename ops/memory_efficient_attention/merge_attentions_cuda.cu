@@ -20,8 +20,8 @@ template <class T> struct MergeRows {
     DEMI_DEVICE double lse_of(int64_t part, int64_t at) const {
         return static_cast<double>(static_cast<const L*>(job.parts[part].lse)[at]);
     }
-    // What exp(lse_i - total) needs besides. Where the log-sum-exp has lost the digits, the parts' own sum
-    // says it.
+    // What exp(lse_i - total) needs besides. Where the log-sum-exp has lost the digits,
+    // the parts' own sum says it.
     struct Total {
         double top, sum;
     };

@@ -13,8 +13,8 @@ namespace demi {
 Variable mlp(const Variable& x, const Variable& w1, const Variable& b1, const Variable& w2,
              const Variable& b2);
 
-// y = residual + mlp(x, ...) in one pass: residual has y's shape and x's dtype, dresidual = dy. The sum is
-// rounded once.
+// y = residual + mlp(x, ...) in one pass: residual has y's shape and x's dtype, dresidual =
+// dy. The sum is rounded once.
 Variable mlp_add(const Variable& residual, const Variable& x, const Variable& w1, const Variable& b1,
                  const Variable& w2, const Variable& b2);
 

@@ -15,9 +15,9 @@ double grad_norm(std::span<const Tensor> grads);
 // What clip_grad_norm multiplies with: min(1, max_norm / (norm + 1e-6)), and 1 for a norm that is not finite.
 double clip_factor(double norm, double max_norm);
 
-// Scales all gradients in place by clip_factor(norm, max_norm) and returns the norm from before. A norm that
-// is not finite is returned and nothing is scaled: the caller decides (std::isfinite). Scaled tensors must be
-// contiguous.
+// Scales all gradients in place by clip_factor(norm, max_norm) and returns the norm from before. A norm
+// that is not finite is returned and nothing is scaled: the caller decides (std::isfinite). Scaled
+// tensors must be contiguous.
 double clip_grad_norm(std::span<const Tensor> grads, double max_norm);
 
 // The same for several groups of gradients, without waiting for the device: f64 [2, groups] on `device`. Row

@@ -16,8 +16,8 @@ Tensor shaped(const Tensor& y, const Shape& shape, const Dims& dims, bool keepdi
     return keepdim ? y : y.view(drop_reduced(shape, dims));
 }
 
-// x with the dimensions of `dims` moved behind the others and merged, and the first largest (or smallest) element of each
-// row.
+// x with the dimensions of `dims` moved behind the others and merged, and the first largest (or
+// smallest) element of each row.
 struct MaxRows {
     Tensor values, indices;  // [rows], [rows] i64
     std::vector<int> order;  // the dimensions as permuted: kept ones, then reduced ones

@@ -1,6 +1,6 @@
 #pragma once
-// Rows of contiguous tensors, for kernel files of the CPU: masks, the range of a row, and sums over rows straight to
-// [width].
+// Rows of contiguous tensors, for kernel files of the CPU: masks, the range of a row, and sums over
+// rows straight to [width].
 #include "ops/kernel_cpu.h"
 
 namespace demi::DEMI_BACKEND {

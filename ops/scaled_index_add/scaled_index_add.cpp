@@ -120,8 +120,8 @@ struct Gradients {
     Tensor input, source, scaling;
 };
 
-// `first` is the dtype of input, source_dtype and scaling_dtype those of the gradients; source serves the gradient of scaling
-// only.
+// `first` is the dtype of input, source_dtype and scaling_dtype those of the gradients; source serves the
+// gradient of scaling only.
 Gradients backward(const Tensor& dy, const Tensor& index, const Tensor& source, const Tensor& scaling,
                    float alpha, DType source_dtype, DType scaling_dtype, const Boundary& boundary,
                    Wanted wanted) {

@@ -13,8 +13,8 @@ Variable softmax(const Variable& x, int dim = -1);
 
 // forward   y = x - max(x) - log(sum(exp(x - max(x))))
 // backward  dx = dy - exp(y) * sum(dy)
-// Tolerance f32: 5e-6 + 5e-6 |y|, in rows of up to 128 1e-6 + 1e-6 |y|. A row of nothing but -inf gives -inf and a zero
-// gradient.
+// Tolerance f32: 5e-6 + 5e-6 |y|, in rows of up to 128 1e-6 + 1e-6 |y|. A row of nothing but -inf gives
+// -inf and a zero gradient.
 Variable log_softmax(const Variable& x, int dim = -1);
 
 }  // namespace demi

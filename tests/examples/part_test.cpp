@@ -73,8 +73,8 @@ TEST_CASE("part: of a data set") {
     CHECK(part_of(nullptr, 18) == nullptr);
 }
 
-// Three classes on one feature each, of which one needs the largest rate to come out; the rows are sorted by
-// class.
+// Three classes on one feature each, of which one needs the largest rate to come out; the
+// rows are sorted by class.
 TEST_CASE("linear probe: the order of the rows does not choose the learning rate") {
     Generator g{3};
     const int64_t per = 60, classes = 5, width = 16;

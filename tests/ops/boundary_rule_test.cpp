@@ -1,6 +1,6 @@
-// The table of ops/boundary/boundary.h, read off the three operators: operand dtype, mode and the first
-// operand's dtype say how an operand is read, what is counted, what is refused, and which dtype its gradient
-// has.
+// The table of ops/boundary/boundary.h, read off the three operators: operand dtype, mode and
+// the first operand's dtype say how an operand is read, what is counted, what is refused, and
+// which dtype its gradient has.
 #include <doctest/doctest.h>
 
 #include "ops/index_select_cat/index_select_cat.h"
@@ -40,8 +40,8 @@ double rounded(double x, DType dtype) { return Tensor::full({1}, x, DType::f64).
 
 bool same(double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); }
 
-// One operand of one operator. probe() makes everything else so plain that the result tells how the operand
-// was read.
+// One operand of one operator. probe() makes everything else so plain that the result tells
+// how the operand was read.
 struct Probe {
     std::string op, operand;
     bool exempt_in_wide;  // not rounded in wide

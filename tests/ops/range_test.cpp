@@ -166,8 +166,8 @@ TEST_CASE("range: swiglu") {
         std::vector<Wanted> values, grads;
         for (size_t i = 0; i < as.size(); ++i) {
             const Wide a = as[i], b = bs[i], dy = dys[i], s = sigmoid_of(a), rest = a * sigmoid_of(-a);
-            // silu(a) and its slope are rounded before b comes: what they lose below the normal numbers is
-            // multiplied.
+            // silu(a) and its slope are rounded before b comes: what they lose below the
+            // normal numbers is multiplied.
             const Wide lost = dtype == DType::f64 ? 0x1p-1070 : 0x1p-143, least = 1e3 * smallest(DType::f64);
             values.push_back({a * s * b, lost * std::fabs(b)});
             grads.push_back({dy * b * s * (1 + rest),

@@ -13,7 +13,7 @@ LAYERS = ["runtime", "autograd", "ops", "models", "examples"]
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.M)
 CUDA_HEADER = re.compile(r"^(cuda|cublas|curand|cooperative_groups|cub/|thrust/|nvtx|mma\.h)")
 KERNEL = re.compile(r"(_kernels\.h|_cpu\.cpp|_isa\.cpp|\.cuh?)$")
-LONG_KERNEL = re.compile(r"(_cpu\.cpp|_isa\.cpp|_isa\.h|\.cuh?)$")
+LONG_KERNEL = re.compile(r"\.cuh?$")
 # Headers whose inline functions cannot end up in an object for another instruction set.
 ISA_HEADERS = {"cstdint", "cstddef", "stdint.h", "stddef.h", "cstring", "climits", "cfloat", "immintrin.h"}
 MACHINE_PATH = re.compile("/(work|farm|home|root)" + "/")
@@ -112,7 +112,8 @@ class Checker:
             if not name.endswith((".h", ".cpp", ".cu", ".cuh")):
                 continue
             lengths.append(lines)
-            if name.endswith((".h", ".cuh")) and "#pragma once" not in text:
+            guarded = re.search(r"^#pragma once", text, re.M) or re.search(r"/precompiled\w*\.h$", name)
+            if name.endswith((".h", ".cuh")) and not guarded:
                 self.error(name, "no #pragma once")
             if layer_of(name) is not None:
                 self.check_includes(name)
