@@ -191,7 +191,7 @@ TEST_CASE("attention: random shapes") {
     };
     Generator g{seed ? std::strtoull(seed, nullptr, 10) : 20240611};
     const auto below = [&](uint32_t n) { return static_cast<int64_t>(g.next_below(n)); };
-    const int fixed = emulated() ? 15 : quick() ? 10 : 120;
+    const int fixed = emulated() ? 7 : quick() ? 10 : 120;
     int i = 0;
     for (; i < fixed || elapsed() < seconds; ++i) {
         const uint32_t length = i >= fixed ? 40 : emulated() ? 100 : 200, size = i < fixed ? 90 : 24;

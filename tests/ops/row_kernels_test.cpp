@@ -78,8 +78,10 @@ std::vector<Shape> row_shapes() {
 }
 
 template <class F> void for_all(F&& fn) {
+    static Sample taken(5);  // goes on from one test to the next
     for (const Shape& shape : row_shapes())
         for (DType dtype : {DType::f32, DType::f16, DType::bf16, DType::f64}) {
+            if (!taken()) continue;
             INFO("shape ", shape[0], " x ", shape[1], ", ", name(dtype));
             fn(shape, dtype, draw(shape, dtype, 1));
         }
