@@ -77,6 +77,8 @@ struct Table {
     std::vector<std::vector<std::string>> rows;  // the first cell names the row
 };
 
+constexpr size_t kMostMistakes = 24, kMostRight = 12;
+
 struct Report {
     std::string title, subtitle;
     std::string status;              // "finished", "stopped by SIGINT at step 120"
@@ -86,7 +88,7 @@ struct Report {
     std::vector<Table> tables;
     Confusion confusion;
     std::vector<Sample>
-        samples;  // any number: confident mistakes and some right answers are chosen from them
+        samples;  // shown: kMostMistakes, the surest first, and kMostRight, the least sure first
     std::vector<AttentionPicture> attention;
     std::vector<PcaPicture> pca;
     std::vector<BoundaryRow> boundary;

@@ -1,6 +1,7 @@
 #include "examples/train/testing.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "autograd/grad_mode.h"
 #include "examples/common/pca.h"
@@ -65,23 +66,33 @@ Picture picture_of(const data::Image& image) {
     return picture;
 }
 
-std::vector<Sample> samples_of(const TestResult& result, const data::DataSet& set, size_t most) {
-    std::vector<Sample> wrong, right;
-    for (const int64_t index : data::epoch_order(std::ssize(result.predicted), 0, 0)) {
-        const auto i = static_cast<size_t>(index);
-        const bool correct = set.label(index) == result.predicted[i];
-        std::vector<Sample>& list = correct ? right : wrong;
-        if (list.size() >= (correct ? 40 : most)) continue;
-        Sample s;
-        s.picture = picture_of(set.sample(index).image);
-        s.truth = set.classes()[static_cast<size_t>(set.label(index))];
-        s.predicted = set.classes()[static_cast<size_t>(result.predicted[i])];
-        s.confidence = result.confidence[i];
-        s.name = "test picture " + std::to_string(i);
-        list.push_back(std::move(s));
-    }
+std::vector<Sample> samples_of(const TestResult& result, const data::DataSet& set) {
+    const auto correct = [&](int64_t i) { return set.label(i) == result.predicted[static_cast<size_t>(i)]; };
+    // Of a confidence that is NaN, too, there is a place in the order.
+    const auto sure = [&](int64_t i) {
+        const float c = result.confidence[static_cast<size_t>(i)];
+        return std::isfinite(c) ? c : 0;
+    };
+    std::vector<int64_t> wrong, right;
+    for (int64_t i = 0; i < std::ssize(result.predicted); ++i) (correct(i) ? right : wrong).push_back(i);
+    const auto first = [](std::vector<int64_t>& list, size_t most, auto&& before) {
+        std::stable_sort(list.begin(), list.end(), before);
+        list.resize(std::min(list.size(), most));
+    };
+    first(wrong, kMostMistakes, [&](int64_t a, int64_t b) { return sure(a) > sure(b); });
+    first(right, kMostRight, [&](int64_t a, int64_t b) { return sure(a) < sure(b); });
     wrong.insert(wrong.end(), right.begin(), right.end());
-    return wrong;
+    std::vector<Sample> samples;
+    for (const int64_t i : wrong) {
+        Sample s;
+        s.picture = picture_of(set.sample(i).image);
+        s.truth = set.classes()[static_cast<size_t>(set.label(i))];
+        s.predicted = set.classes()[static_cast<size_t>(result.predicted[static_cast<size_t>(i)])];
+        s.confidence = result.confidence[static_cast<size_t>(i)];
+        s.name = "test picture " + std::to_string(i);
+        samples.push_back(std::move(s));
+    }
+    return samples;
 }
 
 std::vector<AttentionPicture> attention_of(const DinoVisionTransformer& model, const data::DataSetPtr& from,

@@ -19,8 +19,9 @@ TestResult test(const Classifier& model, const data::DataSet& set, const data::C
                 int64_t batch, const ForwardContext& context, Device device, const Watch& watch = {},
                 const Communicator& world = {});
 
-// Pictures with their prediction: mistakes and some right ones, of all classes.
-std::vector<Sample> samples_of(const TestResult& result, const data::DataSet& set, size_t most = 400);
+// Pictures with their prediction, of all that were tested: the mistakes that the model was surest of, and the right ones
+// that it was least sure of.
+std::vector<Sample> samples_of(const TestResult& result, const data::DataSet& set);
 // The class token's attention in the last block, on pictures of different classes.
 std::vector<AttentionPicture> attention_of(const DinoVisionTransformer& model, const data::DataSetPtr& from,
                                            const data::ChannelStats& stats, Device device,

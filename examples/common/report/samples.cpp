@@ -9,7 +9,6 @@
 namespace demi::examples::report {
 namespace {
 
-constexpr size_t kMostMistakes = 24, kMostRight = 12;
 constexpr int kSamplePixels = 96;  // keeps the file small; pictures are shown at about this size
 
 double rank(const Sample& s) { return std::isfinite(s.confidence) ? s.confidence : 0; }
@@ -56,7 +55,7 @@ void add_samples(std::string& out, const Report& report) {
         out, "pictures", "Pictures",
         "What the model said and how sure it was; below it, where that differs, what the picture shows.");
     add_grid(out, wrong, kMostMistakes, "Mistakes, the most confident first");
-    if (wrong.empty()) out += "<p class=soft>No mistakes among the pictures looked at.</p>";
+    if (wrong.empty()) out += "<p class=soft>No mistakes among the test pictures.</p>";
     add_grid(out, right, kMostRight, "Right, but barely");
     end_section(out);
 }
