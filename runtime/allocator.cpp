@@ -73,6 +73,7 @@ Pool& pool_of(Device device) {
     static Pool* pools =
         new Pool[1 + kMaxDevices];  // never destroyed: tensors may outlive static destruction
     if (device.is_cpu()) return pools[0];
+    check(device.is_cuda(), "allocate", "needs a device of a known type: got ", device);
     check(device.index >= 0 && device.index < kMaxDevices, "allocate", "device index must be below ",
           kMaxDevices, ": got ", device);
     return pools[1 + device.index];

@@ -49,6 +49,14 @@ template <class To, class From> To convert_one(From x) {
     }
 }
 
+// An element; the bytes of a bool that was never written may be anything, which no bool may hold.
+template <class T> T element_at(const T* p) {
+    if constexpr (std::is_same_v<T, bool>)
+        return *reinterpret_cast<const unsigned char*>(p) != 0;
+    else
+        return *p;
+}
+
 // A row in a pair of dtypes: what differs. The walk over the rows is the same code for all.
 using PairRow = void (*)(void* dst, int64_t dst_step, const void* src, int64_t src_step, int64_t count);
 
@@ -65,7 +73,7 @@ void convert_row(void* to, int64_t dst_step, const void* from, int64_t src_step,
             return;
         }
     }
-    for (int64_t i = 0; i < count; ++i) dst[i * dst_step] = convert_one<To>(src[i * src_step]);
+    for (int64_t i = 0; i < count; ++i) dst[i * dst_step] = convert_one<To>(element_at(src + i * src_step));
 }
 
 template <class To, class From>

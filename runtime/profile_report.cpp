@@ -27,26 +27,30 @@ std::string quoted(const std::string& text) {
 }
 
 struct Line {
-    int64_t calls = 0, total_ns = 0, own_ns = 0, longest_ns = 0, bytes = 0, allocations = 0;
+    int64_t calls = 0;
+    double total_ns = 0, own_ns = 0, longest_ns = 0, bytes = 0, allocations = 0;
 };
 
-// Time within a span but not within a span inside it.
-std::vector<int64_t> own_times(const std::vector<ProfileSpan>& spans) {
-    std::vector<int64_t> own(spans.size());
+double end_of(const ProfileSpan& span) {
+    return static_cast<double>(span.start_ns) + static_cast<double>(span.duration_ns);
+}
+
+// Time within a span but not within a span inside it. In double, which any spans fit.
+std::vector<double> own_times(const std::vector<ProfileSpan>& spans) {
+    std::vector<double> own(spans.size());
     std::map<int, std::vector<size_t>> open;  // per thread, the spans around the one at hand
     for (size_t i = 0; i < spans.size(); ++i) {
         std::vector<size_t>& stack = open[spans[i].thread];
-        while (!stack.empty() &&
-               spans[stack.back()].start_ns + spans[stack.back()].duration_ns <= spans[i].start_ns)
+        while (!stack.empty() && end_of(spans[stack.back()]) <= static_cast<double>(spans[i].start_ns))
             stack.pop_back();
-        if (!stack.empty()) own[stack.back()] -= spans[i].duration_ns;
-        own[i] += spans[i].duration_ns;
+        if (!stack.empty()) own[stack.back()] -= static_cast<double>(spans[i].duration_ns);
+        own[i] += static_cast<double>(spans[i].duration_ns);
         stack.push_back(i);
     }
     return own;
 }
 
-double ms(int64_t ns) { return static_cast<double>(ns) * 1e-6; }
+double ms(double ns) { return ns * 1e-6; }
 
 }  // namespace
 
@@ -71,18 +75,18 @@ std::string Profile::trace_json() const {
 void Profile::write_trace(const std::string& path) const { write_file_atomic(path, trace_json()); }
 
 std::string Profile::table() const {
-    const std::vector<int64_t> own = own_times(spans);
+    const std::vector<double> own = own_times(spans);
     std::map<std::string, Line> by_name;
     size_t width = 4;
-    int64_t all_ns = 0;
+    double all_ns = 0;
     for (size_t i = 0; i < spans.size(); ++i) {
         Line& line = by_name[spans[i].name];
         ++line.calls;
-        line.total_ns += spans[i].duration_ns;
+        line.total_ns += static_cast<double>(spans[i].duration_ns);
         line.own_ns += own[i];
-        line.longest_ns = std::max(line.longest_ns, spans[i].duration_ns);
-        line.bytes += spans[i].allocated_bytes;
-        line.allocations += spans[i].allocations;
+        line.longest_ns = std::max(line.longest_ns, static_cast<double>(spans[i].duration_ns));
+        line.bytes += static_cast<double>(spans[i].allocated_bytes);
+        line.allocations += static_cast<double>(spans[i].allocations);
         all_ns += own[i];
         width = std::max(width, spans[i].name.size());
     }
@@ -99,12 +103,11 @@ std::string Profile::table() const {
                   "own %", "mean ms", "longest", "MiB", "allocs");
     add(out, "name", row);
     for (const auto& [name, line] : lines) {
-        std::snprintf(row, sizeof row, "%9lld %11.3f %11.3f %6.1f %10.4f %10.3f %10.2f %8lld\n",
+        std::snprintf(row, sizeof row, "%9lld %11.3f %11.3f %6.1f %10.4f %10.3f %10.2f %8.0f\n",
                       static_cast<long long>(line.calls), ms(line.total_ns), ms(line.own_ns),
-                      all_ns > 0 ? 100.0 * static_cast<double>(line.own_ns) / static_cast<double>(all_ns)
-                                 : 0.0,
+                      all_ns > 0 ? 100 * line.own_ns / all_ns : 0.0,
                       ms(line.total_ns) / static_cast<double>(line.calls), ms(line.longest_ns),
-                      static_cast<double>(line.bytes) / (1 << 20), static_cast<long long>(line.allocations));
+                      line.bytes / (1 << 20), line.allocations);
         add(out, name, row);
     }
     return out;

@@ -65,7 +65,7 @@ std::vector<int64_t> Generator::permutation(int64_t n) {
     } catch (const std::bad_alloc&) {
         fail("random", "memory is short for a permutation of ", n);
     }
-    std::iota(order.begin(), order.end(), 0);
+    std::iota(order.begin(), order.end(), int64_t{0});
     for (size_t i = order.size(); i > 1; --i)
         std::swap(order[i - 1], order[next_below(static_cast<uint32_t>(i))]);
     return order;

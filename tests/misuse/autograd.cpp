@@ -144,8 +144,9 @@ void graph_walks(Walks& walks) {
         "needs_grad Inputs::Inputs Inputs::Input::Input Inputs::size note_read",
         [](Vars inputs, Tensor tensor) {
             note_read(tensor);
-            const Inputs both{tensor, inputs.empty() ? Variable() : inputs[0]};
-            return needs_grad(inputs) + needs_grad(both) + both.size();
+            const Variable first = inputs.empty() ? Variable() : inputs[0];
+            const auto size = [](const Inputs& both) { return both.size(); };
+            return needs_grad(inputs) + needs_grad({tensor, first}) + size({tensor, first});
         },
         Vars{variable({2})}, tensor({2}));
     walks.add(
