@@ -87,7 +87,7 @@ Shape broadcast(const Shape& a, const Shape& b, std::string_view op) {
 }
 
 int normalize_dim(int dim, int rank, std::string_view op) {
-    check(rank >= 0 && rank <= Shape::kMaxRank, op, "needs a rank in [0, ", Shape::kMaxRank, "]: got ", rank);
+    check(rank >= 0, op, "needs a rank of at least 0: got ", rank);
     check(dim >= -rank && dim < rank, op, "dimension must be in [", -rank, ", ", rank, "): got ", dim);
     return dim < 0 ? dim + rank : dim;
 }
