@@ -1,7 +1,6 @@
 // One page about several runs: curves over each other, results, and the settings that differ.
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <filesystem>
 
 #include "examples/common/compare.h"
 #include "examples/common/files.h"
@@ -30,8 +29,7 @@ int main(int argc, char** argv) {
     return run_program("compare", [&] {
         std::vector<RunSummary> runs;
         for (const std::string& path : paths) runs.push_back(read_run(path));
-        if (const auto parent = std::filesystem::path(out).parent_path().string(); !parent.empty())
-            make_folders(parent);
+        make_parent_folders(out);
         write_report(out, compare_runs(std::move(runs)));
         std::printf("%s: %zu runs\n", out.c_str(), paths.size());
         return 0;

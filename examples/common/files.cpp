@@ -67,6 +67,11 @@ void make_folders(const std::string& path) {
           ": a file is in the way");
 }
 
+void make_parent_folders(const std::string& file) {
+    const std::string parent = std::filesystem::path(file).parent_path().string();
+    if (!parent.empty()) make_folders(parent);
+}
+
 bool exists(const std::string& path) {
     std::error_code code;
     return std::filesystem::exists(path, code);

@@ -18,6 +18,7 @@ void write_atomically(const std::string& path, std::string_view bytes);
 
 // The folder and its parents.
 void make_folders(const std::string& path);
+void make_parent_folders(const std::string& file);  // those that the file needs
 
 bool exists(const std::string& path);
 

@@ -7,6 +7,7 @@
 
 #include "examples/common/device.h"
 #include "examples/common/environment.h"
+#include "examples/common/files.h"
 #include "examples/common/format.h"
 #include "examples/common/text.h"
 #include "examples/data/part.h"
@@ -191,8 +192,9 @@ int end_run(const RunFolder& folder, const TrainOptions& options, int stopped, c
     return text.empty() ? 0 : 1;
 }
 
-StepTrace::StepTrace(std::string path) : path_(std::move(path)) {
+StepTrace::StepTrace(std::string path) : path_(launched_rank() == 0 ? std::move(path) : "") {
     if (path_.empty()) return;
+    make_parent_folders(path_);
     const AtomicFile probe(path_);  // better refused now than after the steps
     start_profile();
 }

@@ -1,7 +1,6 @@
 #include "examples/train/extract.h"
 
 #include <cstdio>
-#include <filesystem>
 #include <sstream>
 
 #include "autograd/grad_mode.h"
@@ -41,8 +40,7 @@ void extract_features(const ExtractOptions& options) {
     const bool npy = options.out.ends_with(".npy");
     check(npy || options.out.ends_with(".safetensors"), "extract",
           "--out must end in .safetensors or .npy: got '", options.out, "'");
-    if (const auto parent = std::filesystem::path(options.out).parent_path().string(); !parent.empty())
-        make_folders(parent);
+    make_parent_folders(options.out);
     { const AtomicFile probe(options.out); }  // better refused now than after the work
     const Device device = usable_device(options.device);
     const Pretrained weights(options.checkpoint, {options.heads, options.key, !options.ignore_crc});

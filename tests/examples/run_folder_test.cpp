@@ -132,3 +132,13 @@ TEST_CASE("atomic writing leaves no temporary file behind") {
     CHECK(has(error_of([&] { write_atomically(folder / "b/c", "x"); }), "No such file"));
     CHECK(has(error_of([&] { read_text(folder / "none"); }), "No such file"));
 }
+
+TEST_CASE("folders that a file needs are made") {
+    TemporaryFolder folder;
+    make_parent_folders(folder / "a/b/file");
+    CHECK(std::filesystem::is_directory(folder / "a/b"));
+    CHECK(!exists(folder / "a/b/file"));
+    make_parent_folders("file");  // in the working folder
+    touch(folder / "plain");
+    CHECK(has(error_of([&] { make_parent_folders(folder / "plain/file"); }), "cannot create folder"));
+}
