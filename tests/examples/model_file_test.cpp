@@ -9,24 +9,13 @@
 #include "tests/support/check_error.h"
 #include "tests/support/compare.h"
 #include "tests/support/temporary.h"
+#include "tests/support/tiny_vit.h"
 
 using namespace demi;
 using namespace demi::examples;
 using namespace demi::test;
 
-namespace {
-
-ViTConfig small() {
-    ViTConfig c;
-    c.img_size = 8;
-    c.patch_size = 4;
-    c.embed_dim = 8;
-    c.depth = 1;
-    c.num_heads = 2;
-    return c;
-}
-
-}  // namespace
+static ViTConfig small() { return tiny_vit(8, 8, 1); }
 
 TEST_CASE("a checkpoint with NaN is refused by name") {
     TemporaryFolder folder;

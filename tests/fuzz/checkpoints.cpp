@@ -9,6 +9,7 @@
 #include "models/pretrained/export.h"
 #include "runtime/allocator.h"
 #include "tests/support/temporary.h"
+#include "tests/support/tiny_vit.h"
 #include "tests/support/torch_bytes.h"
 
 namespace {
@@ -23,12 +24,7 @@ struct Random {
 };
 
 NamedTensors small_network() {
-    ViTConfig c;
-    c.img_size = 8;
-    c.patch_size = 4;
-    c.embed_dim = 8;
-    c.depth = 2;
-    c.num_heads = 2;
+    ViTConfig c = test::tiny_vit(8, 8, 2);
     c.num_register_tokens = 2;
     Generator generator{1};
     DinoVisionTransformer model(c, generator);

@@ -23,19 +23,13 @@
 #include "tests/support/device.h"
 #include "tests/support/env.h"
 #include "tests/support/skip.h"
+#include "tests/support/tiny_vit.h"
 
 namespace demi::test {
 namespace {
 
 #define DEMI_NEEDS_GPU \
     if (test_device().is_cpu()) DEMI_SKIP("on the CPU nothing is captured")
-
-Tensor drawn(const Shape& shape, uint64_t seed) {
-    Generator g{seed};
-    Tensor x = Tensor::empty(shape);
-    normal(x, g);
-    return x;
-}
 
 struct Setting {
     Precision precision = Precision::f32;
@@ -116,12 +110,7 @@ class Trainer {
 
   private:
     static ViTConfig config(const Setting& setting) {
-        ViTConfig c;
-        c.img_size = 16;
-        c.patch_size = 4;
-        c.embed_dim = 32;
-        c.depth = 2;
-        c.num_heads = 2;
+        ViTConfig c = tiny_vit(16, 32, 2);
         c.init_values = 0.5;
         c.drop_path_rate = setting.drop_path;
         c.drop_path_uniform = true;

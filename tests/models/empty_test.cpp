@@ -17,11 +17,12 @@
 #include "tests/support/compare.h"
 #include "tests/support/device.h"
 #include "tests/support/gradcheck.h"
+#include "tests/support/tiny_vit.h"
 
 namespace demi::test {
 namespace {
 
-Variable drawn(const Shape& shape, uint64_t seed) {
+Variable made(const Shape& shape, uint64_t seed) {
     Generator g{seed};
     Tensor x = Tensor::empty(shape);
     normal(x, g);
@@ -86,7 +87,7 @@ TEST_CASE("a block on a batch or a sequence of nothing, in every mode") {
                             context.precision = precision;
                             context.generator = &g;
                             Block model = block(rate, variant & 1, variant & 2);
-                            Variable x = drawn(shape, 3);
+                            Variable x = made(shape, 3);
                             const Variable y = as_list
                                                    ? model.forward(std::vector<Variable>{x}, context).at(0)
                                                    : model.forward(x, context);
@@ -112,14 +113,14 @@ TEST_CASE("an empty batch in a list changes nothing for the others") {
                     context.boundary.mode = mode;
                     context.permutation = turned;
                     Block model = block(rate, false, scaled);
-                    const std::vector<Variable> full{drawn({3, 4, 8}, 5), drawn({2, 6, 8}, 6)};
+                    const std::vector<Variable> full{made({3, 4, 8}, 5), made({2, 6, 8}, 6)};
                     const std::vector<Variable> want = model.forward(full, context);
                     weighted_sum(want, random_weights(want, 7)).backward();
                     const std::vector<Tensor> want_grads = gradients(model);
 
                     std::vector<Variable> list = full;
                     for (Variable& x : list) x = Variable(x.value(), true);
-                    list.insert(list.begin() + static_cast<int64_t>(at), drawn({0, 5, 8}, 8));
+                    list.insert(list.begin() + static_cast<int64_t>(at), made({0, 5, 8}, 8));
                     std::vector<Variable> got = model.forward(list, context);
                     REQUIRE(got.size() == 3);
                     CHECK(got[at].shape() == Shape{0, 5, 8});
@@ -151,12 +152,7 @@ TEST_CASE("kept rows: none of none, at least one of some, never more than there 
 namespace {
 
 ViTConfig small() {
-    ViTConfig c;
-    c.img_size = 8;
-    c.patch_size = 4;
-    c.embed_dim = 8;
-    c.depth = 2;
-    c.num_heads = 2;
+    ViTConfig c = tiny_vit(8, 8, 2);
     c.num_register_tokens = 1;
     c.init_values = 0.5;
     c.drop_path_rate = 0.3;
@@ -175,7 +171,7 @@ TEST_CASE("a vision transformer on no images") {
         context.training = training;
         context.generator = &g;
         const Tensor masks = Tensor::zeros({0, 4}, DType::boolean, test_device());
-        const Variable none = drawn({0, 3, 8, 8}, 1), odd = drawn({0, 3, 4, 12}, 1);
+        const Variable none = made({0, 3, 8, 8}, 1), odd = made({0, 3, 4, 12}, 1);
         const ViTOutput out = model.forward_features(none, context, masks);
         CHECK(out.x_norm_clstoken.shape() == Shape{0, 8});
         CHECK(out.x_norm_regtokens.shape() == Shape{0, 1, 8});
@@ -187,7 +183,7 @@ TEST_CASE("a vision transformer on no images") {
             p.zero_grad();
         }
         const std::vector<ViTOutput> list =
-            model.forward_features(std::vector<Variable>{none, drawn({2, 3, 4, 4}, 2), odd}, context);
+            model.forward_features(std::vector<Variable>{none, made({2, 3, 4, 4}, 2), odd}, context);
         CHECK(list[0].x_norm_patchtokens.shape() == Shape{0, 4, 8});
         CHECK(list[1].x_norm_patchtokens.shape() == Shape{2, 1, 8});
         CHECK(list[2].x_norm_patchtokens.shape() == Shape{0, 3, 8});
@@ -213,7 +209,7 @@ TEST_CASE("heads and losses on no rows") {
     DINOHead head(config, g);
     to_device(head, test_device());
     for (Precision precision : {Precision::f32, Precision::bf16, Precision::f16}) {
-        Variable x = drawn({0, 8}, 1);
+        Variable x = made({0, 8}, 1);
         const Variable y = head.forward(x, precision);
         CHECK(y.shape() == Shape{0, 5});
         sum(y).backward();
@@ -264,7 +260,7 @@ TEST_CASE("optimizers and averages of parameters without elements") {
     for (OptimizerKind kind : {OptimizerKind::adamw, OptimizerKind::sgd}) {
         OptimizerOptions settings;
         settings.kind = kind;
-        Variable none = drawn({0, 3}, 1), some = drawn({2}, 2);
+        Variable none = made({0, 3}, 1), some = made({2}, 2);
         const NamedParameters all{{"none", none}, {"some", some}};
         Optimizer optimizer(all, parameter_options(all, {}), settings);
         (sum(none * 2.0) + sum(some * 3.0)).backward();

@@ -6,6 +6,7 @@
 
 #include "models/models.h"
 #include "tests/support/check_error.h"
+#include "tests/support/tiny_vit.h"
 
 namespace demi::test {
 
@@ -56,12 +57,7 @@ template <class F> void walk_pairs(const std::string& what, F fn) {
 }
 
 inline ViTConfig tiny() {
-    ViTConfig c;
-    c.img_size = 8;
-    c.patch_size = 4;
-    c.embed_dim = 8;
-    c.depth = 1;
-    c.num_heads = 2;
+    ViTConfig c = tiny_vit(8, 8, 1);
     c.drop_path_rate = 0.3;
     c.drop_path_uniform = true;
     return c;

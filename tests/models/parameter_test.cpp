@@ -18,13 +18,6 @@
 namespace demi::test {
 namespace {
 
-Tensor drawn(const Shape& shape, uint64_t seed) {
-    Generator g{seed};
-    Tensor x = Tensor::empty(shape);
-    normal(x, g);
-    return x;
-}
-
 Mlp made() {
     Generator g{1};
     return {6, 8, true, g};

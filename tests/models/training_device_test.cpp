@@ -12,24 +12,13 @@
 #include "tests/support/device.h"
 #include "tests/support/env.h"
 #include "tests/support/skip.h"
+#include "tests/support/tiny_vit.h"
 
 namespace demi::test {
 namespace {
 
-Tensor drawn(const Shape& shape, uint64_t seed) {
-    Generator g{seed};
-    Tensor x = Tensor::empty(shape);
-    normal(x, g);
-    return x;
-}
-
 ViTConfig tiny() {
-    ViTConfig c;
-    c.img_size = 16;
-    c.patch_size = 4;
-    c.embed_dim = 32;
-    c.depth = 2;
-    c.num_heads = 2;
+    ViTConfig c = tiny_vit(16, 32, 2);
     c.num_register_tokens = 1;
     c.init_values = 0.5;
     c.drop_path_rate = 0.3;

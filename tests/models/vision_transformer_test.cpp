@@ -14,16 +14,12 @@
 #include "ops/reduce/reduce.h"
 #include "runtime/copy.h"
 #include "tests/support/compare.h"
+#include "tests/support/tiny_vit.h"
 
 namespace demi::test {
 
 static ViTConfig tiny(int64_t registers = 2) {
-    ViTConfig c;
-    c.img_size = 16;
-    c.patch_size = 4;
-    c.embed_dim = 32;
-    c.depth = 2;
-    c.num_heads = 2;
+    ViTConfig c = tiny_vit(16, 32, 2);
     c.num_register_tokens = registers;
     c.init_values = 0.5;
     return c;

@@ -10,30 +10,11 @@
 #include "tests/support/device.h"
 
 namespace demi::test {
-namespace {
-
-AttentionOptions off() {
-    AttentionOptions options;
-    options.boundary.mode = BoundaryMode::off;
-    return options;
-}
-
-struct Results {
-    Tensor out, lse, q, k, v;
-};
-Results run(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& grad,
-            const AttentionBias& bias = {}, const AttentionOptions& options = off()) {
-    const Variable a(q, true), b(k, true), c(v, true);
-    const AttentionWithLse y = attention_with_lse(a, b, c, bias, options);
-    y.out.backward(grad);
-    return {y.out.value(), y.lse.value(), a.grad(), b.grad(), c.grad()};
-}
-
-}  // namespace
+namespace {}  // namespace
 
 TEST_CASE("attention: dropout") {
     const auto with = [](double p, Generator* g, BoundaryMode mode = BoundaryMode::off) {
-        AttentionOptions options = off();
+        AttentionOptions options = boundary_off();
         options.boundary.mode = mode;
         options.dropout = p;
         options.generator = g;
@@ -81,13 +62,14 @@ TEST_CASE("attention: dropout") {
         o.mask = mask.materialize(m, n);
         const AttentionOracle want = attention_oracle(o);
         Generator g{7, 100};
-        const Results r = run(o.q, o.k, o.v, o.grad_out, mask, with(0.3, &g));
+        const AttentionResults r = attention_results(o.q, o.k, o.v, o.grad_out, mask, with(0.3, &g));
         CHECK(relative_l2(r.out, want.out) <= 2e-6);
         CHECK(relative_l2(r.q, want.grad_q) <= 4e-6);
         CHECK(relative_l2(r.k, want.grad_k) <= 4e-6);
         CHECK(relative_l2(r.v, want.grad_v) <= 4e-6);
         Generator g64{7, 100};
-        const Results d = run(o.q.to(DType::f64), o.k.to(DType::f64), o.v.to(DType::f64),
+        const AttentionResults d =
+            attention_results(o.q.to(DType::f64), o.k.to(DType::f64), o.v.to(DType::f64),
                               o.grad_out.to(DType::f64), mask, with(0.3, &g64));
         CHECK(relative_l2(d.out, want.out) <= 1e-6);
     }
@@ -107,7 +89,7 @@ TEST_CASE("attention: parts of the keys merge into the whole") {
         const int64_t end = std::min<int64_t>(90, at + 30);
         k.emplace_back(o.k.slice(1, at, end).contiguous(), true);
         v.emplace_back(o.v.slice(1, at, end).contiguous(), true);
-        parts.push_back(attention_with_lse(q, k.back(), v.back(), {}, off()));
+        parts.push_back(attention_with_lse(q, k.back(), v.back(), {}, boundary_off()));
     }
     const AttentionWithLse whole = merge_attentions(parts);
     CHECK(relative_l2(whole.out.value(), want.out) <= 1e-6);

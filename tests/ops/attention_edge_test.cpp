@@ -20,23 +20,7 @@ namespace {
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-AttentionOptions off() {
-    AttentionOptions options;
-    options.boundary.mode = BoundaryMode::off;
-    return options;
-}
-
-struct Results {
-    Tensor out, lse, q, k, v;
-};
-Results run(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& grad,
-            const AttentionBias& bias = {}, const AttentionOptions& options = off()) {
-    const Variable a(q, true), b(k, true), c(v, true);
-    const AttentionWithLse y = attention_with_lse(a, b, c, bias, options);
-    y.out.backward(grad);
-    return {y.out.value(), y.lse.value(), a.grad(), b.grad(), c.grad()};
-}
-void check_same(const Results& a, const Results& b) {
+void check_same(const AttentionResults& a, const AttentionResults& b) {
     CHECK(same_bits(a.out, b.out) == "");
     CHECK(same_bits(a.lse, b.lse) == "");
     CHECK(same_bits(a.q, b.q) == "");
@@ -60,31 +44,33 @@ bool row_is_nan(const Tensor& x, int64_t token, int64_t head = 0) {
 TEST_CASE("attention edges: empty lengths, batches and masks") {
     for (const Shape& s : {Shape{0, 5, 2, 4}, Shape{2, 0, 2, 4}, Shape{2, 5, 0, 4}}) {
         const Tensor x = Tensor::full(s, 1).to(test_device());
-        const Results r = run(x, x, x, x);
+        const AttentionResults r = attention_results(x, x, x, x);
         CHECK(r.out.shape() == s);
         CHECK(r.q.shape() == s);
     }
     const Tensor q = normal_tensor({2, 5, 2, 4}, 1), none = Tensor::zeros({2, 0, 2, 4}).to(test_device());
-    const Results no_keys = run(q, none, none, q);
+    const AttentionResults no_keys = attention_results(q, none, none, q);
     for (const float x : no_keys.out.to_vector<float>()) CHECK(x == 0);
     for (const float x : no_keys.lse.to_vector<float>()) CHECK(x == -kInf);
     for (const float x : no_keys.q.to_vector<float>()) CHECK(x == 0);
-    const Results no_queries = run(none, q, q, none);
+    const AttentionResults no_queries = attention_results(none, q, q, none);
     for (const float x : no_queries.k.to_vector<float>()) CHECK(x == 0);
     for (const float x : no_queries.v.to_vector<float>()) CHECK(x == 0);
     const Tensor nothing = Tensor::zeros({1, 0, 1, 4}).to(test_device());
-    CHECK(run(nothing, nothing, nothing, nothing, BlockDiagonalMask::from_seqlens({})).out.numel() == 0);
-    CHECK(run(nothing, nothing, nothing, nothing, BlockDiagonalMask::from_seqlens({0, 0})).out.numel() == 0);
+    CHECK(attention_results(nothing, nothing, nothing, nothing, BlockDiagonalMask::from_seqlens({}))
+              .out.numel() == 0);
+    CHECK(attention_results(nothing, nothing, nothing, nothing, BlockDiagonalMask::from_seqlens({0, 0}))
+              .out.numel() == 0);
 }
 
 TEST_CASE("attention edges: queries that see nothing give zeros, whatever they hold") {
     for (const DType dtype : {DType::f32, DType::f16, DType::f64}) {
         Tensor q = normal_tensor({1, 20, 1, 8}, 1, dtype), k = normal_tensor({1, 12, 1, 8}, 2, dtype),
                v = normal_tensor({1, 12, 1, 8}, 3, dtype), g = normal_tensor({1, 20, 1, 8}, 4, dtype);
-        const Results clean = run(q, k, v, g, LowerTriangularFromBottomRightMask{});
+        const AttentionResults clean = attention_results(q, k, v, g, LowerTriangularFromBottomRightMask{});
         poison(q, 3, kNan);  // queries 0..7 see nothing
         poison(g, 5, kInf);
-        const Results r = run(q, k, v, g, LowerTriangularFromBottomRightMask{});
+        const AttentionResults r = attention_results(q, k, v, g, LowerTriangularFromBottomRightMask{});
         check_same(clean, r);
         for (int64_t i = 0; i < 8; ++i) {
             CHECK(r.lse.to_vector<float>()[static_cast<size_t>(i)] == -kInf);
@@ -94,7 +80,7 @@ TEST_CASE("attention edges: queries that see nothing give zeros, whatever they h
         // The same through a bias of -infinity.
         Tensor bias = Tensor::zeros({20, 12}, dtype).to(test_device());
         fill(bias.slice(0, 0, 8), -std::numeric_limits<double>::infinity());
-        const Results b = run(normal_tensor({1, 20, 1, 8}, 1, dtype), k, v, g, bias);
+        const AttentionResults b = attention_results(normal_tensor({1, 20, 1, 8}, 1, dtype), k, v, g, bias);
         for (const float x : b.out.slice(1, 0, 8).to_vector<float>()) CHECK(x == 0);
         for (const float x : b.k.to_vector<float>()) CHECK(std::isfinite(x));
         for (const float x : b.v.to_vector<float>()) CHECK(std::isfinite(x));
@@ -105,16 +91,16 @@ TEST_CASE("attention edges: heads of 64, a row that is not finite, queries that 
     for (const DType dtype : {DType::f16, DType::bf16}) {
         const auto drawn = [&](uint64_t seed) { return normal_tensor({1, 70, 1, 64}, seed, dtype); };
         const auto run_with = [&](const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& g) {
-            return run(q, k, v, g, BlockDiagonalMask::from_seqlens({30, 0, 40}));
+            return attention_results(q, k, v, g, BlockDiagonalMask::from_seqlens({30, 0, 40}));
         };
         const Tensor q = drawn(1), k = drawn(2), v = drawn(3), g = drawn(4);
-        const Results clean = run_with(q, k, v, g);
+        const AttentionResults clean = run_with(q, k, v, g);
         Tensor bad_q = q.clone(), bad_k = k.clone(), bad_v = v.clone(), bad_g = g.clone();
         poison(bad_k, 35, kNan);
         poison(bad_v, 36, kInf);
         poison(bad_q, 37, kNan);
         poison(bad_g, 38, kInf);
-        const Results r = run_with(bad_q, bad_k, bad_v, bad_g);
+        const AttentionResults r = run_with(bad_q, bad_k, bad_v, bad_g);
         for (const auto& [got, want] :
              {std::pair{r.out, clean.out}, {r.q, clean.q}, {r.k, clean.k}, {r.v, clean.v}})
             CHECK(same_bits(got.slice(1, 0, 30), want.slice(1, 0, 30)) == "");
@@ -124,9 +110,9 @@ TEST_CASE("attention edges: heads of 64, a row that is not finite, queries that 
         Tensor blind_q = q.clone(), positive_k = k.clone(), huge_g = g.clone();
         fill(positive_k.slice(3, 1, 2), 1);
         poison(blind_q, 2, -kInf);
-        const Results zero = run_with(blind_q, positive_k, v, g);
+        const AttentionResults zero = run_with(blind_q, positive_k, v, g);
         poison(huge_g, 2, kInf);
-        const Results same = run_with(blind_q, positive_k, v, huge_g);
+        const AttentionResults same = run_with(blind_q, positive_k, v, huge_g);
         check_same(zero, same);
         for (const float x : zero.out.slice(1, 2, 3).to_vector<float>()) CHECK(x == 0);
         CHECK(zero.lse.to_vector<float>()[2] == -kInf);
@@ -146,7 +132,7 @@ TEST_CASE("attention edges: prefixes of -infinity in a bias, longer than a tile"
         fill(o.bias.select(0, 0).select(0, 0).slice(0, i, i + 1).slice(1, 0, 110 * i),
              -std::numeric_limits<double>::infinity());
     const AttentionOracle want = attention_oracle(o);
-    const Results r = run(o.q, o.k, o.v, o.grad_out, o.bias);
+    const AttentionResults r = attention_results(o.q, o.k, o.v, o.grad_out, o.bias);
     CHECK(relative_l2(r.out, want.out) <= 2e-6);
     CHECK(relative_l2(r.q, want.grad_q) <= 4e-6);
     CHECK(relative_l2(r.k, want.grad_k) <= 4e-6);
@@ -159,9 +145,9 @@ TEST_CASE("attention edges: what is not finite reaches only what sees it") {
             const Tensor q = normal_tensor({1, 60, 1, 8}, 1), k = normal_tensor({1, 60, 1, 8}, 2),
                          g = normal_tensor({1, 60, 1, 8}, 4);
             Tensor v = normal_tensor({1, 60, 1, 8}, 3);
-            const Results clean = run(q, k, v, g, LowerTriangularMask{});
+            const AttentionResults clean = attention_results(q, k, v, g, LowerTriangularMask{});
             poison(v, at, bad);
-            const Results r = run(q, k, v, g, LowerTriangularMask{});
+            const AttentionResults r = attention_results(q, k, v, g, LowerTriangularMask{});
             CHECK(same_bits(r.out.slice(1, 0, at), clean.out.slice(1, 0, at)) == "");
             CHECK(same_bits(r.q.slice(1, 0, at), clean.q.slice(1, 0, at)) == "");
             for (int64_t i = at; i < 60; ++i)
@@ -169,17 +155,17 @@ TEST_CASE("attention edges: what is not finite reaches only what sees it") {
             Tensor bad_k = k.clone(), bad_g = g.clone(), bad_q = q.clone();
             const Tensor fine = normal_tensor({1, 60, 1, 8}, 3);
             poison(bad_k, at, kNan);
-            const Results with_k = run(q, bad_k, fine, g, LowerTriangularMask{});
+            const AttentionResults with_k = attention_results(q, bad_k, fine, g, LowerTriangularMask{});
             CHECK(same_bits(with_k.out.slice(1, 0, at), clean.out.slice(1, 0, at)) == "");
             CHECK(same_bits(with_k.q.slice(1, 0, at), clean.q.slice(1, 0, at)) == "");
             CHECK(row_is_nan(with_k.out, at));
             poison(bad_g, at, kNan);  // keys after query `at` do not feel it
-            const Results with_g = run(q, k, fine, bad_g, LowerTriangularMask{});
+            const AttentionResults with_g = attention_results(q, k, fine, bad_g, LowerTriangularMask{});
             CHECK(same_bits(with_g.v.slice(1, at + 1, 60), clean.v.slice(1, at + 1, 60)) == "");
             CHECK(same_bits(with_g.k.slice(1, at + 1, 60), clean.k.slice(1, at + 1, 60)) == "");
             CHECK(std::isnan(with_g.v.select(0, 0).select(0, at).select(0, 0).to_vector<float>()[1]));
             poison(bad_q, at, bad);
-            const Results with_q = run(bad_q, k, fine, g, LowerTriangularMask{});
+            const AttentionResults with_q = attention_results(bad_q, k, fine, g, LowerTriangularMask{});
             CHECK(same_bits(with_q.out.slice(1, 0, at), clean.out.slice(1, 0, at)) == "");
             CHECK(same_bits(with_q.out.slice(1, at + 1, 60), clean.out.slice(1, at + 1, 60)) == "");
             CHECK(same_bits(with_q.k.slice(1, at + 1, 60), clean.k.slice(1, at + 1, 60)) == "");
@@ -198,11 +184,11 @@ TEST_CASE("attention edges: NaN beyond the tensors is never read") {
             return view;
         };
         for (const int64_t n : {1, 30, 257}) {
-            Results r[2];
+            AttentionResults r[2];
             for (int i = 0; i < 2; ++i) {
                 const float around = i == 0 ? 0.f : kNan;
-                r[i] = run(inside({1, 33, 2, 19}, 1, around), inside({1, n, 2, 19}, 2, around),
-                           inside({1, n, 2, 21}, 3, around), inside({1, 33, 2, 21}, 4, around));
+                r[i] = attention_results(inside({1, 33, 2, 19}, 1, around), inside({1, n, 2, 19}, 2, around),
+                                         inside({1, n, 2, 21}, 3, around), inside({1, 33, 2, 21}, 4, around));
             }
             check_same(r[0], r[1]);
         }
@@ -212,19 +198,20 @@ TEST_CASE("attention edges: NaN beyond the tensors is never read") {
 TEST_CASE("attention edges: any strides, and expanded gradients") {
     const Tensor q = normal_tensor({2, 40, 3, 16}, 1), k = normal_tensor({2, 50, 3, 16}, 2),
                  v = normal_tensor({2, 50, 3, 16}, 3), g = normal_tensor({2, 40, 3, 16}, 4);
-    const Results plain = run(q, k, v, g);
+    const AttentionResults plain = attention_results(q, k, v, g);
     const auto heads_first = [](const Tensor& x) {
         return x.permute({0, 2, 1, 3}).contiguous().permute({0, 2, 1, 3});
     };
     const auto size_first = [](const Tensor& x) {
         return x.permute({3, 0, 1, 2}).contiguous().permute({1, 2, 3, 0});
     };
-    check_same(plain, run(heads_first(q), heads_first(k), heads_first(v), heads_first(g)));
-    check_same(plain, run(size_first(q), size_first(k), size_first(v), size_first(g)));
+    check_same(plain, attention_results(heads_first(q), heads_first(k), heads_first(v), heads_first(g)));
+    check_same(plain, attention_results(size_first(q), size_first(k), size_first(v), size_first(g)));
     const Tensor one = Tensor::full({1, 1, 1, 1}, 1).to(test_device()).expand({2, 40, 3, 16});
-    check_same(run(q, k, v, one), run(q, k, v, one.contiguous()));
+    check_same(attention_results(q, k, v, one), attention_results(q, k, v, one.contiguous()));
     const Tensor shared = normal_tensor({2, 50, 1, 16}, 5).expand({2, 50, 3, 16});  // one key head for all
-    check_same(run(q, shared, shared, g), run(q, shared.contiguous(), shared.contiguous(), g));
+    check_same(attention_results(q, shared, shared, g),
+               attention_results(q, shared.contiguous(), shared.contiguous(), g));
 }
 
 TEST_CASE("attention edges: gradients of a packed qkv are slices of one buffer") {
@@ -264,10 +251,10 @@ TEST_CASE("attention edges: the number of threads changes no bit") {
     for (const Packed& x : {p, longer}) {
         const Tensor g = normal_tensor(x.q.shape(), 3);
         set_num_threads(1);
-        const Results one = run(x.q, x.k, x.v, g, LowerTriangularMask{});
+        const AttentionResults one = attention_results(x.q, x.k, x.v, g, LowerTriangularMask{});
         for (const int n : {2, 3, 7}) {
             set_num_threads(n);
-            check_same(one, run(x.q, x.k, x.v, g, LowerTriangularMask{}));
+            check_same(one, attention_results(x.q, x.k, x.v, g, LowerTriangularMask{}));
         }
     }
     set_num_threads(threads);
@@ -279,7 +266,7 @@ TEST_CASE("attention edges: memory grows with the length, not its square") {
         const Tensor g = normal_tensor(p.q.shape(), 2, DType::f16);
         const int64_t before = allocator_stats().live_bytes;
         reset_peak();
-        run(p.q, p.k, p.v, g, {}, {});
+        attention_results(p.q, p.k, p.v, g, {}, {});
         return allocator_stats().peak_bytes - before;
     };
     const int64_t n = emulated() ? 768 : quick() ? 4096 : 16384;

@@ -127,4 +127,18 @@ Packed packed_qkv(int64_t batch, int64_t tokens, int64_t heads, int64_t size, ui
     return p;
 }
 
+AttentionOptions boundary_off() {
+    AttentionOptions options;
+    options.boundary.mode = BoundaryMode::off;
+    return options;
+}
+
+AttentionResults attention_results(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& grad,
+                                   const AttentionBias& bias, const AttentionOptions& options) {
+    const Variable a(q, true), b(k, true), c(v, true);
+    const AttentionWithLse y = attention_with_lse(a, b, c, bias, options);
+    y.out.backward(grad);
+    return {y.out.value(), y.lse.value(), a.grad(), b.grad(), c.grad()};
+}
+
 }  // namespace demi::test

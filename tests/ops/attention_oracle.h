@@ -38,4 +38,14 @@ struct Packed {
 Packed packed_qkv(int64_t batch, int64_t tokens, int64_t heads, int64_t size, uint64_t seed,
                   DType dtype = DType::f32);
 
+AttentionOptions boundary_off();
+
+// Both results of attention, and the gradients for `grad` of the first.
+struct AttentionResults {
+    Tensor out, lse, q, k, v;
+};
+AttentionResults attention_results(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& grad,
+                                   const AttentionBias& bias = {},
+                                   const AttentionOptions& options = boundary_off());
+
 }  // namespace demi::test

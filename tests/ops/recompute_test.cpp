@@ -28,23 +28,16 @@ namespace {
 
 using Vars = std::vector<Variable>;
 
-Tensor drawn(const Shape& shape, uint64_t seed) {
-    Generator g{seed};
-    Tensor x = Tensor::empty(shape);
-    normal(x, g);
-    return x.to(test_device());
-}
-
 }  // namespace
 
 TEST_CASE("recompute: row numbers, labels, masks and biases that changed since are refused") {
-    const Variable x(drawn({2, 3}, 1), true);
+    const Variable x(drawn({2, 3}, 1).to(test_device()), true);
     for (const DType dtype : {DType::i32, DType::i64}) {
         const Tensor rows = Tensor::zeros({2}, dtype, test_device()),
                      labels = Tensor::zeros({2}, DType::i64, test_device()),
                      places = Tensor::zeros({2, 3}, dtype, test_device()),
                      mask = Tensor::zeros({2, 3}, DType::boolean, test_device()),
-                     bias = drawn({1, 1, 2, 2}, 2);
+                     bias = drawn({1, 1, 2, 2}, 2).to(test_device());
         const auto attention = [&](const Vars& in) {
             const Variable q = reshape(in[0], {1, 2, 1, 3});
             return sum(memory_efficient_attention(q, q, q, AttentionBias(bias)));
@@ -77,8 +70,9 @@ TEST_CASE("recompute: row numbers, labels, masks and biases that changed since a
 }
 
 TEST_CASE("recompute: a small layer has the values and gradients of the same layer as it is") {
-    const Variable x(drawn({5, 8}, 1), true), w(drawn({8, 8}, 2), true), b(drawn({8}, 3), true);
-    const Tensor dy = drawn({5, 8}, 4);
+    const Variable x(drawn({5, 8}, 1).to(test_device()), true), w(drawn({8, 8}, 2).to(test_device()), true),
+        b(drawn({8}, 3).to(test_device()), true);
+    const Tensor dy = drawn({5, 8}, 4).to(test_device());
     Tensor plain[4], again[4];
     for (Tensor* out : {plain, again}) {
         Generator g{7};
@@ -94,7 +88,7 @@ TEST_CASE("recompute: a small layer has the values and gradients of the same lay
 
 TEST_CASE("recompute in a captured step draws its numbers twice, and others in each replay") {
     if (test_device().is_cpu()) DEMI_SKIP("on the CPU nothing is captured");
-    const Variable x(drawn({40}, 1), true);
+    const Variable x(drawn({40}, 1).to(test_device()), true);
     Generator one{9}, two{9};
     Tensor got;
     const auto run = [&](Generator& g) {

@@ -29,13 +29,6 @@ gpu::Stream stream() { return gpu::current_stream(kGpu); }
 template <class T> const T* as(const Tensor& t) { return static_cast<const T*>(t.raw()); }
 template <class T> T* out(Tensor& t) { return static_cast<T*>(t.mutable_raw()); }
 
-Tensor drawn(const Shape& shape, uint64_t seed, DType dtype = DType::f32) {
-    Generator generator{seed, 0};
-    Tensor t = Tensor::empty(shape);
-    normal(t, generator);
-    return t.to(dtype);
-}
-
 Tensor product(const Tensor& a, const Tensor& b) {
     const auto x = a.to_vector<double>(), y = b.to_vector<double>();
     std::vector<double> d(128, 0);

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <sstream>
 
+#include "runtime/random.h"
+
 namespace demi::test {
 namespace {
 
@@ -95,6 +97,13 @@ Tolerance rounding_of(DType dtype, double factor) {
                         : dtype == DType::f16 ? 1e-3
                                               : 8e-3;
     return {unit * factor, unit * factor};
+}
+
+Tensor drawn(const Shape& shape, uint64_t seed, DType dtype) {
+    Generator generator{seed};
+    Tensor x = Tensor::empty(shape);
+    normal(x, generator);
+    return x.to(dtype);
 }
 
 }  // namespace demi::test

@@ -20,6 +20,9 @@ std::string same_bits(const Tensor& got, const Tensor& want);
 // (tests/support/device.h) beside the CPU's.
 std::string same_numbers(const Tensor& got, const Tensor& want);
 
+// Normal values, the same for the same seed.
+Tensor drawn(const Shape& shape, uint64_t seed, DType dtype = DType::f32);
+
 // What one rounding to `dtype` may cost, with a little room: f64 1e-12, f32 2e-6, f16 1e-3, bf16 8e-3.
 Tolerance rounding_of(DType dtype, double factor = 1);
 
