@@ -29,7 +29,7 @@
 #include "ops/memory_efficient_attention/attention_mask.h"
 #include "ops/memory_efficient_attention/attention_problem.h"
 #include "ops/memory_efficient_attention/memory_efficient_attention.h"
-#include "ops/memory_efficient_attention/merge_attentions.h"
+#include "ops/merge_attentions/merge_attentions.h"
 #include "ops/mlp/mlp.h"
 #include "ops/operators.h"
 #include "ops/optimizer/adamw.h"

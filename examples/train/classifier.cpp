@@ -15,6 +15,7 @@ Classifier::Classifier(const ViTConfig& config, int64_t classes, Generator& gene
 
 Variable Classifier::forward(const Variable& images, const ForwardContext& context) const {
     const ViTOutput features = backbone.forward_features(images, context);
+    if (head.weight.size(1) == backbone.config().embed_dim) return head.forward(features.x_norm_clstoken);
     return head.forward(concat({features.x_norm_clstoken, mean(features.x_norm_patchtokens, {1})}, 1));
 }
 

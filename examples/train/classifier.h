@@ -1,5 +1,5 @@
 #pragma once
-// A vision transformer with a linear classifier on [class token, mean of the patch tokens].
+// A vision transformer with a linear classifier on [class token, mean of the patch tokens], or of timm on the class token.
 #include "examples/train/options.h"
 #include "models/vision_transformer.h"
 

@@ -32,7 +32,7 @@ static Tensor features_of(const DinoVisionTransformer& model, const Tensor& imag
 static data::ChannelStats stats_for(const WeightsConfig& config, const data::DataSet& pictures) {
     if (const auto stats = stats_of(config)) return *stats;
     if (pictures.channels() != 3) return data::channel_stats(pictures);
-    return {{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}};
+    return kImagenetColours;
 }
 
 void extract_features(const ExtractOptions& options) {

@@ -1,6 +1,7 @@
 #include "examples/train/help.h"
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <sstream>
 
 #include "examples/train/usage.h"
@@ -85,6 +86,25 @@ void set_help(CLI::App& app, const std::string& version) {
         if (option->get_type_size() != 0 && option->get_default_str().empty() &&
             option->get_description().find("default") == std::string::npos)
             option->capture_default_str();
+}
+
+int parse_program(CLI::App& app, int argc, char** argv, const char* program) {
+    std::string text;
+    try {
+        app.parse(argc, argv);
+        return -1;
+    } catch (const CLI::Success& asked) {  // --help, --version
+        return app.exit(asked);
+    } catch (const CLI::ExtrasError&) {
+        std::vector<std::string> names;
+        for (const CLI::Option* option : app.get_options())
+            for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+        text = unknown_arguments(app.remaining(), names);
+    } catch (const CLI::ParseError& error) {
+        text = plain_range(error.what());
+    }
+    std::fprintf(stderr, "%s: %s (see --help)\n", program, text.c_str());
+    return 2;
 }
 
 }  // namespace demi::examples

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "examples/common/text.h"
 #include "models/pretrained/export.h"
 #include "models/state.h"
 
@@ -13,6 +14,7 @@ Metadata model_metadata(const std::string& program, const ViTConfig& config,
                         const data::ChannelStats& stats) {
     Metadata m{{"program", program},
                {"num_heads", std::to_string(config.num_heads)},
+               {"image_size", std::to_string(config.img_size)},
                {"norm_eps", exact_text(config.norm_eps)},
                {"interpolate_offset", exact_text(config.interpolate_offset)},
                {"interpolate_antialias", config.interpolate_antialias ? "1" : "0"}};
@@ -27,6 +29,11 @@ Metadata model_metadata(const std::string& program, const ViTConfig& config,
         m[std::string("std.") + kChannels[c]] = exact_text(static_cast<double>(stats.std[c]));
     }
     return m;
+}
+
+void add_classes(Metadata& metadata, const std::vector<std::string>& classes) {
+    for (size_t i = 0; i < classes.size(); ++i)
+        metadata["class." + std::to_string(i)] = valid_utf8(classes[i]);
 }
 
 std::optional<data::ChannelStats> stats_of(const WeightsConfig& config) {

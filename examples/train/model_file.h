@@ -1,6 +1,6 @@
 #pragma once
 // What a file with a network says beside the parameters, so that other programs can use it: heads, size of
-// pictures, interpolation of positions, and how pictures were normalised.
+// pictures, interpolation of positions, how pictures were normalised, and what a classifier's outputs mean.
 #include <optional>
 
 #include "examples/data/stats.h"
@@ -10,6 +10,11 @@
 namespace demi::examples {
 
 Metadata model_metadata(const std::string& program, const ViTConfig& config, const data::ChannelStats& stats);
+// The names of a classifier's outputs, beside these.
+void add_classes(Metadata& metadata, const std::vector<std::string>& classes);
+
+// Colours of ImageNet, which released networks have seen.
+inline constexpr data::ChannelStats kImagenetColours{{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}};
 
 // How the weights' own training normalised pictures, where they say it.
 std::optional<data::ChannelStats> stats_of(const WeightsConfig& config);

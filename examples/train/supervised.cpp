@@ -83,8 +83,16 @@ std::unique_ptr<FlatModel::Whole> Supervised::whole_model() {
     return std::make_unique<FlatModel::Whole>(options_.ema > 0 ? *parallel_->average() : parallel_->model());
 }
 
+Metadata Supervised::facts() const {
+    Metadata m = model_metadata(kProgram, model_.backbone.config(), data_.stats);
+    add_classes(m, data_.opened.train->classes());
+    if (!options_.exif_orientation) m["exif_orientation"] = "0";
+    return m;
+}
+
 SnapshotHead Supervised::head() const {
     SnapshotHead h = new_head(kProgram, model_.backbone.config());
+    h.more = facts();
     h.more["correct"] = std::to_string(correct_);
     h.more["seen"] = std::to_string(seen_);
     return h;

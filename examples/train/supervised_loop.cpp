@@ -79,7 +79,7 @@ void Supervised::evaluate() {
     const auto whole = options_.keep_best ? whole_model() : nullptr;
     if (options_.keep_best && best_step_ == step_)
         write_safetensors(folder_->file("best.safetensors"), state_dict(parameters_of(tested_model())),
-                          model_metadata(kProgram, model_.backbone.config(), data_.stats));
+                          facts());
     metrics_->write(line);
     progress_.message(
         "epoch " + std::to_string(epoch()) + ": train accuracy " +

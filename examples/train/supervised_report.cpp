@@ -43,8 +43,7 @@ void Supervised::report() {
     const Classifier& model = options_.ema > 0 ? average_ : model_;
     const auto whole = whole_model();
     if (world_.rank() != 0) return;
-    write_safetensors(folder_->file("model.safetensors"), state_dict(parameters_of(tested_model())),
-                      model_metadata(kProgram, model.backbone.config(), data_.stats));
+    write_safetensors(folder_->file("model.safetensors"), state_dict(parameters_of(tested_model())), facts());
     const std::vector<Record> records = read_metrics(folder_->file("metrics.jsonl"));
     Report r;
     r.title =

@@ -37,6 +37,7 @@ class Supervised : private TrainingRun {
     ShardParts shard_parts() override;
     // Where the ranks hold parts of it: the tested model, whole, while this lives.
     std::unique_ptr<FlatModel::Whole> whole_model();
+    Metadata facts() const;  // of the model, for a file of it
     Classifier& tested_model() { return options_.ema > 0 ? average_ : model_; }
     SnapshotHead head() const override;
 

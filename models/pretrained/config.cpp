@@ -11,6 +11,8 @@
 namespace demi {
 namespace {
 
+constexpr int64_t kMostPixels = 65536;  // a side
+
 struct Shapes {  // of a file's tensors under our names
     const CheckpointFile& file;
     const NameMap& map;
@@ -112,6 +114,13 @@ void read_metadata(const Metadata& m, WeightsConfig& c) {
         key = "rope_period." + std::to_string(c.rope_periods.size());
     }
     if (m.contains("mask_k_bias")) c.mask_k_bias = state_int(m, "mask_k_bias") != 0;
+    if (m.contains("image_size")) {
+        c.image_size = state_int(m, "image_size");
+        check(c.image_size >= 1 && c.image_size <= kMostPixels, "checkpoint", "image_size must lie in [1, ",
+              kMostPixels, "]: got ", c.image_size);
+    }
+    for (std::string key = "class.0"; m.contains(key); key = "class." + std::to_string(c.classes.size()))
+        c.classes.push_back(m.at(key));
     if (!m.contains("mean.0")) return;
     c.mean.emplace();
     c.std.emplace();

@@ -22,6 +22,8 @@ struct WeightsConfig {
     std::vector<double> rope_periods = {};  // what Meta's files hold; empty: by the base
     // how pictures are normalised, where the file says it
     std::optional<std::array<double, 3>> mean, std;
+    int64_t image_size = 0;                 // side of the pictures that it was trained on; 0: not said
+    std::vector<std::string> classes = {};  // names of a classifier's outputs; empty: not said
     std::string
         heads_from;  // "config.json", "metadata", "rope_embed.periods", "the caller", "a table of widths" or a guess
 };

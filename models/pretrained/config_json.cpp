@@ -1,5 +1,6 @@
 #include "models/pretrained/config_json.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "runtime/json.h"
@@ -80,6 +81,9 @@ void read_config_json(const std::string& path, const std::string& text, WeightsC
         if (act->text != "gelu" && !(c.swiglu && act->text == "silu"))
             reader.refuse("hidden_act ", act->dump(),
                           " is not what demi computes: gelu, or silu with a gate");
+    if (const Json* names = reader.find("id2label"); names != nullptr && names->is(Json::Kind::object))
+        while (const Json* name = names->find(std::to_string(c.classes.size()).c_str()))
+            c.classes.push_back(name->text);
     // timm's
     const Json* timm = reader.find("pretrained_cfg");
     c.mean = c.mean ? c.mean : three(reader, timm, "mean");
@@ -94,6 +98,9 @@ void read_preprocessor_json(const std::string& path, const std::string& text, We
     if (!mean || !std) return;
     c.mean = mean;
     c.std = std;
+    if (const Json* crop = reader.find("crop_size"); crop != nullptr && crop->is(Json::Kind::object))
+        if (const Json* side = crop->find("height"); side != nullptr && side->is(Json::Kind::natural))
+            c.image_size = static_cast<int64_t>(std::min<uint64_t>(side->natural, 65536));
 }
 
 }  // namespace demi

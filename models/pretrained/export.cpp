@@ -174,6 +174,8 @@ Metadata weights_metadata(const WeightsConfig& c) {
     if (c.dinov3) m["mask_k_bias"] = c.mask_k_bias ? "1" : "0";
     for (size_t i = 0; i < c.rope_periods.size(); ++i)
         m["rope_period." + std::to_string(i)] = exact_text(c.rope_periods[i]);
+    if (c.image_size > 0) m["image_size"] = std::to_string(c.image_size);
+    for (size_t i = 0; i < c.classes.size(); ++i) m["class." + std::to_string(i)] = c.classes[i];
     for (size_t i = 0; c.mean && c.std && i < 3; ++i) {
         m["mean." + std::to_string(i)] = exact_text((*c.mean)[i]);
         m["std." + std::to_string(i)] = exact_text((*c.std)[i]);

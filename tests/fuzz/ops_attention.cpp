@@ -1,6 +1,6 @@
 // Attention with every mask, and the merging of partial attentions.
 #include "ops/memory_efficient_attention/memory_efficient_attention.h"
-#include "ops/memory_efficient_attention/merge_attentions.h"
+#include "ops/merge_attentions/merge_attentions.h"
 #include "tests/fuzz/boundaries.h"
 #include "tests/fuzz/graph.h"
 

@@ -4,7 +4,7 @@
 #include "ops/boundary/boundary.h"
 #include "ops/index_select_cat/index_select_cat.h"
 #include "ops/memory_efficient_attention/memory_efficient_attention.h"
-#include "ops/memory_efficient_attention/merge_attentions.h"
+#include "ops/merge_attentions/merge_attentions.h"
 #include "ops/scaled_index_add/scaled_index_add.h"
 #include "tests/misuse/walk.h"
 

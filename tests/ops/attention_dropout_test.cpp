@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "ops/memory_efficient_attention/merge_attentions.h"
+#include "ops/merge_attentions/merge_attentions.h"
 #include "tests/ops/attention_oracle.h"
 #include "tests/support/compare.h"
 #include "tests/support/device.h"

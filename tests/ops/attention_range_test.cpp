@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "ops/memory_efficient_attention/merge_attentions.h"
+#include "ops/merge_attentions/merge_attentions.h"
 #include "runtime/copy.h"
 #include "tests/ops/attention_oracle.h"
 #include "tests/support/compare.h"

@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "ops/index_select_cat/index_select_cat.h"
-#include "ops/memory_efficient_attention/merge_attentions.h"
+#include "ops/merge_attentions/merge_attentions.h"
 #include "ops/scaled_index_add/scaled_index_add.h"
 #include "tests/ops/index_support.h"
 #include "tests/support/check_error.h"
