@@ -1,5 +1,7 @@
 #include "runtime/isa.h"
 
+#include <unistd.h>
+
 #include <cstdlib>
 #include <string_view>
 
@@ -36,6 +38,17 @@ Isa detect() {
 Isa detect() { return Isa::baseline; }
 #endif
 
+int64_t read_l2_bytes() {
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+    if (const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE); bytes > 0) return bytes;
+#endif
+#if !defined(DEMI_ISA_BASELINE_ONLY)
+    unsigned a = 0, b = 0, c = 0, d = 0;  // both makers say it here, in KiB
+    if (__get_cpuid(0x80000006, &a, &b, &c, &d) && c >> 16 != 0) return int64_t{c >> 16} << 10;
+#endif
+    return 512 << 10;
+}
+
 Isa choose() {
     const Isa best = detect();
     const char* wanted = std::getenv("DEMI_ISA");
@@ -63,6 +76,11 @@ const char* isa_name(Isa isa) {
 Isa cpu_isa() {
     static const Isa isa = choose();
     return isa;
+}
+
+int64_t l2_cache_bytes() {
+    static const int64_t bytes = read_l2_bytes();
+    return bytes;
 }
 
 }  // namespace demi

@@ -1,4 +1,5 @@
 #pragma once
+#include <cstdint>
 
 namespace demi {
 
@@ -11,6 +12,9 @@ const char* isa_name(Isa isa);
 // The best set that this processor and operating system run. The environment variable DEMI_ISA=baseline|v3|v4
 // lowers it; an unknown name, or one that this processor lacks, throws Error. Read once.
 Isa cpu_isa();
+
+// Bytes of a core's second-level cache, as the system or else the processor says; 512 KiB where neither does.
+int64_t l2_cache_bytes();
 
 }  // namespace demi
 

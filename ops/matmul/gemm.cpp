@@ -61,20 +61,40 @@ bool is_gelu(GemmType type) {
     return type == GemmType::gelu_of_f32 || type == GemmType::gelu_of_f16 || type == GemmType::gelu_of_bf16;
 }
 
+// What tiles may grow to, by the size of the second-level cache: of B that was packed before, a chunk of the depth stays
+// there while rows of A pass it (384 columns of 384: 590 kB), with the unfinished sums of C beside it; or all rows of A that
+// a tile has copied (264: 422 kB), while panels of B pass. Taller tiles pack B fewer times.
+struct CacheClass {
+    int64_t bytes;  // at least
+    int64_t shared_rows, shared_cols, copied_rows;
+};
+constexpr CacheClass kCacheClasses[] = {
+    {2 << 20, 128, 384, 384}, {1 << 20, 96, 384, 264}, {512 << 10, 64, 192, 128}, {0, 64, 96, 64}};
+
+CacheClass cache_class(int64_t bytes) {
+    const CacheClass* c = kCacheClasses;
+    while (c->bytes > bytes) ++c;
+    return *c;
+}
+
 // Where C is cut changes no bit of it: every element is a sum over chunks of the depth that come from the
 // depth alone. A tile that packs both operands costs (rows + cols) * depth for rows * cols * depth of work,
-// so those are large and near square, unless there are many threads to serve. One that copies A holds all of
-// its rows in the second-level cache. What goes through gelu is best loaded once. B that was packed before
-// costs nothing: small tiles, so that threads end together.
+// so those are large and near square, unless there are many threads to serve. What goes through gelu is best
+// loaded once. B that was packed before costs nothing: small tiles, so that threads end together.
 TileSize choose_tiles(const GemmCall& g, bool b_is_shared, int mr, int nr) {
+    const CacheClass cache = cache_class(g.l2_bytes > 0 ? g.l2_bytes : l2_cache_bytes());
     const bool copies_a = g.a.row != 1;
     const int64_t n = std::max<int64_t>(g.n, 1), threads = num_threads();
     const bool crowded = threads > 4;
-    const int64_t max_rows = b_is_shared ? 64 : copies_a ? 128 : is_gelu(g.b.type) ? 512 : 192;
-    const int64_t max_cols = b_is_shared ? 768 : 384;
+    const int64_t max_rows = b_is_shared         ? cache.shared_rows
+                             : copies_a          ? cache.copied_rows
+                             : is_gelu(g.b.type) ? 512
+                                                 : 192;
+    // A depth of half a chunk or less leaves room for twice the columns.
+    const int64_t max_cols = is_gelu(g.a.type) ? 768 : b_is_shared ? cache.shared_cols << (g.k <= 192) : 384;
     const int64_t min_rows = b_is_shared || copies_a || crowded ? 48 : 96;
     const int64_t min_cols = is_gelu(g.a.type) ? n : copies_a || crowded ? 96 : 192;
-    const int64_t wanted = std::max<int64_t>(b_is_shared ? 16 : copies_a ? 8 : 4, 2 * threads);
+    const int64_t wanted = std::max<int64_t>(b_is_shared ? 16 : 4, 2 * threads);
     int64_t down = ceil_div(g.m, max_rows), across = ceil_div(n, max_cols);
     while (down * across * g.batch < wanted && g.m * n * g.k > kSmallTile * down * across) {
         const bool fits_across = ceil_div(n, across + 1) >= min_cols;

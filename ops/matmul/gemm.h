@@ -3,7 +3,7 @@
 //     C[m, n] = epilogue(sum over k of A[m, k] * B[k, n])
 // with sums in f32, any strides of A and B, C with unit column stride. No dimension may be negative; with k =
 // 0 the sums are zero. The bits of the result depend on shapes, strides and the instruction set, never on the
-// number of threads.
+// number of threads or the size of caches.
 #include "ops/matmul/gemm_isa.h"
 #include "runtime/tensor.h"
 
@@ -41,6 +41,8 @@ struct GemmCall {
     // contiguous rows). With A = transposed gradient of a linear layer this is the gradient of its bias,
     // taken while A is packed.
     float* row_sums = nullptr;
+
+    int64_t l2_bytes = 0;  // the cache that tiles are cut for; 0: this processor's. Changes no bit
 };
 
 void gemm(const GemmCall& call);

@@ -139,7 +139,7 @@ namespace {
 
 // C and the sums of A's rows, with so many threads.
 std::vector<float> product(const Matrix& a, const Matrix& b, GemmType b_type, int64_t m, int64_t k, int64_t n,
-                           int threads) {
+                           int threads, int64_t l2_bytes = 0) {
     set_num_threads(threads);
     std::vector<float> c(static_cast<size_t>(m * n)), sums(static_cast<size_t>(m));
     GemmCall g;
@@ -152,6 +152,7 @@ std::vector<float> product(const Matrix& a, const Matrix& b, GemmType b_type, in
     g.c = c.data();
     g.ldc = n;
     if (a.row == 1) g.row_sums = sums.data();
+    g.l2_bytes = l2_bytes;
     gemm(g);
     c.insert(c.end(), sums.begin(), sums.end());
     return c;
@@ -159,8 +160,8 @@ std::vector<float> product(const Matrix& a, const Matrix& b, GemmType b_type, in
 
 }  // namespace
 
-// More threads cut C into more tiles.
-TEST_CASE("gemm gives the same bits for any number of threads") {
+// More threads cut C into more tiles, smaller caches into smaller ones.
+TEST_CASE("gemm gives the same bits for any number of threads and size of caches") {
     Draw draw{Generator{18}};
     const int before = num_threads();
     for (const auto& [m, k] : {std::pair<int64_t, int64_t>{50, 450}, {300, 450}, {700, 450}, {450, 2000}})
@@ -171,6 +172,8 @@ TEST_CASE("gemm gives the same bits for any number of threads") {
                 const Matrix b = draw.matrix(k, 300, DType::f32);
                 const std::vector<float> one = product(a, b, b_type, m, k, 300, 1);
                 for (const int threads : {2, 3, 16}) CHECK(product(a, b, b_type, m, k, 300, threads) == one);
+                for (const int64_t kib : {1, 256, 512, 1024, 1280, 2048, 65536})
+                    CHECK(product(a, b, b_type, m, k, 300, 2, kib << 10) == one);
             }
     set_num_threads(before);
 }
