@@ -235,6 +235,7 @@ DinoVisionTransformer::get_intermediate_layers(const Variable& images, const For
         const Variable y = norm ? normed(x, false) : x;
         Intermediate found;
         found.cls_token = reshape(slice(y, 1, 0, 1), {y.size(0), y.size(2)});
+        found.registers = slice(y, 1, 1, 1 + config_.num_register_tokens);
         found.patches = slice(y, 1, 1 + config_.num_register_tokens, y.size(1));
         if (as_map) {
             const int64_t height = images.size(2) / config_.patch_size,

@@ -62,10 +62,11 @@ class DinoVisionTransformer {
                                             const std::vector<Tensor>& masks = {}) const;
     // The normalised class token.
     Variable forward(const Variable& images, const ForwardContext& context) const;
-    // Patch tokens (and class tokens) after the given blocks; negative counts from the end.
+    // Patch, class and register tokens after the given blocks; negative counts from the end.
     struct Intermediate {
         Variable patches;    // [B, N, D], or [B, D, H/p, W/p] with reshape
         Variable cls_token;  // [B, D]
+        Variable registers;  // [B, R, D]; DINOv3's storage tokens
     };
     std::vector<Intermediate> get_intermediate_layers(const Variable& images, const ForwardContext& context,
                                                       const std::vector<int64_t>& layers,

@@ -69,6 +69,11 @@ struct TensorSpec {
 void stream_safetensors(const std::string& path, const std::vector<TensorSpec>& specs,
                         const std::function<Tensor(size_t)>& make, const Metadata& metadata = {},
                         bool checksums = false);
+// The same for tensors that are too large to be made whole: `make(i, row)` gives rows of specs[i] from `row` on, as
+// many as it likes, until all are there. Tensors of rank 0 are given whole.
+void stream_safetensors_rows(const std::string& path, const std::vector<TensorSpec>& specs,
+                             const std::function<Tensor(size_t i, int64_t row)>& make,
+                             const Metadata& metadata = {}, bool checksums = false);
 
 // CRC-32C (Castagnoli); `start` is the result for the bytes before.
 uint32_t crc32c(const void* data, size_t bytes, uint32_t start = 0);

@@ -95,6 +95,15 @@ std::string header_text(const std::string& path, const std::vector<TensorSpec>& 
     return text;
 }
 
+// Whether rows of a tensor, from one on, fit behind each other.
+bool fits(const Tensor& rows, const TensorSpec& spec, int64_t row) {
+    if (!rows.defined() || rows.dtype() != spec.dtype || rows.rank() != spec.shape.rank()) return false;
+    for (int d = 1; d < rows.rank(); ++d)
+        if (rows.size(d) != spec.shape[d]) return false;
+    return rows.rank() == 0 ||
+           (rows.size(0) <= spec.shape[0] - row && (rows.size(0) > 0 || spec.shape[0] == 0));
+}
+
 std::string length_bytes(size_t size) {
     std::string bytes;
     for (size_t i = 0; i < 8; ++i) bytes += static_cast<char>(static_cast<uint64_t>(size) >> (8 * i));
@@ -105,6 +114,21 @@ std::string length_bytes(size_t size) {
 
 void stream_safetensors(const std::string& path, const std::vector<TensorSpec>& specs,
                         const std::function<Tensor(size_t)>& make, const Metadata& metadata, bool checksums) {
+    check(make != nullptr, "safetensors", "the function that makes the tensors is empty");
+    const auto whole = [&](size_t i, int64_t) {
+        const TensorSpec& spec = specs[i];
+        Tensor made = make(i);
+        check(path.empty() || (made.defined() && made.shape() == spec.shape && made.dtype() == spec.dtype),
+              "safetensors", "'", path, "': tensor '", spec.name, "' must be ", spec.dtype, " ", spec.shape,
+              ": got ", made);
+        return made;
+    };
+    stream_safetensors_rows(path, specs, whole, metadata, checksums);
+}
+
+void stream_safetensors_rows(const std::string& path, const std::vector<TensorSpec>& specs,
+                             const std::function<Tensor(size_t, int64_t)>& make, const Metadata& metadata,
+                             bool checksums) {
     static_assert(std::endian::native == std::endian::little, "the data is written as it lies in memory");
     check_names(path, specs, metadata);
     check(make != nullptr, "safetensors", "the function that makes the tensors is empty");
@@ -122,15 +146,21 @@ void stream_safetensors(const std::string& path, const std::vector<TensorSpec>& 
     }
     for (size_t i : order) {
         const TensorSpec& spec = specs[i];
-        const Tensor made = make(i);
-        if (!file) continue;
-        check(made.defined() && made.shape() == spec.shape && made.dtype() == spec.dtype, "safetensors", "'",
-              path, "': tensor '", spec.name, "' must be ", spec.dtype, " ", spec.shape, ": got ", made);
-        const Tensor tensor = made.to(Device::cpu()).contiguous();
-        const auto bytes = static_cast<size_t>(bytes_of(spec));
-        if (bytes == 0) continue;
-        if (checksums) all[tensor_checksum(spec.name)] = checksum_text(crc32c(tensor.raw(), bytes));
-        file->write(tensor.raw(), bytes);
+        const int64_t rows = spec.shape.rank() > 0 ? spec.shape[0] : 1;
+        uint32_t sum = 0;
+        int64_t row = 0;
+        do {
+            const Tensor made = make(i, row);
+            if (!file) break;
+            check(fits(made, spec, row), "safetensors", "'", path, "': rows from ", row, " on of tensor '",
+                  spec.name, "', ", spec.dtype, " ", spec.shape, ", are needed: got ", made);
+            const Tensor tensor = made.to(Device::cpu()).contiguous();
+            const auto bytes = static_cast<size_t>(tensor.numel()) * size_of(spec.dtype);
+            if (checksums) sum = crc32c(tensor.raw(), bytes, sum);
+            if (bytes > 0) file->write(tensor.raw(), bytes);
+            row += made.rank() > 0 ? made.size(0) : 1;
+        } while (row < rows);
+        if (checksums && bytes_of(spec) > 0) all[tensor_checksum(spec.name)] = checksum_text(sum);
     }
     if (!file) return;
     if (checksums) {

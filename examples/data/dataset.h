@@ -18,6 +18,8 @@ class DataSet {
     // Thread-safe; index in [0, size()). The image is [height(), width(), channels()].
     virtual Sample sample(int64_t index) const = 0;
     virtual int64_t label(int64_t index) const = 0;
+    // The path of the sample's file where it has one of its own, else empty.
+    virtual std::string source(int64_t /*index*/) const { return {}; }
 
     virtual int64_t height() const = 0;
     virtual int64_t width() const = 0;

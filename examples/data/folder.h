@@ -50,6 +50,7 @@ class FolderDataSet final : public DataSet {
     const std::vector<std::string>& classes() const override { return listing_.classes; }
     Sample sample(int64_t index) const override;  // reads the file
     int64_t label(int64_t index) const override;
+    std::string source(int64_t index) const override { return file(index).string(); }
     int64_t height() const override { return image_size_; }
     int64_t width() const override { return image_size_; }
     int64_t channels() const override { return channels_; }

@@ -15,8 +15,10 @@ struct OpenOptions {
     std::string val;             // a folder (or file) of held-out pictures; then no part is set apart
     bool upright = true;         // pictures turned as EXIF says
     bool skip_broken = false;    // pictures that cannot be decoded are left out, and named in `notes`
-    bool need_labels = true;     // without: nothing is set apart for a test where labels say nothing
-    uint64_t seed = 0;           // of that split, and of the drawn pictures
+    bool decode_ahead =
+        true;  // without: pictures of folders are decoded when asked for, and only looked at before
+    bool need_labels = true;  // without: nothing is set apart for a test where labels say nothing
+    uint64_t seed = 0;        // of that split, and of the drawn pictures
     int64_t drawn_train = 20000;
     int64_t drawn_test = 2000;
 };

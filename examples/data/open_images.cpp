@@ -59,7 +59,7 @@ class Opener {
             return std::make_shared<FolderDataSet>(listing, size, channels, options_.upright, skip);
         };
         const auto set = open(false);
-        const bool lazy = bytes > kPreloadBytes;
+        const bool lazy = bytes > kPreloadBytes || !options_.decode_ahead;
         std::vector<BrokenPicture> broken;
         if (!lazy) {
             try {

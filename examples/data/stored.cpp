@@ -77,6 +77,7 @@ class Subset final : public DataSet {
     const std::vector<std::string>& classes() const override { return from_->classes(); }
     Sample sample(int64_t index) const override { return from_->sample(position(index)); }
     int64_t label(int64_t index) const override { return from_->label(position(index)); }
+    std::string source(int64_t index) const override { return from_->source(position(index)); }
     int64_t height() const override { return from_->height(); }
     int64_t width() const override { return from_->width(); }
     int64_t channels() const override { return from_->channels(); }

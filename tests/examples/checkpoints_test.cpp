@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "examples/train/extract.h"
+#include "examples/features/extract.h"
 #include "runtime/json.h"
 #include "tests/support/check_error.h"
 #include "tests/support/compare.h"

@@ -4,7 +4,7 @@
 
 #include <limits>
 
-#include "examples/train/extract.h"
+#include "examples/features/extract.h"
 #include "models/checkpoint.h"
 #include "tests/support/check_error.h"
 #include "tests/support/compare.h"

@@ -57,6 +57,13 @@ void safetensors_walks(Walks& walks) {
         },
         kFile, std::string("x"), DType::f32, Shape{2, 3}, tensor({2, 3}), Metadata(), uint64_t{1});
     walks.add(
+        "stream_safetensors_rows",
+        [](std::string path, std::string name, DType dtype, Shape shape, Tensor t, Metadata metadata) {
+            stream_safetensors_rows(
+                path, {{name, dtype, shape}}, [&](size_t, int64_t) { return t; }, metadata, true);
+        },
+        kFile, std::string("x"), DType::f32, Shape{4, 3}, tensor({2, 3}), Metadata());
+    walks.add(
         "write_safetensors write_file_atomic",
         [](std::string path, std::string text) {
             write_safetensors(path, {}, {{text, text}});

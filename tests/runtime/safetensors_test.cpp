@@ -182,3 +182,28 @@ TEST_CASE("safetensors: what cannot be written is refused before a file is touch
     CHECK(has(refused({{"a", one}}, {{"crc32c.a", "1"}}), "metadata key 'crc32c.a' is reserved"));
     CHECK(folder.files() == 0);
 }
+
+TEST_CASE("safetensors: tensors in rows are the same file as whole ones") {
+    const TemporaryFolder folder;
+    const NamedTensors all = sample();
+    std::vector<TensorSpec> specs;
+    for (const auto& [name, tensor] : all) specs.push_back({name, tensor.dtype(), tensor.shape()});
+    write_safetensors(folder / "whole", all, {{"k", "v"}}, true);
+    for (const int64_t most : {1, 2, 100}) {
+        const auto rows = [&](size_t i, int64_t row) {
+            const Tensor& t = all[i].second;
+            return t.rank() == 0 ? t : t.slice(0, row, std::min(row + most, t.size(0)));
+        };
+        stream_safetensors_rows(folder / "rows", specs, rows, {{"k", "v"}}, true);
+        CHECK(get_file(folder / "rows") == get_file(folder / "whole"));
+    }
+    const std::vector<TensorSpec> one{{"x", DType::f32, {3, 2}}};
+    const auto refused = [&](const Tensor& rows) {
+        return error_of(
+            [&] { stream_safetensors_rows(folder / "no", one, [&](size_t, int64_t) { return rows; }); });
+    };
+    for (const Tensor& rows : {Tensor(), Tensor::zeros({0, 2}), Tensor::zeros({2, 2}), Tensor::zeros({3, 1}),
+                               Tensor::zeros({3}), Tensor::zeros({3, 2}, DType::i32)})
+        CHECK(has(refused(rows), "tensor 'x'"));
+    CHECK(folder.files() == 2);
+}
