@@ -3,9 +3,9 @@
 #include <cmath>
 
 #include "autograd/grad_mode.h"
+#include "models/positions.h"
 #include "ops/elementwise/cast.h"
 #include "ops/elementwise/where.h"
-#include "ops/interpolate_bicubic/interpolate_bicubic.h"
 #include "ops/operators.h"
 #include "ops/views/concat.h"
 #include "ops/views/views.h"
@@ -100,21 +100,10 @@ void DinoVisionTransformer::init_xavier(Generator& generator) {
 
 // pos_embed for a grid of height x width patches: as it is, or resized bicubically in f32.
 Variable DinoVisionTransformer::position_embedding(int64_t height, int64_t width) const {
-    const int64_t count = pos_embed_.size(1) - 1, dim = config_.embed_dim;
+    const int64_t count = pos_embed_.size(1) - 1;
     if (height * width == count && height == width) return pos_embed_;
-    const int64_t side = config_.img_size / config_.patch_size;
-    const Variable cls = slice(pos_embed_, 1, 0, 1);
-    const Variable grid = reshape(slice(pos_embed_, 1, 1, 1 + count), {count, dim});
-    BicubicOptions options;
-    options.antialias = config_.interpolate_antialias;
-    if (config_.interpolate_offset != 0) {
-        options.scale_h =
-            (static_cast<double>(height) + config_.interpolate_offset) / static_cast<double>(side);
-        options.scale_w =
-            (static_cast<double>(width) + config_.interpolate_offset) / static_cast<double>(side);
-    }
-    const Variable resized = interpolate_bicubic_rows(grid, side, side, height, width, options);
-    return concat({cls, reshape(resized, {1, height * width, dim})}, 1);
+    return resize_positions(pos_embed_, height, width, config_.interpolate_antialias,
+                            config_.interpolate_offset);
 }
 
 // Images without what is left over beside whole patches.

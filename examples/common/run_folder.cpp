@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
@@ -95,9 +96,17 @@ void check_same_run(const std::string& path, const RunConfig& config) {
     const auto options = parse_record(there->text("options"));
     check(options.has_value(), "run", file, " has no options");
     std::string list;
-    for (const std::string& line : differences(*options, config.options, config.may_change, config.defaults))
+    for (const std::string& line :
+         differences(*options, config.options, config.may_change, config.defaults, config.may_rise))
         list += (list.empty() ? "" : "; ") + line;
-    check(list.empty(), "run", "cannot resume ", path, " with other options: ", list);
+    const auto joined = [](const std::vector<std::string>& names) {
+        std::string text;
+        for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+        return text;
+    };
+    check(list.empty(), "run", "cannot resume ", path, " with other options: ", list,
+          "; what may change: ", joined(config.may_change),
+          config.may_rise.empty() ? "" : "; what may be raised: ", joined(config.may_rise));
 }
 
 }  // namespace
@@ -112,11 +121,13 @@ std::string default_run(const std::string& path, bool resume) {
 }
 
 std::vector<std::string> differences(const Record& there, const Record& here,
-                                     const std::vector<std::string>& may_change, const Record& defaults) {
+                                     const std::vector<std::string>& may_change, const Record& defaults,
+                                     const std::vector<std::string>& may_rise) {
     std::vector<std::string> out;
-    const auto skip = [&](const std::string& key) {
-        return std::find(may_change.begin(), may_change.end(), key) != may_change.end();
+    const auto among = [](const std::vector<std::string>& names, const std::string& key) {
+        return std::find(names.begin(), names.end(), key) != names.end();
     };
+    const auto skip = [&](const std::string& key) { return among(may_change, key); };
     const auto shown = [](const Value* value) {
         return value == nullptr ? std::string("unset") : to_text(*value);
     };
@@ -124,8 +135,12 @@ std::vector<std::string> differences(const Record& there, const Record& here,
         const Value* old = there.find(key);
         if (old == nullptr) old = defaults.find(key);
         const bool same = old != nullptr && to_text(*old) == to_text(value);
+        const bool rises = among(may_rise, key);
+        const double before = rises && old != nullptr ? std::strtod(to_text(*old).c_str(), nullptr) : 0;
+        if (before > 0 && here.number(key) >= before) continue;
         if (!same && !skip(key))
-            out.push_back(key + " is " + shown(old) + " there, " + to_text(value) + " here");
+            out.push_back(key + " is " + shown(old) + " there, " + to_text(value) + " here" +
+                          (before > 0 ? " (it may only be raised)" : ""));
     }
     for (const auto& [key, value] : there.fields())
         if (here.find(key) == nullptr && !skip(key))

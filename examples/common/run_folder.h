@@ -16,7 +16,8 @@ struct RunConfig {
     Record options;        // effective values of all options
     Record environment;    // version, isa, threads, ...: may differ on resume
     Record defaults = {};  // of the program: what a run of an earlier version, without the option, did
-    std::vector<std::string> may_change;  // options that a resumed run may change (epochs, out, device, ...)
+    std::vector<std::string> may_change;     // options that a resumed run may change (out, device, ...)
+    std::vector<std::string> may_rise = {};  // numbers that it may raise (epochs, ...)
 };
 
 class RunFolder {
@@ -45,9 +46,10 @@ class RunFolder {
 // with `resume` the last that holds one.
 std::string default_run(const std::string& path, bool resume);
 
-// Names and values of options that differ, e.g. "seed: 1 there, 2 here"; empty when a resume may go on. An
+// Names and values of options that differ, e.g. "seed is 1 there, 2 here"; empty when a resume may go on. An
 // option that is not there counts as its default.
 std::vector<std::string> differences(const Record& there, const Record& here,
-                                     const std::vector<std::string>& may_change, const Record& defaults = {});
+                                     const std::vector<std::string>& may_change, const Record& defaults = {},
+                                     const std::vector<std::string>& may_rise = {});
 
 }  // namespace demi::examples

@@ -122,6 +122,8 @@ void parse_all(CLI::App& app, CommandLine& line, TrainOptions& options) {
         }
     }
     line.parse();
+    for (const CLI::Option* option : app.get_options())
+        if (option->count() > 0) options.given.push_back(option->get_single_name());
     options.resume = resume ? "yes" : "";
     if (!known && !options.overwrite) {
         const std::string usual = options.out;

@@ -28,6 +28,7 @@ TrainData open_data(const TrainOptions& options, bool unlabelled) {
     TrainData d;
     data::OpenOptions open;
     open.image_size = options.image_size;
+    open.channels = options.channels;
     open.test_fraction = options.val_fraction;
     open.need_labels = !unlabelled;
     open.val = options.val;
@@ -79,6 +80,7 @@ std::unique_ptr<RunFolder> open_run(const std::string& program, const TrainOptio
     config.environment = environment();
     config.environment.add("device", name(device));
     config.may_change = TrainOptions::may_change_on_resume();
+    config.may_rise = {"epochs", "steps"};
     const RunStart start = options.resuming()  ? RunStart::resume
                            : options.overwrite ? RunStart::overwrite
                                                : RunStart::fresh;

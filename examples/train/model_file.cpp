@@ -46,11 +46,12 @@ std::optional<data::ChannelStats> stats_of(const WeightsConfig& config) {
     return stats;
 }
 
-static void print_report(const NamedParameters& parameters, const PretrainedReport& report) {
+void print_report(const NamedParameters& parameters, const PretrainedReport& report) {
     std::printf("  %zu of %zu parameters loaded", report.loaded, parameters.size());
     const auto list = [](const char* what, const std::vector<std::string>& names) {
         if (!names.empty()) std::printf("; %s: %s", what, list_names(names).c_str());
     };
+    list("brought into shape", report.adapted);
     list("stay as initialised, as they may", report.kept);
     list("stay as initialised", report.missing);
     list("left out of the file", report.left_over);
@@ -66,17 +67,6 @@ DinoVisionTransformer load_backbone(const Pretrained& weights, bool partial) {
     const NamedParameters parameters = parameters_of(model);
     print_report(parameters, load_pretrained(parameters, weights, partial));
     return model;
-}
-
-void init_parameters(const NamedParameters& parameters, const ViTConfig& config, const std::string& path,
-                     bool partial) {
-    const Pretrained weights(path);
-    std::printf("%s", weights.describe().c_str());
-    const WeightsConfig& c = weights.config();
-    check(c.heads == config.num_heads || c.heads_from.starts_with("a "), "init-from", "'", path, "' has ",
-          c.heads, " heads by its ", c.heads_from, ", the model ", config.num_heads, ": say --heads ",
-          c.heads);
-    print_report(parameters, load_pretrained(parameters, weights, partial));
 }
 
 void convert(const ConvertOptions& options) {

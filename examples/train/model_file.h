@@ -22,10 +22,8 @@ std::optional<data::ChannelStats> stats_of(const WeightsConfig& config);
 // The network of a checkpoint with its weights; prints what was found and what was loaded.
 DinoVisionTransformer load_backbone(const Pretrained& weights, bool partial);
 
-// --init-from: fills the parameters of a model with this configuration, and prints the same. Heads stay as they are
-// where the file has none of their sizes; anything else that is left over or missing is refused unless `partial`.
-void init_parameters(const NamedParameters& parameters, const ViTConfig& config, const std::string& path,
-                     bool partial);
+// "  55 of 55 parameters loaded; ..."
+void print_report(const NamedParameters& parameters, const PretrainedReport& report);
 
 struct ConvertOptions {
     std::string in, out, to = "meta", key;

@@ -1,6 +1,7 @@
 #include "examples/train/options.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 namespace demi::examples {
 
@@ -62,7 +63,8 @@ void add_model(CLI::App& app, TrainOptions& o) {
         ->check(CLI::IsMember({"vit_small", "vit_base", "vit_large", "vit_giant2"}))
         ->group(group);
     app.add_option("--patch", o.patch,
-                   "Side of a patch (default: by the picture's side, for a grid of 4 x 4 to 16 x 16)")
+                   "Side of a patch (default: by the picture's side, for a grid of 4 x 4 to 16 x 16; with "
+                   "--init-from that of the weights, or as much larger as the pictures are than theirs)")
         ->check(CLI::Range(1, 256))
         ->group(group);
     app.add_option("--dim", o.dim, "Width")->check(CLI::Range(8, 8192))->group(group);
@@ -85,9 +87,15 @@ void add_model(CLI::App& app, TrainOptions& o) {
         ->capture_default_str()
         ->group(group);
     app.add_flag("--swiglu", o.swiglu, "SwiGLU instead of the MLP (default: off)")->group(group);
+    app.add_option("--init-from", o.init_from,
+                   "Start from the weights in this .safetensors, .pth or Hugging Face folder: sizes of the "
+                   "model, mean "
+                   "and std of the pictures and, up to 224, their size come from it (default: random ones)")
+        ->group(group);
     app.add_option(
-           "--init-from", o.init_from,
-           "Start from the weights in this .safetensors, .pth or Hugging Face folder (default: random ones)")
+           "--freeze", o.freeze,
+           "What does not learn: backbone, or the number of blocks from the first on, with all that lies "
+           "before them (default: none)")
         ->group(group);
     app.add_flag("--partial", o.partial,
                  "Start also from weights with names that the model has no place for, or that lack some "
@@ -250,6 +258,8 @@ Record TrainOptions::record() const {
                                                        {"registers", registers},
                                                        {"swiglu", swiglu},
                                                        {"init_from", init_from},
+                                                       {"partial", partial},
+                                                       {"freeze", freeze},
                                                        {"epochs", epochs},
                                                        {"steps", steps},
                                                        {"batch", batch},
@@ -275,6 +285,10 @@ Record TrainOptions::record() const {
     if (shards > 1) r.add("shards", shards);
     if (more) more->add_record(r, *this);
     return r;
+}
+
+bool TrainOptions::has(const char* flag) const {
+    return std::find(given.begin(), given.end(), flag) != given.end();
 }
 
 std::vector<std::string> TrainOptions::may_change_on_resume() {

@@ -26,7 +26,7 @@ struct TrainOptions {
     std::string val;   // folder of held-out pictures, beside --data
     double val_fraction = 0.1;
     bool skip_broken = false, exif_orientation = true;
-    int64_t image_size = 0;
+    int64_t image_size = 0, channels = 0;       // channels, no flag: what weights ask for; 0: as stored
     int64_t train_images = 0, test_images = 0;  // 0: all
     int64_t workers = 1;
     // model
@@ -48,6 +48,7 @@ struct TrainOptions {
     // numbers
     std::string precision = "f32", boundary = "strict", grad_scale = "auto";
     bool boundary_report = false, partial = false;
+    std::string freeze;  // "", "backbone", or a number of blocks
     // run
     std::string device = "auto", out, init_from, profile;
     std::string config, resume;  // resume: "", "yes" or "auto"; parse_options() makes "" or "yes" of it
@@ -74,8 +75,10 @@ struct TrainOptions {
     bool linear_probe = true, ibot_head = false;
 
     bool resuming() const { return !resume.empty(); }
-    Record defaults;        // record() of the program, before its command line
-    Record record() const;  // effective values, for config.json
+    std::vector<std::string> given;    // names of the flags that the command line or a file has set
+    bool has(const char* flag) const;  // among them
+    Record defaults;                   // record() of the program, before its command line
+    Record record() const;             // effective values, for config.json
     static std::vector<std::string> may_change_on_resume();
 };
 

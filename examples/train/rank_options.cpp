@@ -6,9 +6,10 @@ namespace demi::examples {
 
 void add_ranks(CLI::App& app, TrainOptions& o) {
     const char* group = "Several ranks (mpirun -np N)";
-    app.add_option("--shards", o.shards,
-                   "Parts that a batch is cut into: the bits depend on it, not on the ranks (default: as "
-                   "many as ranks)")
+    app.add_option(
+           "--shards,--accumulate", o.shards,
+           "Parts that a batch is cut into, which need only one part's memory at a time: the bits depend "
+           "on it, not on the ranks (default: as many as ranks)")
         ->check(CLI::Range(int64_t{1}, int64_t{65536}))
         ->group(group);
     app.add_option("--shard", o.shard,

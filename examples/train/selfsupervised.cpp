@@ -1,5 +1,6 @@
 #include "examples/train/selfsupervised.h"
 
+#include "examples/train/init_from.h"
 #include "examples/train/model_file.h"
 #include "examples/train/selfsupervised_run.h"
 #include "examples/train/ssl_recipe.h"
@@ -11,27 +12,32 @@ namespace demi::examples {
 SelfSupervised::SelfSupervised(TrainOptions options, const Communicator& world)
     : TrainingRun(std::move(options), world) {
     device_ = open_device(options_);
+    const InitFrom weights(options_);
+    weights.adapt(options_);
     data_ = open_data(options_, true);
+    data_.stats = weights.stats(data_.stats, data_.opened.train->channels());
     apply_recipe(options_, data_.opened);
     agree_on_run(world_, options_, device_, data_.opened.train->fingerprint(), data_.opened.train->size());
-    make_model();
+    make_model(weights);
     plan();
     scores_ = SslEvaluation(data_, context_, device_, options_.eval_images, world_);
 }
 
-void SelfSupervised::make_model() {
+void SelfSupervised::make_model(const InitFrom& weights) {
     generator_ = Generator{static_cast<uint64_t>(options_.seed), 0};
     const data::DataSet& set = *data_.opened.train;
-    config_ = ssl_config(options_, model_config(options_, set.height(), set.channels()));
+    config_ = ssl_config(options_, weights.any() ? weights.config(options_, set.height(), set.channels())
+                                                 : model_config(options_, set.height(), set.channels()));
     Generator init = generator_.fork(1);
     model_.emplace(config_, init);
     model_->to_device(device_);
     student_ = model_->student_parameters();
     teacher_ = model_->teacher_parameters();
-    if (!options_.init_from.empty()) {
-        init_parameters(student_, config_.backbone, options_.init_from, options_.partial);
+    if (weights.any() && !options_.resuming()) {
+        weights.load(student_, {}, options_.partial);
         copy_parameters(teacher_, student_);
     }
+    freeze(student_, options_.freeze, config_.backbone.depth);
     parameters_in_all_ = parameter_count(student_);
     size_t backbone = 0;
     for (const auto& [name, parameter] : student_) backbone += name.starts_with("backbone.");

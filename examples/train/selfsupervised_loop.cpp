@@ -1,4 +1,5 @@
 #include "examples/common/environment.h"
+#include "examples/common/files.h"
 #include "examples/common/format.h"
 #include "examples/train/model_file.h"
 #include "examples/train/selfsupervised_run.h"
@@ -91,12 +92,14 @@ void SelfSupervised::train(data::Loader& loader) {
 
 void SelfSupervised::thorough_evaluation() {
     const auto untrained = [&](const SslEvaluation::WithModel& measure) {
+        TrainOptions start = options_;
+        start.resume.clear();
+        if (!start.init_from.empty() && !exists(start.init_from)) return;
         Generator init = generator_.fork(1);
         SSLMetaArch fresh(config_, init);
         fresh.to_device(device_);
-        if (!options_.init_from.empty())
-            init_parameters(fresh.teacher_parameters(), config_.backbone, options_.init_from,
-                            options_.partial);
+        const InitFrom weights(start);
+        if (weights.any()) weights.load(fresh.teacher_parameters(), {}, options_.partial, false);
         measure(fresh.teacher_backbone());
     };
     const auto whole = whole_teacher();

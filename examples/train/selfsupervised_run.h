@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "examples/train/classifier.h"
+#include "examples/train/init_from.h"
 #include "examples/train/ssl_evaluation.h"
 #include "examples/train/ssl_setup.h"
 #include "examples/train/ssl_step.h"
@@ -20,7 +21,7 @@ class SelfSupervised : private TrainingRun {
     int run();
 
   private:
-    void make_model();
+    void make_model(const InitFrom& weights);
     void plan();
     void resume();
     void yardsticks();

@@ -1,5 +1,6 @@
 #include "examples/train/supervised.h"
 
+#include "examples/train/init_from.h"
 #include "examples/train/model_file.h"
 #include "examples/train/supervised_run.h"
 #include "models/checkpoint.h"
@@ -12,23 +13,28 @@ namespace demi::examples {
 Supervised::Supervised(TrainOptions options, const Communicator& world)
     : TrainingRun(std::move(options), world) {
     device_ = open_device(options_);
+    const InitFrom weights(options_);
+    weights.adapt(options_);
     data_ = open_data(options_, false);
+    data_.stats = weights.stats(data_.stats, data_.opened.train->channels());
     agree_on_run(world_, options_, device_, data_.opened.train->fingerprint(), data_.opened.train->size());
     if (data_.opened.final_test) held_ = "val";
-    make_model();
+    make_model(weights);
     plan();
 }
 
-void Supervised::make_model() {
+void Supervised::make_model(const InitFrom& weights) {
     generator_ = Generator{static_cast<uint64_t>(options_.seed), 0};
-    const ViTConfig config =
-        model_config(options_, data_.opened.train->height(), data_.opened.train->channels());
-    const auto classes = static_cast<int64_t>(data_.opened.train->classes().size());
+    const data::DataSet& set = *data_.opened.train;
+    const ViTConfig config = weights.any() ? weights.config(options_, set.height(), set.channels())
+                                           : model_config(options_, set.height(), set.channels());
+    const auto classes = static_cast<int64_t>(set.classes().size());
     Generator init = generator_.fork(1);
     model_ = Classifier(config, classes, init);
-    if (!options_.init_from.empty())
-        init_parameters(parameters_of(model_), config, options_.init_from, options_.partial);
+    if (weights.any() && !options_.resuming())
+        starts_trained_ = weights.load(parameters_of(model_), set.classes(), options_.partial);
     to_device(model_, device_);
+    freeze(parameters_of(model_), options_.freeze, config.depth);
     parameters_ = parameters_of(model_);
     if (options_.ema > 0) {
         average_ = Classifier(config, classes, init);

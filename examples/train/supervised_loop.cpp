@@ -81,11 +81,11 @@ void Supervised::evaluate() {
         write_safetensors(folder_->file("best.safetensors"), state_dict(parameters_of(tested_model())),
                           facts());
     metrics_->write(line);
-    progress_.message(
+    const std::string trained =
         "epoch " + std::to_string(epoch()) + ": train accuracy " +
-        percent(static_cast<double>(correct_) / static_cast<double>(std::max<int64_t>(seen_, 1))) + ", " +
-        held_ + " accuracy " + percent(tested_->accuracy) + ", " + held_ + " loss " +
-        significant(tested_->loss));
+        percent(static_cast<double>(correct_) / static_cast<double>(std::max<int64_t>(seen_, 1))) + ", ";
+    progress_.message((step_ == 0 ? "before training: " : trained) + held_ + " accuracy " +
+                      percent(tested_->accuracy) + ", " + held_ + " loss " + significant(tested_->loss));
 }
 
 void Supervised::train(data::Loader& loader) {
@@ -96,7 +96,8 @@ void Supervised::train(data::Loader& loader) {
         count_score(r.number(held_ + "_accuracy"), static_cast<int64_t>(r.number("step")));
         tested = r.number("step") == static_cast<double>(step_);
     }
-    if (step_ > 0 && due() && !tested) evaluate();  // an earlier process was stopped in this test
+    // What the weights are worth here; or an earlier process was stopped in this test.
+    if (!tested && (step_ == 0 ? starts_trained_ : due())) evaluate();
     take_steps(loader);
 }
 

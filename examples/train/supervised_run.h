@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "examples/train/classifier_step.h"
+#include "examples/train/init_from.h"
 #include "examples/train/testing.h"
 #include "examples/train/training_run.h"
 #include "models/schedule.h"
@@ -17,7 +18,7 @@ class Supervised : private TrainingRun {
     int run();
 
   private:
-    void make_model();
+    void make_model(const InitFrom& weights);
     void plan();
     void resume();
     data::Loader loader();
@@ -44,6 +45,7 @@ class Supervised : private TrainingRun {
     Classifier model_, average_;
     NamedParameters parameters_, average_parameters_;
     CosineSchedule rate_;
+    bool starts_trained_ = false;  // with a classifier from --init-from
     int64_t epochs_ = 0, correct_ = 0, seen_ = 0;
     // What the held-out pictures are called: "val" where there is a test part besides.
     std::string held_ = "test";

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "models/pretrained/adapt.h"
 #include "models/pretrained/group.h"
 #include "runtime/copy.h"
 
@@ -51,7 +52,7 @@ std::string Pretrained::describe() const {
 namespace {
 
 struct Fill {
-    std::string name;  // of the parameter
+    std::string name;  // of the parameter, without "backbone."
     Tensor to;
     MappedTensor from;
 };
@@ -126,13 +127,15 @@ PretrainedReport load_pretrained(const NamedParameters& parameters, const Pretra
             (optional ? report.kept : report.missing).push_back(full);
             continue;
         }
-        check(from->shape == parameter.shape(), "checkpoint", "'", file.path(), "': ", name, " is ",
-              from->shape, ", the model's ", full, " is ", parameter.shape(),
-              " (another model or picture size?)");
+        const bool same = from->shape == parameter.shape();
+        const std::string how = same ? "" : adaptation(name, from->shape, parameter.shape());
+        check(same || !how.empty(), "checkpoint", "'", file.path(), "': ", name, " is ", from->shape,
+              ", the model's ", full, " is ", parameter.shape(), ": another model");
+        if (!same) report.adapted.push_back(name + " (" + how + ")");
         check(is_float(file, *from), "checkpoint", "'", file.path(), "': ", name,
               " is no floating-point tensor");
         for (const WeightPiece& piece : from->pieces) used.push_back(piece.name);
-        fills.push_back({full, parameter.value(), *from});
+        fills.push_back({name, parameter.value(), *from});
     }
     std::sort(used.begin(), used.end());
     report.left_over = weights.names().unknown;
@@ -141,6 +144,9 @@ PretrainedReport load_pretrained(const NamedParameters& parameters, const Pretra
             if (!name.starts_with("local_cls_norm.") && name != "rope_embed.periods" && !piece.name.empty() &&
                 !std::binary_search(used.begin(), used.end(), piece.name))
                 report.left_over.push_back(piece.name);
+    std::sort(report.left_over.begin(), report.left_over.end());  // a tensor has pieces of one name
+    report.left_over.erase(std::unique(report.left_over.begin(), report.left_over.end()),
+                           report.left_over.end());
     report.loaded = fills.size();
     check(!fills.empty(), "checkpoint", "'", file.path(), "': none of its tensors fits this model");
     check(partial || report.missing.empty(), "checkpoint", "'", file.path(), "' lacks ",
@@ -149,7 +155,13 @@ PretrainedReport load_pretrained(const NamedParameters& parameters, const Pretra
     check(partial || report.left_over.empty(), "checkpoint", "'", file.path(),
           "' has what this model has no place for: ", list_names(report.left_over),
           " (another model?); --partial leaves it out");
-    for (const Fill& fill : fills) fill_from(file, fill);
+    for (const Fill& fill : fills) {
+        if (fill.from.shape == fill.to.shape())
+            fill_from(file, fill);
+        else
+            copy(fill.to,
+                 adapted(fill.name, load_mapped(file, fill.from), fill.to.shape(), weights.config()));
+    }
     return report;
 }
 

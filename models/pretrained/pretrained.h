@@ -43,10 +43,14 @@ struct PretrainedReport {
     std::vector<std::string> kept;       // stay as initialised, as they may: heads, mask_token
     std::vector<std::string> missing;    // stay so as well: only with `partial`
     std::vector<std::string> left_over;  // the file's names without a place: only with `partial`
+    std::vector<std::string>
+        adapted;  // "pos_embed (grid 8 x 8 to 12 x 12)": what had another shape in the file
 };
 
 // Fills the parameters, one tensor of the file at a time. Their names may begin with "backbone."; heads are taken
-// where the file has them in the same shape. Refused before anything is changed: other shapes and, unless `partial`,
+// where the file has them in the same shape. For pictures of another size, another patch, and grey or RGB pictures,
+// pos_embed and the patch embedding are brought into the model's shape (by the weights' own convention, and so that what
+// the model says of a resized picture changes little). Refused before anything is changed: other shapes and, unless `partial`,
 // names of the file without a place (but local_cls_norm, which only training needs, and rope_embed.periods, which are
 // part of the configuration) and parameters that it lacks (but for heads and mask_token). NaN, infinity and damaged
 // data are refused too; the parameters are undefined then.

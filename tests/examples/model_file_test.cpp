@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "examples/features/extract.h"
+#include "examples/train/init_from.h"
 #include "models/checkpoint.h"
 #include "tests/support/check_error.h"
 #include "tests/support/compare.h"
@@ -31,8 +32,9 @@ TEST_CASE("a checkpoint with NaN is refused by name") {
         weight.mutable_data<float>()[5] = bad;
         write_safetensors(path, state_dict(parameters));
         DinoVisionTransformer other(small(), generator);
-        const std::string text =
-            error_of([&] { init_parameters(parameters_of(other), small(), path, false); });
+        TrainOptions start;
+        start.init_from = path;
+        const std::string text = error_of([&] { InitFrom(start).load(parameters_of(other), {}, false); });
         CHECK(has(text, "blocks.0.mlp.fc1.weight"));
         CHECK(has(text, "NaN or infinity"));
         ExtractOptions options;
@@ -59,30 +61,4 @@ TEST_CASE("what a checkpoint says of its model is not trusted") {
     CHECK(refused("num_heads", "x"));
     CHECK(refused("std.1", "0"));
     CHECK(refused("mean.2", "nan"));
-}
-
-TEST_CASE("a model starts from the weights of another only where they fit") {
-    TemporaryFolder folder;
-    Generator generator{3};
-    DinoVisionTransformer model(small(), generator), other(small(), generator);
-    NamedTensors tensors = state_dict(parameters_of(model));
-    const std::string path = folder / "model.safetensors";
-    const auto start = [&](const ViTConfig& config, bool partial) {
-        return error_of([&] { init_parameters(parameters_of(other), config, path, partial); });
-    };
-    write_safetensors(path, tensors, model_metadata("test", small(), {}));
-    CHECK(start(small(), false) == "");
-    for (size_t i = 0; i < tensors.size(); ++i)
-        CHECK(same_bits(parameters_of(other)[i].second.value(), tensors[i].second) == "");
-    ViTConfig more_heads = small();
-    more_heads.num_heads = 4;
-    CHECK(has(start(more_heads, false), "--heads 2"));
-    tensors.emplace_back("blocks.0.attn.q_norm.weight", Tensor::ones({4}));
-    write_safetensors(path, tensors, {});
-    CHECK(has(start(small(), false), "no place for: blocks.0.attn.q_norm.weight"));
-    CHECK(start(small(), true) == "");
-    std::erase_if(tensors, [](const auto& entry) { return entry.first.find("norm") != std::string::npos; });
-    write_safetensors(path, tensors, {});
-    CHECK(has(start(small(), false), "lacks blocks.0.norm1.weight"));
-    CHECK(start(small(), true) == "");
 }

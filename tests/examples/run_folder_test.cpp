@@ -142,3 +142,17 @@ TEST_CASE("folders that a file needs are made") {
     touch(folder / "plain");
     CHECK(has(error_of([&] { make_parent_folders(folder / "plain/file"); }), "cannot create folder"));
 }
+
+TEST_CASE("a resumed run may raise what may rise, and hears what may change") {
+    Record there, here;
+    there.add("epochs", 3).add("steps", 0).add("seed", 1);
+    const auto found = [&](int64_t epochs, int64_t steps) {
+        return differences(there, Record().add("epochs", epochs).add("steps", steps).add("seed", 1), {}, {},
+                           {"epochs", "steps"});
+    };
+    CHECK(found(3, 0).empty());
+    CHECK(found(5, 0).empty());
+    REQUIRE(found(2, 0).size() == 1);
+    CHECK(found(2, 0)[0] == "epochs is 3 there, 2 here (it may only be raised)");
+    CHECK(found(3, 10).size() == 1);  // steps in place of epochs: another run
+}
