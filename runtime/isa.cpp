@@ -1,5 +1,7 @@
 #include "runtime/isa.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <string_view>
 
@@ -49,6 +51,8 @@ Isa choose() {
     fail("isa", "DEMI_ISA must be baseline, v3 or v4: got ", wanted);
 }
 
+std::atomic<Isa> limit{Isa::v4};
+
 }  // namespace
 
 const char* isa_name(Isa isa) {
@@ -62,7 +66,13 @@ const char* isa_name(Isa isa) {
 
 Isa cpu_isa() {
     static const Isa isa = choose();
-    return isa;
+    return std::min(isa, limit.load(std::memory_order_relaxed));
+}
+
+void limit_cpu_isa(Isa most) {
+    check(most >= Isa::baseline && most <= Isa::v4, "isa", "needs baseline, v3 or v4: got number ",
+          static_cast<int>(most));
+    limit = most;
 }
 
 }  // namespace demi

@@ -12,6 +12,10 @@ const char* isa_name(Isa isa);
 // lowers it; an unknown name, or one that this processor lacks, throws Error. Read once.
 Isa cpu_isa();
 
+// cpu_isa() is at most this from now on, in the whole process: for ranks on different processors, whose bits are
+// to be the same. Before anything is computed.
+void limit_cpu_isa(Isa most);
+
 }  // namespace demi
 
 // Selects a table of kernels: `const Table& name()` gives the one that fits cpu_isa(). The *_isa.cpp file,
