@@ -19,5 +19,24 @@ prepare examples/train_vit
 [ "$ranks" != 0 ] || exec "$build/examples/train_vit" "$@"
 root=()
 [ "$(id -u)" != 0 ] || root=(--allow-run-as-root)
-# A stopped run saves first: the launcher must not kill it after a second.
-exec mpirun -q "${root[@]}" --oversubscribe --bind-to none --mca odls_base_sigkill_timeout 60 -np "$ranks" "$build/examples/train_vit" "$@"
+[ -t 1 ] || export TERM=dumb # the launcher gives each rank a terminal of its own
+# In a process group of its own: asked to stop, the launcher would kill the ranks after a second. They are asked
+# themselves, and save.
+set -m
+mpirun -q "${root[@]}" --oversubscribe --bind-to none -np "$ranks" "$build/examples/train_vit" "$@" </dev/null &
+launcher=$!
+ask() {
+    local ranks
+    ranks=$(cat /proc/$launcher/task/*/children 2>/dev/null) || true
+    # shellcheck disable=SC2086
+    kill "-$1" ${ranks:-$launcher} 2>/dev/null || true
+}
+for name in INT TERM HUP USR1; do
+    # shellcheck disable=SC2064
+    trap "ask $name" $name
+done
+status=0
+while kill -0 $launcher 2>/dev/null; do # a signal ends `wait`, too
+    wait $launcher && status=0 || status=$?
+done
+exit $status

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <string_view>
 
@@ -62,6 +64,8 @@ Isa choose() {
     fail("isa", "DEMI_ISA must be baseline, v3 or v4: got ", wanted);
 }
 
+std::atomic<Isa> limit{Isa::v4};
+
 }  // namespace
 
 const char* isa_name(Isa isa) {
@@ -75,7 +79,13 @@ const char* isa_name(Isa isa) {
 
 Isa cpu_isa() {
     static const Isa isa = choose();
-    return isa;
+    return std::min(isa, limit.load(std::memory_order_relaxed));
+}
+
+void limit_cpu_isa(Isa most) {
+    check(most >= Isa::baseline && most <= Isa::v4, "isa", "needs baseline, v3 or v4: got number ",
+          static_cast<int>(most));
+    limit = most;
 }
 
 int64_t l2_cache_bytes() {

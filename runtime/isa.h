@@ -16,6 +16,10 @@ Isa cpu_isa();
 // Bytes of a core's second-level cache, as the system or else the processor says; 512 KiB where neither does.
 int64_t l2_cache_bytes();
 
+// cpu_isa() is at most this from now on, in the whole process: for ranks on different processors, whose bits are
+// to be the same. Before anything is computed.
+void limit_cpu_isa(Isa most);
+
 }  // namespace demi
 
 // Selects a table of kernels: `const Table& name()` gives the one that fits cpu_isa(). The *_isa.cpp file,

@@ -13,7 +13,7 @@ namespace demi::examples {
 namespace {
 
 std::atomic<int> received{0};
-std::atomic<bool> handling{false}, save{false};
+std::atomic<bool> handling{false}, save{false}, speaks{true};
 static_assert(std::atomic<int>::is_always_lock_free);
 static_assert(std::atomic<bool>::is_always_lock_free);
 
@@ -36,6 +36,7 @@ void on_signal(int signal) {
         [[maybe_unused]] const ssize_t n = ::write(STDERR_FILENO, "\n", 1);
         ::_exit(128 + signal);
     }
+    if (!speaks) return;
     constexpr char kText[] = "\nstopping: the run is saved first (once more to quit at once)\n";
     [[maybe_unused]] const ssize_t n = ::write(STDERR_FILENO, kText, sizeof kText - 1);
     errno = saved;
@@ -50,10 +51,11 @@ void install(int signal, const struct sigaction& action, struct sigaction* earli
 
 }  // namespace
 
-StopSignals::StopSignals() {
+StopSignals::StopSignals(bool says) {
     check(!handling.exchange(true), "signals", "only one StopSignals may live at a time");
     received = 0;
     save = false;
+    speaks = says;
     struct sigaction action = {};
     action.sa_handler = on_signal;
     action.sa_flags = SA_RESTART;

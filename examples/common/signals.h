@@ -9,10 +9,10 @@
 namespace demi::examples {
 
 // Handles the four while it lives and puts the earlier handlers back afterwards. One at a time. A signal that
-// was ignored before (nohup) stays ignored.
+// was ignored before (nohup) stays ignored. `says`: that the run is saved first, on standard error.
 class StopSignals {
   public:
-    StopSignals();
+    explicit StopSignals(bool says = true);
     ~StopSignals();
     StopSignals(const StopSignals&) = delete;
     StopSignals& operator=(const StopSignals&) = delete;

@@ -1,7 +1,5 @@
 #include "examples/train/classifier_step.h"
 
-#include <algorithm>
-
 #include "examples/train/ranks.h"
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/reduce/reduce.h"
@@ -30,7 +28,7 @@ BatchResult pass(const ClassifierStep& step, const data::Batch& batch, const For
 }
 
 BatchResult pass_shards(const ClassifierStep& step, const data::Batch& batch, const ForwardContext& context,
-                        DataParallel& parallel, int64_t number, int wish) {
+                        DataParallel& parallel, int64_t number) {
     std::vector<double> own;
     for (size_t i = 0; i < batch.parts.size(); ++i) {
         Generator draws = shard_generator(*context.generator, number, parallel.own_shards()[i]);
@@ -40,17 +38,15 @@ BatchResult pass_shards(const ClassifierStep& step, const data::Batch& batch, co
         parallel.begin_shard();
         const BatchResult r = pass(step, batch.parts[i], shard);
         parallel.end_shard();
-        own.insert(own.end(), {r.loss, static_cast<double>(r.correct), static_cast<double>(r.seen),
-                               static_cast<double>(wish)});
+        own.insert(own.end(), {r.loss, static_cast<double>(r.correct), static_cast<double>(r.seen)});
     }
     const auto count = static_cast<int64_t>(batch.parts.size());
-    const std::vector<double> all = parallel.over_shards(Tensor::from(own, {count, 4})).to_vector<double>();
+    const std::vector<double> all = parallel.over_shards(Tensor::from(own, {count, 3})).to_vector<double>();
     BatchResult result;
-    for (size_t at = 0; at < all.size(); at += 4) {  // in the order of the shards
+    for (size_t at = 0; at < all.size(); at += 3) {  // in the order of the shards
         result.loss += all[at];
         result.correct += static_cast<int64_t>(all[at + 1]);
         result.seen += static_cast<int64_t>(all[at + 2]);
-        result.wish = std::max(result.wish, static_cast<int>(all[at + 3]));
     }
     result.loss /= static_cast<double>(parallel.options().shards);
     return result;

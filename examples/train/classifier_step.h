@@ -16,14 +16,13 @@ struct ClassifierStep {
 struct BatchResult {
     double loss = 0;  // mean
     int64_t correct = 0, seen = 0;
-    int wish = 0;  // of any rank: see wish_of()
 };
 
 // Forward and backward: the gradients are in the model's parameters.
 BatchResult pass(const ClassifierStep& step, const data::Batch& batch, const ForwardContext& context);
 // The same over all ranks, whose parts of the batch are batch.parts: the gradients are in
-// `parallel`. `wish` is this rank's.
+// `parallel`.
 BatchResult pass_shards(const ClassifierStep& step, const data::Batch& batch, const ForwardContext& context,
-                        DataParallel& parallel, int64_t number, int wish);
+                        DataParallel& parallel, int64_t number);
 
 }  // namespace demi::examples

@@ -1,8 +1,10 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 
 #include "examples/common/files.h"
 #include "examples/common/run_folder.h"
@@ -146,7 +148,11 @@ int parse_options(int argc, char** argv, const std::string& description, TrainOp
     set_help(app, "demi " DEMI_VERSION);
     CommandLine line(app, {argv + 1, argv + argc});
     const auto refuse = [&](const std::string& text) {
-        if (launched_rank() == 0) std::fprintf(stderr, "%s: %s (see --help)\n", argv[0], text.c_str());
+        // What all ranks refuse is said once: the launcher ends the others with the first.
+        const int rank = launched_rank();
+        if (rank != 0) std::this_thread::sleep_for(std::chrono::milliseconds(2000));
+        const std::string who = rank == 0 ? "" : " (rank " + std::to_string(rank) + ")";
+        std::fprintf(stderr, "%s: %s (see --help)%s\n", argv[0], text.c_str(), who.c_str());
         return 2;
     };
     try {

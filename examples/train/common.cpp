@@ -162,15 +162,6 @@ Watch watch_of(Progress& progress, const StopSignals& stop, const std::string& n
     };
 }
 
-bool next_batch(data::Loader& loader, data::Batch& batch, const std::function<void()>& save) {
-    try {
-        return loader.next(batch);
-    } catch (...) {
-        save();
-        throw;
-    }
-}
-
 std::string overflow_text(const GradScaler& scaler, int64_t steps, double last_loss) {
     const bool most = steps >= 20 && scaler.skipped() * 2 > steps;
     if (std::isfinite(last_loss) && !most) return "";

@@ -55,10 +55,6 @@ Watch watch_of(Progress& progress, const StopSignals& stop, const std::string& n
 StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, const StepRates& rates, int64_t step,
                       double loss, DataParallel* parallel = nullptr);
 
-// loader.next(). A picture that cannot be read costs nothing that was learned: `save` is called before the
-// error goes on.
-bool next_batch(data::Loader& loader, data::Batch& batch, const std::function<void()>& save);
-
 // Why the training failed without an error: the last loss is not finite, or most steps of 20 or more were
 // skipped. "" where it did not.
 std::string overflow_text(const GradScaler& scaler, int64_t steps, double last_loss);

@@ -3,10 +3,12 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <new>
 #include <thread>
 
 #include "examples/common/device.h"
@@ -56,6 +58,42 @@ void share_folder(const Communicator& world, TrainOptions& options, const std::s
     if (world.rank() != 0) options.out = scratch;
 }
 
+std::string at_rank(const Communicator& world, size_t rank) {
+    return " on rank " + std::to_string(rank) + " (" + world.host(static_cast<int>(rank)) + ")";
+}
+
+// Bits differ between instruction sets: the job takes the narrowest.
+void agree_on_isa(const Communicator& world) {
+    const std::vector<std::string> all = world.all_gather_text(isa_name(cpu_isa()));
+    size_t narrowest = 0;
+    for (Isa isa : {Isa::v4, Isa::v3, Isa::baseline})
+        for (size_t r = all.size(); r-- > 0;)
+            if (all[r] == isa_name(isa)) {
+                limit_cpu_isa(isa);
+                narrowest = r;
+            }
+    if (std::any_of(all.begin(), all.end(), [&](const std::string& name) { return name != all[narrowest]; }))
+        std::printf("instruction set %s, the narrowest of the ranks%s\n", all[narrowest].c_str(),
+                    at_rank(world, narrowest).c_str());
+}
+
+// What must be the same on all ranks, and is not.
+std::string differences(const Communicator& world, const Record& own) {
+    const std::vector<std::string> all = world.all_gather_text(to_json(own));
+    const auto at = [&](size_t rank) { return parse_record(all[rank]).value_or(Record()); };
+    const Record first = at(0);
+    std::string list;
+    for (const auto& [name, value] : first.fields()) {
+        std::string others;
+        for (size_t r = 1; r < all.size(); ++r)
+            if (const std::string text = at(r).text(name); text != to_text(value))
+                others += ", '" + text + "'" + at_rank(world, r);
+        if (others.empty()) continue;
+        list += (list.empty() ? "" : "; ") + name + " '" + to_text(value) + "'" + at_rank(world, 0) + others;
+    }
+    return list;
+}
+
 }  // namespace
 
 // Ranks of one machine take its GPUs in turn.
@@ -65,6 +103,16 @@ static std::string own_device(const Communicator& world, const std::string& name
     int before = 0;
     for (int r = 0; r < world.rank(); ++r) before += world.host(r) == world.host(world.rank());
     return "cuda:" + std::to_string(before % gpus);
+}
+
+// What several ranks refuse is said once: the first that lives ends the job before the others speak.
+static void speak_in_turn(const Job& job) {
+    using std::chrono::milliseconds;
+    const int rank = job.world().rank();
+    if (rank > 0) std::this_thread::sleep_for(milliseconds(200 + 100 * std::min(rank, 5)));
+    if (!job.other_failed()) return;
+    std::this_thread::sleep_for(milliseconds(5000));  // the launcher ends this process meanwhile
+    job.abort(1);
 }
 
 int run_trainer(int argc, char** argv, const char* program, const std::string& description,
@@ -77,41 +125,34 @@ int run_trainer(int argc, char** argv, const char* program, const std::string& d
         const Communicator& world = job.world();
         if (world.size() == 1) return train(options, world);
         try {
+            agree_on_isa(world);
             const ScratchFolder scratch(world.rank() != 0);
             share_folder(world, options, scratch.path());
             options.device = own_device(world, options.device);
             return train(options, job.world_on(usable_device(options.device)));
         } catch (const std::exception& error) {
-            // What all ranks refuse is said once: rank 0 ends the job before the others speak.
+            const bool memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
             std::fflush(stdout);
-            if (world.rank() != 0) std::this_thread::sleep_for(std::chrono::milliseconds(700));
-            std::fprintf(stderr, "%s: %s (rank %d on %s)\n", program, error.what(), world.rank(),
+            speak_in_turn(job);
+            std::fprintf(stderr, "%s: %s (rank %d on %s)\n", program,
+                         memory ? "there is not enough memory" : error.what(), world.rank(),
                          world.host(world.rank()).c_str());
             job.abort(1);
         }
     });
 }
 
-static void check_same(const Communicator& world, const std::string& what, const std::string& own) {
-    const std::vector<std::string> all = world.all_gather_text(own);
-    std::string list;
-    for (size_t r = 1; r < all.size(); ++r)
-        if (all[r] != all[0])
-            list += (list.empty() ? "" : ", ") + all[r] + " on rank " + std::to_string(r) + " (" +
-                    world.host(static_cast<int>(r)) + ")";
-    check(list.empty(), "ranks", "must have the same ", what, ": got ", all[0], " on rank 0 (", world.host(0),
-          "), ", list);
-}
-
 void agree_on_run(const Communicator& world, TrainOptions& options, Device device, uint64_t data_fingerprint,
                   int64_t pictures) {
     if (options.shards == 0) options.shards = options.resuming() ? 1 : world.size();
-    check_same(world, "version", DEMI_VERSION);
-    check_same(world, "instruction set (DEMI_ISA)", isa_name(cpu_isa()));
-    check_same(world, "kind of device", device.is_cpu() ? "cpu" : "cuda");
-    check_same(world, "data", std::to_string(data_fingerprint));
-    check_same(world, "options", to_json(options.record().add("device", "").add("out", "")));
-    check_same(world, "sharding", options.shard);
+    Record own = options.record();
+    own.add("version", DEMI_VERSION).add("device", device.is_cpu() ? "cpu" : "cuda").add("out", "");
+    own.add("the data's fingerprint", std::to_string(data_fingerprint)).add("pictures", pictures);
+    own.add("shards", options.shards).add("shard", options.shard).add("patience", options.patience);
+    own.add("keep_best", options.keep_best).add("expect_accuracy", options.expect_accuracy);
+    own.add("linear_probe", options.linear_probe).add("boundary_report", options.boundary_report);
+    const std::string differing = differences(world, own);
+    check(differing.empty(), "ranks", "must be the same on all ranks: got ", differing);
     const std::string shards = std::to_string(options.shards);
     check(options.shards % world.size() == 0, "ranks",
           "--shards must be a multiple of the number of ranks: got ", shards, " shards for ", world.size(),
@@ -144,19 +185,16 @@ Generator shard_generator(const Generator& run, int64_t step, int64_t shard) {
     return run.fork(4).fork(static_cast<uint64_t>(step)).fork(static_cast<uint64_t>(shard));
 }
 
-int wish_of(StopSignals& stop) { return stop.signal() + (stop.save_requested() ? 1000 : 0); }
-
-void RunSignal::note(int wish) {
-    if (wish % 1000 != 0) signal_ = wish % 1000;
-    save_ = save_ || wish >= 1000;
-}
-
-int RunSignal::of(const StopSignals& stop, const DataParallel* parallel) const {
-    return parallel ? signal_ : stop.signal();
-}
-
-bool RunSignal::asked(StopSignals& stop, const DataParallel* parallel) {
-    return parallel ? std::exchange(save_, false) : stop.save_requested();
+void RunSignal::agree(StopSignals& stop, const Communicator& world, bool failed) {
+    several_ = world.size() > 1;
+    const std::vector<int64_t> own = {stop.signal(), stop.save_requested(), failed};
+    const std::vector<int64_t> all = world.all_gather(Tensor::from(own, {1, 3})).to_vector<int64_t>();
+    save_ = failed_ = false;
+    for (size_t at = 0; at < all.size(); at += 3) {
+        if (all[at] != 0) signal_ = static_cast<int>(all[at]);
+        save_ = save_ || all[at + 1] != 0;
+        failed_ = failed_ || all[at + 2] != 0;
+    }
 }
 
 std::string signal_name(int signal) {

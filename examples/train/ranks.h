@@ -25,18 +25,18 @@ data::MakeBatch sharded_batches(data::MakeBatch make, int64_t shards, std::vecto
 // The random draws of one shard in one step.
 Generator shard_generator(const Generator& run, int64_t step, int64_t shard);
 
-// What asks a run to stop or to save. Each rank of several says its wish in every step, and all follow at the same one.
-int wish_of(StopSignals& stop);  // the signal, plus 1000 where a checkpoint is asked for
+// What asks a run to stop or to save, at any of the ranks: all say it before each step and follow at the same one.
 class RunSignal {
   public:
-    void note(int wish);
-    int of(const StopSignals& stop,
-           const DataParallel* parallel) const;                   // the signal that ends the run; 0: none
-    bool asked(StopSignals& stop, const DataParallel* parallel);  // for a checkpoint; true once
+    // `failed`: this rank cannot take the next step.
+    void agree(StopSignals& stop, const Communicator& world, bool failed);
+    int of(const StopSignals& stop) const { return several_ ? signal_ : stop.signal(); }  // 0: none
+    bool save() const { return save_; }                                                   // by SIGUSR1
+    bool failed() const { return failed_; }
 
   private:
     int signal_ = 0;
-    bool save_ = false;
+    bool several_ = false, save_ = false, failed_ = false;
 };
 std::string signal_name(int signal);
 

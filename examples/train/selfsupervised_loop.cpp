@@ -13,9 +13,8 @@ void SelfSupervised::step(const data::Batch& batch) {
     const bool frozen = static_cast<double>(at) < options_.freeze_last_layer * static_cast<double>(total_);
     const SslStep how{&*model_, device_, &scaler_, temp,
                       options_.ibot_weight > 0 ? crops_.global_size / options_.patch : 0};
-    const SslResult losses = parallel_ ? pass_shards(how, batch, context_, *parallel_, step_, wish_of(*stop_))
-                                       : pass(how, batch, context_);
-    signal_.note(losses.wish);
+    const SslResult losses =
+        parallel_ ? pass_shards(how, batch, context_, *parallel_, step_) : pass(how, batch, context_);
     const double loss = last_loss_ = losses.loss;
     const StepRates rates{.lr = rate,
                           .weight_decay = decay_.at(at),
@@ -115,17 +114,17 @@ int SelfSupervised::run() {
     if (!scores_.possible())
         std::printf("no labels of two classes to measure with: no accuracies, nothing is set apart\n");
     std::fflush(stdout);
-    stop_.emplace();
+    stop_.emplace(world_.size() == 1);
     metrics_ = open_metrics(*folder_, options_, step_);
     {
         data::Loader batches = loader();
         try {
             train(batches);
-            if (!signal_.of(*stop_, parallel_.get()) && scores_.possible()) thorough_evaluation();
+            if (!signal_.of(*stop_) && scores_.possible()) thorough_evaluation();
         } catch (const Interrupted&) {
         }
     }
-    const int stopped = signal_.of(*stop_, parallel_.get());
+    const int stopped = signal_.of(*stop_);
     if (stopped != 0) {
         save();
         progress_.message("stopped by " + signal_name(stopped) + ", saved at step " + std::to_string(step_));

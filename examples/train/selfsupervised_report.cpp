@@ -22,7 +22,7 @@ void SelfSupervised::report() {
     Report r;
     r.title = "DINOv2 on " + (options_.data.empty() ? std::string("drawn figures") : options_.data);
     r.subtitle = describe(model.config()) + ", " + options_.precision + ", boundary " + options_.boundary;
-    const int stopped = signal_.of(*stop_, parallel_.get());
+    const int stopped = signal_.of(*stop_);
     r.status = stopped != 0 ? "stopped by " + signal_name(stopped) + " at step " + std::to_string(step_)
                : failure().empty() ? "finished"
                                    : "failed";

@@ -1,7 +1,5 @@
 #include "examples/train/ssl_step.h"
 
-#include <algorithm>
-
 #include "examples/train/ranks.h"
 
 namespace demi::examples {
@@ -18,13 +16,8 @@ SslBatch input_of(const SslStep& step, const data::Batch& batch, Generator& draw
 }
 
 SslResult result_of(const SslLosses& losses) {
-    return {losses.total.item(),
-            losses.dino_local,
-            losses.dino_global,
-            losses.koleo,
-            losses.ibot,
-            losses.target_entropy,
-            0};
+    return {losses.total.item(), losses.dino_local, losses.dino_global,
+            losses.koleo,        losses.ibot,       losses.target_entropy};
 }
 
 }  // namespace
@@ -46,7 +39,7 @@ SslResult pass(const SslStep& step, const data::Batch& batch, const ForwardConte
 }
 
 SslResult pass_shards(const SslStep& step, const data::Batch& batch, const ForwardContext& context,
-                      DataParallel& parallel, int64_t number, int wish) {
+                      DataParallel& parallel, int64_t number) {
     const std::vector<int64_t>& shards = parallel.own_shards();
     std::vector<Generator> draws;
     std::vector<SslBatch> inputs;
@@ -72,21 +65,18 @@ SslResult pass_shards(const SslStep& step, const data::Batch& batch, const Forwa
             const SslLosses losses = step.model->student_losses(inputs[i], targets[i], shard);
             const SslResult r = result_of(losses);
             step.scaler->backward(losses.total);
-            own.insert(own.end(), {r.loss, r.dino_local, r.dino_global, r.koleo, r.ibot, r.target_entropy,
-                                   static_cast<double>(wish)});
+            own.insert(own.end(), {r.loss, r.dino_local, r.dino_global, r.koleo, r.ibot, r.target_entropy});
         }
         parallel.end_shard();
     }
     const auto count = static_cast<int64_t>(shards.size());
-    const std::vector<double> all = parallel.over_shards(Tensor::from(own, {count, 7})).to_vector<double>();
+    const std::vector<double> all = parallel.over_shards(Tensor::from(own, {count, 6})).to_vector<double>();
     SslResult sum;
     const auto total = static_cast<double>(parallel.options().shards);
     double* const means[] = {&sum.loss,  &sum.dino_local, &sum.dino_global,
                              &sum.koleo, &sum.ibot,       &sum.target_entropy};
-    for (size_t at = 0; at < all.size(); at += 7) {  // in the order of the shards
+    for (size_t at = 0; at < all.size(); at += 6)  // in the order of the shards
         for (size_t k = 0; k < 6; ++k) *means[k] += all[at + k];
-        sum.wish = std::max(sum.wish, static_cast<int>(all[at + 6]));
-    }
     for (double* mean : means) *mean /= total;
     return sum;
 }

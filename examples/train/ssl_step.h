@@ -18,7 +18,6 @@ struct SslStep {
 
 struct SslResult {
     double loss = 0, dino_local = 0, dino_global = 0, koleo = 0, ibot = 0, target_entropy = 0;
-    int wish = 0;  // of any rank: see wish_of()
 };
 
 Record record_of(const SslResult& result, int64_t step);  // of metrics.jsonl
@@ -26,6 +25,6 @@ Record record_of(const SslResult& result, int64_t step);  // of metrics.jsonl
 SslResult pass(const SslStep& step, const data::Batch& batch, const ForwardContext& context);
 // Over all ranks, whose parts of the batch are batch.parts: the gradients are in `parallel`.
 SslResult pass_shards(const SslStep& step, const data::Batch& batch, const ForwardContext& context,
-                      DataParallel& parallel, int64_t number, int wish);
+                      DataParallel& parallel, int64_t number);
 
 }  // namespace demi::examples

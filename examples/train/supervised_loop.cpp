@@ -13,9 +13,8 @@ void Supervised::step(const data::Batch& batch) {
     if (step_ % per_epoch_ == 0) correct_ = seen_ = 0;
     context_.training = true;
     const ClassifierStep how{&model_, device_, options_.label_smoothing, &scaler_};
-    const BatchResult now = parallel_ ? pass_shards(how, batch, context_, *parallel_, step_, wish_of(*stop_))
-                                      : pass(how, batch, context_);
-    signal_.note(now.wish);
+    const BatchResult now =
+        parallel_ ? pass_shards(how, batch, context_, *parallel_, step_) : pass(how, batch, context_);
     const double loss_value = last_loss_ = now.loss;
     correct_ += now.correct;
     seen_ += now.seen;
@@ -106,7 +105,7 @@ int Supervised::run() {
     if (options_.resuming()) resume();
     print_header(options_, data_, model_.backbone.config(), parameters_in_all_, device_, step_,
                  parallel_.get());
-    stop_.emplace();
+    stop_.emplace(world_.size() == 1);
     metrics_ = open_metrics(*folder_, options_, step_);
     {
         data::Loader batches = loader();
@@ -115,7 +114,7 @@ int Supervised::run() {
         } catch (const Interrupted&) {
         }
     }
-    const int stopped = signal_.of(*stop_, parallel_.get());
+    const int stopped = signal_.of(*stop_);
     if (stopped != 0) {
         save();
         progress_.message("stopped by " + signal_name(stopped) + ", saved at step " + std::to_string(step_) +

@@ -10,7 +10,7 @@
 namespace demi::examples {
 
 std::string Supervised::ending() const {
-    if (const int stopped = signal_.of(*stop_, parallel_.get()))
+    if (const int stopped = signal_.of(*stop_))
         return "stopped by " + signal_name(stopped) + " at step " + std::to_string(step_);
     if (step_ < total_)
         return "stopped at step " + std::to_string(step_) + ": no better " + held_ + " accuracy in " +
@@ -90,8 +90,8 @@ void Supervised::report() {
                     static_cast<long long>((best_step_ + per_epoch_ - 1) / per_epoch_),
                     folder_->file("best.safetensors").c_str());
     std::printf("test accuracy %s (%s), %s, report %s\n", percent(tested_->accuracy).c_str(),
-                signal_.of(*stop_, parallel_.get()) != 0 ? "stopped early" : "finished",
-                human_time(clock.seconds).c_str(), folder_->file("report.html").c_str());
+                signal_.of(*stop_) != 0 ? "stopped early" : "finished", human_time(clock.seconds).c_str(),
+                folder_->file("report.html").c_str());
 }
 
 }  // namespace demi::examples

@@ -47,13 +47,26 @@ data::Loader TrainingRun::loader_of(data::MakeBatch make) const {
 void TrainingRun::take_steps(data::Loader& loader) {
     StepTrace trace(options_.profile);
     data::Batch batch;
-    while (step_ < total_ && !signal_.of(*stop_, parallel_.get()) && !enough() &&
-           next_batch(loader, batch, [this] { save(); })) {
+    while (step_ < total_ && !enough()) {
+        std::exception_ptr error;
+        bool more = false;
+        try {
+            more = signal_.of(*stop_) == 0 && loader.next(batch);
+        } catch (...) {
+            error = std::current_exception();
+        }
+        signal_.agree(*stop_, world_, error != nullptr);
+        const bool stops = signal_.of(*stop_) != 0;
+        // A picture that cannot be read costs nothing that was learned.
+        if (signal_.failed() || (signal_.save() && !stops)) save();
+        if (error) std::rethrow_exception(error);
+        if (signal_.failed()) world_.barrier();  // the rank that failed says why and ends the job
+        if (signal_.save() && !stops)
+            progress_.message("saved at step " + std::to_string(step_) + ", as asked by SIGUSR1");
+        if (stops || !more) break;
         step(batch);
         trace.step_done(progress_, step_ == total_);
-        const bool asked = signal_.asked(*stop_, parallel_.get());
-        if (due() || asked || (options_.save_every > 0 && step_ % options_.save_every == 0)) save();
-        if (asked) progress_.message("saved at step " + std::to_string(step_) + ", as asked by SIGUSR1");
+        if (due() || (options_.save_every > 0 && step_ % options_.save_every == 0)) save();
         if (due()) evaluate();
     }
 }

@@ -30,6 +30,8 @@ class CommEngine {
     virtual int size() const = 0;
     virtual int local_size() const = 0;  // ranks on this machine
     virtual const std::string& host(int rank) const = 0;
+    virtual void say_failed() {}                    // to the others: this rank ends the job
+    virtual int heard_failed() { return -1; }       // the rank that said so
     virtual bool reaches(Device device) const = 0;  // whether it reads and writes that memory itself
     // Sends sends[r] to every rank r and receives receives[r] from it. Both lists have size() pieces, those of
     // this rank are not looked at; what one side sends the other must expect. All ranks start the same transfers

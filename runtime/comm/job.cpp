@@ -45,7 +45,10 @@ Job::Job(const JobOptions& options) : exceptions_(std::uncaught_exceptions()) {
 
 Job::~Job() {
     if (!mpi_) return;
-    if (std::uncaught_exceptions() > exceptions_) abort_mpi(1);
+    if (std::uncaught_exceptions() > exceptions_) {
+        engine_->say_failed();
+        abort_mpi(1);
+    }
     world_ = Communicator();
     engine_.reset();
     finish_mpi();
@@ -66,8 +69,13 @@ Communicator Job::world_on([[maybe_unused]] Device device) const {
 
 void Job::abort(int status) const {
     std::fflush(nullptr);
-    if (mpi_) abort_mpi(status);
+    if (mpi_) {
+        engine_->say_failed();
+        abort_mpi(status);
+    }
     std::_Exit(status);
 }
+
+bool Job::other_failed() const { return engine_ && engine_->heard_failed() >= 0; }
 
 }  // namespace demi

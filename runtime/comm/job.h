@@ -30,6 +30,8 @@ class Job {
     Communicator world_on(Device device) const;
     // Ends all ranks at once, with this exit status.
     [[noreturn]] void abort(int status) const;
+    // Whether another rank is ending the job by abort(): then it is the one that says why.
+    bool other_failed() const;
 
   private:
     Communicator world_;

@@ -4,10 +4,13 @@
 #define MPICH_SKIP_MPICXX 1
 #include <mpi.h>
 #include <sched.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 
@@ -27,6 +30,29 @@ void check_mpi(int status, const char* what) {
     fail("comm", what, ": ", std::string(text, static_cast<size_t>(length)));
 }
 
+// Who a rank is. A process of the same machine and the same table of processes can be looked for.
+struct Card {
+    char host[256], machine[256];
+    int64_t process;
+};
+
+Card own_card() {
+    Card card = {};
+    gethostname(card.host, sizeof card.host - 1);
+    card.process = getpid();
+    std::FILE* file = std::fopen("/proc/sys/kernel/random/boot_id", "r");
+    char* to = card.machine;
+    if (file != nullptr) {
+        to += std::fread(to, 1, 40, file);
+        std::fclose(file);
+    }
+    const ssize_t length = readlink("/proc/self/ns/pid", to, 100);
+    if (file == nullptr || length <= 0) card.machine[0] = '\0';
+    return card;
+}
+
+constexpr int kFailedTag = 16384;  // above those of transfers
+
 class MpiEngine final : public CommEngine {
   public:
     explicit MpiEngine(double timeout) : timeout_(timeout) {
@@ -39,15 +65,21 @@ class MpiEngine final : public CommEngine {
                   "MPI_Comm_split_type");
         MPI_Comm_size(local, &local_size_);
         MPI_Comm_free(&local);
-        char own[256] = {};
-        gethostname(own, sizeof own - 1);
-        std::string all(sizeof own * static_cast<size_t>(size_), '\0');
-        check_mpi(MPI_Allgather(own, sizeof own, MPI_CHAR, all.data(), sizeof own, MPI_CHAR, comm_),
+        const Card own = own_card();
+        std::vector<Card> all(static_cast<size_t>(size_));
+        check_mpi(MPI_Allgather(&own, sizeof own, MPI_BYTE, all.data(), sizeof own, MPI_BYTE, comm_),
                   "MPI_Allgather");
-        for (int r = 0; r < size_; ++r)
-            hosts_.emplace_back(all.c_str() + sizeof own * static_cast<size_t>(r));
+        for (const Card& card : all) {
+            hosts_.emplace_back(card.host);
+            const bool near = own.machine[0] != '\0' && std::string(own.machine) == card.machine;
+            processes_.push_back(near ? card.process : 0);
+        }
     }
-    ~MpiEngine() override { MPI_Comm_free(&comm_); }
+    ~MpiEngine() override {
+        int over = 0;
+        MPI_Finalized(&over);
+        if (over == 0) MPI_Comm_free(&comm_);
+    }
 
     const char* name() const override { return "mpi"; }
     int rank() const override { return rank_; }
@@ -58,20 +90,31 @@ class MpiEngine final : public CommEngine {
     std::unique_ptr<Transfer> exchange(const std::vector<Piece>& sends, const std::vector<Piece>& receives,
                                        Device device) override;
 
+    void say_failed() override;
+    int heard_failed() override;
+
+    // A rank that will not answer any more, or -1.
+    int gone() const {
+        for (size_t r = 0; r < processes_.size(); ++r)
+            if (processes_[r] > 0 && kill(static_cast<pid_t>(processes_[r]), 0) != 0 && errno == ESRCH)
+                return static_cast<int>(r);
+        return -1;
+    }
     std::string who(int rank) const { return "rank " + std::to_string(rank) + " on " + host(rank); }
     double timeout() const { return timeout_; }
 
   private:
     double timeout_;
     MPI_Comm comm_ = MPI_COMM_NULL;
-    int rank_ = 0, size_ = 1, local_size_ = 1, tag_ = 0;
+    int rank_ = 0, size_ = 1, local_size_ = 1, tag_ = 0, failed_ = -1;
     std::vector<std::string> hosts_;
+    std::vector<int64_t> processes_;  // of this machine; 0 elsewhere
 };
 
 // What is under way, and with whom.
 class MpiTransfer final : public Transfer {
   public:
-    explicit MpiTransfer(const MpiEngine& engine) : engine_(engine) {}
+    explicit MpiTransfer(MpiEngine& engine) : engine_(engine) {}
     ~MpiTransfer() override {
         for (MPI_Request& request : requests_)  // after an Error the job ends: nothing is waited for
             if (request != MPI_REQUEST_NULL) MPI_Request_free(&request);
@@ -87,9 +130,10 @@ class MpiTransfer final : public Transfer {
 
   private:
     [[noreturn]] void give_up() const;
+    void look_for_the_others() const;
     [[noreturn]] void broke(size_t request, int status) const;
 
-    const MpiEngine& engine_;
+    MpiEngine& engine_;
     std::vector<MPI_Request> requests_;
     std::vector<int> peers_, bytes_;
 };
@@ -98,6 +142,7 @@ void MpiTransfer::wait() {
     std::vector<MPI_Status> statuses(requests_.size());
     const auto count = static_cast<int>(requests_.size());
     const auto start = Clock::now();
+    double looked = 0;
     for (int64_t turn = 0;; ++turn) {
         int done = 0;
         const int status = MPI_Testall(count, requests_.data(), &done, statuses.data());
@@ -107,6 +152,10 @@ void MpiTransfer::wait() {
         check_mpi(status, "a transfer failed");
         if (done != 0) break;
         const double waited = std::chrono::duration<double>(Clock::now() - start).count();
+        if (waited - looked > 0.1) {
+            look_for_the_others();
+            looked = waited;
+        }
         if (waited > engine_.timeout()) give_up();
         // First at once, for the others are mostly about to come; then without taking their processor.
         if (waited < 0.002)
@@ -130,6 +179,30 @@ void MpiTransfer::broke(size_t request, int status) const {
           ", another number came: the ranks are not at the same call");
     check_mpi(status, ("the transfer between " + self + " and " + peer + " failed").c_str());
     fail("comm", "the transfer between ", self, " and ", peer, " failed");
+}
+
+void MpiTransfer::look_for_the_others() const {
+    const int failed = engine_.heard_failed(), gone = failed < 0 ? engine_.gone() : -1;
+    if (failed >= 0) fail("comm", engine_.who(failed), " has failed");
+    if (gone >= 0) fail("comm", engine_.who(gone), " has ended, was killed or has crashed");
+}
+
+void MpiEngine::say_failed() {
+    static char nothing;
+    MPI_Request request;  // not waited for: it is small, and the process is about to end
+    for (int r = 0; r < size_; ++r)
+        if (r != rank_) MPI_Isend(&nothing, 0, MPI_BYTE, r, kFailedTag, comm_, &request);
+}
+
+int MpiEngine::heard_failed() {
+    // An MPI may look at what it has before it looks at what comes: more than once.
+    for (int turn = 0; turn < 4 && failed_ < 0; ++turn) {
+        int heard = 0;
+        MPI_Status status;
+        MPI_Iprobe(MPI_ANY_SOURCE, kFailedTag, comm_, &heard, &status);
+        if (heard != 0) failed_ = status.MPI_SOURCE;
+    }
+    return failed_;
 }
 
 void MpiTransfer::give_up() const {
@@ -194,6 +267,8 @@ void finish_mpi() {
 }
 
 void abort_mpi(int status) {
+    signal(SIGALRM, SIG_DFL);  // where the launcher does not answer
+    alarm(5);
     MPI_Abort(MPI_COMM_WORLD, status);
     std::_Exit(status);
 }

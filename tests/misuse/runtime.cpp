@@ -52,7 +52,13 @@ void device_walks(Walks& walks) {
         },
         DType::f32);
     walks.add(
-        "isa_name cpu_isa", [](Isa isa) { return std::string(isa_name(isa)) + isa_name(cpu_isa()); },
+        "isa_name cpu_isa limit_cpu_isa",
+        [](Isa isa) {
+            limit_cpu_isa(isa);
+            const std::string text = std::string(isa_name(isa)) + isa_name(cpu_isa());
+            limit_cpu_isa(Isa::v4);
+            return text;
+        },
         Isa::v3);
     walks.add(
         "select_kernel",
