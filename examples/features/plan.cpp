@@ -1,11 +1,11 @@
 #include "examples/features/plan.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <sstream>
 
 #include "examples/common/text.h"
-#include "models/state.h"
 #include "ops/operators.h"
 #include "ops/reduce/reduce.h"
 #include "ops/views/concat.h"
@@ -49,9 +49,12 @@ void check_side(int64_t side, const ViTConfig& config) {
           std::max(below, patch), " and ", below + patch);
 }
 
-template <class T> std::string json_numbers(const T& values) {
+std::string json_numbers(const std::array<float, 3>& values) {
     std::string text;
-    for (const auto& v : values) text += (text.empty() ? "" : ", ") + exact_text(static_cast<double>(v));
+    char digits[32];
+    for (const float v : values)
+        text += (text.empty() ? "" : ", ") +
+                std::string(digits, std::to_chars(digits, digits + sizeof digits, v).ptr);
     return "[" + text + "]";
 }
 

@@ -7,7 +7,9 @@
 #include <cstring>
 #include <set>
 
+#include "runtime/checkpoint/zip.h"
 #include "runtime/copy.h"
+#include "runtime/random.h"
 #include "tests/runtime/naive.h"
 #include "tests/runtime/safetensors_bytes.h"
 #include "tests/support/check_error.h"
@@ -55,6 +57,26 @@ TEST_CASE("crc32c: the published value, the empty text, pieces") {
     for (size_t cut = 0; cut <= text.size(); ++cut)
         CHECK(crc32c(text.data() + cut, text.size() - cut, crc32c(text.data(), cut)) ==
               crc32c(text.data(), text.size()));
+}
+
+TEST_CASE("crc32 and crc32c of long texts are what a bit at a time gives") {
+    const auto slow = [](uint32_t polynomial, const std::string& text, uint32_t start) {
+        uint32_t crc = ~start;
+        for (const char byte : text) {
+            crc ^= static_cast<uint8_t>(byte);
+            for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1u) != 0 ? polynomial : 0u);
+        }
+        return ~crc;
+    };
+    Generator generator{9};
+    std::string text(100003, ' ');
+    for (char& c : text) c = static_cast<char>(generator.next_below(256));
+    for (const size_t size :
+         {size_t{16383}, size_t{16384}, size_t{16385}, size_t{16391}, size_t{16415}, text.size()})
+        for (const uint32_t start : {0u, 0x12345678u}) {
+            CHECK(crc32c(text.data(), size, start) == slow(0x82f63b78u, text.substr(0, size), start));
+            CHECK(crc32(text.data(), size, start) == slow(0xedb88320u, text.substr(0, size), start));
+        }
 }
 
 TEST_CASE("safetensors: what is written comes back, with and without checksums") {
