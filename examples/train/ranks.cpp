@@ -161,8 +161,6 @@ void agree_on_run(const Communicator& world, TrainOptions& options, Device devic
           " pictures: got ", options.batch);
     check(options.batch % options.shards == 0, "ranks", "--batch must be a multiple of --shards: got ",
           options.batch, " pictures for ", shards, " shards");
-    check(options.shards == 1 || !options.keep_best, "ranks",
-          "--keep-best does not go with several shards yet");
     if (options.threads == 0 && world.local_size() > 1)
         set_num_threads(std::max(1, num_threads() / world.local_size()));
 }

@@ -4,6 +4,7 @@
 #include "examples/data/loader.h"
 #include "examples/train/options.h"
 #include "models/data_parallel.h"
+#include "ops/boundary/boundary.h"
 
 namespace demi::examples {
 
@@ -21,6 +22,9 @@ void agree_on_run(const Communicator& world, TrainOptions& options, Device devic
 
 // Makes the own shards of a batch, each as a batch of its own in `parts`; nothing else is decoded.
 data::MakeBatch sharded_batches(data::MakeBatch make, int64_t shards, std::vector<int64_t> own);
+
+// boundary_counters() of all ranks together, on each of them.
+std::vector<demi::BoundaryRow> boundary_totals(const Communicator& world);
 
 // The random draws of one shard in one step.
 Generator shard_generator(const Generator& run, int64_t step, int64_t shard);

@@ -11,6 +11,8 @@
 namespace demi::examples {
 
 void SelfSupervised::report() {
+    // Before the report's own pictures go through.
+    const std::vector<demi::BoundaryRow> counters = boundary_totals(world_);
     const auto whole = whole_teacher();
     if (world_.rank() != 0) return;
     write_safetensors(folder_->file("teacher.safetensors"), state_dict(model_->teacher_parameters()),
@@ -30,13 +32,13 @@ void SelfSupervised::report() {
     r.charts = ssl_charts(records, scores_.quick(), options_.prototypes);
     if (options_.local_crops > 0) r.notes = ssl_notes(records, options_.prototypes);
     if (!failure().empty()) r.notes.push_back(failure());
-    r.boundary = boundary_rows();  // before the report's own pictures go through
+    r.boundary = boundary_rows(counters);
     r.attention = attention_of(model, data_.shown(), data_.stats, device_);
     r.pca = pca_pictures(model, data_.shown(), data_.stats, device_);
     r.config = options_.record();
     r.environment = environment();
     write_report(folder_->file("report.html"), r);
-    if (options_.boundary_report) std::printf("%s", boundary_report().c_str());
+    if (options_.boundary_report) std::printf("%s", boundary_report(counters).c_str());
     const std::string summary = ssl_summary(scores);
     std::printf("%s%s, report %s\n", summary.empty() ? "" : (summary + ", ").c_str(),
                 human_time(clock.seconds).c_str(), folder_->file("report.html").c_str());

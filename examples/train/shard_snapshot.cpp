@@ -138,10 +138,15 @@ SnapshotHead load_shards(const std::string& path, const SnapshotHead& expected, 
     return head;
 }
 
-void save_model(const std::string& path, FlatModel& model, const Metadata& metadata, bool writes) {
-    Listing list;
-    list.add("", model);
-    list.write(writes ? path : "", metadata, false);
+void load_model(const std::string& path, FlatModel& model, const Communicator& world) {
+    std::optional<SafetensorsFile> file;
+    if (world.rank() == 0) file.emplace(path);
+    for (const FlatModel::Entry& e : model.entries()) {
+        Tensor values = Tensor::empty(e.shape);
+        if (file) copy(values, file->load(e.name));
+        world.broadcast(values);
+        model.store(e, values);
+    }
 }
 
 }  // namespace demi::examples

@@ -20,6 +20,6 @@ void save_shards(const std::string& path, const SnapshotHead& head, const ShardP
 SnapshotHead load_shards(const std::string& path, const SnapshotHead& expected, const ShardParts& parts);
 
 // A model alone, as write_safetensors() would.
-void save_model(const std::string& path, FlatModel& model, const Metadata& metadata, bool writes);
+void load_model(const std::string& path, FlatModel& model, const Communicator& world);
 
 }  // namespace demi::examples

@@ -76,7 +76,7 @@ void Supervised::evaluate() {
     line.add(held_ + "_loss", tested_->loss).add(held_ + "_accuracy", tested_->accuracy);
     count_score(tested_->accuracy, step_);
     const auto whole = options_.keep_best ? whole_model() : nullptr;
-    if (options_.keep_best && best_step_ == step_)
+    if (options_.keep_best && best_step_ == step_ && world_.rank() == 0)
         write_safetensors(folder_->file("best.safetensors"), state_dict(parameters_of(tested_model())),
                           facts());
     metrics_->write(line);

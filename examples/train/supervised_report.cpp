@@ -18,14 +18,19 @@ std::string Supervised::ending() const {
     return failure().empty() ? "finished" : "failed";
 }
 
+void Supervised::load_best() {
+    const std::string path = folder_->file("best.safetensors");
+    if (parallel_)
+        return load_model(path, options_.ema > 0 ? *parallel_->average() : parallel_->model(), world_);
+    load_state_dict(options_.ema > 0 ? average_parameters_ : parameters_, SafetensorsFile(path));
+}
+
 // The test that the report shows: of the test part where there is a validation part besides, and then of the
 // best parameters where they were kept.
 void Supervised::last_test() {
     const bool both = data_.opened.final_test != nullptr;
     if (!both && tested_at_ == step_) return;
-    if (both && options_.keep_best && best_ >= 0 && best_step_ != step_)
-        load_state_dict(options_.ema > 0 ? average_parameters_ : parameters_,
-                        SafetensorsFile(folder_->file("best.safetensors")));
+    if (both && options_.keep_best && best_ >= 0 && best_step_ != step_) load_best();
     const Watch watch = [&](int64_t done, int64_t total) { progress_.working("testing", done, total); };
     tested_ = tested_on(both ? *data_.opened.final_test : *data_.opened.test, watch);
     tested_at_ = step_;
@@ -41,6 +46,7 @@ void Supervised::last_test() {
 
 void Supervised::report() {
     const Classifier& model = options_.ema > 0 ? average_ : model_;
+    const std::vector<demi::BoundaryRow> counters = boundary_totals(world_);
     const auto whole = whole_model();
     if (world_.rank() != 0) return;
     write_safetensors(folder_->file("model.safetensors"), state_dict(parameters_of(tested_model())), facts());
@@ -80,11 +86,11 @@ void Supervised::report() {
     r.confusion = tested_->confusion;
     r.samples = samples_of(*tested_, *pictures);
     r.attention = attention_of(model.backbone, pictures, data_.stats, device_);
-    r.boundary = boundary_rows();
+    r.boundary = boundary_rows(counters);
     r.config = options_.record();
     r.environment = environment();
     write_report(folder_->file("report.html"), r);
-    if (options_.boundary_report) std::printf("%s", boundary_report().c_str());
+    if (options_.boundary_report) std::printf("%s", boundary_report(counters).c_str());
     if (options_.keep_best && best_ >= 0)
         std::printf("best %s accuracy %s, in epoch %lld: %s\n", held_.c_str(), percent(best_).c_str(),
                     static_cast<long long>((best_step_ + per_epoch_ - 1) / per_epoch_),

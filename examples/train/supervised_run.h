@@ -27,7 +27,7 @@ class Supervised : private TrainingRun {
     TestResult tested_on(const data::DataSet& set, const Watch& watch);
     void evaluate() override;
     void last_test();
-    void take_best();
+    void load_best();
     bool enough() const override { return options_.patience > 0 && vain_tests_ >= options_.patience; }
     bool due() const override { return step_ % per_epoch_ == 0 || step_ == total_; }
     int64_t epoch() const { return (step_ + per_epoch_ - 1) / per_epoch_; }

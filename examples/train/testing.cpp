@@ -150,9 +150,9 @@ std::vector<PcaPicture> pca_pictures(const DinoVisionTransformer& model, const d
     return all;
 }
 
-std::vector<BoundaryRow> boundary_rows() {
+std::vector<BoundaryRow> boundary_rows(const std::vector<demi::BoundaryRow>& counters) {
     std::vector<BoundaryRow> rows;
-    for (const demi::BoundaryRow& from : boundary_counters()) {
+    for (const demi::BoundaryRow& from : counters) {
         BoundaryRow row;
         row.site = from.site.empty() ? from.op : from.site + " " + from.op;
         row.operand = from.operand;

@@ -30,6 +30,6 @@ std::vector<AttentionPicture> attention_of(const DinoVisionTransformer& model, c
 std::vector<PcaPicture> pca_pictures(const DinoVisionTransformer& model, const data::DataSetPtr& from,
                                      const data::ChannelStats& stats, Device device);
 Picture picture_of(const data::Image& image);
-std::vector<BoundaryRow> boundary_rows();
+std::vector<BoundaryRow> boundary_rows(const std::vector<demi::BoundaryRow>& counters);
 
 }  // namespace demi::examples

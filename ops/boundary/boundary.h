@@ -97,6 +97,7 @@ struct BoundaryRow {
 // nothing to it.
 std::vector<BoundaryRow> boundary_counters();  // in the order in which the lines first appeared
 std::string boundary_report();                 // the same as a text table
+std::string boundary_report(const std::vector<BoundaryRow>& rows);
 void reset_boundary_counters();
 // Counting in the whole process, on by default; Boundary::count switches a single call.
 void set_boundary_counting(bool on);

@@ -155,8 +155,9 @@ void reset_boundary_counters() {
     ++all.resets;
 }
 
-std::string boundary_report() {
-    const std::vector<BoundaryRow> rows = boundary_counters();
+std::string boundary_report() { return boundary_report(boundary_counters()); }
+
+std::string boundary_report(const std::vector<BoundaryRow>& rows) {
     if (rows.empty()) return "nothing crossed the fp16 boundary\n";
     std::vector<Line> lines{{"site", "direction", "operand", "calls", "elements", "to inf", "nan", "to zero",
                              "subnormal", "amax", "scale"}};

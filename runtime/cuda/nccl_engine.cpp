@@ -1,7 +1,6 @@
 #include "runtime/cuda/nccl_engine.h"
 
-#include <cuda_runtime.h>
-#include <nccl.h>
+#include <nccl.h>  // and with it CUDA's types
 
 #include <cstring>
 

@@ -41,7 +41,7 @@ void boundary_walks(Walks& walks) {
             boundary.site = site;
             use(index_select_cat({x}, {indices({0})}, boundary));
             (void)(boundary_counters(), boundary_counting());
-            const std::string report = boundary_report();
+            const std::string report = boundary_report() + boundary_report(boundary_counters());
             reset_boundary_counters();
             set_boundary_counting(true);
             return report;

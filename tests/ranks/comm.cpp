@@ -12,7 +12,9 @@ namespace {
 // What rank r holds: every rank can make it.
 Tensor tensor_of(int rank, const Shape& shape, DType dtype = DType::f32) {
     Generator generator{static_cast<uint64_t>(rank) + 17, 0};
-    return is_float(dtype) ? randn(shape, generator, dtype) : randint(0, 100, shape, generator, dtype);
+    const Tensor x =
+        is_float(dtype) ? randn(shape, generator, dtype) : randint(0, 100, shape, generator, dtype);
+    return x.to(test_device());
 }
 
 bool same(const Tensor& a, const Tensor& b) {
@@ -128,9 +130,10 @@ void refusing(Cases& cases, const Communicator& world) {
 
 int main() {
     const demi::Job job({.timeout = 20});
-    demi::ranks::Cases cases(job.world());
-    demi::ranks::moving(cases, job.world());
-    demi::ranks::summing(cases, job.world());
-    demi::ranks::refusing(cases, job.world());
+    const demi::Communicator world = demi::ranks::test_world(job);
+    demi::ranks::Cases cases(world);
+    demi::ranks::moving(cases, world);
+    demi::ranks::summing(cases, world);
+    demi::ranks::refusing(cases, world);
     return cases.status();
 }

@@ -11,7 +11,7 @@ namespace {
 
 Tensor tensor_of(int rank, const Shape& shape, DType dtype) {
     Generator generator{static_cast<uint64_t>(rank) + 29, 0};
-    return randn(shape, generator, dtype);
+    return randn(shape, generator, dtype).to(test_device());
 }
 
 bool same(const Tensor& a, const Tensor& b) {
@@ -52,8 +52,9 @@ void run(Cases& cases, const Communicator& world, DType dtype) {
 
 int main() {
     const demi::Job job({.timeout = 20});
-    demi::ranks::Cases cases(job.world());
+    const demi::Communicator world = demi::ranks::test_world(job);
+    demi::ranks::Cases cases(world);
     for (demi::DType dtype : {demi::DType::f32, demi::DType::f64, demi::DType::bf16, demi::DType::f16})
-        demi::ranks::run(cases, job.world(), dtype);
+        demi::ranks::run(cases, world, dtype);
     return cases.status();
 }

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 
-from jobs import MORE, Jobs, skip_without_mpi
+from jobs import MORE, Jobs, skip_without_mpi, write_pictures
 
 FILES = {"train_vit": ["checkpoint.safetensors", "model.safetensors", "metrics.jsonl"],
          "train_dinov2": ["checkpoint.safetensors", "teacher.safetensors", "metrics.jsonl"]}
@@ -90,6 +90,23 @@ class Tests(Jobs):
         same = status == 0 and self.bytes_of(program, out) == self.bytes_of(program, whole)
         self.case(f"{program} {mode}: 4 ranks continue to the bytes of no break", same, err or "other bytes")
 
+    def whole_runs(self, program, options):
+        """To the end, with the best parameters kept, the report of the boundary and the evaluations: the same on 1, 2, 4."""
+        outputs = []
+        for count in [0, 2, 4]:
+            out = self.folder(f"whole{count}")
+            status, stdout, err = self.run(count, program, *self.small, *MORE[program], "--shards", "4", "--boundary-report", *options,
+                                           "--out", out)
+            table = [line.strip() for line in stdout.splitlines() if re.match(r"(site|student|model|evaluation)\b.* ", line)]
+            files = self.bytes_of(program, out)
+            best = os.path.join(out, "best.safetensors")
+            if os.path.exists(best):
+                files.append(hashlib.sha256(open(best, "rb").read()).hexdigest())
+            outputs.append((status, table, files, err))
+        good = all(o[:3] == outputs[0][:3] for o in outputs) and outputs[0][0] == 0 and len(outputs[0][1]) > 5
+        self.case(f"{program} {' '.join(options)}: the same files and the same boundary report", good and "--keep-best" not in options or
+                  good and len(outputs[0][2]) == 4, outputs)
+
     def own_model(self):
         outputs = {n: self.run(n, "ranks") for n in [0, 1, 2, 4]}
         same = len({out for _, out, _ in outputs.values()}) == 1 and outputs[0][1].count("loss") == 4
@@ -102,6 +119,11 @@ class Tests(Jobs):
             for precision in ["bf16", "f16"]:
                 self.same_bytes(program, precision, ["full"] if self.quick else modes, [4] if self.quick else [1, 2, 4])
         self.own_model()
+        val = self.folder("val")
+        write_pictures(val, seed=3)
+        self.whole_runs("train_vit", ["--epochs", "3", "--keep-best", "--val", val])
+        self.whole_runs("train_vit", ["--epochs", "3", "--keep-best", "--val", val, "--shard", "full", "--lr", "0.1"])
+        self.whole_runs("train_dinov2", ["--steps", "6", "--shard", "grad_op"])
         self.continued("train_vit", "none")
         self.continued("train_dinov2", "full")
         self.killed("train_vit", "full", 4, 2)

@@ -1,4 +1,6 @@
 // The device table of the emulated GPU: everything happens at once, in order.
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include "runtime/capture.h"
@@ -16,7 +18,10 @@ using gpu::emulation::DeviceAccess;
 
 extern const DeviceApi cuda_device_api;
 const DeviceApi cuda_device_api{
-    [] { return 1; },
+    [] {  // so many for the ranks of one machine; all are the same memory
+        const char* count = std::getenv("DEMI_EMULATED_GPUS");
+        return count == nullptr ? 1 : std::max(1, std::atoi(count));
+    },
     [](Device, size_t bytes) { return gpu::emulation::arena_allocate(bytes); },
     [](Device, void* pointer) { gpu::emulation::arena_release(pointer); },
     [](void* dst, Device to, const void* src, Device from, size_t bytes) {
