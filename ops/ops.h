@@ -27,7 +27,7 @@
 #include "ops/linear/linear.h"
 #include "ops/matmul/matmul.h"
 #include "ops/memory_efficient_attention/attention_mask.h"
-#include "ops/memory_efficient_attention/attention_problem.h"
+#include "ops/memory_efficient_attention/attention_segment.h"
 #include "ops/memory_efficient_attention/memory_efficient_attention.h"
 #include "ops/merge_attentions/merge_attentions.h"
 #include "ops/mlp/mlp.h"

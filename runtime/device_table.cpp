@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "runtime/capture.h"
+#include "runtime/device_bytes.h"
 #include "runtime/device_table.h"
 #ifdef DEMI_CUDA
 #include "runtime/cuda/pinned.h"
@@ -66,6 +67,13 @@ Tensor device_table(Device device, const void* bytes, size_t count) {
         *oldest = std::move(entry);
     return tensor;
 }
+
+const void* DeviceBytes::send(const void* bytes, size_t count, Queue queue) {
+    auto* const tensor = new Tensor(device_table(Device::cuda(queue.device), bytes, count));
+    tensor_ = tensor;
+    return tensor->raw();
+}
+DeviceBytes::~DeviceBytes() { delete static_cast<Tensor*>(tensor_); }
 
 size_t TableBuilder::add(const void* bytes, size_t count) {
     const size_t at = (bytes_.size() + 15) / 16 * 16;

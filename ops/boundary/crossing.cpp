@@ -142,15 +142,6 @@ void Crossing::note(std::string_view operand, const CastCounters& counters, int 
          " of ", counters.elements, " elements do not (OverflowPolicy::error)");
 }
 
-Tensor Crossing::read(const Tensor& operand, DType first, CastCounters* counters) const {
-    if (!operand.defined() || first == DType::f64) return operand.defined() ? operand.to(first) : operand;
-    if (operand.dtype() != DType::f64) return operand;
-    const Cast cast = entry(DType::f64);
-    if (!cast.round) return operand.to(DType::f32);
-    merge(*counters, count_cast(operand, cast));
-    return cast_to_half(operand, cast);
-}
-
 CastCounters* Entering::lost() { return counted_in(counters, cast, tensor); }
 CastCounters* Leaving::lost() { return counted_in(counters, cast, target); }
 

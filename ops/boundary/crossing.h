@@ -107,9 +107,6 @@ class Crossing {
     Cast entry(DType dtype, int k = 0, Role role = Role::operand) const;
     Cast exit(int scale = 0, int undo = 0) const { return exit(rule_.result, scale, undo); }
 
-    // For attention, until it uses enter().
-    Tensor read(const Tensor& operand, DType first, CastCounters* counters) const;
-
   private:
     Cast cast(bool round) const;
     Cast exit(bool round, int scale, int undo) const;

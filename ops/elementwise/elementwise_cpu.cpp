@@ -1,6 +1,6 @@
-#include "ops/common/row_io.h"
 #include "ops/elementwise/element_math.h"
 #include "ops/kernel_cpu.h"
+#include "ops/rows/row_io.h"
 
 namespace demi::DEMI_BACKEND {
 namespace {

@@ -1,6 +1,6 @@
-#include "ops/common/any_type.cuh"
 #include "ops/elementwise/element_math.h"
 #include "ops/kernel_cuda.h"
+#include "ops/rows/any_type_cuda.h"
 #include "runtime/cuda/strided.h"
 
 namespace demi::DEMI_BACKEND {

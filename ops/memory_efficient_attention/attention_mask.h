@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "autograd/variable.h"
-#include "ops/memory_efficient_attention/attention_problem.h"
+#include "ops/memory_efficient_attention/attention_segment.h"
 
 namespace demi {
 

@@ -1,99 +1,107 @@
 #include "ops/memory_efficient_attention/memory_efficient_attention.h"
 
+#include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "autograd/grad_mode.h"
-#include "autograd/record.h"
-#include "ops/common/operand.h"
-#include "ops/elementwise/where.h"
+#include "ops/boundary/crossing.h"
+#include "ops/memory_efficient_attention/attention_kernels.h"
 #include "ops/memory_efficient_attention/attention_plan.h"
-#include "runtime/profile.h"
+#include "runtime/copy.h"
 
 namespace demi {
 namespace {
 
 constexpr const char* kOp = "memory_efficient_attention";
 
-// Kernels read rows of the last dimension at once.
-Tensor with_unit_stride(const Tensor& x) {
-    return x.strides().back() == 1 || x.shape().back() == 1 ? x : x.contiguous();
+AttentionOperand as_it_is(const Tensor& x) {
+    const Shape& s = x.strides();
+    return {x.raw(), s[0], s[1], s[2], x.dtype()};
+}
+AttentionOperand kernel_operand(Entering& x) {
+    const Shape& s = x.tensor.strides();
+    return {x.tensor.raw(), s[0], s[1], s[2], x.tensor.dtype(), x.cast, x.lost()};
+}
+AttentionResult kernel_result(Leaving& y) {
+    if (!y.target.defined()) return {};
+    const Shape& s = y.target.strides();
+    return {y.target.mutable_raw(), s[0], s[1], s[2], y.target.dtype(), y.cast, y.lost()};
 }
 
-Tensor prepared(const Tensor& x, bool rank3) { return with_unit_stride(rank3 ? x.unsqueeze(2) : x); }
+// The operands of a call on their way into the kernels.
+struct Operands {
+    Entering q, k, v, bias;
 
-void check_qkv(const Tensor& q, const Tensor& k, const Tensor& v) {
-    check_float_operand(kOp, "q", q);
-    check_float_operand(kOp, "k", k);
-    check_float_operand(kOp, "v", v);
-    check_same_device(kOp, "q", q, "k", k);
-    check_same_device(kOp, "q", q, "v", v);
-    const int rank = q.rank();
-    check((rank == 3 || rank == 4) && k.rank() == rank && v.rank() == rank, kOp,
-          "needs q, k, v of rank 4 (B, M, H, K), or all of rank 3 (B, M, K): got q ", q.shape(), ", k ",
-          k.shape(), ", v ", v.shape());
-    const bool heads = rank == 3 || (q.size(2) == k.size(2) && q.size(2) == v.size(2));
-    check(q.size(0) == k.size(0) && q.size(0) == v.size(0) && heads, kOp,
-          "q, k and v must have the same batch size and heads (nothing is broadcast; use expand): got q ",
-          q.shape(), ", k ", k.shape(), ", v ", v.shape());
-    check(k.size(1) == v.size(1), kOp, "k and v must have one length: got k ", k.shape(), ", v ", v.shape());
-    check(q.size(-1) == k.size(-1), kOp, "q and k must have one head size: got q ", q.shape(), ", k ",
-          k.shape());
-    check(q.size(1) <= kAttentionNoBound && k.size(1) <= kAttentionNoBound, kOp, "lengths must be at most ",
-          kAttentionNoBound, ": got q ", q.shape(), ", k ", k.shape());
-    check(q.size(-1) >= 1 && v.size(-1) >= 1, kOp, "head sizes must be at least 1: got q ", q.shape(), ", v ",
-          v.shape());
-}
+    Operands(const Crossing& call, const AttentionPlan& p, bool count)
+        : q(call.enter("q", p.q, {.count = count})), k(call.enter("k", p.k, {.count = count})),
+          v(call.enter("v", p.v, {.count = count})), bias(call.enter("bias", p.bias, {.count = count})) {}
 
-// 0 where a query may attend to a key, else -infinity: in f16, which every mode reads as it is.
-Tensor of_bool(const Tensor& mask) {
-    const NoGrad no_grad;
-    const auto number = [&](double x) { return Variable(Tensor::full({1}, x, DType::f16, mask.device())); };
-    return where(mask, number(0), number(-std::numeric_limits<double>::infinity())).value();
-}
-
-// The bias as [B or 1, H or 1, Mq or 1, Mk or 1].
-Tensor prepared_bias(const Tensor& bias, const Tensor& q, const Tensor& k, bool rank3) {
-    check(is_float(bias.dtype()) || bias.dtype() == DType::boolean, kOp,
-          "the bias must be a floating-point or bool tensor: got ", bias);
-    check_same_device(kOp, "q", q, "bias", bias);
-    Tensor b = bias;
-    if (b.rank() == 3 && rank3) b = b.unsqueeze(1);
-    while (b.rank() < 4) b = b.unsqueeze(0);
-    const int64_t heads = rank3 ? 1 : q.size(2);
-    const auto fits = [&](int dim, int64_t size) { return b.size(dim) == size || b.size(dim) == 1; };
-    check(b.rank() == 4 && fits(0, q.size(0)) && fits(1, heads) && fits(2, q.size(1)) && fits(3, k.size(1)),
-          kOp, "the bias must broadcast (see expand) to ",
-          rank3 ? Shape{q.size(0), q.size(1), k.size(1)} : Shape{q.size(0), heads, q.size(1), k.size(1)},
-          ", [batch, ", rank3 ? "" : "heads, ", "queries, keys], for q ", q.shape(), " and k ", k.shape(),
-          ": got ", bias.shape());
-    return with_unit_stride(b.dtype() == DType::boolean ? of_bool(b) : b);
-}
-
-AttentionPlan make_plan(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionBias& bias,
-                        const AttentionOptions& options) {
-    check_qkv(q, k, v);
-    const bool rank3 = q.rank() == 3;
-    AttentionPlan plan;
-    plan.segments = bias.segments(q.size(0), q.size(1), k.size(1));
-    plan.q = prepared(q, rank3);
-    plan.k = prepared(k, rank3);
-    plan.v = prepared(v, rank3);
-    if (bias.tensor().defined()) plan.bias = prepared_bias(bias.tensor().value(), q, k, rank3);
-    plan.scale = options.scale.value_or(1 / std::sqrt(static_cast<double>(q.size(-1))));
-    check(std::isfinite(static_cast<float>(plan.scale)), kOp, "scale must be a finite f32 number: got ",
-          plan.scale);
-    check(options.dropout >= 0 && options.dropout <= 1, kOp, "dropout must be in [0, 1]: got ",
-          options.dropout);
-    plan.dropout = options.dropout;
-    if (plan.dropout > 0) {
-        check(options.generator != nullptr, kOp,
-              "dropout needs a generator (AttentionOptions::generator): got none");
-        const int64_t words = checked_mul(plan.q.numel() / plan.q.size(3), plan.k.size(1), kOp);
-        plan.draw = take_draw(*options.generator, words, q.device());
+    template <class Call> Call kernel(const AttentionPlan& p) {
+        Call c;
+        c.batch = p.q.size(0);
+        c.queries = p.q.size(1);
+        c.heads = p.q.size(2);
+        c.head_size = p.q.size(3);
+        c.keys = p.k.size(1);
+        c.value_size = p.v.size(3);
+        c.segments = p.segments.data();
+        c.segment_count = static_cast<int64_t>(p.segments.size());
+        if (!p.segments.empty()) c.first = p.segments[0];
+        c.q = kernel_operand(q);
+        c.k = kernel_operand(k);
+        c.v = kernel_operand(v);
+        if (p.bias.defined()) {
+            static_cast<AttentionOperand&>(c.bias) = kernel_operand(bias);
+            std::swap(c.bias.token, c.bias.head);
+            c.bias.sum_batch = p.bias.size(0) == 1;
+            c.bias.sum_head = p.bias.size(1) == 1;
+            c.bias.sum_query = p.bias.size(2) != c.queries;
+            c.bias.sum_key = p.bias.size(3) != c.keys;
+            if (c.bias.sum_batch) c.bias.batch = 0;
+            if (c.bias.sum_head) c.bias.head = 0;
+            if (c.bias.sum_query) c.bias.token = 0;
+            if (c.bias.sum_key) c.bias.key = 0;
+        }
+        c.dropout = {p.dropout, p.draw.seed, p.draw.offset, p.draw.live};
+        c.scale_f64 = p.scale;
+        c.scale = static_cast<float>(p.scale);
+        return c;
     }
-    plan.boundary = options.boundary;
-    return plan;
+};
+
+// Bounds of the gradients' absolute values, from those of the operands.
+struct Bounds {
+    double q = 0, k = 0, v = 0, bias = 0;
+};
+Bounds gradient_bounds(const AttentionPlan& plan, double grad_out, const Tensor& grad_lse) {
+    const double kept = plan.dropout < 1 ? 1 / (1 - plan.dropout) : 0;
+    int64_t longest = 0;  // a key is seen by one segment's queries at most
+    for (const AttentionSegment& s : plan.segments) longest = std::max(longest, s.q_end - s.q_begin);
+    const auto queries = static_cast<double>(longest);
+    const double row = 2 * static_cast<double>(plan.v.size(3)) * grad_out * finite_amax(plan.v) * kept +
+                       (grad_lse.defined() ? finite_amax(grad_lse) : 0);
+    Bounds b;
+    b.v = queries * grad_out * kept;
+    b.q = std::fabs(plan.scale) * row * finite_amax(plan.k);
+    b.k = std::fabs(plan.scale) * row * finite_amax(plan.q) * queries;
+    if (plan.bias.defined())  // of a row of dS the sum is no larger than its elements may be
+        b.bias = row * static_cast<double>(plan.q.size(0) / std::max<int64_t>(1, plan.bias.size(0))) *
+                 static_cast<double>(plan.q.size(2) / std::max<int64_t>(1, plan.bias.size(1))) *
+                 static_cast<double>(plan.q.size(1) / std::max<int64_t>(1, plan.bias.size(2)));
+    return b;
+}
+
+// Whether q, k and v are [:, :, 0..2] of one contiguous [B, M, 3, H, K].
+bool is_packed(const AttentionPlan& p) {
+    if (p.q.numel() == 0) return false;
+    const int64_t m = p.q.size(1), row = p.q.size(2) * p.q.size(3);
+    const auto is_slice = [&](const Tensor& x, int64_t i) {
+        const Shape& s = x.strides();
+        return x.buffer() == p.q.buffer() && x.dtype() == p.q.dtype() && x.shape() == p.q.shape() &&
+               x.offset() == p.q.offset() + i * row && s[1] == 3 * row && s[2] == p.q.size(3) &&
+               (s[0] == 3 * row * m || x.size(0) == 1);
+    };
+    return is_slice(p.q, 0) && is_slice(p.k, 1) && is_slice(p.v, 2);
 }
 
 // What backward needs, and the shapes and dtypes that gradients must have.
@@ -106,22 +114,72 @@ struct Context {
     };
     std::vector<Original> inputs;
 
+    // Of q, k, v and the bias, each where it is needed. Those of adjacent slices of one packed qkv tensor are
+    // slices of one buffer again: unpacking has its gradient without a copy.
+    Tensors allocate(const AttentionPlan& p, const Needs& needs) const {
+        Tensors grads(4);
+        if (needs[0] && needs[1] && needs[2] && is_packed(p)) {
+            const Shape& s = p.q.shape();
+            const Tensor packed = Tensor::empty({s[0], s[1], 3, s[2], s[3]}, p.q.dtype(), p.q.device());
+            for (int i = 0; i < 3; ++i) grads[static_cast<size_t>(i)] = packed.select(2, i);
+        }
+        const Tensor* operands[] = {&p.q, &p.k, &p.v, &p.bias};
+        for (size_t i = 0; i < inputs.size(); ++i)
+            if (needs[i] && !grads[i].defined())
+                grads[i] = Tensor::empty(operands[i]->shape(), written_gradient(inputs[i].dtype, p.q.dtype()),
+                                         p.q.device());
+        return grads;
+    }
+
+    // grad_lse may be undefined.
+    Tensors run(const AttentionPlan& p, const Tensor& grad_out, const Tensor& grad_lse,
+                const Needs& needs) const {
+        Tensors grads = allocate(p, needs);
+        const bool scores = p.q.numel() > 0 && p.k.numel() > 0;
+        if (!scores && grads[3].defined()) fill(grads[3], 0);
+        if (p.q.numel() == 0 && p.k.numel() == 0) return grads;
+        const Crossing call(kOp, p.boundary, Direction::backward, p.q.dtype());
+        double amax = 0;
+        const int scale = call.gradient_exponent(Role::operand, [&] { return amax = finite_amax(grad_out); });
+        const Bounds bounds =
+            call.scales() && call.rounds_gradients() ? gradient_bounds(p, amax, grad_lse) : Bounds{};
+        Operands operands(call, p, false);  // counted forward
+        Entering g = call.enter("grad", grad_out, {.k = scale});
+        Leaving leaving[] = {
+            call.leave_gradient("grad_q", grads[0], scale, bounds.q),
+            call.leave_gradient("grad_k", grads[1], scale, bounds.k),
+            call.leave_gradient("grad_v", grads[2], scale, bounds.v),
+            call.leave_gradient("grad_bias", scores ? grads[3] : Tensor(), scale, bounds.bias)};
+        AttentionBackward kernel = operands.kernel<AttentionBackward>(p);
+        const Tensor saved_out = out.get(), saved_lse = lse.get();
+        kernel.out = as_it_is(saved_out);
+        kernel.lse = reads(saved_lse);
+        kernel.grad_out = kernel_operand(g);
+        kernel.grad_lse = reads(grad_lse);
+        kernel.grad_lse_scale = std::ldexp(1.f, scale);
+        kernel.grad_q = kernel_result(leaving[0]);
+        kernel.grad_k = kernel_result(leaving[1]);
+        kernel.grad_v = kernel_result(leaving[2]);
+        kernel.grad_bias = kernel_result(leaving[3]);
+        memory_efficient_attention_on(p.q.device()).backward(kernel, queue_of(p.q));
+        call.note(g);
+        for (const Leaving& y : leaving) (void)call.finish(y);
+        return grads;
+    }
+
     Tensors backward(std::span<const Tensor> grads, const Needs& needs) const {
         AttentionPlan p = plan;
         p.q = q.get();
         p.k = k.get();
         p.v = v.get();
         p.bias = bias.get();
-        AttentionValues values{out.get(), lse.get()};
         // Gradients arrive with the result's rank, in any strides; one of the two may not have been used.
-        Tensor grad_out = grads[0].defined()
-                              ? with_unit_stride(grads[0].rank() == 3 ? grads[0].unsqueeze(2) : grads[0])
-                              : Tensor::zeros(values.out.shape(), values.out.dtype(), values.out.device());
-        const Tensor grad_lse = grads[1].defined() ? grads[1].contiguous() : Tensor();
-        const AttentionGradients g = run_attention_backward(
-            p, values, grad_out, grad_lse, {needs[0], needs[1], needs[2], needs.size() > 3 && needs[3]});
-        Tensors result{g.q, g.k, g.v};
-        if (needs.size() > 3) result.push_back(g.bias);
+        const Tensor y = out.get();
+        const Tensor grad_out =
+            grads[0].defined() ? with_unit_stride(grads[0].rank() == 3 ? grads[0].unsqueeze(2) : grads[0])
+                               : Tensor::zeros(y.shape(), y.dtype(), y.device());
+        Tensors result = run(p, grad_out, grads[1].defined() ? grads[1].contiguous() : Tensor(), needs);
+        result.resize(inputs.size());
         for (size_t i = 0; i < result.size(); ++i) {
             if (!result[i].defined()) continue;
             if (result[i].shape() != inputs[i].shape)
@@ -136,29 +194,41 @@ struct Context {
 
 AttentionWithLse attention_with_lse(const Variable& q, const Variable& k, const Variable& v,
                                     const AttentionBias& bias, const AttentionOptions& options) {
-    const ProfileScope scope(kOp);
-    AttentionPlan plan = make_plan(q.value(), k.value(), v.value(), bias, options);
-    const AttentionValues values = run_attention(plan);
+    const Op op(kOp);
+    Context context;
+    AttentionPlan& plan = context.plan;
+    plan = make_plan(op, q.value(), k.value(), v.value(), bias, options);
+    const Tensor& x = plan.q;
+    const Crossing call(kOp, plan.boundary, Direction::forward, x.dtype());
+    Operands operands(call, plan, true);
+    Leaving leaving = call.leave(
+        "result", Tensor::empty({x.size(0), x.size(1), x.size(2), plan.v.size(3)}, x.dtype(), x.device()));
+    Tensor lse = Tensor::empty({x.size(0), x.size(2), x.size(1)}, compute_dtype(x.dtype()), x.device());
+    if (x.numel() > 0 || plan.k.numel() > 0) {  // else batches and heads may be any number
+        AttentionForward kernel = operands.kernel<AttentionForward>(plan);
+        kernel.out = kernel_result(leaving);
+        kernel.lse = writes(lse);
+        memory_efficient_attention_on(x.device()).forward(kernel, queue_of(x));
+    }
+    for (const Entering* e : {&operands.q, &operands.k, &operands.v, &operands.bias}) call.note(*e);
+    const Tensor whole = call.finish(leaving), out = q.rank() == 3 ? whole.squeeze(2) : whole;
+
     std::vector<Variable> inputs{q, k, v};
     if (plan.bias.defined() && is_float(bias.tensor().dtype())) inputs.push_back(bias.tensor());
-    const Tensor out = q.rank() == 3 ? values.out.squeeze(2) : values.out;
-    if (!needs_grad(inputs)) return {out, values.lse};
-
-    Context context;
-    context.q = plan.q;
-    context.k = plan.k;
-    context.v = plan.v;
-    context.bias = plan.bias;
-    context.out = values.out;
-    context.lse = values.lse;
-    for (const Variable& x : inputs) context.inputs.push_back({x.shape(), x.dtype()});
+    if (!needs_grad(inputs)) return {out, lse};
+    context.q = operands.q.kept();
+    context.k = operands.k.kept();
+    context.v = operands.v.kept();
+    context.bias = operands.bias.kept();
+    context.out = whole;
+    context.lse = lse;
+    for (const Variable& input : inputs) context.inputs.push_back({input.shape(), input.dtype()});
     plan.q = plan.k = plan.v = plan.bias = Tensor();
-    context.plan = std::move(plan);
     const std::vector<Variable> both =
-        record(kOp, inputs, Tensors{out, values.lse},
-               [context = std::move(context)](std::span<const Tensor> grads, const Needs& needs) {
-                   return context.backward(grads, needs);
-               });
+        op.record(inputs, Tensors{out, lse},
+                  [context = std::move(context)](std::span<const Tensor> grads, const Needs& needs) {
+                      return context.backward(grads, needs);
+                  });
     return {both[0], both[1]};
 }
 

@@ -24,7 +24,8 @@ void check_parts(const Op& op, const std::vector<AttentionWithLse>& parts) {
     }
 }
 
-// The call's shape and its table of parts, which `table` keeps. grads: of each part's out and lse in turn, where defined.
+// The call's shape and its table of parts, which `table` keeps. grads: of each part's out and lse in turn,
+// where defined.
 MergeParts parts_of(const Tensors& outs, const Tensors& lses, Tensors& grads, Tensor& table) {
     std::vector<MergePart> parts;
     for (size_t i = 0; i < outs.size(); ++i)

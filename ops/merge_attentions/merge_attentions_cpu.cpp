@@ -1,7 +1,7 @@
 #include "ops/merge_attentions/merge_attentions_kernels.h"
 
 #include "ops/kernel_cpu.h"
-#include "ops/memory_efficient_attention/attention_problem.h"
+#include "ops/memory_efficient_attention/attention_kernels.h"
 
 namespace demi::DEMI_BACKEND {
 namespace {

@@ -1,5 +1,5 @@
 #include "ops/kernel_cuda.h"
-#include "ops/memory_efficient_attention/attention_problem.h"
+#include "ops/memory_efficient_attention/attention_kernels.h"
 #include "ops/merge_attentions/merge_attentions_kernels.h"
 
 namespace demi::DEMI_BACKEND {
@@ -18,8 +18,8 @@ template <class T> struct MergeRows {
     static DEMI_DEVICE double lse_of(const MergeParts& in, int64_t part, int64_t at) {
         return static_cast<double>(static_cast<const L*>(in.parts[part].lse)[at]);
     }
-    // w_i = exp(lse_i - top) / sum. Where |total| is `odd` or more, it has lost the digits that this needs: the sum of the
-    // parts has them.
+    // w_i = exp(lse_i - top) / sum. Where |total| is `odd` or more, it has lost the digits that this needs:
+    // the sum of the parts has them.
     struct Total {
         double top, sum;
     };

@@ -1,5 +1,6 @@
 #pragma once
-// All tensors are contiguous; every out has one shape and dtype, every log-sum-exp the dtype that out's arithmetic has.
+// All tensors are contiguous; every out has one shape and dtype, every log-sum-exp the dtype that out's
+// arithmetic has.
 #include "runtime/backends.h"
 #include "runtime/cuda/gpu_types.h"
 

@@ -3,8 +3,8 @@
 // parts do not.
 #include "ops/reduce/reduce_kernels.h"
 
-#include "ops/common/row_io.h"
 #include "ops/reduce/reduce_rows_cpu.h"
+#include "ops/rows/row_io.h"
 
 namespace demi::DEMI_BACKEND {
 namespace {

@@ -2,8 +2,8 @@
 // adds those in f64, and a second kernel adds the chunks. One chunk needs no second kernel.
 #include "ops/reduce/reduce_kernels.h"
 
-#include "ops/common/any_type.cuh"
 #include "ops/kernel_cuda.h"
+#include "ops/rows/any_type_cuda.h"
 #include "runtime/cuda/strided.h"
 
 namespace demi::DEMI_BACKEND {

@@ -11,10 +11,10 @@ import re
 import subprocess
 import sys
 
-ATTENTION = 'ops/memory_efficient_attention/'
+ATTENTION = 'ops/memory_efficient_attention/cuda/'
 # kind, file, what is there, what is planted, test files
 PLANTS = [
-    ('out of bounds', ATTENTION + 'attention_matrix_cuda.h',
+    ('out of bounds', ATTENTION + 'attention_mma_cuda.h',
      'const bool real = row < rows && column < size;', 'const bool real = row <= rows && column < size;',
      'attention_edge'),
     ('out of bounds', 'ops/scaled_index_add/scaled_index_add_cuda.cu',
@@ -22,7 +22,7 @@ PLANTS = [
     ('missing barrier', ATTENTION + 'attention_forward_cuda.cu',
      '                gpu::cp_async_wait<0>();\n            }\n            gpu::sync_threads();\n',
      '                gpu::cp_async_wait<0>();\n            }\n', 'attention_edge'),
-    ('missing barrier', 'ops/common/column_sums_cuda.cu',
+    ('missing barrier', 'ops/rows/column_sums_cuda.cu',
      '        gpu::sync_threads();\n        if (gpu::warp() != 0', '        if (gpu::warp() != 0', 'layernorm'),
     ('missing barrier', 'ops/scaled_index_add/scaled_index_add_cuda.cu',
      '            gpu::sync_threads();\n            const int width', '            const int width', 'scaled_index_add'),
@@ -33,15 +33,15 @@ PLANTS = [
     ('unwritten output', 'ops/layernorm/layernorm_cuda.cu', '                write_values(y + at, v, count, aligned);',
      '                if (at > 0) write_values(y + at, v, count, aligned);', 'layernorm'),
     # the kernels for what sees all
-    ('out of bounds', ATTENTION + 'attention_full_cuda.h', 'for (; row < rows; row += step, to',
+    ('out of bounds', ATTENTION + 'attention_unmasked_cuda.h', 'for (; row < rows; row += step, to',
      'for (; row <= rows; row += step, to', 'memory_efficient_attention'),
-    ('missing barrier', ATTENTION + 'attention_full_forward_cuda.cu',
-     'gpu::sync_threads();  // the tile is there, and nobody needs the one before it', '', 'memory_efficient_attention'),
-    ('missing barrier', ATTENTION + 'attention_full_backward_kv_cuda.cu', 'clear_blind(stage);\n                gpu::sync_threads();',
+    ('missing barrier', ATTENTION + 'attention_unmasked_forward_cuda.cu',
+     'gpu::sync_threads();  // the tile is there, and the one before it is done with', '', 'memory_efficient_attention'),
+    ('missing barrier', ATTENTION + 'attention_unmasked_backward_kv_cuda.cu', 'clear_blind(stage);\n                gpu::sync_threads();',
      'clear_blind(stage);', 'attention_edge'),
-    ('missing wait', ATTENTION + 'attention_full_backward_q_cuda.cu', '            gpu::cp_async_wait<0>();\n            gpu::sync',
+    ('missing wait', ATTENTION + 'attention_unmasked_backward_q_cuda.cu', '            gpu::cp_async_wait<0>();\n            gpu::sync',
      '            gpu::sync', 'memory_efficient_attention'),
-    ('unwritten output', ATTENTION + 'attention_full_cuda.h', 'if (row < rows) gpu::store16', 'if (row + 1 < rows) gpu::store16',
+    ('unwritten output', ATTENTION + 'attention_unmasked_cuda.h', 'if (row < rows) gpu::store16', 'if (row + 1 < rows) gpu::store16',
      'memory_efficient_attention'),
     ('wrong fragment', ATTENTION + 'attention_fragments_cuda.h', 'gpu::ldmatrix_x4_trans(r,', 'gpu::ldmatrix_x4(r,',
      'memory_efficient_attention'),

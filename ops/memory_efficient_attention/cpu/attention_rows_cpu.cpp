@@ -1,0 +1,125 @@
+// Rows of operands and results: converted, rounded, scaled and counted on their way in and out. And
+// dropout's.
+#include "ops/memory_efficient_attention/cpu/attention_tiles.h"
+#include "runtime/cuda/gpu_bits.h"
+
+namespace demi::DEMI_BACKEND::attention {
+namespace {
+
+DEMI_INLINE vf through_f16(vf x, const Cast& cast) {
+    if (!cast.round) return x;
+    return round_f16(cast.saturate ? saturate_f16(x) : x);
+}
+
+// Rows of one head are far apart, often a page each: the processor does not foresee them.
+template <class T>
+DEMI_INLINE void prefetch_row(const T* in, int64_t stride, int64_t row, int64_t rows, int64_t columns) {
+    constexpr int64_t kAhead = 8;
+    if (row + kAhead >= rows) return;
+    const char* p = reinterpret_cast<const char*>(in + (row + kAhead) * stride);
+    const int64_t bytes = columns * static_cast<int64_t>(sizeof(T));
+    for (int64_t j = 0; j < bytes; j += 64) __builtin_prefetch(p + j);
+}
+
+template <class T>
+bool load_rows_of(const InRows& in, int64_t rows, int64_t columns, float* out, int64_t width, float factor) {
+    const T* data = reinterpret_cast<const T*>(in.data);
+    const Cast cast = in.cast;
+    const vf before = broadcast(cast.scale), after = broadcast(cast.undo * factor);
+    const int64_t whole = columns / kLanes * kLanes;
+    const int rest = static_cast<int>(columns - whole);
+    vf bad = zero();  // 0 * x is 0 for every finite x and NaN for the others
+    for (int64_t i = 0; i < rows; ++i) {
+        const T* row = data + i * in.stride;
+        float* to = out + i * width;
+        prefetch_row(data, in.stride, i, rows, columns);
+        for (int64_t j = 0; j < whole; j += kLanes) {
+            const vf x = through_f16(loadu(row + j) * before, cast) * after;
+            bad = fma(x, zero(), bad);
+            storeu(to + j, x);
+        }
+        if (rest != 0) {
+            const vf x = through_f16(load_n(row + whole, rest) * before, cast) * after;
+            bad = fma(x, zero(), bad);
+            storeu(to + whole, x);
+        }
+    }
+    return !any(mask_not(equal(bad, bad)));
+}
+
+template <class T>
+void store_row_of(T* out, const Cast& cast, const float* in, int64_t columns, float factor) {
+    const vf times = broadcast(factor), before = broadcast(cast.scale), after = broadcast(cast.undo);
+    const int64_t whole = columns / kLanes * kLanes;
+    const int rest = static_cast<int>(columns - whole);
+    for (int64_t j = 0; j < whole; j += kLanes)
+        storeu(out + j, through_f16(loadu(in + j) * times * before, cast) * after);
+    if (rest != 0)
+        store_n(out + whole, through_f16(load_n(in + whole, rest) * times * before, cast) * after, rest);
+}
+
+// As boundary_cpu.h counts; a row is a block.
+template <class T>
+void count_rows_of(const T* in, int64_t stride, int64_t rows, int64_t columns, float factor, float scale,
+                   CastCounters* lost) {
+    const vf times = broadcast(factor), before = broadcast(scale);
+    Watch watch;
+    for (int64_t r = 0; r < rows; ++r) {
+        const T* row = in + r * stride;
+        prefetch_row(in, stride, r, rows, columns);
+        Range range;
+        const auto value = [=](int64_t j, int n) { return get(row + j, n) * times * before; };
+        for_lanes<T>(
+            columns, DEMI_LANES { range.add(value(i, n)); });
+        watch.block(range, columns, lost, value);
+    }
+    watch.into(lost);
+}
+
+// fn(element of the dtype)
+template <class F> DEMI_INLINE auto with_type(DType dtype, const F& fn) {
+    return dtype == DType::f16 ? fn(Half{}) : dtype == DType::bf16 ? fn(BFloat16{}) : fn(float{});
+}
+
+}  // namespace
+
+bool load_rows(const InRows& in, int64_t rows, int64_t columns, float* out, int64_t width, float factor) {
+    for (int64_t i = 0; columns % kLanes != 0 && i < rows; ++i)
+        storeu(out + (i + 1) * width - kLanes, zero());
+    return with_type(
+        in.dtype, [&](auto t) { return load_rows_of<decltype(t)>(in, rows, columns, out, width, factor); });
+}
+
+void store_row(const OutRows& out, int64_t row, const float* in, int64_t columns, float factor,
+               CastCounters* lost) {
+    if (lost != nullptr) count_rows_of(in, 0, 1, columns, factor, out.cast.scale, lost);
+    char* to = out.data + row * out.stride * element_size(out.dtype);
+    with_type(out.dtype, [&](auto t) {
+        store_row_of(reinterpret_cast<decltype(t)*>(to), out.cast, in, columns, factor);
+    });
+}
+
+void count_rows(const InRows& in, int64_t rows, int64_t columns, CastCounters* lost) {
+    if (lost == nullptr) return;
+    with_type(in.dtype, [&](auto t) {
+        count_rows_of(reinterpret_cast<const decltype(t)*>(in.data), in.stride, rows, columns, 1.f,
+                      in.cast.scale, lost);
+    });
+}
+
+void dropout_factors(const AttentionCall& c, int64_t batch, int64_t head, int64_t query, int64_t key,
+                     int64_t n, float* factor) {
+    const auto row = static_cast<uint64_t>((batch * c.heads + head) * c.queries + query);
+    const uint64_t first = row * static_cast<uint64_t>(c.keys) + static_cast<uint64_t>(key);
+    const double dropped = c.dropout.probability;
+    const auto p = static_cast<float>(dropped);
+    const float kept = dropped < 1 ? static_cast<float>(1 / (1 - dropped)) : 0.f;
+    for (int64_t j = 0; j < n;) {  // word i of the stream is word i % 4 of Philox block i / 4
+        const uint64_t word = first + static_cast<uint64_t>(j);
+        const gpu::Words4 bits = gpu::philox_block(c.dropout.seed, c.dropout.offset + word / 4);
+        for (uint64_t i = word % 4; i < 4 && j < n; ++i, ++j)
+            factor[j] = gpu::to_uniform(bits.w[i]) >= p ? kept : 0.f;
+    }
+}
+
+}  // namespace demi::DEMI_BACKEND::attention

@@ -1,0 +1,128 @@
+#pragma once
+// Internal, for .cu files: where rows of attention are, what they see, and their dropout. Shared by
+// both families of kernels. Tokens count from the start of the tensors, queries and keys of a segment
+// from the segment's start.
+#include "ops/boundary/boundary_cuda.h"
+#include "ops/memory_efficient_attention/cuda/attention_cuda.h"
+
+// DEMI_CALLED: a device function that stays one, for what is rarely needed in unrolled loops (a template: no
+// warning where it is not used). DEMI_OUT_OF_LINE: the same for a template. DEMI_ROLLED: before a
+// loop that shall not be unrolled.
+#if defined(__CUDACC__)
+#define DEMI_CALLED template <int kOnce = 0> __device__ __noinline__
+#define DEMI_ROLLED _Pragma("unroll 1")
+#define DEMI_OUT_OF_LINE __device__ __noinline__
+#else
+#define DEMI_CALLED template <int kOnce = 0> inline
+#define DEMI_ROLLED
+#define DEMI_OUT_OF_LINE inline
+#endif
+
+namespace demi::gpu_kernels {
+
+constexpr double kLog2E = 1.4426950408889634, kLn2 = 0.6931471805599453;
+
+DEMI_HOST_DEVICE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+DEMI_HOST_DEVICE int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+DEMI_HOST_DEVICE int64_t within(int64_t x, int64_t low, int64_t high) { return least(most(x, low), high); }
+
+struct Range {
+    int64_t begin, end;
+};
+
+DEMI_DEVICE const AttentionSegment& segment_at(const AttentionCall& call, int64_t s) {
+    return call.segment_count == 1 ? call.first : call.segments[s];
+}
+// The segment that a query, or a key, lies in.
+template <bool kKeys>
+DEMI_DEVICE const AttentionSegment& segment_of(const AttentionCall& call, int64_t token) {
+    int64_t low = 0, high = call.segment_count - 1;
+    while (low < high) {
+        const int64_t middle = (low + high) / 2;
+        const AttentionSegment& s = call.segments[middle];
+        if ((kKeys ? s.k_end : s.q_end) > token)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return segment_at(call, low);
+}
+
+DEMI_DEVICE int64_t queries_in(const AttentionSegment& s) { return s.q_end - s.q_begin; }
+DEMI_DEVICE int64_t keys_in(const AttentionSegment& s) { return s.k_end - s.k_begin; }
+DEMI_DEVICE Range keys_of_query(const AttentionSegment& s, int64_t query) {
+    const int64_t begin = within(query + s.low, 0, keys_in(s));
+    return {begin, within(query + s.high, begin, keys_in(s))};
+}
+DEMI_DEVICE Range queries_of_key(const AttentionSegment& s, int64_t key) {
+    const int64_t begin = within(key - s.high + 1, 0, queries_in(s));
+    return {begin, within(key - s.low + 1, begin, queries_in(s))};
+}
+
+template <class Operand>
+DEMI_DEVICE int64_t row_offset(const Operand& x, int64_t batch, int64_t head, int64_t token) {
+    return batch * x.batch + head * x.head + token * x.token;
+}
+
+// An element as it enters, in the type of the arithmetic.
+template <class C> DEMI_DEVICE C element(const void* data, int64_t at, DType dtype, const Cast& cast) {
+    if constexpr (sizeof(C) == sizeof(double))
+        return static_cast<const double*>(data)[at];
+    else
+        return cast.round || cast.scale != 1 || cast.undo != 1 ? cross(load_one(data, at, dtype), cast)
+                                                               : load_one(data, at, dtype);
+}
+template <class C> DEMI_DEVICE C element(const AttentionOperand& x, int64_t at) {
+    return element<C>(x.data, at, x.dtype, x.cast);
+}
+
+template <class C> DEMI_DEVICE void put(const AttentionResult& x, int64_t at, C value, LaneCount& lost) {
+    if constexpr (sizeof(C) == sizeof(double))
+        static_cast<double*>(x.data)[at] = value;
+    else
+        store_one(x.data, at, x.dtype, cross(value, x.cast, lost));
+}
+
+DEMI_DEVICE int64_t bias_offset(const AttentionCall& call, int64_t batch, int64_t head, int64_t query_token) {
+    return batch * call.bias.batch + head * call.bias.head + query_token * call.bias.token;
+}
+// The bias of one score, in powers of two.
+template <class C> DEMI_DEVICE C bias_at(const AttentionCall& call, int64_t row, int64_t key_token) {
+    return element<C>(call.bias.data, row + key_token * call.bias.key, call.bias.dtype, call.bias.cast) *
+           static_cast<C>(kLog2E);
+}
+
+// Row of log-sum-exp, dot and dropout's words.
+DEMI_DEVICE int64_t query_index(const AttentionCall& call, int64_t batch, int64_t head, int64_t query_token) {
+    return (batch * call.heads + head) * call.queries + query_token;
+}
+
+template <class C = float, class Call> DEMI_DEVICE const C* lse_of(const Call& call) {
+    return static_cast<const C*>(call.lse.data);
+}
+// Zero where there is none; as it was scaled.
+template <class C = float> DEMI_DEVICE C grad_lse_at(const AttentionBackward& call, int64_t index) {
+    return call.grad_lse.data == nullptr
+               ? C(0)
+               : static_cast<const C*>(call.grad_lse.data)[index] * static_cast<C>(call.grad_lse_scale);
+}
+
+DEMI_DEVICE bool has_dropout(const AttentionCall& call) { return call.dropout.probability > 0; }
+template <class C = float> DEMI_DEVICE C kept_factor(const AttentionCall& call) {
+    const double p = call.dropout.probability;
+    return p < 1 ? static_cast<C>(1 / (1 - p)) : C(0);
+}
+DEMI_DEVICE bool keeps(const AttentionDropout& d, uint32_t word) {
+    return gpu::to_uniform(word) >= static_cast<float>(d.probability);
+}
+DEMI_DEVICE uint64_t offset_of(const AttentionDropout& d) { return d.live != nullptr ? *d.live : d.offset; }
+// Whether the weight of a query (its index as above) and a key token is kept.
+DEMI_DEVICE bool is_kept(const AttentionCall& call, int64_t index, int64_t key_token) {
+    const AttentionDropout& d = call.dropout;
+    return keeps(d, gpu::philox(d.seed, offset_of(d), static_cast<uint64_t>(index * call.keys + key_token)));
+}
+
+DEMI_DEVICE bool is_minus_infinity(float x) { return x == -gpu::infinity(); }
+DEMI_DEVICE bool is_minus_infinity(double x) { return x == -static_cast<double>(gpu::infinity()); }
+
+}  // namespace demi::gpu_kernels

@@ -1,0 +1,73 @@
+#pragma once
+// Internal, for .cu files: what both kernels of attention's backward pass share. Gradients of scores may be
+// of any size, fp16 holds 40 binary digits: a warp scales them by a power of two that follows their largest,
+// and its sums with it. Weights are at most 1 and carry 2^kWeightShift, so that small ones keep their digits.
+#include "ops/memory_efficient_attention/cuda/attention_store_cuda.h"
+
+namespace demi::gpu_kernels {
+
+template <bool kBf16> constexpr int kWeightShift = kBf16 ? 0 : 10;
+
+DEMI_DEVICE float power_of_two(int exponent) {
+    const int e = exponent < -126 ? -126 : exponent > 127 ? 127 : exponent;
+    return gpu::bit_cast<float>(static_cast<uint32_t>(e + 127) << 23);
+}
+
+// Values are kept as 2^exponent times what goes into fp16.
+struct WarpScale {
+    static constexpr int kUnset = -10000;
+    int exponent = kUnset;
+
+    // The bits of a magnitude that counts: not those of infinity and NaN.
+    static DEMI_DEVICE uint32_t magnitude(float x) {
+        const uint32_t bits = gpu::bit_cast<uint32_t>(x) & 0x7fffffffu;
+        return bits < kInfinityBits ? bits : 0;
+    }
+    // Makes room for values up to the magnitude `largest` (of this lane); gives the
+    // factor for the sums so far.
+    DEMI_DEVICE float make_room(uint32_t largest) {
+        largest = gpu::warp_max(largest);
+        const int e = static_cast<int>(largest >> 23) - 127;  // 2^e <= magnitude
+        if (largest == 0 || (exponent != kUnset && e - 14 <= exponent)) return 1;
+        const int before = exponent;
+        exponent = e - 11 < -112 ? -112 : e - 11;
+        return before == kUnset ? 1.f : before - exponent < -126 ? 0.f : power_of_two(before - exponent);
+    }
+    DEMI_DEVICE float into() const { return exponent == kUnset ? 1.f : power_of_two(-exponent); }
+    DEMI_DEVICE float out_of() const { return exponent == kUnset ? 1.f : power_of_two(exponent); }
+};
+
+template <int kCount> DEMI_DEVICE void scale_all(float (&x)[kCount][4], float factor) {
+    DEMI_UNROLL
+    for (int n = 0; n < kCount; ++n) {
+        DEMI_UNROLL
+        for (int e = 0; e < 4; ++e) x[n][e] *= factor;
+    }
+}
+
+// Brings gradients of scores, of `whole` columns, into fp16's range, and the sums so far to the same scale.
+template <bool kBf16, int kSums, int kCount>
+DEMI_DEVICE void fit(float (&grads)[kCount][4], int whole, WarpScale& scale, float (&sums)[kSums][4]) {
+    if constexpr (kBf16) return;
+    uint32_t largest = 0;
+    DEMI_UNROLL
+    for (int n = 0; n < kCount; ++n) {
+        if (8 * n >= whole) break;
+        DEMI_UNROLL
+        for (int e = 0; e < 4; ++e) {
+            const uint32_t m = WarpScale::magnitude(grads[n][e]);
+            largest = m > largest ? m : largest;
+        }
+    }
+    const float decay = scale.make_room(largest);
+    if (decay != 1) scale_all(sums, decay);
+    const float factor = scale.into();
+    DEMI_UNROLL
+    for (int n = 0; n < kCount; ++n) {
+        if (8 * n >= whole) break;
+        DEMI_UNROLL
+        for (int e = 0; e < 4; ++e) grads[n][e] *= factor;
+    }
+}
+
+}  // namespace demi::gpu_kernels

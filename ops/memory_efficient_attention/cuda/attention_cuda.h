@@ -1,0 +1,60 @@
+#pragma once
+// Internal: attention's kernels on the GPU. Two families: tensor cores, for fp16 (also what is rounded to it)
+// and bf16 operands with head sizes up to 256; and one warp for a row, right for everything else. The
+// segments of these calls lie on the device; where there is only one, kernels take `first`.
+#include "ops/memory_efficient_attention/attention_kernels.h"
+
+namespace demi::gpu_kernels {
+
+inline bool wants_rows(const AttentionBackward& c) {
+    return c.grad_q.data != nullptr || c.grad_k.data != nullptr || c.grad_v.data != nullptr;
+}
+
+// ---- one warp for a row
+void count_bias(const AttentionForward& call, Queue queue);
+void forward_by_rows(const AttentionForward& call, Queue queue);
+// dot [batch, heads, queries], f32 or f64: written, the sum of each row's weights times their gradients.
+void backward_by_rows(const AttentionBackward& call, void* dot, Queue queue);
+void bias_backward(const AttentionBackward& call, const void* dot, Queue queue);
+
+// ---- tensor cores: sizes up to 256, everything fp16-valued or everything bf16
+// How the queries or the keys of all segments are cut: tile t of a (batch, head) belongs to the segment s
+// with first_tile[s] <= t < first_tile[s + 1]. A segment without rows has one tile all the same, so that its
+// other side is counted.
+struct AttentionTiles {
+    int64_t count = 0;                    // of one (batch, head)
+    int32_t rows = 0;                     // of one tile
+    const int64_t* first_tile = nullptr;  // segments + 1; null: there is one segment
+};
+template <class Call> struct AttentionMma {
+    Call call;
+    AttentionTiles queries, keys;
+    bool bf16;
+    // Whether eight elements of an operand can be loaded at once (aligned, whole eights).
+    struct {
+        bool q, k, v, out, grad_out, grad_q, grad_k, grad_v;
+    } eights;
+    float* dot;  // backward
+};
+typedef AttentionMma<AttentionForward> MmaForward;
+typedef AttentionMma<AttentionBackward> MmaBackward;
+
+// Bytes of shared memory for `rows` rows in a tile.
+size_t mma_forward_shared(int64_t size, int rows);
+size_t mma_backward_q_shared(int64_t size, int rows);
+size_t mma_backward_kv_shared(int64_t size, int rows);
+void launch_mma_forward(const MmaForward& m, Queue queue);
+// Also fills m.dot, and counts grad_out.
+void launch_mma_backward_q(const MmaBackward& m, Queue queue);
+void launch_mma_backward_kv(const MmaBackward& m, Queue queue);
+
+// The same where every query of a segment sees all its keys, without bias and dropout, for head sizes 64 and
+// 128, a positive scale and operands (backward: out too) of which eight elements can be loaded at once.
+size_t unmasked_forward_shared(int64_t size, int rows);
+size_t unmasked_backward_q_shared(int64_t size, int rows);
+size_t unmasked_backward_kv_shared(int64_t size, int rows);
+void launch_unmasked_forward(const MmaForward& m, Queue queue);
+void launch_unmasked_backward_q(const MmaBackward& m, Queue queue);
+void launch_unmasked_backward_kv(const MmaBackward& m, Queue queue);
+
+}  // namespace demi::gpu_kernels
