@@ -61,10 +61,12 @@ Variable SelfAttention::packed_qkv(const Variable& x, const std::vector<RopeSegm
 }
 
 Variable SelfAttention::forward(const Variable& x, const AttentionBias& bias, const ForwardContext& context,
-                                const Variable& residual, const std::vector<RopeSegment>& positions) const {
+                                const Variable& residual, const std::vector<RopeSegment>& positions,
+                                bool first_only) const {
     check_input(x);
-    const int64_t batch = x.size(0), length = x.size(1), dim = x.size(2);
-    const std::vector<Variable> parts = unbind(packed_qkv(x, positions), 2);
+    const int64_t batch = x.size(0), length = first_only ? 1 : x.size(1), dim = x.size(2);
+    std::vector<Variable> parts = unbind(packed_qkv(x, positions), 2);
+    if (first_only) parts[0] = slice(parts[0], 1, 0, 1);
     AttentionOptions options;
     options.boundary = context.boundary;
     const Variable out = memory_efficient_attention(parts[0], parts[1], parts[2], bias, options);
@@ -124,7 +126,8 @@ Variable Block::residual(const Variable& x, Branch branch, const Tokens& tokens,
 // f(x) with x in the compute dtype.
 Variable Block::after_norm(const Variable& x, Branch branch, const Tokens& tokens,
                            const ForwardContext& context) const {
-    if (branch == Branch::attention) return attn.forward(x, tokens.bias, context, {}, tokens.positions);
+    if (branch == Branch::attention)
+        return attn.forward(x, tokens.bias, context, {}, tokens.positions, tokens.first_only);
     return use_swiglu ? swiglu.forward(x) : mlp.forward(x);
 }
 
@@ -139,10 +142,12 @@ Variable Block::add_branch(const Variable& x, Branch branch, const Tokens& token
                            const ForwardContext& context) const {
     const bool attention = branch == Branch::attention;
     const DType compute = compute_dtype(context.precision);
-    const std::vector<Variable> both = norm_of(branch).forward_branch(x, compute);
+    std::vector<Variable> both = norm_of(branch).forward_branch(x, compute);
+    if (attention && tokens.first_only) both[0] = slice(both[0], 1, 0, 1);
     const Variable& gamma = gamma_of(branch);
     const bool together = !gamma.defined() && x.dtype() == compute;
-    if (together && attention) return attn.forward(both[1], tokens.bias, context, both[0], tokens.positions);
+    if (together && attention)
+        return attn.forward(both[1], tokens.bias, context, both[0], tokens.positions, tokens.first_only);
     if (together && !use_swiglu) return mlp.forward_add(both[0], both[1]);
     return add_scaled(both[0], after_norm(both[1], branch, tokens, context), gamma);
 }
@@ -192,6 +197,15 @@ Variable Block::forward(const Variable& x, const ForwardContext& context, const 
         }
     }
     return y;
+}
+
+Variable Block::forward_first(const Variable& x, const ForwardContext& context, const RopeGrid& grid) const {
+    check_input(x);
+    check(x.size(1) >= 1, "block", "needs at least one token: got ", x.value());
+    check(!context.training || drop_path == 0, "block", "forward_first drops nothing: got drop_path ",
+          drop_path, " in training");
+    const Tokens tokens{{}, positions_of(grid, x.size(0)), true};
+    return add_branch(add_branch(x, Branch::attention, tokens, context), Branch::ffn, tokens, context);
 }
 
 std::vector<Variable> Block::add_on_subsets(const std::vector<Variable>& list, Branch branch,

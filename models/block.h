@@ -40,9 +40,11 @@ struct SelfAttention {
     SelfAttention() = default;
     SelfAttention(const BlockConfig& config, Generator& generator);
     // x [B, N, D]; `bias` as memory_efficient_attention takes it.
-    // With a residual (of x's dtype): residual + the result, in one pass.
+    // With a residual (of x's dtype): residual + the result, in one pass. With `first_only` the result, like the residual,
+    // is that of the first token: [B, 1, D].
     Variable forward(const Variable& x, const AttentionBias& bias, const ForwardContext& context,
-                     const Variable& residual = {}, const std::vector<RopeSegment>& positions = {}) const;
+                     const Variable& residual = {}, const std::vector<RopeSegment>& positions = {},
+                     bool first_only = false) const;
     // Softmax weights of the first token's query: [B, heads, N], f32, without a graph. For looking at.
     Tensor first_token_weights(const Tensor& x, const RopeGrid& grid = {}) const;
     void visit(const std::string& prefix, const ParameterVisitor& fn);
@@ -67,6 +69,8 @@ struct Block {
     Block(const BlockConfig& config, Generator& generator);
     // The grid, or one for each tensor of the list, says where tokens are; empty: they have no positions here.
     Variable forward(const Variable& x, const ForwardContext& context, const RopeGrid& grid = {}) const;
+    // The first token of that, [B, 1, D], where nothing is dropped: most of the others' work is left out.
+    Variable forward_first(const Variable& x, const ForwardContext& context, const RopeGrid& grid = {}) const;
     std::vector<Variable> forward(const std::vector<Variable>& list, const ForwardContext& context,
                                   const std::vector<RopeGrid>& grids = {}) const;
     void visit(const std::string& prefix, const ParameterVisitor& fn);
@@ -77,6 +81,7 @@ struct Block {
     struct Tokens {
         AttentionBias bias;
         std::vector<RopeSegment> positions;
+        bool first_only = false;
     };
     void check_input(const Variable& x) const;
     const LayerNorm& norm_of(Branch branch) const { return branch == Branch::attention ? norm1 : norm2; }

@@ -199,7 +199,15 @@ std::vector<ViTOutput> DinoVisionTransformer::forward_features(const std::vector
 }
 
 Variable DinoVisionTransformer::forward(const Variable& images, const ForwardContext& context) const {
-    return forward_features(images, context).x_norm_clstoken;
+    if (context.training || grad_enabled()) return forward_features(images, context).x_norm_clstoken;
+    Variable x = prepare_tokens(images, context, {});
+    const RopeGrid grid = rope_grid(images, context);
+    for (const Block& block : blocks_)
+        x = context.in_unit(block, [&] {
+            return &block == &blocks_.back() ? block.forward_first(x, context, grid)
+                                             : block.forward(x, context, grid);
+        });
+    return reshape((config_.cls_norm ? cls_norm_ : norm_).forward(x), {x.size(0), x.size(2)});
 }
 
 std::vector<DinoVisionTransformer::Intermediate>

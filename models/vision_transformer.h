@@ -60,7 +60,7 @@ class DinoVisionTransformer {
     std::vector<ViTOutput> forward_features(const std::vector<Variable>& images,
                                             const ForwardContext& context,
                                             const std::vector<Tensor>& masks = {}) const;
-    // The normalised class token.
+    // The normalised class token. Without gradients and training the last block computes nothing else.
     Variable forward(const Variable& images, const ForwardContext& context) const;
     // Patch, class and register tokens after the given blocks; negative counts from the end.
     struct Intermediate {

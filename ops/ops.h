@@ -24,6 +24,7 @@
 #include "ops/l2_normalize/l2_normalize.h"
 #include "ops/layer_scale/layer_scale.h"
 #include "ops/layernorm/layernorm.h"
+#include "ops/linear/inference_mode.h"
 #include "ops/linear/linear.h"
 #include "ops/matmul/matmul.h"
 #include "ops/memory_efficient_attention/attention_mask.h"

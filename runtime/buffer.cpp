@@ -22,6 +22,7 @@ Buffer::~Buffer() {
 void Buffer::drop() {
     release(device_, data_, bytes_);
     data_ = nullptr;
+    was_dropped_ = true;
 }
 
 void Buffer::restore() {

@@ -32,6 +32,7 @@ class Buffer {
     void fill_restored(const void* data,
                        size_t bytes);  // from memory of the same device; no write in the sense of version()
     bool dropped() const { return data_ == nullptr && bytes_ > 0; }
+    bool was_dropped() const { return was_dropped_; }  // once, whether restored or not
     uint64_t version() const { return version_.load(std::memory_order_relaxed); }
     uint64_t id() const { return id_; }  // never reused, unlike the address
 
@@ -39,6 +40,7 @@ class Buffer {
     Device device_;
     size_t bytes_;
     void* data_;
+    bool was_dropped_ = false;
     std::atomic<uint64_t> version_{0};
     uint64_t id_;
 };

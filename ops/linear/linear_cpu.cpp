@@ -2,6 +2,7 @@
 #include <numbers>
 
 #include "ops/linear/linear_kernels.h"
+#include "ops/linear/packed_weight.h"
 #include "ops/matmul/gemm.h"
 #include "runtime/copy.h"
 
@@ -78,6 +79,7 @@ void forward(LinearForward& call) {
     g.k = call.x.size(1);
     g.a = through_gelu(gemm_operand(call.x, dtype), call.gelu_of_x);
     g.b = gemm_transposed(call.weight, dtype);
+    g.b_packed = packed_weight(call.weight, dtype);
     g.c = call.y.mutable_raw();
     g.c_type = gemm_type(dtype);
     g.ldc = g.n;

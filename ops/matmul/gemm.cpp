@@ -81,7 +81,8 @@ CacheClass cache_class(int64_t bytes) {
 // depth alone. A tile that packs both operands costs (rows + cols) * depth for rows * cols * depth of work,
 // so those are large and near square, unless there are many threads to serve. What goes through gelu is best
 // loaded once. B that was packed before costs nothing: small tiles, so that threads end together.
-TileSize choose_tiles(const GemmCall& g, bool b_is_shared, int mr, int nr) {
+TileSize choose_tiles(const GemmCall& g, int mr, int nr) {
+    const bool b_is_shared = g.b_packed != nullptr;
     const CacheClass cache = cache_class(g.l2_bytes > 0 ? g.l2_bytes : l2_cache_bytes());
     const bool copies_a = g.a.row != 1;
     const int64_t n = std::max<int64_t>(g.n, 1), threads = num_threads();
@@ -110,15 +111,6 @@ TileSize choose_tiles(const GemmCall& g, bool b_is_shared, int mr, int nr) {
     return {round_up(ceil_div(g.m, down), mr), round_up(ceil_div(n, across), nr)};
 }
 
-void pack_panels(const GemmIsa& isa, const GemmOperand& b, int64_t k, int64_t n, float* out) {
-    const int64_t group = std::max<int64_t>(1, (1 << 16) / std::max<int64_t>(1, k * isa.nr)) * isa.nr;
-    parallel_for(ceil_div(n, group), [&](int64_t i) {
-        const int64_t n0 = i * group;
-        isa.pack_b(advance(b.data, b.type, n0 * b.col), b.type, b.row, b.col, k, std::min(group, n - n0),
-                   out + n0 * k);
-    });
-}
-
 // The bias as floats, padded to whole panels.
 const float* bias_as_floats(const GemmCall& g, const GemmIsa& isa, Workspace& memory) {
     if (!(g.epilogue & kGemmBias)) return nullptr;
@@ -130,6 +122,20 @@ const float* bias_as_floats(const GemmCall& g, const GemmIsa& isa, Workspace& me
 
 }  // namespace
 
+int64_t gemm_packed_floats(int64_t k, int64_t n) {
+    return std::max<int64_t>(1, round_up(n, gemm_isa().nr) * k);
+}
+
+void gemm_pack_b(const GemmOperand& b, int64_t k, int64_t n, float* out) {
+    const GemmIsa& isa = gemm_isa();
+    const int64_t group = std::max<int64_t>(1, (1 << 16) / std::max<int64_t>(1, k * isa.nr)) * isa.nr;
+    parallel_for(ceil_div(n, group), [&](int64_t i) {
+        const int64_t n0 = i * group;
+        isa.pack_b(advance(b.data, b.type, n0 * b.col), b.type, b.row, b.col, k, std::min(group, n - n0),
+                   out + n0 * k);
+    });
+}
+
 void gemm(const GemmCall& call) {
     GemmCall g = call;
     if (g.m == 1) g.a.row = 1;  // the stride of a single row says nothing
@@ -137,15 +143,14 @@ void gemm(const GemmCall& call) {
     const GemmIsa& isa = gemm_isa();
     static thread_local Workspace shared_b, bias_memory;
 
-    const bool b_is_shared = g.m > kLocalRows && (g.m >= g.k || g.a.row != 1) &&
-                             (g.batch == 1 || (g.b.batch == 0 && g.b.batch_offsets == nullptr));
-    const TileSize size = choose_tiles(g, b_is_shared, isa.mr, isa.nr);
-    const float* packed = nullptr;
-    if (b_is_shared) {
-        float* out = shared_b.reserve(std::max<int64_t>(1, round_up(g.n, isa.nr) * g.k));
-        pack_panels(isa, g.b, g.k, g.n, out);
-        packed = out;
+    const bool packs_before = g.b_packed == nullptr && g.m > kLocalRows && (g.m >= g.k || g.a.row != 1) &&
+                              (g.batch == 1 || (g.b.batch == 0 && g.b.batch_offsets == nullptr));
+    if (packs_before) {
+        float* out = shared_b.reserve(gemm_packed_floats(g.k, g.n));
+        gemm_pack_b(g.b, g.k, g.n, out);
+        g.b_packed = out;
     }
+    const TileSize size = choose_tiles(g, isa.mr, isa.nr);
     const float* bias = bias_as_floats(g, isa, bias_memory);
 
     // Down first: tiles that run after one another share columns of B.
@@ -168,9 +173,9 @@ void gemm(const GemmCall& call) {
         t.a_type = g.a.type;
         t.a_row = g.a.row;
         t.a_col = g.a.col;
-        t.b_packed = packed == nullptr ? nullptr : packed + n * g.k;
+        t.b_packed = g.b_packed == nullptr ? nullptr : g.b_packed + n * g.k;
         t.b = b_of(index);
-        t.next_b = packed == nullptr && index + threads < tiles ? b_of(index + threads) : nullptr;
+        t.next_b = g.b_packed == nullptr && index + threads < tiles ? b_of(index + threads) : nullptr;
         t.b_type = g.b.type;
         t.b_row = g.b.row;
         t.b_col = g.b.col;

@@ -21,6 +21,8 @@ struct GemmCall {
     int64_t m = 0, n = 0, k = 0;
     int64_t batch = 1;
     GemmOperand a, b;
+    const float* b_packed =
+        nullptr;  // or null: the one B of all matrices as gemm_pack_b() left it; b is not read then
 
     void* c = nullptr;
     GemmType c_type = GemmType::f32;
@@ -46,6 +48,10 @@ struct GemmCall {
 };
 
 void gemm(const GemmCall& call);
+
+// B [k, n] in the order in which products read it, for several of them: gemm_packed_floats() floats, aligned to 64 bytes.
+int64_t gemm_packed_floats(int64_t k, int64_t n);
+void gemm_pack_b(const GemmOperand& b, int64_t k, int64_t n, float* out);
 
 // ---- Tensors as operands -----------------------------------------------------------------------------
 // f16, bf16 or f32.

@@ -6,6 +6,7 @@
 #include "ops/l2_normalize/l2_normalize.h"
 #include "ops/layer_scale/layer_scale.h"
 #include "ops/layernorm/layernorm.h"
+#include "ops/linear/inference_mode.h"
 #include "ops/linear/linear.h"
 #include "ops/matmul/matmul.h"
 #include "ops/mlp/mlp.h"
@@ -30,6 +31,14 @@ void product_walks(Walks& walks) {
             return matmul(a, b, {ta, tb});
         },
         variable({2, 3}), variable({3, 4}), false, false);
+    walks.add(
+        "InferenceMode::InferenceMode linear",
+        [](Variable x, Variable w, Variable b, Activation a) {
+            const InferenceMode inference;
+            use(linear(x, w, b, a));
+            return linear(x, w, b, a);
+        },
+        variable({2, 3}), variable({2, 3}), variable({2}), Activation::gelu);
     walks.add(
         "linear", [](Variable x, Variable w, Variable b, Activation a) { return linear(x, w, b, a); },
         variable({2, 3}), variable({4, 3}), variable({4}), Activation::gelu);

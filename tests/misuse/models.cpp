@@ -30,15 +30,23 @@ void block_walks(Walks& walks) {
         "SelfAttention::SelfAttention SelfAttention::forward SelfAttention::first_token_weights "
         "SelfAttention::visit",
         [](bool made, int64_t dim, int64_t heads, Variable x, AttentionBias bias, Precision precision,
-           bool add) {
+           bool add, bool first) {
             Generator g{1};
             SelfAttention attention =
                 layer_or_none<SelfAttention>(made, block_config(dim, heads, 4, 0, {}, false), g);
             use_model(attention);
-            use(attention.forward(x, bias, context_of(true, precision, &g), add ? x : Variable()));
+            use(attention.forward(x, bias, context_of(true, precision, &g), add ? x : Variable(), {}, first));
             return attention.first_token_weights(x.value());
         },
-        true, 4, 2, variable({1, 3, 4}), AttentionBias(), Precision::f32, true);
+        true, 4, 2, variable({1, 3, 4}), AttentionBias(), Precision::f32, false, true);
+    walks.add(
+        "Block::Block Block::forward_first",
+        [](bool made, int64_t dim, double drop, Variable x, Precision precision, bool training) {
+            Generator g{1};
+            Block block = layer_or_none<Block>(made, block_config(dim, 2, 2, drop, 1.0, false), g);
+            return block.forward_first(x, context_of(training, precision, &g));
+        },
+        true, 4, 0.0, variable({3, 2, 4}), Precision::f32, false);
     walks.add(
         "Block::Block Block::forward Block::visit",
         [](bool made, int64_t dim, int64_t heads, double ratio, double drop, std::optional<double> init,

@@ -112,11 +112,11 @@ void memory_walks(Walks& walks) {
         Device(), false);
     walks.add(
         "Buffer::Buffer Buffer::device Buffer::bytes Buffer::data Buffer::mutable_data Buffer::version "
-        "Buffer::id Buffer::move_to",
+        "Buffer::id Buffer::move_to Buffer::was_dropped",
         [](Device d, uint64_t n, Device to) {
             Buffer b(d, n);
             b.move_to(to);
-            (void)(b.device(), b.bytes(), b.data(), b.mutable_data(), b.version(), b.id());
+            (void)(b.device(), b.bytes(), b.data(), b.mutable_data(), b.version(), b.id(), b.was_dropped());
         },
         Device(), 16, Device());
     walks.add(

@@ -192,4 +192,30 @@ TEST_CASE("the model table has DINOv2's parameter counts") {
     CHECK(parameter_count(parameters_of(model)) == 22056576);
 }
 
+// Where only the class token is asked for the last block leaves the others out: not a bit of it changes.
+TEST_CASE("forward without gradients gives the bits of forward_features") {
+    for (const int64_t registers : {0, 2})
+        for (const bool scale : {false, true})
+            for (const bool dinov3 : {false, true})
+                for (const Precision precision : {Precision::f32, Precision::bf16}) {
+                    ViTConfig c = tiny(registers);
+                    if (!scale) c.init_values.reset();
+                    if (dinov3) c.rope = RopeConfig{}, c.cls_norm = true, c.ffn_layer = "swiglu";
+                    Generator g{7};
+                    DinoVisionTransformer model(c, g);
+                    model.init_xavier(g);
+                    for (auto [name, p] : parameters_of(model))
+                        if (p.rank() == 1) normal(p.value(), g);
+                    ForwardContext context;
+                    context.precision = precision;
+                    const NoGrad off;
+                    for (const int64_t count : {0, 1, 3}) {
+                        const Variable x(images(count, 16));
+                        const Tensor all = model.forward_features(x, context).x_norm_clstoken.value();
+                        CHECK(all.to_vector<double>() ==
+                              model.forward(x, context).value().to_vector<double>());
+                    }
+                }
+}
+
 }  // namespace demi::test

@@ -3,7 +3,10 @@
 #include <doctest/doctest.h>
 
 #include "ops/elementwise/functions.h"
+#include "ops/linear/inference_mode.h"
 #include "ops/mlp/mlp.h"
+#include "ops/views/views.h"
+#include "runtime/allocator.h"
 #include "runtime/random.h"
 #include "tests/ops/linear_reference.h"
 #include "tests/support/compare.h"
@@ -201,6 +204,54 @@ TEST_CASE("linear and mlp refuse what does not fit") {
     CHECK_THROWS_AS(linear(Tensor::zeros({2, 3}, DType::i64), w), Error);
     CHECK_THROWS_WITH_AS(mlp(x, w, b, Tensor::zeros({3, 5}), {}),
                          "[mlp] w2 must be [out, 4] for an input of (2, 3): got (3, 5)", Error);
+}
+
+TEST_CASE("inference mode holds packed weights: the same bits, also after a weight was written to") {
+    Generator g{31};
+    for (const DType dtype : {DType::f32, DType::f16, DType::bf16, DType::f64})
+        for (const int64_t rows : {1, 9, 300, 500}) {
+            CAPTURE(dtype);
+            CAPTURE(rows);
+            const DType stored = dtype == DType::f64 ? dtype : DType::f32;
+            const Tensor x = random_normal(g, {rows, 70}, dtype), bias = random_normal(g, {50}, stored);
+            Variable w1(random_normal(g, {50, 70}, stored), true),
+                w2(random_normal(g, {70, 50}, stored), true);
+            const auto all = [&] {
+                const Variable y = linear(x, w1, bias, Activation::gelu);
+                const Variable z = mlp_add(x, x, w1, bias, w2, {});
+                const Variable t = linear(x, slice(w1.value(), 0, 10, 30));  // a part of the same memory
+                return std::vector{y.value().to_vector<double>(), z.value().to_vector<double>(),
+                                   t.value().to_vector<double>()};
+            };
+            const auto before = all();
+            const InferenceMode outer;
+            {
+                const InferenceMode inner;
+                CHECK_FALSE(linear(x, w1).requires_grad());
+                CHECK(all() == before);
+            }
+            CHECK(all() == before);
+            normal(w1.value(), g);
+            const auto after = all();
+            CHECK(after != before);
+            CHECK(all() == after);
+        }
+}
+
+TEST_CASE("inference mode gives its memory back, and holds nothing for weights that are gone") {
+    Generator g{32};
+    const Variable x(random_normal(g, {4, 64}, DType::f32)), w(random_normal(g, {48, 64}, DType::f32));
+    const int64_t before = allocator_stats().live_bytes;
+    {
+        const InferenceMode inference;
+        linear(x, w);
+        const int64_t held = allocator_stats().live_bytes;
+        CHECK(held >= before + 48 * 64 * 4);
+        for (int i = 0; i < 20; ++i) linear(x, random_normal(g, {48, 64}, DType::f32));
+        CHECK(allocator_stats().live_bytes <= held + 2 * 48 * 64 * 4);
+    }
+    CHECK(allocator_stats().live_bytes == before);
+    CHECK(linear(x, Variable(w.value(), true)).requires_grad());
 }
 
 }  // namespace demi::test
