@@ -69,7 +69,7 @@ struct CacheClass {
     int64_t shared_rows, shared_cols, copied_rows;
 };
 constexpr CacheClass kCacheClasses[] = {
-    {2 << 20, 128, 384, 384}, {1 << 20, 96, 384, 264}, {512 << 10, 64, 192, 128}, {0, 64, 96, 64}};
+    {2 << 20, 136, 384, 384}, {1 << 20, 136, 384, 264}, {512 << 10, 64, 192, 128}, {0, 64, 96, 64}};
 
 CacheClass cache_class(int64_t bytes) {
     const CacheClass* c = kCacheClasses;
@@ -80,7 +80,7 @@ CacheClass cache_class(int64_t bytes) {
 // Where C is cut changes no bit of it: every element is a sum over chunks of the depth that come from the
 // depth alone. A tile that packs both operands costs (rows + cols) * depth for rows * cols * depth of work,
 // so those are large and near square, unless there are many threads to serve. What goes through gelu is best
-// loaded once. B that was packed before costs nothing: small tiles, so that threads end together.
+// loaded once. B that was packed before costs nothing: of many rows small tiles, so that threads end together.
 TileSize choose_tiles(const GemmCall& g, int mr, int nr) {
     const bool b_is_shared = g.b_packed != nullptr;
     const CacheClass cache = cache_class(g.l2_bytes > 0 ? g.l2_bytes : l2_cache_bytes());
@@ -95,7 +95,7 @@ TileSize choose_tiles(const GemmCall& g, int mr, int nr) {
     const int64_t max_cols = is_gelu(g.a.type) ? 768 : b_is_shared ? cache.shared_cols << (g.k <= 192) : 384;
     const int64_t min_rows = b_is_shared || copies_a || crowded ? 48 : 96;
     const int64_t min_cols = is_gelu(g.a.type) ? n : copies_a || crowded ? 96 : 192;
-    const int64_t wanted = std::max<int64_t>(b_is_shared ? 16 : 4, 2 * threads);
+    const int64_t wanted = std::max<int64_t>(b_is_shared && g.m > kLocalRows ? 16 : 4, 2 * threads);
     int64_t down = ceil_div(g.m, max_rows), across = ceil_div(n, max_cols);
     while (down * across * g.batch < wanted && g.m * n * g.k > kSmallTile * down * across) {
         const bool fits_across = ceil_div(n, across + 1) >= min_cols;

@@ -1,6 +1,5 @@
-// Blocks and models: made wrongly, not made at all, and given wrong inputs.
+// Models: made wrongly, not made at all, and given wrong inputs.
 #include "models/checkpoint.h"
-#include "models/nested.h"
 #include "models/pretrained/export.h"
 #include "models/rope_embed.h"
 #include "models/ssl_meta_arch.h"
@@ -12,85 +11,6 @@ namespace {
 using Vars = std::vector<Variable>;
 using Tensors = std::vector<Tensor>;
 using Ints = std::vector<int64_t>;
-
-BlockConfig block_config(int64_t dim, int64_t heads, double ratio, double drop, std::optional<double> init,
-                         bool swiglu) {
-    BlockConfig c;
-    c.dim = dim;
-    c.heads = heads;
-    c.mlp_ratio = ratio;
-    c.drop_path = drop;
-    c.init_values = init;
-    c.swiglu = swiglu;
-    return c;
-}
-
-void block_walks(Walks& walks) {
-    walks.add(
-        "SelfAttention::SelfAttention SelfAttention::forward SelfAttention::first_token_weights "
-        "SelfAttention::visit",
-        [](bool made, int64_t dim, int64_t heads, Variable x, AttentionBias bias, Precision precision,
-           bool add, bool first) {
-            Generator g{1};
-            SelfAttention attention =
-                layer_or_none<SelfAttention>(made, block_config(dim, heads, 4, 0, {}, false), g);
-            use_model(attention);
-            use(attention.forward(x, bias, context_of(true, precision, &g), add ? x : Variable(), {}, first));
-            return attention.first_token_weights(x.value());
-        },
-        true, 4, 2, variable({1, 3, 4}), AttentionBias(), Precision::f32, false, true);
-    walks.add(
-        "Block::Block Block::forward_first",
-        [](bool made, int64_t dim, double drop, Variable x, Precision precision, bool training) {
-            Generator g{1};
-            Block block = layer_or_none<Block>(made, block_config(dim, 2, 2, drop, 1.0, false), g);
-            return block.forward_first(x, context_of(training, precision, &g));
-        },
-        true, 4, 0.0, variable({3, 2, 4}), Precision::f32, false);
-    walks.add(
-        "Block::Block Block::forward Block::visit",
-        [](bool made, int64_t dim, int64_t heads, double ratio, double drop, std::optional<double> init,
-           bool swiglu, Variable x, Precision precision, bool training) {
-            Generator g{1};
-            Block block = layer_or_none<Block>(made, block_config(dim, heads, ratio, drop, init, swiglu), g);
-            use_model(block);
-            return block.forward(x, context_of(training, precision, &g));
-        },
-        true, 4, 2, 2.0, 0.3, std::optional<double>(1.0), false, variable({3, 2, 4}), Precision::f32, true);
-    walks.add(
-        "Block::forward",
-        [](bool made, double drop, Vars list, Generator* generator, bool training) {
-            Generator g{1};
-            Block block = layer_or_none<Block>(made, block_config(4, 2, 2, drop, 1.0, false), g);
-            return block.forward(list, context_of(training, Precision::f32, generator));
-        },
-        true, 0.3, Vars{variable({2, 3, 4}), variable({1, 2, 4})}, static_cast<Generator*>(nullptr), false);
-    walks.add(
-        "kept_rows", [](int64_t batch, double drop) { return kept_rows(batch, drop); }, 4, 0.3);
-    walks.add(
-        "first_rows", [](Ints rows, int64_t n, Device d) { return first_rows(rows, n, d); }, Ints{1, 0}, 1,
-        Device());
-    walks.add(
-        "drawn_rows",
-        [](Generator* g, int64_t batch, int64_t kept, Device device) {
-            Generator own{1};
-            return drawn_rows(context_of(true, Precision::f32, g ? g : &own), batch, kept, device);
-        },
-        static_cast<Generator*>(nullptr), 4, 2, Device());
-    walks.add(
-        "get_attn_bias_and_cat",
-        [](Vars list, Tensors rows, Boundary boundary) {
-            use(get_attn_bias_and_cat(list).second);
-            return get_attn_bias_and_cat(list, rows, boundary).second;
-        },
-        Vars{variable({2, 3, 4}), variable({1, 2, 4})}, Tensors{indices({1}), indices({0})}, Boundary());
-    walks.add(
-        "add_residual",
-        [](Variable x, Tensor rows, Variable residual, Variable gamma, double alpha, Boundary boundary) {
-            return add_residual(x, rows, residual, gamma, alpha, boundary);
-        },
-        variable({2, 3, 4}), indices({1}), variable({1, 3, 4}), variable({4}), 1.0, Boundary());
-}
 
 ViTConfig small_vit() {
     ViTConfig c;
@@ -300,7 +220,6 @@ void pretrained_walks(Walks& walks) {
 
 void model_walks(Walks& walks) {
     pretrained_walks(walks);
-    block_walks(walks);
     transformer_walks(walks);
     self_supervised_walks(walks);
 }
