@@ -2,6 +2,7 @@
 #include "models/checkpoint.h"
 #include "models/nested.h"
 #include "models/pretrained/export.h"
+#include "models/pretrained/teacher.h"
 #include "models/rope_embed.h"
 #include "models/ssl_meta_arch.h"
 #include "tests/misuse/model_support.h"
@@ -90,19 +91,6 @@ void block_walks(Walks& walks) {
             return add_residual(x, rows, residual, gamma, alpha, boundary);
         },
         variable({2, 3, 4}), indices({1}), variable({1, 3, 4}), variable({4}), 1.0, Boundary());
-}
-
-ViTConfig small_vit() {
-    ViTConfig c;
-    c.img_size = 4;
-    c.patch_size = 2;
-    c.in_chans = 1;
-    c.embed_dim = 4;
-    c.depth = 2;
-    c.num_heads = 2;
-    c.num_register_tokens = 1;
-    c.init_values = 1.0;
-    return c;
 }
 
 void transformer_walks(Walks& walks) {
@@ -270,7 +258,7 @@ void pretrained_walks(Walks& walks) {
     };
     walks.add(
         "Pretrained::Pretrained Pretrained::file Pretrained::config Pretrained::names Pretrained::prefix "
-        "Pretrained::describe load_pretrained load_network load_mapped find_mapped export_names "
+        "Pretrained::describe load_pretrained load_teacher load_network load_mapped find_mapped export_names "
         "weights_metadata "
         "read_weights_config vit_config list_names SkipInit::SkipInit",
         [write](int64_t width, std::string extra, DType dtype, int64_t heads, std::string key, bool partial,
@@ -280,6 +268,7 @@ void pretrained_walks(Walks& walks) {
             const Pretrained weights("weights.safetensors", {heads, key, true});
             (void)(weights.file(), weights.names(), weights.prefix(), weights.describe());
             (void)(list_names({name, key}), weights_metadata(weights.config()));
+            (void)load_teacher(weights, partial);
             MappedTensor half;
             if (const MappedTensor* found = find_mapped(weights.names(), name, half))
                 use(Variable(load_mapped(weights.file(), *found)));
