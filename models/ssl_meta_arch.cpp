@@ -17,6 +17,7 @@ namespace demi {
 
 void SSLMetaArch::Branch::visit(const std::string& prefix, const ParameterVisitor& fn) {
     backbone.visit(prefix + "backbone.", fn);
+    if (feature_head.weight.defined()) return feature_head.visit(prefix + "feature_head.", fn);
     dino_head.visit(prefix + "dino_head.", fn);
     if (separate) ibot_head.visit(prefix + "ibot_head.", fn);
 }
@@ -32,9 +33,15 @@ SSLMetaArch::SSLMetaArch(const SslConfig& config, Generator& generator) : config
     for (double weight : {config.dino_weight, config.koleo_weight, config.ibot_weight})
         check(weight >= 0 && std::isfinite(weight), "ssl",
               "weights of losses must be finite, not negative: got ", weight);
+    check(config.feature_dim >= 0 && config.feature_dim <= INT32_MAX, "ssl", "feature_dim must lie in [0, ",
+          INT32_MAX, "]: got ", config.feature_dim);
     config_.head.in_dim = config.backbone.embed_dim;
     const auto make = [&](Branch& branch, const ViTConfig& backbone) {
         branch.backbone = DinoVisionTransformer(backbone, generator);
+        if (config_.feature_dim > 0) {
+            branch.feature_head = Linear(backbone.embed_dim, config_.feature_dim, true, generator);
+            return;
+        }
         branch.dino_head = DINOHead(config_.head, generator);
         branch.separate = config_.separate_ibot_head;
         if (branch.separate) branch.ibot_head = DINOHead(config_.head, generator);
@@ -42,7 +49,7 @@ SSLMetaArch::SSLMetaArch(const SslConfig& config, Generator& generator) : config
     make(student_, config_.backbone);
     if (config_.xavier) {
         student_.backbone.init_xavier(generator);
-        student_.dino_head.init_xavier(generator);
+        if (config_.feature_dim == 0) student_.dino_head.init_xavier(generator);
         if (student_.separate) student_.ibot_head.init_xavier(generator);
     }
     ViTConfig still = config_.backbone;  // the teacher never drops paths
@@ -72,6 +79,7 @@ void SSLMetaArch::set_centers(const Tensor& dino, const Tensor& ibot) {
 void SSLMetaArch::to_device(Device device) {
     demi::to_device(student_, device);
     demi::to_device(teacher_, device);
+    if (frozen_) demi::to_device(*frozen_, device);
     for (Tensor* center : {&dino_center_, &ibot_center_, &next_dino_center_, &next_ibot_center_})
         if (center->defined()) *center = center->to(device);
 }
@@ -93,24 +101,34 @@ SslLogits SSLMetaArch::teacher_logits(const SslBatch& batch, const ForwardContex
     ForwardContext quiet = context;
     quiet.training = false;
     if (!quiet.boundary.site.empty()) quiet.boundary.site = "teacher";
-    const ViTOutput out = teacher_.backbone.forward_features(Variable(batch.global_crops), quiet);
+    const Tensor images =
+        frozen_ ? frozen_->images(batch.global_crops, config_.backbone.patch_size) : batch.global_crops;
+    const DinoVisionTransformer& backbone = frozen_ ? frozen_->backbone : teacher_.backbone;
+    const ViTOutput out = backbone.forward_features(Variable(images), quiet);
+    if (config_.feature_dim > 0) {
+        check(frozen_ != nullptr, "ssl", "feature_dim needs a frozen teacher: call distil()");
+        return {out.x_norm_clstoken.value(),
+                reshape(out.x_norm_patchtokens, {-1, out.x_norm_patchtokens.size(2)}).value()};
+    }
+    const DINOHead& dino_head = frozen_ ? frozen_->dino_head : teacher_.dino_head;
+    const DINOHead& patch_head = frozen_ ? frozen_->patch_head() : teacher_.patch_head();
     const int64_t half = batch.global_crops.size(0) / 2;
     // Each view learns from the other one's target.
     const Variable cls =
         concat({slice(out.x_norm_clstoken, 0, half, 2 * half), slice(out.x_norm_clstoken, 0, 0, half)}, 0);
     SslLogits logits;
-    logits.cls = teacher_.dino_head.forward(cls, context.precision).value();
+    logits.cls = dino_head.forward(cls, context.precision).value();
     const Tensor positions = positions_of(batch);
     if (positions.defined() && positions.numel() > 0)
-        logits.patches = teacher_.patch_head()
-                             .forward(rows_at(out.x_norm_patchtokens, positions), context.precision)
-                             .value();
+        logits.patches =
+            patch_head.forward(rows_at(out.x_norm_patchtokens, positions), context.precision).value();
     return logits;
 }
 
 std::vector<SslTargets> SSLMetaArch::targets(const std::vector<SslLogits>& logits, double teacher_temp,
                                              const std::function<Tensor(const Tensor&)>& over_shards) {
     next_dino_center_ = next_ibot_center_ = Tensor();
+    if (config_.feature_dim > 0) return logits;
     std::vector<Tensor> cls, patches;
     for (const SslLogits& l : logits) {
         cls.push_back(l.cls);
@@ -136,7 +154,9 @@ std::vector<SslTargets> SSLMetaArch::targets(const std::vector<SslLogits>& logit
 }
 
 Tensor SSLMetaArch::positions_of(const SslBatch& batch) const {
-    return batch.masks.defined() && config_.ibot_weight > 0 ? masked_positions(batch.masks) : Tensor();
+    return batch.masks.defined() && config_.ibot_weight > 0 && config_.feature_dim == 0
+               ? masked_positions(batch.masks)
+               : Tensor();
 }
 
 SSLMetaArch::Places SSLMetaArch::places_of(Branch& branch) {
@@ -166,6 +186,7 @@ SslLosses SSLMetaArch::losses(const SslBatch& batch, double teacher_temp, const 
     check_batch(batch);
     next_dino_center_ = next_ibot_center_ = Tensor();
     const SslLogits logits = teacher_logits(batch, context);
+    if (config_.feature_dim > 0) return feature_losses(batch, logits, context);
     SslTargets target;
     target.cls = center_or_sinkhorn(logits.cls, dino_center_, next_dino_center_, teacher_temp);
     if (logits.patches.defined())
@@ -176,6 +197,7 @@ SslLosses SSLMetaArch::losses(const SslBatch& batch, double teacher_temp, const 
 SslLosses SSLMetaArch::student_losses(const SslBatch& batch, const SslTargets& target,
                                       const ForwardContext& context) const {
     check_batch(batch);
+    if (config_.feature_dim > 0) return feature_losses(batch, target, context);
     const Tensor& global = batch.global_crops;
     const int64_t images = global.size(0) / 2;
     const bool has_local = batch.local_crops.defined() && batch.local_crops.size(0) > 0;
@@ -211,12 +233,7 @@ SslLosses SSLMetaArch::student_losses(const SslBatch& batch, const SslTargets& t
         result.total = result.total + local;
     }
     result.total = result.total * config_.dino_weight;
-    if (config_.koleo_weight > 0 && images >= 2) {
-        const Variable koleo = koleo_loss(slice(global_cls, 0, 0, images)) +
-                               koleo_loss(slice(global_cls, 0, images, 2 * images));
-        result.koleo = koleo.item();
-        result.total = result.total + koleo * config_.koleo_weight;
-    }
+    if (config_.koleo_weight > 0 && images >= 2) add_koleo(result, global_cls, images);
     if (target.patches.defined()) {
         const Variable logits =
             student_.patch_head().forward(rows_at(out[0].x_norm_patchtokens, positions), context.precision);
@@ -225,6 +242,13 @@ SslLosses SSLMetaArch::student_losses(const SslBatch& batch, const SslTargets& t
         result.total = result.total + ibot * config_.ibot_weight;
     }
     return result;
+}
+
+void SSLMetaArch::add_koleo(SslLosses& losses, const Variable& global_cls, int64_t images) const {
+    const Variable koleo =
+        koleo_loss(slice(global_cls, 0, 0, images)) + koleo_loss(slice(global_cls, 0, images, 2 * images));
+    losses.koleo = koleo.item();
+    losses.total = losses.total + koleo * config_.koleo_weight;
 }
 
 void SSLMetaArch::commit(double momentum) {

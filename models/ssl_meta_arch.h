@@ -1,9 +1,11 @@
 #pragma once
 // Student and teacher of DINOv2 (dinov2/train/ssl_meta_arch.py): DINO loss on class tokens, iBOT
 // loss on masked patches, KoLeo on the student's class tokens. The teacher is an average of the
-// student and gets no gradient.
-#include "models/dino_head.h"
-#include "models/vision_transformer.h"
+// student and gets no gradient. After distil() a frozen teacher makes the targets, and the average is only what remains
+// of the run.
+#include <memory>
+
+#include "models/frozen_teacher.h"
 
 namespace demi {
 
@@ -17,6 +19,10 @@ struct SslConfig {
     double center_momentum = 0.9;
     double dino_weight = 1, koleo_weight = 0.1, ibot_weight = 1;
     bool xavier = false;  // initialisation for narrow models
+    // Above 0: no heads. A linear layer makes features of this width, that of a frozen teacher, of the student's tokens;
+    // the losses are sum (student - teacher)^2 / sum teacher^2: of the class tokens of global crops and of the same
+    // crops, of those of local crops and of both global ones, and (iBOT's weight) of all patches of global crops.
+    int64_t feature_dim = 0;
 };
 
 struct SslBatch {
@@ -34,12 +40,17 @@ struct SslLosses {
 struct SslLogits {
     Tensor cls;      // of the teacher, [2 B, K], rows already swapped between the views
     Tensor patches;  // [masked, K]; undefined without masks
+    // Of features: cls [2 B, D] in the order of the crops, patches [2 B N, D].
 };
 using SslTargets = SslLogits;  // what centering or Sinkhorn-Knopp makes of them
 
 class SSLMetaArch {
   public:
     SSLMetaArch(const SslConfig& config, Generator& generator);
+
+    // From now on targets are this teacher's, which never moves. Its heads need as many prototypes as the student's, or
+    // its width must be feature_dim. Before to_device().
+    void distil(FrozenTeacher teacher);
 
     // Losses of one batch. Also computes where the centers will move; commit() moves them.
     SslLosses losses(const SslBatch& batch, double teacher_temp, const ForwardContext& context);
@@ -73,16 +84,21 @@ class SSLMetaArch {
     struct Branch {
         DinoVisionTransformer backbone;
         DINOHead dino_head, ibot_head;
+        Linear feature_head;
         bool separate = false;
         const DINOHead& patch_head() const { return separate ? ibot_head : dino_head; }
         void visit(const std::string& prefix, const ParameterVisitor& fn);
     };
     static Places places_of(Branch& branch);
     Tensor positions_of(const SslBatch& batch) const;  // of masked patches; undefined without
+    SslLosses feature_losses(const SslBatch& batch, const SslTargets& target,
+                             const ForwardContext& context) const;
+    void add_koleo(SslLosses& losses, const Variable& global_cls, int64_t images) const;
     Tensor center_or_sinkhorn(const Tensor& logits, Tensor& center, Tensor& next, double temp);
 
     SslConfig config_;
     Branch student_, teacher_;
+    std::shared_ptr<FrozenTeacher> frozen_;
     Tensor dino_center_, ibot_center_;            // [1, K]
     Tensor next_dino_center_, next_ibot_center_;  // undefined: no move pending
 };

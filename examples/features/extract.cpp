@@ -12,12 +12,12 @@
 #include "examples/common/progress.h"
 #include "examples/common/signals.h"
 #include "examples/common/text.h"
-#include "examples/data/hash.h"
 #include "examples/data/loader.h"
 #include "examples/features/partial.h"
 #include "examples/features/plan.h"
 #include "examples/features/source.h"
 #include "examples/features/write.h"
+#include "examples/train/distill.h"
 #include "examples/train/model_file.h"
 #include "models/state.h"
 #include "runtime/atomic_file.h"
@@ -40,16 +40,6 @@ data::ChannelStats stats_for(const WeightsConfig& config, const data::DataSet& p
     if (const auto stats = stats_of(config)) return *stats;
     if (pictures.channels() != 3) return data::channel_stats(pictures);
     return {{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}};
-}
-
-// Of a part of every parameter: other weights of the same shape must not go on where these stopped.
-uint64_t weights_hash(DinoVisionTransformer& model) {
-    data::Hash hash;
-    for (const auto& [name, parameter] : parameters_of(model)) {
-        const auto bytes = static_cast<size_t>(parameter.value().numel()) * sizeof(float);
-        hash.add(name).add(parameter.value().raw(), std::min<size_t>(bytes, 4096));
-    }
-    return hash.value();
 }
 
 Record settings_of(const ExtractOptions& options, const FeaturePlan& plan, const PictureSource& source,
@@ -197,7 +187,7 @@ int extract_features(const ExtractOptions& options) {
     check(options.data == "drawn" || options.data == "-" || exists(options.data), "data", options.data,
           ": no such file or folder");
     DinoVisionTransformer model = load_backbone(weights, options.partial);
-    const uint64_t hash = weights_hash(model);
+    const uint64_t hash = parameters_hash(parameters_of(model));
     to_device(model, device);
 
     const PictureSource source({options.data, options.split, config.in_chans, options.exif_orientation,

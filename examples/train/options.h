@@ -73,6 +73,8 @@ struct TrainOptions {
     double global_share = -1, local_share = -1, local_share_end = -1;
     double color = -1, hue = -1, gray = -1, blur = 0.5, solarize = 0.2, invert = -1;
     bool linear_probe = true, ibot_head = false;
+    std::string distill;        // a frozen teacher's weights
+    int64_t distill_heads = 0;  // its attention heads; 0: what the file says
 
     bool resuming() const { return !resume.empty(); }
     std::vector<std::string> given;    // names of the flags that the command line or a file has set

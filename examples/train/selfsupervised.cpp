@@ -17,6 +17,7 @@ SelfSupervised::SelfSupervised(TrainOptions options, const Communicator& world)
     data_ = open_data(options_, true);
     data_.stats = weights.stats(data_.stats, data_.opened.train->channels());
     apply_recipe(options_, data_.opened);
+    frozen_ = open_teacher(options_, data_.stats, data_.opened.train->channels());
     agree_on_run(world_, options_, device_, data_.opened.train->fingerprint(), data_.opened.train->size());
     make_model(weights);
     plan();
@@ -28,8 +29,11 @@ void SelfSupervised::make_model(const InitFrom& weights) {
     const data::DataSet& set = *data_.opened.train;
     config_ = ssl_config(options_, weights.any() ? weights.config(options_, set.height(), set.channels())
                                                  : model_config(options_, set.height(), set.channels()));
+    if (frozen_ && !frozen_->has_heads()) config_.feature_dim = frozen_->backbone.config().embed_dim;
+    if (frozen_) frozen_hash_ = std::to_string(parameters_hash(parameters_of(*frozen_)));
     Generator init = generator_.fork(1);
     model_.emplace(config_, init);
+    if (frozen_) model_->distil(std::move(*frozen_));
     model_->to_device(device_);
     student_ = model_->student_parameters();
     teacher_ = model_->teacher_parameters();
@@ -89,12 +93,16 @@ ShardParts SelfSupervised::shard_parts() {
 SnapshotHead SelfSupervised::head() const {
     SnapshotHead h = new_head(kProgram, model_->config().backbone);
     h.more["taken"] = std::to_string(taken_);
+    if (!frozen_hash_.empty()) h.more["distill"] = frozen_hash_;
     scores_.save(h.more);
     return h;
 }
 
 void SelfSupervised::resume() {
     const SnapshotHead saved = load();
+    const auto teacher = saved.more.find("distill");
+    check((teacher == saved.more.end() ? "" : teacher->second) == frozen_hash_, "distill", "'",
+          options_.distill, "' is not the teacher that the run began with");
     taken_ = state_int(saved.more, "taken");
     scores_.load(saved.more);
 }

@@ -11,8 +11,9 @@ void SelfSupervised::step(const data::Batch& batch) {
     const int64_t at = taken_;
     const double temp = temp_.at(at), rate = rate_.at(at);
     const bool frozen = static_cast<double>(at) < options_.freeze_last_layer * static_cast<double>(total_);
-    const SslStep how{&*model_, device_, &scaler_, temp,
-                      options_.ibot_weight > 0 ? crops_.global_size / options_.patch : 0};
+    const SslStep how{
+        &*model_, device_, &scaler_, temp,
+        options_.ibot_weight > 0 && config_.feature_dim == 0 ? crops_.global_size / options_.patch : 0};
     const SslResult losses =
         parallel_ ? pass_shards(how, batch, context_, *parallel_, step_) : pass(how, batch, context_);
     const double loss = last_loss_ = losses.loss;

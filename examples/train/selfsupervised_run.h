@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "examples/train/classifier.h"
+#include "examples/train/distill.h"
 #include "examples/train/init_from.h"
 #include "examples/train/ssl_evaluation.h"
 #include "examples/train/ssl_setup.h"
@@ -46,6 +47,8 @@ class SelfSupervised : private TrainingRun {
     data::MulticropOptions crops_;
     SslConfig config_;
     std::optional<SSLMetaArch> model_;
+    std::optional<FrozenTeacher> frozen_;  // until the model has it
+    std::string frozen_hash_;              // empty: none
     NamedParameters student_, teacher_;
     std::vector<size_t> clip_groups_;  // parameters of the student's backbone, of its heads
     CosineSchedule rate_, decay_, momentum_;

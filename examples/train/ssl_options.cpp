@@ -29,6 +29,13 @@ void add_self_supervised(CLI::App& app, TrainOptions& o) {
            "Weight of the masked-patch loss (DINOv2: 1; hurts networks this small)");
     app.add_flag("--ibot-head", o.ibot_head, "A head of its own for the masked patches (default: off)")
         ->group(group);
+    app.add_option("--distill", o.distill,
+                   "Weights of a frozen teacher that makes the targets: what extract_features reads. With "
+                   "DINO heads in "
+                   "the file DINOv2's losses, else its features are matched")
+        ->group(group);
+    number("--distill-heads", o.distill_heads, int64_t{0}, int64_t{256},
+           "Attention heads of that teacher; 0: what the file says, else width / 64");
     number("--freeze-last-layer", o.freeze_last_layer, 0.0, 1.0,
            "Share of the steps in which the last layer is frozen");
     number("--blur", o.blur, 0.0, 1.0, "Chance of a blurred crop (a fifth of it in the second large one)");
@@ -99,6 +106,8 @@ void add_self_supervised_record(Record& r, const TrainOptions& o) {
                                                               {"koleo_weight", o.koleo_weight},
                                                               {"ibot_weight", o.ibot_weight},
                                                               {"ibot_head", o.ibot_head},
+                                                              {"distill", o.distill},
+                                                              {"distill_heads", o.distill_heads},
                                                               {"freeze_last_layer", o.freeze_last_layer},
                                                               {"eval_every", o.eval_every},
                                                               {"eval_images", o.eval_images},

@@ -33,6 +33,7 @@ int main(int argc, char** argv) {
     layer_walks(walks);
     model_walks(walks);
     training_walks(walks);
+    distillation_walks(walks);
     comm_walks(walks);
     return run_walks(walks, options) == 0 ? 0 : 1;
 }

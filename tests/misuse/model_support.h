@@ -1,6 +1,7 @@
 #pragma once
 // What the walks of layers and models share.
 #include "models/layers.h"
+#include "models/vision_transformer.h"
 #include "tests/misuse/walk.h"
 
 namespace demi::test {
@@ -27,6 +28,19 @@ template <class Model> void use_model(Model& model, Device device = {}) {
 // `made`: a layer that works; otherwise one that was only declared.
 template <class Layer, class... Args> Layer layer_or_none(bool made, Args&&... args) {
     return made ? Layer(std::forward<Args>(args)...) : Layer();
+}
+
+inline ViTConfig small_vit() {
+    ViTConfig c;
+    c.img_size = 4;
+    c.patch_size = 2;
+    c.in_chans = 1;
+    c.embed_dim = 4;
+    c.depth = 2;
+    c.num_heads = 2;
+    c.num_register_tokens = 1;
+    c.init_values = 1.0;
+    return c;
 }
 
 }  // namespace demi::test

@@ -1,6 +1,7 @@
 // Models: made wrongly, not made at all, and given wrong inputs.
 #include "models/checkpoint.h"
 #include "models/pretrained/export.h"
+#include "models/pretrained/teacher.h"
 #include "models/rope_embed.h"
 #include "models/ssl_meta_arch.h"
 #include "tests/misuse/model_support.h"
@@ -190,7 +191,7 @@ void pretrained_walks(Walks& walks) {
     };
     walks.add(
         "Pretrained::Pretrained Pretrained::file Pretrained::config Pretrained::names Pretrained::prefix "
-        "Pretrained::describe load_pretrained load_network load_mapped find_mapped export_names "
+        "Pretrained::describe load_pretrained load_teacher load_network load_mapped find_mapped export_names "
         "weights_metadata "
         "read_weights_config vit_config list_names SkipInit::SkipInit",
         [write](int64_t width, std::string extra, DType dtype, int64_t heads, std::string key, bool partial,
@@ -200,6 +201,7 @@ void pretrained_walks(Walks& walks) {
             const Pretrained weights("weights.safetensors", {heads, key, true});
             (void)(weights.file(), weights.names(), weights.prefix(), weights.describe());
             (void)(list_names({name, key}), weights_metadata(weights.config()));
+            (void)load_teacher(weights, partial);
             MappedTensor half;
             if (const MappedTensor* found = find_mapped(weights.names(), name, half))
                 use(Variable(load_mapped(weights.file(), *found)));

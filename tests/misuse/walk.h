@@ -84,6 +84,7 @@ void boundary_op_walks(Walks& walks);
 void layer_walks(Walks& walks);
 void model_walks(Walks& walks);
 void training_walks(Walks& walks);
+void distillation_walks(Walks& walks);
 void comm_walks(Walks& walks);
 
 // Tensors that base calls are made of: f32 from 0.1 upwards in small steps, of which `variable` wants a gradient.
