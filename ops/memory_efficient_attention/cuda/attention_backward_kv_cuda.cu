@@ -56,8 +56,8 @@ template <int kSize, bool kBf16, int kWhich> struct MmaBackwardKvKernel {
         for (int half = 0; half < 2; ++half)
             seen[half] = int_range(queries_of_key(segment, at.first + row + gpu::lane() / 4 + 8 * half));
         float for_keys[kForKeys ? kSize / 8 : 1][4], for_values[kForValues ? kSize / 8 : 1][4];
-        scale_all_zero(for_keys);
-        scale_all_zero(for_values);
+        set_zero(for_keys);
+        set_zero(for_values);
         LeftRows<kSize> left, left_values;
         WarpScale scale;
         int stage = 0;
@@ -109,14 +109,6 @@ template <int kSize, bool kBf16, int kWhich> struct MmaBackwardKvKernel {
                 store(call.grad_v, at, row, call.value_size, for_values,
                       unshift * (has_dropout(m.call) ? kept_factor(m.call) : 1.f),
                       put_back ? &call.grad_out : nullptr, m.eights.grad_v, m.call.grad_v.lost);
-    }
-
-    template <int kCount> static DEMI_DEVICE void scale_all_zero(float (&x)[kCount][4]) {
-        DEMI_UNROLL
-        for (int n = 0; n < kCount; ++n) {
-            DEMI_UNROLL
-            for (int e = 0; e < 4; ++e) x[n][e] = 0;
-        }
     }
 
     // `taken_from`: the operand whose values that are not finite the sums lack, or null.
@@ -211,31 +203,27 @@ template <int kSize, bool kBf16, int kWhich> struct MmaBackwardKvKernel {
     }
 };
 
-template <int kSize, int kWhich> void launch(const MmaBackward& m, gpu::Dim3 grid, Queue queue) {
-    const size_t bytes = mma_backward_kv_shared(kSize, m.keys.rows);
-    const gpu::Dim3 block{static_cast<unsigned>(m.keys.rows * 2)};
-    if (m.bf16)
-        gpu::launch(MmaBackwardKvKernel<kSize, true, kWhich>{m}, grid, block, bytes, queue.stream);
-    else
-        gpu::launch(MmaBackwardKvKernel<kSize, false, kWhich>{m}, grid, block, bytes, queue.stream);
-}
+template <int kSize, bool kBf16> using BothKernel = MmaBackwardKvKernel<kSize, kBf16, 0>;
+template <int kSize, bool kBf16> using KeysKernel = MmaBackwardKvKernel<kSize, kBf16, 1>;
+template <int kSize, bool kBf16> using ValuesKernel = MmaBackwardKvKernel<kSize, kBf16, 2>;
 
-}  // namespace
-
-size_t mma_backward_kv_shared(int64_t size, int rows) {
+size_t shared(int64_t size, int rows) {
     const int64_t padded = size <= 64 ? 64 : size <= 128 ? 128 : 256;
     const int64_t queries = padded <= 128 ? kQueryTile<128> : kQueryTile<256>;
     return kCountScratch + 16 + static_cast<size_t>((2 * rows + 4 * queries) * (padded + 8)) * 2 +
            static_cast<size_t>(4 * queries) * sizeof(float);
 }
 
-void launch_mma_backward_kv(const MmaBackward& m, Queue queue) {
-    const int64_t size = most(m.call.head_size, m.call.value_size);
-    const gpu::Dim3 grid{static_cast<unsigned>(m.call.batch * m.call.heads * m.keys.count)};
-    if (size <= 64) return launch<64, 0>(m, grid, queue);
-    if (size <= 128) return launch<128, 0>(m, grid, queue);
-    if (m.call.grad_k.data != nullptr) launch<256, 1>(m, grid, queue);
-    if (m.call.grad_v.data != nullptr) launch<256, 2>(m, grid, queue);
+void launch(const MmaBackward& m, Queue queue) {
+    const int64_t size = largest_size(m.call);
+    if (size <= 64) return launch_tiles<BothKernel, 64>(m, m.keys, shared, queue);
+    if (size <= 128) return launch_tiles<BothKernel, 128>(m, m.keys, shared, queue);
+    if (m.call.grad_k.data != nullptr) launch_tiles<KeysKernel, 256>(m, m.keys, shared, queue);
+    if (m.call.grad_v.data != nullptr) launch_tiles<ValuesKernel, 256>(m, m.keys, shared, queue);
 }
+
+}  // namespace
+
+const MmaKernel<AttentionBackward> mma_backward_kv{shared, launch};
 
 }  // namespace demi::gpu_kernels

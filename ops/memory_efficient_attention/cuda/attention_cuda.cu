@@ -128,10 +128,10 @@ void forward(const AttentionForward& c, Queue queue) {
         return forward_by_rows(there, queue);
     }
     const bool unmasked = is_unmasked(c);
-    const auto shared = unmasked ? unmasked_forward_shared : mma_forward_shared;
-    MmaForward m = mma_of(c, shared, shared, memory, queue);
+    const MmaKernel<AttentionForward>& kernel = unmasked ? unmasked_forward : mma_forward;
+    MmaForward m = mma_of(c, kernel.shared, kernel.shared, memory, queue);
     m.eights.out = in_eights(c.out, c, c.queries, c.value_size);
-    (unmasked ? launch_unmasked_forward : launch_mma_forward)(m, queue);
+    kernel.launch(m, queue);
 }
 
 void backward(const AttentionBackward& c, Queue queue) {
@@ -143,17 +143,16 @@ void backward(const AttentionBackward& c, Queue queue) {
         const bool grad_in_eights = in_eights(c.grad_out, c, c.queries, c.value_size);
         const bool unmasked =
             is_unmasked(c) && grad_in_eights && in_eights(c.out, c, c.queries, c.value_size);
-        MmaBackward m =
-            unmasked ? mma_of(c, unmasked_backward_q_shared, unmasked_backward_kv_shared, memory, queue)
-                     : mma_of(c, mma_backward_q_shared, mma_backward_kv_shared, memory, queue);
+        const MmaKernel<AttentionBackward>& for_q = unmasked ? unmasked_backward_q : mma_backward_q;
+        const MmaKernel<AttentionBackward>& for_kv = unmasked ? unmasked_backward_kv : mma_backward_kv;
+        MmaBackward m = mma_of(c, for_q.shared, for_kv.shared, memory, queue);
         m.dot = dot.as<float>();
         m.eights.grad_out = grad_in_eights;
         m.eights.grad_q = in_eights(c.grad_q, c, c.queries, c.head_size);
         m.eights.grad_k = in_eights(c.grad_k, c, c.keys, c.head_size);
         m.eights.grad_v = in_eights(c.grad_v, c, c.keys, c.value_size);
-        (unmasked ? launch_unmasked_backward_q : launch_mma_backward_q)(m, queue);
-        if (c.grad_k.data != nullptr || c.grad_v.data != nullptr)
-            (unmasked ? launch_unmasked_backward_kv : launch_mma_backward_kv)(m, queue);
+        for_q.launch(m, queue);
+        if (c.grad_k.data != nullptr || c.grad_v.data != nullptr) for_kv.launch(m, queue);
         if (c.grad_bias.data != nullptr) bias_backward(m.call, m.dot, queue);
         return;
     }

@@ -39,22 +39,16 @@ template <class Call> struct AttentionMma {
 typedef AttentionMma<AttentionForward> MmaForward;
 typedef AttentionMma<AttentionBackward> MmaBackward;
 
-// Bytes of shared memory for `rows` rows in a tile.
-size_t mma_forward_shared(int64_t size, int rows);
-size_t mma_backward_q_shared(int64_t size, int rows);
-size_t mma_backward_kv_shared(int64_t size, int rows);
-void launch_mma_forward(const MmaForward& m, Queue queue);
-// Also fills m.dot, and counts grad_out.
-void launch_mma_backward_q(const MmaBackward& m, Queue queue);
-void launch_mma_backward_kv(const MmaBackward& m, Queue queue);
-
+template <class Call> struct MmaKernel {
+    size_t (*shared)(int64_t size, int rows);  // bytes of shared memory for `rows` rows in a tile
+    void (*launch)(const AttentionMma<Call>& m, Queue queue);
+};
+extern const MmaKernel<AttentionForward> mma_forward;
+// The first also fills m.dot, and counts grad_out.
+extern const MmaKernel<AttentionBackward> mma_backward_q, mma_backward_kv;
 // The same where every query of a segment sees all its keys, without bias and dropout, for head sizes 64 and
 // 128, a positive scale and operands (backward: out too) of which eight elements can be loaded at once.
-size_t unmasked_forward_shared(int64_t size, int rows);
-size_t unmasked_backward_q_shared(int64_t size, int rows);
-size_t unmasked_backward_kv_shared(int64_t size, int rows);
-void launch_unmasked_forward(const MmaForward& m, Queue queue);
-void launch_unmasked_backward_q(const MmaBackward& m, Queue queue);
-void launch_unmasked_backward_kv(const MmaBackward& m, Queue queue);
+extern const MmaKernel<AttentionForward> unmasked_forward;
+extern const MmaKernel<AttentionBackward> unmasked_backward_q, unmasked_backward_kv;
 
 }  // namespace demi::gpu_kernels

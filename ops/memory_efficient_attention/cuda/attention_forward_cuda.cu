@@ -58,11 +58,7 @@ template <int kSize, bool kBf16> struct MmaForwardKernel {
             state.sum[half] = 0;
         }
         float acc[kSize / 8][4];
-        DEMI_UNROLL
-        for (int n = 0; n < kSize / 8; ++n) {
-            DEMI_UNROLL
-            for (int e = 0; e < 4; ++e) acc[n][e] = 0;
-        }
+        set_zero(acc);
         LeftRows<kSize> left;
         int stage = 0;
         for (int tile = begin; tile < end; tile += kKeys, stage ^= 1) {
@@ -205,33 +201,22 @@ template <int kSize, bool kBf16> struct MmaForwardKernel {
     }
 };
 
-template <int kSize> void launch(const MmaForward& m, gpu::Dim3 grid, Queue queue) {
-    const size_t bytes = mma_forward_shared(kSize, m.queries.rows);
-    const gpu::Dim3 block{static_cast<unsigned>(m.queries.rows * 2)};
-    if (m.bf16)
-        gpu::launch(MmaForwardKernel<kSize, true>{m}, grid, block, bytes, queue.stream);
-    else
-        gpu::launch(MmaForwardKernel<kSize, false>{m}, grid, block, bytes, queue.stream);
-}
-
-}  // namespace
-
-size_t mma_forward_shared(int64_t size, int rows) {
+size_t shared(int64_t size, int rows) {
     const int64_t padded = size <= 64 ? 64 : size <= 128 ? 128 : 256;
     const int64_t keys = padded == 64 ? kKeyTile<64> : padded == 128 ? kKeyTile<128> : kKeyTile<256>;
     return kCountScratch + 16 +
            static_cast<size_t>(std::max<int64_t>(rows + 4 * keys, 2 * rows) * (padded + 8)) * 2;
 }
 
-void launch_mma_forward(const MmaForward& m, Queue queue) {
-    const int64_t size = most(m.call.head_size, m.call.value_size);
-    const gpu::Dim3 grid{static_cast<unsigned>(m.call.batch * m.call.heads * m.queries.count)};
-    if (size <= 64)
-        launch<64>(m, grid, queue);
-    else if (size <= 128)
-        launch<128>(m, grid, queue);
-    else
-        launch<256>(m, grid, queue);
+void launch(const MmaForward& m, Queue queue) {
+    const int64_t size = largest_size(m.call);
+    if (size <= 64) return launch_tiles<MmaForwardKernel, 64>(m, m.queries, shared, queue);
+    if (size <= 128) return launch_tiles<MmaForwardKernel, 128>(m, m.queries, shared, queue);
+    launch_tiles<MmaForwardKernel, 256>(m, m.queries, shared, queue);
 }
+
+}  // namespace
+
+const MmaKernel<AttentionForward> mma_forward{shared, launch};
 
 }  // namespace demi::gpu_kernels

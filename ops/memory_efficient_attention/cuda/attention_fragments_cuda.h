@@ -91,15 +91,19 @@ DEMI_DEVICE void add_transposed(float (&c)[kColumns / 8][4], const LeftRows<kSiz
     }
 }
 
+template <int kCount> DEMI_DEVICE void set_zero(float (&x)[kCount][4]) {
+    DEMI_UNROLL
+    for (int n = 0; n < kCount; ++n) {
+        DEMI_UNROLL
+        for (int e = 0; e < 4; ++e) x[n][e] = 0;
+    }
+}
+
 // c = left * tile^T
 template <int kSize, int kColumns, bool kBf16>
 DEMI_DEVICE void multiply_transposed(float (&c)[kColumns / 8][4], const LeftRows<kSize>& left,
                                      const uint16_t* tile, int columns, int64_t size) {
-    DEMI_UNROLL
-    for (int n = 0; n < kColumns / 8; ++n) {
-        DEMI_UNROLL
-        for (int e = 0; e < 4; ++e) c[n][e] = 0;
-    }
+    set_zero(c);
     add_transposed<kSize, kColumns, kBf16>(c, left, tile, columns, size);
 }
 

@@ -184,4 +184,20 @@ DEMI_CALLED KeptPair kept_pair(const AttentionDropout& d, uint64_t word) {
     return {keeps(d, first), keeps(d, second)};
 }
 
+// One block for a tile of every batch and head, two threads for a row.
+template <template <int, bool> class Kernel, int kSize, class Call>
+void launch_tiles(const AttentionMma<Call>& m, const AttentionTiles& tiles, size_t (*shared)(int64_t, int),
+                  Queue queue) {
+    const gpu::Dim3 grid{static_cast<unsigned>(m.call.batch * m.call.heads * tiles.count)};
+    const gpu::Dim3 block{static_cast<unsigned>(tiles.rows * 2)};
+    const size_t bytes = shared(kSize, tiles.rows);
+    if (m.bf16)
+        gpu::launch(Kernel<kSize, true>{m}, grid, block, bytes, queue.stream);
+    else
+        gpu::launch(Kernel<kSize, false>{m}, grid, block, bytes, queue.stream);
+}
+template <class Call> DEMI_HOST_DEVICE int64_t largest_size(const Call& call) {
+    return most(call.head_size, call.value_size);
+}
+
 }  // namespace demi::gpu_kernels

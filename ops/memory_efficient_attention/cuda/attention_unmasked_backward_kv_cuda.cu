@@ -47,11 +47,8 @@ template <int kSize, bool kBf16> struct UnmaskedBackwardKvKernel {
         gpu::cp_async_commit();
 
         float for_keys[kSize / 8][4], for_values[kSize / 8][4];
-        DEMI_UNROLL
-        for (int n = 0; n < kSize / 8; ++n) {
-            DEMI_UNROLL
-            for (int e = 0; e < 4; ++e) for_keys[n][e] = for_values[n][e] = 0;
-        }
+        set_zero(for_keys);
+        set_zero(for_values);
         LeftRows<kSize> left, left_values;
         WarpScale scale;
         int stage = 0;
@@ -173,17 +170,19 @@ template <int kSize, bool kBf16> struct UnmaskedBackwardKvKernel {
     }
 };
 
-}  // namespace
-
-size_t unmasked_backward_kv_shared(int64_t size, int rows) {
+size_t shared(int64_t size, int rows) {
     if (rows > (size <= 64 ? kMostRows<64> : kMostRows<128>)) return SIZE_MAX;
     return kCountScratch + static_cast<size_t>((2 * rows + 4 * kQueries) * (size + 8)) * 2 +
            static_cast<size_t>(4 * kQueries) * sizeof(float);
 }
 
-void launch_unmasked_backward_kv(const MmaBackward& m, Queue queue) {
-    launch_unmasked<UnmaskedBackwardKvKernel>(
-        m, m.keys, unmasked_backward_kv_shared(m.call.head_size, m.keys.rows), queue);
+void launch(const MmaBackward& m, Queue queue) {
+    if (m.call.head_size == 64) return launch_tiles<UnmaskedBackwardKvKernel, 64>(m, m.keys, shared, queue);
+    launch_tiles<UnmaskedBackwardKvKernel, 128>(m, m.keys, shared, queue);
 }
+
+}  // namespace
+
+const MmaKernel<AttentionBackward> unmasked_backward_kv{shared, launch};
 
 }  // namespace demi::gpu_kernels

@@ -52,11 +52,7 @@ template <int kSize, bool kBf16> struct UnmaskedBackwardQKernel {
 
         const RowState state = start(at, row, results);
         float acc[kSize / 8][4];
-        DEMI_UNROLL
-        for (int n = 0; n < kSize / 8; ++n) {
-            DEMI_UNROLL
-            for (int e = 0; e < 4; ++e) acc[n][e] = 0;
-        }
+        set_zero(acc);
         LeftRows<kSize> left, left_grad;
         left.load(queries(), row, kSize);
         left_grad.load(grad_out(), row, kSize);
@@ -185,17 +181,19 @@ template <int kSize, bool kBf16> struct UnmaskedBackwardQKernel {
     }
 };
 
-}  // namespace
-
-size_t unmasked_backward_q_shared(int64_t size, int rows) {
+size_t shared(int64_t size, int rows) {
     if (rows > (size <= 64 ? kMostRows<64> : kMostRows<128>)) return SIZE_MAX;
     const int keys = size <= 64 ? kKeyTile<64> : kKeyTile<128>;
     return kCountScratch + static_cast<size_t>((2 * rows + 4 * keys) * (size + 8)) * 2;
 }
 
-void launch_unmasked_backward_q(const MmaBackward& m, Queue queue) {
-    launch_unmasked<UnmaskedBackwardQKernel>(
-        m, m.queries, unmasked_backward_q_shared(m.call.head_size, m.queries.rows), queue);
+void launch(const MmaBackward& m, Queue queue) {
+    if (m.call.head_size == 64) return launch_tiles<UnmaskedBackwardQKernel, 64>(m, m.queries, shared, queue);
+    launch_tiles<UnmaskedBackwardQKernel, 128>(m, m.queries, shared, queue);
 }
+
+}  // namespace
+
+const MmaKernel<AttentionBackward> unmasked_backward_q{shared, launch};
 
 }  // namespace demi::gpu_kernels

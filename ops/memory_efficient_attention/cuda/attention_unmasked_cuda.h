@@ -208,20 +208,4 @@ DEMI_DEVICE void fit_all(float (&grads)[kCount][4], WarpScale& scale, float (&su
     }
 }
 
-// One block for a tile of every batch and head.
-template <template <int, bool> class Kernel, class Call>
-void launch_unmasked(const AttentionMma<Call>& m, const AttentionTiles& tiles, size_t bytes, Queue queue) {
-    const gpu::Dim3 grid{static_cast<unsigned>(m.call.batch * m.call.heads * tiles.count)};
-    const gpu::Dim3 block{static_cast<unsigned>(tiles.rows * 2)};
-    const bool small = m.call.head_size == 64;
-    if (small && m.bf16)
-        gpu::launch(Kernel<64, true>{m}, grid, block, bytes, queue.stream);
-    else if (small)
-        gpu::launch(Kernel<64, false>{m}, grid, block, bytes, queue.stream);
-    else if (m.bf16)
-        gpu::launch(Kernel<128, true>{m}, grid, block, bytes, queue.stream);
-    else
-        gpu::launch(Kernel<128, false>{m}, grid, block, bytes, queue.stream);
-}
-
 }  // namespace demi::gpu_kernels

@@ -49,11 +49,7 @@ template <int kSize, bool kBf16> struct UnmaskedForwardKernel {
             state.sum[half] = 0;
         }
         float acc[kSize / 8][4];
-        DEMI_UNROLL
-        for (int n = 0; n < kSize / 8; ++n) {
-            DEMI_UNROLL
-            for (int e = 0; e < 4; ++e) acc[n][e] = 0;
-        }
+        set_zero(acc);
         LeftRows<kSize> left;
         int stage = 0;
         for (int tile = 0; tile < all; tile += kKeys, stage ^= 1) {
@@ -150,17 +146,19 @@ template <int kSize, bool kBf16> struct UnmaskedForwardKernel {
     }
 };
 
-}  // namespace
-
-size_t unmasked_forward_shared(int64_t size, int rows) {
+size_t shared(int64_t size, int rows) {
     if (rows > (size <= 64 ? kMostRows<64> : kMostRows<128>)) return SIZE_MAX;
     const int keys = size <= 64 ? kKeyTile<64> : kKeyTile<128>;
     return kCountScratch + static_cast<size_t>(std::max(rows + 4 * keys, 2 * rows) * (size + 8)) * 2;
 }
 
-void launch_unmasked_forward(const MmaForward& m, Queue queue) {
-    launch_unmasked<UnmaskedForwardKernel>(m, m.queries,
-                                           unmasked_forward_shared(m.call.head_size, m.queries.rows), queue);
+void launch(const MmaForward& m, Queue queue) {
+    if (m.call.head_size == 64) return launch_tiles<UnmaskedForwardKernel, 64>(m, m.queries, shared, queue);
+    launch_tiles<UnmaskedForwardKernel, 128>(m, m.queries, shared, queue);
 }
+
+}  // namespace
+
+const MmaKernel<AttentionForward> unmasked_forward{shared, launch};
 
 }  // namespace demi::gpu_kernels
