@@ -120,14 +120,6 @@ DEMI_INLINE vf div_grad(vf a, vf b, vf c) {
         for (int i = 0; i < kLanes; ++i) y[i] = div_grad<float>(a[i], b[i], c[i]);
     return y;
 }
-DEMI_INLINE vf pow(vf x, vf p) {
-    for (int i = 0; i < kLanes; ++i) x[i] = pow(float{x[i]}, float{p[i]});
-    return x;
-}
-DEMI_INLINE vf pow_grad(vf a, vf x, vf p) {
-    for (int i = 0; i < kLanes; ++i) x[i] = pow_grad<float>(a[i], x[i], p[i]);
-    return x;
-}
 
 #endif
 

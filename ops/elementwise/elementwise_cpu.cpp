@@ -12,12 +12,17 @@ constexpr int64_t kBlock =
 // ---- rows: contiguous elements of one type -------------------------------------------------------------
 typedef void (*Row)(void* out, const void* const* in, int64_t count, double p, double q);
 
+// Functions of the C library take one element at a time: these never see a vector.
+template <class F> constexpr bool kScalar = false;
+template <> constexpr bool kScalar<pow_fn> = true;
+template <> constexpr bool kScalar<pow_grad_fn> = true;
+
 template <class F, class T> void row(void* out_, const void* const* in, int64_t count, double p_, double q_) {
     T* out = static_cast<T*>(out_);
     const T* a = static_cast<const T*>(in[0]);
     const T* b = F::tensors > 1 ? static_cast<const T*>(in[1]) : a;
     const T* c = F::tensors > 2 ? static_cast<const T*>(in[2]) : a;
-    if constexpr (sizeof(T) == 8) {
+    if constexpr (sizeof(T) == 8 || kScalar<F>) {
         const T p = static_cast<T>(p_), q = static_cast<T>(q_);
 #pragma GCC ivdep
         for (int64_t i = 0; i < count; ++i) out[i] = F::template at<T>(a[i], b[i], c[i], p, q);

@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 
+from processor import processor
 from train_step_peer import CASES, SIZES, image_shapes, kept_rows
 
 TITLES = {
@@ -135,7 +136,7 @@ def measure(arguments):
     flops, moved = work(model, batch)
     rate, bandwidth = (statistics.median(sample[what] for sample in peaks) for what in ("flops", "bandwidth"))
     result = {
-        "threads": arguments.threads, "gflop": flops / 1e9, "gflops": rate / 1e9, "bandwidth": bandwidth / 1e9,
+        "threads": arguments.threads, "processor": processor(), "date": time.strftime("%Y-%m-%d"), "gflop": flops / 1e9, "gflops": rate / 1e9, "bandwidth": bandwidth / 1e9,
         "bound_ms": (flops / rate + moved / bandwidth) * 1e3 if rate else 0,
         "ms": {name: statistics.median(side.times) for name, side in sides.items()},
         "steps": len(own.times), "first_loss": {name: side.first_loss for name, side in sides.items()},
@@ -163,7 +164,9 @@ def table(results):
         peak = r["peak_mb"]
         cells.append(f"{peak['demi']:.0f}, {peak['torch']:.0f} ({r['above_idle_mb']['torch']:.0f})" if "torch" in peak else f"{peak['demi']:.0f}")
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    notes = {f"{r['date']}, {r['threads']} threads of {r['processor']}: {r['gflops']:.0f} GFLOP/s, copy {r['bandwidth']:.0f} GB/s"
+             for r in results.values() if "processor" in r}
+    return "\n".join(lines + [""] + sorted(notes))
 
 
 def main():
