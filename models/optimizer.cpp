@@ -57,7 +57,9 @@ void Optimizer::zero_grad() { demi::zero_grad(parameters_); }
 
 StepNumbers Optimizer::numbers(size_t parameter, const StepRates& rates) const {
     const ParameterOptions& o = options_[parameter];
-    const double lr = o.is_last_layer && rates.last_layer_lr >= 0 ? rates.last_layer_lr : rates.lr;
+    const double lr = o.is_last_layer && rates.last_layer_lr >= 0 ? rates.last_layer_lr
+                      : o.is_backbone && rates.backbone_lr >= 0   ? rates.backbone_lr
+                                                                  : rates.lr;
     return {lr * o.lr_multiplier, rates.weight_decay * o.wd_multiplier, steps_ - states_[parameter].start};
 }
 
@@ -65,9 +67,9 @@ static void check_rates(const StepRates& rates) {
     const auto finite = [](double x) { return std::isfinite(x); };
     check(!std::isnan(rates.lr), "optimizer", "StepRates::lr has to be given");
     check(rates.lr >= 0 && finite(rates.lr) && rates.weight_decay >= 0 && finite(rates.weight_decay) &&
-              finite(rates.last_layer_lr),
+              finite(rates.last_layer_lr) && finite(rates.backbone_lr),
           "optimizer", "lr and weight_decay must be finite and not negative: got ", rates.lr, " (last layer ",
-          rates.last_layer_lr, ") and ", rates.weight_decay);
+          rates.last_layer_lr, ", backbone ", rates.backbone_lr, ") and ", rates.weight_decay);
 }
 
 void Optimizer::set_rates(const StepRates& rates) {

@@ -39,6 +39,7 @@ struct StepRates {
     double clip_grad = 0;                       // largest norm of the gradients; 0: no limit
     // Groups of so many consecutive parameters, each clipped by its own norm; empty: all together.
     std::vector<size_t> clip_groups = {};
+    double backbone_lr = -1;  // for parameters marked is_backbone; below 0: lr
 };
 
 struct StepOutcome {
@@ -56,7 +57,7 @@ class Optimizer {
     // where the norm is not finite. Where rates.factors are not finite, or clip_grad's norm in a captured
     // step (runtime/captured_step.h), nothing changes: the caller sees it later, and calls take_back().
     void step(const StepRates& rates);
-    // lr, weight_decay and last_layer_lr of the replays that follow; without it those of the captured step.
+    // lr, weight_decay, last_layer_lr and backbone_lr of the replays that follow; without it those of the captured step.
     void set_rates(const StepRates& rates);
     void take_back() { --steps_; }  // the last step was none
     // Of the last step with factors or clip_grad; waits for the device.

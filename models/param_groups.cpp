@@ -36,6 +36,7 @@ ParameterOptions parameter_options(const std::string& name, const ParameterGroup
     if (name.ends_with(".bias") || name.find("norm") != std::string::npos ||
         name.find("gamma") != std::string::npos)
         options.wd_multiplier = 0;
+    options.is_backbone = name.starts_with("backbone.");
     options.is_last_layer = name.find("last_layer") != std::string::npos;
     return options;
 }

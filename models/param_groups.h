@@ -8,6 +8,7 @@ struct ParameterOptions {
     double lr_multiplier = 1;
     double wd_multiplier = 1;
     bool is_last_layer = false;  // of a DINO head: its rate is 0 while frozen
+    bool is_backbone = false;    // "backbone.*": its rate is another one while it waits for new heads
 };
 
 struct ParameterGroupRules {

@@ -68,6 +68,7 @@ struct TrainOptions {
     // Negative numbers, and sizes of 0: by the data set (ssl_recipe.h).
     double teacher_temp = -1, teacher_temp_start = -1, teacher_momentum = -1;
     double weight_decay_end = 0.2, koleo_weight = 0.1, ibot_weight = 0, freeze_last_layer = 0.05;
+    int64_t warmup_heads = -1;  // steps; -1: a tenth, where --init-from brings no heads
     int64_t eval_every = 0, eval_images = 5000;
     int64_t global_size = 0, local_size = 0;
     double global_share = -1, local_share = -1, local_share_end = -1;

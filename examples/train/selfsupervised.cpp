@@ -38,7 +38,7 @@ void SelfSupervised::make_model(const InitFrom& weights) {
     student_ = model_->student_parameters();
     teacher_ = model_->teacher_parameters();
     if (weights.any() && !options_.resuming()) {
-        weights.load(student_, {}, options_.partial);
+        new_heads_ = !weights.load(student_, {}, options_.partial);
         copy_parameters(teacher_, student_);
     }
     freeze(student_, options_.freeze, config_.backbone.depth);
@@ -65,6 +65,7 @@ void SelfSupervised::plan() {
     total_ = options_.steps > 0 ? options_.steps : options_.epochs * per_epoch_;
     if (options_.eval_every == 0) options_.eval_every = std::max<int64_t>(total_ / 10, 1);
     const auto share = [&](double part) { return static_cast<int64_t>(part * static_cast<double>(total_)); };
+    if (options_.warmup_heads < 0) options_.warmup_heads = new_heads_ ? share(0.1) : 0;
     rate_ = {options_.lr, std::min(options_.min_lr, options_.lr), total_, share(options_.warmup), 0, 0};
     decay_ = {options_.weight_decay, options_.weight_decay_end, total_, 0, 0, 0};
     momentum_ = {options_.teacher_momentum, 1, total_, 0, 0, 0};

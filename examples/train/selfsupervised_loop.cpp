@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "examples/common/environment.h"
 #include "examples/common/files.h"
 #include "examples/common/format.h"
@@ -5,6 +7,11 @@
 #include "examples/train/selfsupervised_run.h"
 
 namespace demi::examples {
+
+// Of a backbone that waits for new heads: 0, and then a warm-up of its own.
+static double backbone_rate(double rate, int64_t step, double warmup) {
+    return step < 0 ? 0 : rate * std::min(1.0, static_cast<double>(step + 1) / std::max(warmup, 1.0));
+}
 
 void SelfSupervised::step(const data::Batch& batch) {
     // Schedules follow the steps that were taken: a skipped one moves nothing.
@@ -17,11 +24,14 @@ void SelfSupervised::step(const data::Batch& batch) {
     const SslResult losses =
         parallel_ ? pass_shards(how, batch, context_, *parallel_, step_) : pass(how, batch, context_);
     const double loss = last_loss_ = losses.loss;
+    const double backbone =
+        backbone_rate(rate, at - options_.warmup_heads, options_.warmup * static_cast<double>(total_));
     const StepRates rates{.lr = rate,
                           .weight_decay = decay_.at(at),
                           .last_layer_lr = frozen ? 0 : rate,
                           .clip_grad = options_.clip_grad,
-                          .clip_groups = clip_groups_};
+                          .clip_groups = clip_groups_,
+                          .backbone_lr = options_.warmup_heads > 0 ? backbone : -1};
     const StepOutcome outcome = take_step(*optimizer_, scaler_, rates, step_ + 1, loss, parallel_.get());
     if (outcome.taken) {
         if (parallel_) {

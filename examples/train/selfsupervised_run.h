@@ -53,6 +53,7 @@ class SelfSupervised : private TrainingRun {
     std::vector<size_t> clip_groups_;  // parameters of the student's backbone, of its heads
     CosineSchedule rate_, decay_, momentum_;
     LinearSchedule temp_;
+    bool new_heads_ = false;  // on a backbone from --init-from
     int64_t taken_ = 0;
     SslEvaluation scores_;
 };

@@ -38,6 +38,12 @@ void add_self_supervised(CLI::App& app, TrainOptions& o) {
            "Attention heads of that teacher; 0: what the file says, else width / 64");
     number("--freeze-last-layer", o.freeze_last_layer, 0.0, 1.0,
            "Share of the steps in which the last layer is frozen");
+    app.add_option("--warmup-heads", o.warmup_heads,
+                   "With --init-from: steps in which only the heads learn, before the backbone's rate rises "
+                   "(default: "
+                   "a tenth of all where the weights have no heads of these sizes, else 0)")
+        ->check(CLI::Range(int64_t{0}, INT64_MAX))
+        ->group(group);
     number("--blur", o.blur, 0.0, 1.0, "Chance of a blurred crop (a fifth of it in the second large one)");
     number("--solarize", o.solarize, 0.0, 1.0, "Chance of solarising the second large crop");
     number("--eval-every", o.eval_every, int64_t{0}, INT64_MAX,
@@ -123,6 +129,7 @@ void add_self_supervised_record(Record& r, const TrainOptions& o) {
                                                               {"solarize", o.solarize},
                                                               {"invert", o.invert}})
         r.add(name, value);
+    if (o.warmup_heads > 0) r.add("warmup_heads", o.warmup_heads);
 }
 
 void add_flags(CLI::App& app, TrainOptions& options) {

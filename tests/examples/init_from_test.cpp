@@ -6,6 +6,7 @@
 #include "examples/common/metrics.h"
 #include "examples/train/classifier.h"
 #include "examples/train/model_file.h"
+#include "examples/train/selfsupervised.h"
 #include "examples/train/supervised.h"
 #include "models/checkpoint.h"
 #include "tests/support/check_error.h"
@@ -285,4 +286,47 @@ TEST_CASE("weights of DINOv3 are fine-tuned in every precision, and what is froz
                       !(name.starts_with("blocks.1.") || name.starts_with("blocks.2.") ||
                         name.starts_with("norm.")));
     }
+}
+
+TEST_CASE("self-supervised training goes on from a backbone, which waits until new heads have learnt") {
+    Start start;
+    NamedTensors backbone = start.tensors();
+    std::erase_if(backbone, [](const auto& entry) { return entry.first.starts_with("head."); });
+    start.write(backbone);
+    TrainOptions o = start.options;
+    o.lr = -1;
+    o.batch = 16;
+    o.train_images = o.test_images = 32;
+    o.prototypes = 16;
+    o.head_hidden = 16;
+    o.bottleneck = 8;
+    o.warmup_heads = 2;
+    o.linear_probe = o.tensorboard = false;
+    o.overwrite = true;
+    const auto moved = [&](int64_t steps,
+                           const char* part) {  // the largest change of the backbone, of the heads
+        o.steps = steps;
+        CHECK(train_selfsupervised(o, {}) == 0);
+        const SafetensorsFile file(o.out + "/checkpoint.safetensors");
+        double change = 0;
+        for (const auto& [name, tensor] : backbone) {
+            const Tensor now = file.load(std::string(part) + name);
+            const std::vector<float> a = now.to_vector<float>(), b = tensor.to_vector<float>();
+            for (size_t i = 0; i < a.size(); ++i)
+                change = std::max(change, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
+        }
+        return change;
+    };
+    CHECK(moved(2, "student.backbone.") == 0);
+    CHECK(moved(2, "backbone.") < 1e-6);  // an average of equal numbers rounds
+    CHECK(moved(4, "student.backbone.") > 1e-5);
+    // With heads of these sizes in the file nothing waits.
+    o.init_from = start.folder / "whole.safetensors";
+    std::filesystem::copy_file(o.out + "/teacher.safetensors", o.init_from);
+    backbone.clear();
+    const SafetensorsFile whole(o.init_from);
+    for (const std::string& name : whole.names())
+        if (name.starts_with("backbone.")) backbone.emplace_back(name.substr(9), whole.load(name));
+    o.warmup_heads = -1;
+    CHECK(moved(1, "student.backbone.") > 1e-6);
 }

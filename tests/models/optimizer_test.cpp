@@ -145,7 +145,8 @@ TEST_CASE("a step that could teach nothing, or only harm, is refused and changes
     CHECK(has(error_of([&] { optimizer.set_rates({}); }), "[optimizer] StepRates::lr has to be given"));
     for (const StepRates& bad :
          {StepRates{.lr = -0.1}, StepRates{.lr = INFINITY}, StepRates{.lr = 1, .weight_decay = NAN},
-          StepRates{.lr = 1, .weight_decay = -1}, StepRates{.lr = 1, .last_layer_lr = NAN}})
+          StepRates{.lr = 1, .weight_decay = -1}, StepRates{.lr = 1, .last_layer_lr = NAN},
+          StepRates{.lr = 1, .backbone_lr = NAN}})
         CHECK(has(refused(bad), "must be finite and not negative"));
     CHECK(has(refused({.lr = 1, .clip_grad = -1}), "must not be negative"));
     CHECK(has(refused({.lr = 1, .clip_grad = NAN}), "must not be negative"));
@@ -249,6 +250,24 @@ TEST_CASE("ema and copies refuse other models") {
         CHECK(a.value().to_vector<double>()[i] == doctest::Approx(0.75 * x[i] + 0.25 * y[i]));
     CHECK_THROWS_AS(ema_update({{"p", a}}, {{"p", c}}, 0.5), Error);
     CHECK_THROWS_AS(copy_parameters({{"p", a}}, {{"q", b}}), Error);
+}
+
+TEST_CASE("optimizer: a backbone that waits has a rate of its own") {
+    for (const OptimizerKind kind : {OptimizerKind::adamw, OptimizerKind::sgd}) {
+        const auto after = [&](double lr, double backbone_lr) {
+            const NamedParameters parameters = {{"backbone.w", Variable(Tensor::ones({3}), true)},
+                                                {"dino_head.w", Variable(Tensor::ones({3}), true)}};
+            Optimizer optimizer(parameters, parameter_options(parameters, {}), {.kind = kind});
+            for (int step = 0; step < 2; ++step) {
+                for (auto [name, p] : parameters) p.set_grad(Tensor::full({3}, 0.5));
+                optimizer.step({.lr = lr, .weight_decay = 0.1, .backbone_lr = backbone_lr});
+            }
+            return std::pair(parameters[0].second.value(), parameters[1].second.value());
+        };
+        CHECK(same_bits(after(0.1, 0).first, Tensor::ones({3})) == "");
+        CHECK(same_bits(after(0.1, 0.02).first, after(0.02, -1).first) == "");
+        CHECK(same_bits(after(0.1, 0.02).second, after(0.1, -1).second) == "");
+    }
 }
 
 }  // namespace demi::test

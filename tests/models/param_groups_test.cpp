@@ -26,6 +26,9 @@ TEST_CASE("parameter options by DINOv2's rules") {
         CHECK(of(name).wd_multiplier == 1);
     CHECK(of("dino_head.last_layer.weight_v").is_last_layer);
     CHECK_FALSE(of("dino_head.mlp.4.weight").is_last_layer);
+    CHECK(of("backbone.blocks.0.attn.qkv.weight").is_backbone);
+    CHECK_FALSE(of("dino_head.mlp.4.weight").is_backbone);
+    CHECK_FALSE(of("blocks.0.attn.qkv.weight").is_backbone);
 }
 
 }  // namespace demi::test
