@@ -52,10 +52,11 @@ void device_walks(Walks& walks) {
         },
         DType::f32);
     walks.add(
-        "isa_name cpu_isa limit_cpu_isa",
+        "isa_name cpu_isa limit_cpu_isa l2_cache_bytes",
         [](Isa isa) {
             limit_cpu_isa(isa);
-            const std::string text = std::string(isa_name(isa)) + isa_name(cpu_isa());
+            const std::string text =
+                std::string(isa_name(isa)) + isa_name(cpu_isa()) + std::to_string(l2_cache_bytes());
             limit_cpu_isa(Isa::v4);
             return text;
         },
