@@ -39,7 +39,7 @@ void try_output(const ExtractOptions& options, const FeaturePlan& plan) {
 data::ChannelStats stats_for(const WeightsConfig& config, const data::DataSet& pictures) {
     if (const auto stats = stats_of(config)) return *stats;
     if (pictures.channels() != 3) return data::channel_stats(pictures);
-    return {{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}};
+    return kImagenetColours;
 }
 
 Record settings_of(const ExtractOptions& options, const FeaturePlan& plan, const PictureSource& source,
@@ -182,7 +182,8 @@ int extract_features(const ExtractOptions& options) {
     const Device device = usable_device(options.device);
     const Pretrained weights(options.checkpoint, {options.heads, options.key, !options.ignore_crc});
     const ViTConfig config = vit_config(weights.config());
-    FeaturePlan plan = make_plan(options, config);
+    const int64_t trained = weights.config().image_size;
+    FeaturePlan plan = make_plan(options, config, trained > 0 ? trained : config.img_size);
     try_output(options, plan);
     check(options.data == "drawn" || options.data == "-" || exists(options.data), "data", options.data,
           ": no such file or folder");

@@ -74,11 +74,11 @@ std::string columns_of(const ExtractOptions& options, const std::vector<int64_t>
 
 }  // namespace
 
-FeaturePlan make_plan(const ExtractOptions& options, const ViTConfig& config) {
+FeaturePlan make_plan(const ExtractOptions& options, const ViTConfig& config, int64_t trained) {
     FeaturePlan plan;
     plan.layers = layers_of(options.layers, config.depth);
     const int64_t patch = config.patch_size;
-    const int64_t usual = std::min(config.img_size, std::max<int64_t>(224 / patch, 1) * patch);
+    const int64_t usual = std::max<int64_t>(std::min<int64_t>(trained, 224) / patch, 1) * patch;
     data::FramingOptions& framing = plan.framing;
     framing.framing = data::parse_framing(options.framing);
     framing.filter = data::parse_filter(options.filter);

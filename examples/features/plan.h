@@ -29,7 +29,8 @@ struct FeaturePlan {
 
 // Throws where options ask for what the network or the size of the pictures cannot give. Stats come later: a network
 // may need those of the pictures.
-FeaturePlan make_plan(const ExtractOptions& options, const ViTConfig& config);
+// `trained`: the size of pictures in training.
+FeaturePlan make_plan(const ExtractOptions& options, const ViTConfig& config, int64_t trained);
 void set_stats(FeaturePlan& plan, const data::ChannelStats& stats, const ExtractOptions& options);
 
 // images [B, C, H, W], normalised -> [B, plan.values] on the CPU.

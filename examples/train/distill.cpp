@@ -34,9 +34,8 @@ std::optional<FrozenTeacher> open_teacher(TrainOptions& options, const data::Cha
     const ViTConfig& config = teacher.backbone.config();
     check(config.in_chans == channels, "distill", "'", options.distill, "' takes pictures of ",
           config.in_chans, " channels, the data have ", channels);
-    const data::ChannelStats imagenet{{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}};
     const auto own = stats_of(weights.config());
-    set_colours(teacher, own ? *own : channels == 3 ? imagenet : stats, stats, channels);
+    set_colours(teacher, own ? *own : channels == 3 ? kImagenetColours : stats, stats, channels);
     if (!teacher.has_heads()) {
         std::printf("  it has no heads: its features of %lld are matched\n",
                     static_cast<long long>(config.embed_dim));

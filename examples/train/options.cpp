@@ -292,8 +292,8 @@ bool TrainOptions::has(const char* flag) const {
 }
 
 std::vector<std::string> TrainOptions::may_change_on_resume() {
-    return {"device",    "out",         "save_every", "data",    "val",
-            "init_from", "tensorboard", "keep_best",  "patience"};
+    return {"device",    "out",     "save_every",  "data",      "val",
+            "init_from", "distill", "tensorboard", "keep_best", "patience"};
 }
 
 }  // namespace demi::examples

@@ -13,19 +13,6 @@ using Vars = std::vector<Variable>;
 using Tensors = std::vector<Tensor>;
 using Ints = std::vector<int64_t>;
 
-ViTConfig small_vit() {
-    ViTConfig c;
-    c.img_size = 4;
-    c.patch_size = 2;
-    c.in_chans = 1;
-    c.embed_dim = 4;
-    c.depth = 2;
-    c.num_heads = 2;
-    c.num_register_tokens = 1;
-    c.init_values = 1.0;
-    return c;
-}
-
 void transformer_walks(Walks& walks) {
     walks.add(
         "vit_config", [](std::string model, int64_t patch) { return vit_config(model, patch).depth; },

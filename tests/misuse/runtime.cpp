@@ -55,9 +55,9 @@ void device_walks(Walks& walks) {
         "isa_name cpu_isa l2_cache_bytes limit_cpu_isa",
         [](Isa isa) {
             limit_cpu_isa(isa);
-            const std::string text = std::string(isa_name(isa)) + isa_name(cpu_isa());
+            const std::string text =
+                std::string(isa_name(isa)) + isa_name(cpu_isa()) + std::to_string(l2_cache_bytes());
             limit_cpu_isa(Isa::v4);
-            (void)l2_cache_bytes();
             return text;
         },
         Isa::v3);
