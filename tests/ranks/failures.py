@@ -117,8 +117,9 @@ class Tests(Jobs):
         self.case("and the steps so far are saved", saved >= steps[-1], f"{saved}, {steps[-3:]}")
 
     def signals(self):
+        # Not SIGINT to the launcher: OpenMPI kills all one second later, saved or not.
         cases = [("train_vit", 4, 0, signal.SIGINT), ("train_vit", 4, 2, signal.SIGTERM), ("train_vit", 2, 1, signal.SIGHUP),
-                 ("train_dinov2", 2, 1, signal.SIGINT), ("train_vit", 2, None, signal.SIGTERM), ("train_vit", 2, None, signal.SIGINT)]
+                 ("train_dinov2", 2, 1, signal.SIGINT), ("train_vit", 2, None, signal.SIGTERM)]
         for program, ranks, victim, which in cases[1::2] if QUICK else cases:
             job, pids, out = self.training(program, ranks)
             begin = time.time()
