@@ -6,7 +6,6 @@
 #include "examples/common/files.h"
 #include "examples/common/program.h"
 #include "examples/train/help.h"
-#include "examples/train/usage.h"
 
 int main(int argc, char** argv) {
     using namespace demi::examples;
@@ -18,14 +17,7 @@ int main(int argc, char** argv) {
     app.add_option("RUN", paths, "Folders of runs")->required();
     app.add_option("--out", out, "The page");
     set_help(app, "demi " DEMI_VERSION);
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::Success& asked) {
-        return app.exit(asked);
-    } catch (const CLI::ParseError& error) {
-        std::fprintf(stderr, "compare: %s (see --help)\n", plain_range(error.what()).c_str());
-        return 2;
-    }
+    if (const int status = parse_program(app, argc, argv, "compare"); status >= 0) return status;
     return run_program("compare", [&] {
         std::vector<RunSummary> runs;
         for (const std::string& path : paths) runs.push_back(read_run(path));

@@ -3,7 +3,6 @@
 #include <cstdio>
 
 #include "examples/train/model_file.h"
-#include "examples/train/usage.h"
 
 int main(int argc, char** argv) {
     using namespace demi;
@@ -22,14 +21,8 @@ int main(int argc, char** argv) {
                    "Where a checkpoint holds several networks: what its names begin with");
     app.add_flag("--partial", options.partial, "Leave out what has no place in a vision transformer");
     app.add_flag("--ignore-crc", options.ignore_crc, "Read a .pth that was written without checksums");
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::CallForHelp& help) {
-        return app.exit(help);
-    } catch (const CLI::ParseError& error) {
-        std::fprintf(stderr, "convert: %s (see --help)\n", examples::plain_range(error.what()).c_str());
-        return 2;
-    }
+    examples::set_help(app, "demi " DEMI_VERSION);
+    if (const int status = examples::parse_program(app, argc, argv, "convert"); status >= 0) return status;
     try {
         examples::convert(options);
     } catch (const std::exception& error) {

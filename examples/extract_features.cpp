@@ -1,12 +1,10 @@
 // Features of pictures from any checkpoint, as safetensors or .npy.
 #include <CLI/CLI.hpp>
 #include <charconv>
-#include <cstdio>
 
 #include "examples/common/program.h"
 #include "examples/features/extract.h"
 #include "examples/train/help.h"
-#include "examples/train/usage.h"
 
 namespace demi::examples {
 namespace {
@@ -126,20 +124,7 @@ int main(int argc, char** argv) {
     examples::add_output(app, options);
     examples::add_computing(app, options);
     examples::set_help(app, "demi " DEMI_VERSION);
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::Success& asked) {  // --help, --version
-        return app.exit(asked);
-    } catch (const CLI::ExtrasError&) {
-        std::vector<std::string> names;
-        for (const CLI::Option* option : app.get_options()) names.push_back("--" + option->get_single_name());
-        const std::string text = examples::unknown_arguments(app.remaining(), names);
-        std::fprintf(stderr, "extract_features: %s (see --help)\n", text.c_str());
-        return 2;
-    } catch (const CLI::ParseError& error) {
-        std::fprintf(stderr, "extract_features: %s (see --help)\n",
-                     examples::plain_range(error.what()).c_str());
-        return 2;
-    }
+    if (const int status = examples::parse_program(app, argc, argv, "extract_features"); status >= 0)
+        return status;
     return examples::run_program("extract_features", [&] { return examples::extract_features(options); });
 }

@@ -1,11 +1,9 @@
 // How good saved features are: nearest neighbours, a linear probe; and patch tokens as pictures.
 #include <CLI/CLI.hpp>
-#include <cstdio>
 
 #include "examples/common/program.h"
 #include "examples/features/probe.h"
 #include "examples/train/help.h"
-#include "examples/train/usage.h"
 
 int main(int argc, char** argv) {
     using namespace demi;
@@ -34,21 +32,8 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_flag("--json", options.json, "One line of JSON in place of the table");
     examples::set_help(app, "demi " DEMI_VERSION);
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::Success& asked) {  // --help, --version
-        return app.exit(asked);
-    } catch (const CLI::ExtrasError&) {
-        std::vector<std::string> names;
-        for (const CLI::Option* option : app.get_options()) names.push_back("--" + option->get_single_name());
-        const std::string text = examples::unknown_arguments(app.remaining(), names);
-        std::fprintf(stderr, "probe_features: %s (see --help)\n", text.c_str());
-        return 2;
-    } catch (const CLI::ParseError& error) {
-        std::fprintf(stderr, "probe_features: %s (see --help)\n",
-                     examples::plain_range(error.what()).c_str());
-        return 2;
-    }
+    if (const int status = examples::parse_program(app, argc, argv, "probe_features"); status >= 0)
+        return status;
     if (no_knn) options.ks.clear();
     return examples::run_program("probe_features", [&] {
         examples::probe_features(options);

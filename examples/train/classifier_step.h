@@ -20,8 +20,7 @@ struct BatchResult {
 
 // Forward and backward: the gradients are in the model's parameters.
 BatchResult pass(const ClassifierStep& step, const data::Batch& batch, const ForwardContext& context);
-// The same over all ranks, whose parts of the batch are batch.parts: the gradients are in
-// `parallel`.
+// The same over all ranks, whose parts of the batch are batch.parts: the gradients are in `parallel`.
 BatchResult pass_shards(const ClassifierStep& step, const data::Batch& batch, const ForwardContext& context,
                         DataParallel& parallel, int64_t number);
 

@@ -47,8 +47,8 @@ struct AttentionForward : AttentionCall {
     AttentionResult out;
     Mem lse;  // [batch, heads, queries] contiguous, natural logarithm
 };
-// q and k, or v, have elements. Each gradient is complete after the call; that of the bias only where scores
-// are.
+// q and k, or v, have elements. Each gradient is complete after the call; that of the bias only where
+// scores are.
 struct AttentionBackward : AttentionCall {
     AttentionOperand out, grad_out;
     ConstMem lse, grad_lse;  // grad_lse without data: zeros
@@ -63,8 +63,8 @@ struct AttentionKernels {
 };
 DEMI_BACKENDS(AttentionKernels, memory_efficient_attention)
 
-// From this size on a log-sum-exp has lost digits that its weights need: exp(score - lse) is off by 2^-8 and
-// more.
+// From this size on a log-sum-exp has lost digits that its weights need: exp(score - lse) is off by 2^-8
+// and more.
 constexpr float kAttentionOddLse = 0x1p16f;
 constexpr double kAttentionOddLseF64 = 0x1p45;
 

@@ -4,9 +4,9 @@
 
 namespace demi {
 
-// A run of queries that sees a run of keys. Query i of the segment sees its keys [i + low, i + high), cut to
-// the segment. Every mask is such an interval: causal is high = 1, a window bounds both, none is low =
-// -kAttentionNoBound.
+// A run of queries that sees a run of keys. Query i of the segment sees its keys [i + low, i + high),
+// cut to the segment. Every mask is such an interval: causal is high = 1, a window bounds both, none is
+// low = -kAttentionNoBound.
 constexpr int64_t kAttentionNoBound = int64_t{1} << 40;
 struct AttentionSegment {
     int64_t q_begin = 0, q_end = 0, k_begin = 0, k_end = 0;

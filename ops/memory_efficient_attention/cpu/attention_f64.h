@@ -24,8 +24,8 @@ class RowF64 {
     // And the gradients of the scores, from those of out and of the log-sum-exp.
     bool differentiate(const Seen& r, const AttentionOperand& grad_out, double grad_lse);
 
-    // A row of an operand; valid until the next, also of the functions above. Two at a time: `other` for the
-    // second.
+    // A row of an operand; valid until the next, also of the functions above. Two at a time: `other` for
+    // the second.
     const double* row(const AttentionOperand& x, const Seen& r, int64_t token, int64_t columns,
                       bool other = false);
     // Whether a key has a bias other than -infinity: masks make many rows without.
@@ -61,8 +61,8 @@ class Exact {
     ~Exact();
     Exact(const Exact&) = delete;
 
-    // The result of a query: every element of it, and its log-sum-exp, or (lse null) those that are not
-    // finite.
+    // The result of a query: every element of it, and its log-sum-exp, or (lse null) those that are
+    // not finite.
     void result(const Place& at, int64_t query, float* row, float* lse);
     // Weights, after dropout, and gradients of the scores of a query's keys [first, first + count).
     void weights(const Place& at, int64_t query, int64_t first, int64_t count, float* weights, float* grads);

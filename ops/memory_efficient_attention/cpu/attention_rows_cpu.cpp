@@ -1,5 +1,5 @@
-// Rows of operands and results: converted, rounded, scaled and counted on their way in and out. And
-// dropout's.
+// Rows of operands and results: converted, rounded, scaled and counted on their way in and out.
+// And dropout's.
 #include "ops/memory_efficient_attention/cpu/attention_tiles.h"
 #include "runtime/cuda/gpu_bits.h"
 

@@ -12,8 +12,8 @@ void bias_backward(const AttentionBackward& call, Queue queue);
 void forward_f64(const AttentionForward& call, Queue queue);
 void backward_f64(const AttentionBackward& call, Queue queue);
 
-// Queries [q_begin, q_end) against keys [k_begin, k_end) of one segment (segment coordinates), batch and
-// head.
+// Queries [q_begin, q_end) against keys [k_begin, k_end) of one segment (segment coordinates), batch
+// and head.
 struct Task {
     int64_t segment = 0, batch = 0, head = 0;
     int64_t q_begin = 0, q_end = 0, k_begin = 0, k_end = 0;

@@ -73,8 +73,8 @@ DEMI_INLINE void scale_row(float* row, int64_t columns, float factor) {
 // Counts what the cast does to the rows, unless `lost` is null.
 void count_rows(const InRows& in, int64_t rows, int64_t columns, CastCounters* lost);
 
-// Dropout's factors of the keys key.. of one query: 0 where the weight is dropped, 1 / (1 - p) where it is
-// kept.
+// Dropout's factors of the keys key.. of one query: 0 where the weight is dropped, 1 / (1 - p) where it
+// is kept.
 void dropout_factors(const AttentionCall& c, int64_t batch, int64_t head, int64_t query, int64_t key,
                      int64_t n, float* factor);
 
