@@ -1,13 +1,14 @@
 // Weights of a vision transformer from any checkpoint to one safetensors file, under the names that are asked for.
 #include <CLI/CLI.hpp>
-#include <cstdio>
 
+#include "examples/common/program.h"
+#include "examples/train/help.h"
 #include "examples/train/model_file.h"
 
 int main(int argc, char** argv) {
     using namespace demi;
     examples::ConvertOptions options;
-    CLI::App app("Writes the network of a checkpoint as one .safetensors file.");
+    CLI::App app("Writes the network of a checkpoint as one .safetensors file.", "convert");
     app.add_option("in", options.in, ".safetensors, .pth, .pt or .ckpt, or a Hugging Face folder")
         ->required();
     app.add_option("out", options.out, "The .safetensors file to write")->required();
@@ -23,11 +24,8 @@ int main(int argc, char** argv) {
     app.add_flag("--ignore-crc", options.ignore_crc, "Read a .pth that was written without checksums");
     examples::set_help(app, "demi " DEMI_VERSION);
     if (const int status = examples::parse_program(app, argc, argv, "convert"); status >= 0) return status;
-    try {
+    return examples::run_program("convert", [&] {
         examples::convert(options);
-    } catch (const std::exception& error) {
-        std::fprintf(stderr, "convert: %s\n", error.what());
-        return 1;
-    }
-    return 0;
+        return 0;
+    });
 }

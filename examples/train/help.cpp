@@ -95,13 +95,13 @@ int parse_program(CLI::App& app, int argc, char** argv, const char* program) {
         return -1;
     } catch (const CLI::Success& asked) {  // --help, --version
         return app.exit(asked);
-    } catch (const CLI::ExtrasError&) {
+    } catch (const CLI::ParseError& error) {
+        text = plain_range(error.what());
         std::vector<std::string> names;
         for (const CLI::Option* option : app.get_options())
             for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
-        text = unknown_arguments(app.remaining(), names);
-    } catch (const CLI::ParseError& error) {
-        text = plain_range(error.what());
+        // Also where something is missing: it may have been given under a mistyped name.
+        if (!app.remaining().empty()) text = unknown_arguments(app.remaining(), names);
     }
     std::fprintf(stderr, "%s: %s (see --help)\n", program, text.c_str());
     return 2;
