@@ -1,10 +1,12 @@
 // A doctest reporter that speaks TAP (--reporters=tap), so that `meson test` counts every case.
 #include "tests/support/skip.h"
 
+#include <cstdio>
 #include <doctest/doctest.h>
 #include <iostream>
 #include <mutex>
 #include <sstream>
+#include <unistd.h>
 
 namespace demi::test {
 
@@ -45,9 +47,16 @@ class TapReporter : public IReporter {
         current_ = &data;
         notes_.clear();
         take_skipped();
+        // What a test's own code prints is no TAP: it goes to stderr meanwhile.
+        std::fflush(stdout);
+        stdout_ = ::dup(STDOUT_FILENO);
+        ::dup2(STDERR_FILENO, STDOUT_FILENO);
     }
 
     void test_case_end(const CurrentTestCaseStats& stats) override {
+        std::fflush(stdout);
+        ::dup2(stdout_, STDOUT_FILENO);
+        ::close(stdout_);
         const std::string why = take_skipped();
         out_ << (stats.testCaseSuccess ? "ok " : "not ok ") << ++count_ << " - " << current_->m_name;
         if (stats.testCaseSuccess && !why.empty()) out_ << " # SKIP " << why;
@@ -91,7 +100,7 @@ class TapReporter : public IReporter {
 
     std::ostream& out_;
     const TestCaseData* current_ = nullptr;
-    int count_ = 0;
+    int count_ = 0, stdout_ = -1;
     std::mutex mutex_;
     std::string notes_;
 };
