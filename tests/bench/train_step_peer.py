@@ -1,4 +1,6 @@
-"""The PyTorch side of train_step.py, which starts it: takes "steps N" and "report" from standard input, answers in JSON."""
+"""The PyTorch side of train_step.py and scaling.py, which start it: takes "steps N" and "report" from standard input, answers in
+JSON. With --distribute it is one of the ranks of torch.distributed.run (gloo) and takes its commands from --commands.
+"""
 import argparse
 import json
 import sys
@@ -137,6 +139,26 @@ def peak_rss_kb():
         return next(int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
 
 
+def distributed(kind, network, images, labels):
+    """The network for this rank, its part of the batch, and whether it is rank 0."""
+    import torch
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo")
+    rank, size = dist.get_rank(), dist.get_world_size()
+    if kind == "ddp":
+        # What DDP does not use in a step it waits for in vain: the mask token.
+        network.mask_token.requires_grad_(False)
+        network = torch.nn.parallel.DistributedDataParallel(network)
+    else:
+        from torch.distributed.fsdp import fully_shard
+
+        for block in network.blocks:
+            fully_shard(block, reshard_after_forward=kind == "fsdp2-full")
+        fully_shard(network, reshard_after_forward=kind == "fsdp2-full")
+    return network, [x.chunk(size)[rank].clone() for x in images], [y.chunk(size)[rank] for y in labels], rank == 0
+
+
 def peer_main(arguments):
     import torch
     from torch.nn import functional
@@ -155,8 +177,11 @@ def peer_main(arguments):
         offset += count
     del raw
     labels = [torch.arange(x.shape[0]) * 7 % SIZES[model][4] for x in images]
+    first = True
+    if arguments.distribute:
+        network, images, labels, first = distributed(arguments.distribute, network, images, labels)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-4, weight_decay=0.05, fused=True)
-    for line in sys.stdin:
+    for line in arguments.commands.split(",") if arguments.commands else sys.stdin:
         words = line.split()
         if words[0] == "steps":
             times = []
@@ -168,8 +193,9 @@ def peer_main(arguments):
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
                 times.append((time.perf_counter() - start) * 1e3)
-            print(json.dumps({"ms": times, "loss": value}), flush=True)
-        else:
+            if first:
+                print(json.dumps({"ms": times, "loss": value}), flush=True)
+        elif first:
             print(json.dumps({"peak_rss_kb": peak_rss_kb(), "idle_rss_kb": idle, "version": torch.__version__}), flush=True)
 
 
@@ -179,6 +205,8 @@ def main():
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--data", required=True)
     parser.add_argument("--weights", required=True)
+    parser.add_argument("--distribute", choices=["ddp", "fsdp2", "fsdp2-full"])
+    parser.add_argument("--commands", help="instead of standard input, with commas between them")
     peer_main(parser.parse_args())
 
 

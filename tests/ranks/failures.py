@@ -42,6 +42,15 @@ def alive(pids):
     return [pid for pid in pids if state(pid) != "Z"]
 
 
+def open_files(pid):
+    def target(fd):
+        try:
+            return os.readlink(f"/proc/{pid}/fd/{fd}")
+        except OSError:
+            return ""  # closed meanwhile
+    return [target(fd) for fd in os.listdir(f"/proc/{pid}/fd")]
+
+
 class Tests(Jobs):
     def training(self, program="train_vit", ranks=4, options=(), environment=None):
         """A job that has saved once."""
@@ -91,11 +100,10 @@ class Tests(Jobs):
         """A rank that cannot write its files any more."""
         for victim in [0, 1]:
             job, pids, out = self.training(ranks=2)
-            fds = f"/proc/{pids[victim]}/fd" if pids else "/none"
-            open_files = [os.readlink(os.path.join(fds, f)) for f in os.listdir(fds)]
-            for path in open_files:
-                if path.endswith("metrics.jsonl"):
-                    shutil.rmtree(os.path.dirname(path), ignore_errors=True)
+            for path in open_files(pids[victim]) if pids else []:
+                if path.endswith("metrics.jsonl"):  # at once: a folder that is emptied can get new files meanwhile
+                    os.rename(os.path.dirname(path), os.path.join(self.work, "gone"))
+                    shutil.rmtree(os.path.join(self.work, "gone"))
             self.ends(f"rank {victim} cannot write", job, pids, out, [f"(rank {victim} on {HOST})"])
 
     def unreadable(self):

@@ -42,6 +42,10 @@ def main():
             total = [a + b for a, b in zip(total, counted)]
             if counted[1]:
                 print(f"FAILED {test['name']}: {counted[1]} of {sum(counted)} ({test['result']})")
+                lines = (test.get("stdout") or "").splitlines()
+                bad = [line for line in lines if line.startswith("not ok")] or lines[-3:]
+                bad += (test.get("stderr") or "").splitlines()[-3:]
+                print("\n".join("    " + line[:1000] for line in bad[:20]))
             elif counted[2]:
                 print(f"skipped in {test['name']}: {counted[2]} of {sum(counted)}")
     if len(sys.argv) > 2 and sys.argv[2] != "0" and total[1] == 0:
