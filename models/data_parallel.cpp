@@ -63,16 +63,21 @@ void DataParallel::take_gradient(size_t unit, const Tensor& flat) {
         sums_[unit].add(world_.size() == 1 ? pieces : pieces.slice(0, r * length, (r + 1) * length).clone());
 }
 
-// Undefined gradients count as zeros.
+// Undefined gradients count as zeros, and so does the memory between parameters.
 Tensor DataParallel::flat_gradient(size_t unit, const Tensors& grads) {
     const FlatModel::Unit& u = model_.units()[unit];
-    Tensor flat = Tensor::zeros({u.total}, DType::f32, u.piece.device());
+    Tensor flat = Tensor::empty({u.total}, DType::f32, u.piece.device());
     const Tensors to = model_.views(unit, flat);
+    int64_t written = 0;
     for (size_t k = 0; k < grads.size(); ++k) {
         if (!grads[k].defined()) continue;
+        const FlatModel::Entry& e = model_.entries()[u.entries[k]];
+        fill(flat.slice(0, written, e.at), 0);
         copy(to[k], grads[k]);
+        written = e.at + e.count;
         present_[u.entries[k]] = 1;
     }
+    fill(flat.slice(0, written, u.total), 0);
     return flat;
 }
 
