@@ -61,7 +61,7 @@ Isa choose() {
               ": got ", wanted);
         return isa;
     }
-    fail("isa", "DEMI_ISA must be baseline, v3 or v4: got ", wanted);
+    fail("isa", "DEMI_ISA must be ", isa_name(Isa::baseline), ", v3 or v4: got ", wanted);
 }
 
 std::atomic<Isa> limit{Isa::v4};
@@ -74,7 +74,11 @@ const char* isa_name(Isa isa) {
     case Isa::v3: return "v3";
     case Isa::baseline: break;
     }
+#if defined(__aarch64__)
+    return "neon";
+#else
     return "baseline";
+#endif
 }
 
 Isa cpu_isa() {

@@ -3,8 +3,8 @@
 
 namespace demi {
 
-// The instruction sets that kernel files named *_isa.cpp are compiled for: plain x86-64 (or any other
-// processor), x86-64-v3 (AVX2, FMA, F16C) and x86-64-v4 (AVX-512 F/BW/CD/DQ/VL).
+// The instruction sets that kernel files named *_isa.cpp are compiled for: plain x86-64, x86-64-v3 (AVX2, FMA,
+// F16C) and x86-64-v4 (AVX-512 F/BW/CD/DQ/VL). Other processors have one, the baseline: "neon" on 64-bit ARM.
 enum class Isa { baseline, v3, v4 };
 
 const char* isa_name(Isa isa);

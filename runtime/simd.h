@@ -2,11 +2,12 @@
 // A thin vector type for kernel files that are compiled once per instruction set:
 //
 //   vf                   kLanes floats: 16 on x86-64-v4, 8 on v3, 4 elsewhere; a native vector type: + - * / work on it
+//   kRegisters           of them in the processor
 //   vm                   the result of a comparison, for select(), mask_and and mask_or
 //   load store           memory aligned to the vector
 //   loadu storeu         any memory
 //   load_n store_n       the first n lanes, 0 <= n <= kLanes: others read as zero, memory beyond them is not touched
-//   fma(a, b, c)         a * b + c, fused on v3 and v4
+//   fma(a, b, c)         a * b + c, fused on v3, v4 and ARM
 //   hsum hmax            over all lanes, in a fixed order
 //
 // The pointer decides the storage: float*, Half*, BFloat16*. These convert with round to nearest even; subnormals,
@@ -23,6 +24,8 @@
 #include "runtime/simd_v4.h"
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #include "runtime/simd_v3.h"
+#elif defined(__aarch64__)
+#include "runtime/simd_neon.h"
 #else
 #include "runtime/simd_baseline.h"
 #endif

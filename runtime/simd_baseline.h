@@ -1,5 +1,5 @@
 #pragma once
-// simd.h for any processor: 4 lanes in the compilers' vector extension.
+// simd.h for any other processor: 4 lanes in the compilers' vector extension.
 
 namespace demi::DEMI_ISA_NS {
 
@@ -7,6 +7,7 @@ typedef float vf __attribute__((vector_size(16)));
 typedef int32_t vi __attribute__((vector_size(16)));
 using vm = vi;
 constexpr int kLanes = 4;
+constexpr int kRegisters = 16;
 
 DEMI_INLINE vf zero() { return vf{0, 0, 0, 0}; }
 DEMI_INLINE vf broadcast(float x) { return vf{x, x, x, x}; }

@@ -8,6 +8,7 @@ using vf = __m256;
 using vi = __m256i;
 using vm = __m256;
 constexpr int kLanes = 8;
+constexpr int kRegisters = 16;
 
 DEMI_INLINE vf zero() { return _mm256_setzero_ps(); }
 DEMI_INLINE vf broadcast(float x) { return _mm256_set1_ps(x); }

@@ -18,6 +18,7 @@ using vf = __m512;
 using vi = __m512i;
 using vm = __mmask16;
 constexpr int kLanes = 16;
+constexpr int kRegisters = 32;
 
 DEMI_INLINE vf zero() { return _mm512_setzero_ps(); }
 DEMI_INLINE vf broadcast(float x) { return _mm512_set1_ps(x); }

@@ -80,6 +80,7 @@ ViTConfig model_config(TrainOptions& options, int64_t image_size, int64_t channe
     if (options.layer_scale > 0) config.init_values = options.layer_scale;
     config.num_register_tokens = options.registers;
     if (options.swiglu) config.ffn_layer = "swiglu";
+    if (options.rope && !config.rope) config.rope.emplace();
     return config;
 }
 

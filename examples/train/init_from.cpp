@@ -83,6 +83,7 @@ ViTConfig InitFrom::config(TrainOptions& o, int64_t image_size, int64_t channels
     agree("dim", static_cast<double>(o.dim), static_cast<double>(c.width));
     agree("heads", static_cast<double>(o.heads), static_cast<double>(c.heads));
     agree("swiglu", o.swiglu ? 1 : 0, c.swiglu ? 1 : 0);
+    agree("rope", o.rope ? 1 : 0, v.rope ? 1 : 0);
     agree("mlp-ratio", o.mlp_ratio, ratio);
     check(image_size % o.patch == 0, "init-from", "--image-size must be a multiple of the patch ", o.patch,
           ": got ", image_size, "; ", image_size / o.patch * o.patch, " or ",
@@ -99,6 +100,7 @@ ViTConfig InitFrom::config(TrainOptions& o, int64_t image_size, int64_t channels
     o.heads = c.heads;
     o.mlp_ratio = ratio;
     o.swiglu = c.swiglu;
+    o.rope = v.rope.has_value();
     o.registers = v.num_register_tokens;
     return v;
 }

@@ -87,6 +87,10 @@ void add_model(CLI::App& app, TrainOptions& o) {
         ->capture_default_str()
         ->group(group);
     app.add_flag("--swiglu", o.swiglu, "SwiGLU instead of the MLP (default: off)")->group(group);
+    app.add_flag(
+           "--rope", o.rope,
+           "Positions by rotation of queries and keys, as in DINOv3, instead of an embedding (default: off)")
+        ->group(group);
     app.add_option("--init-from", o.init_from,
                    "Start from the weights in this .safetensors, .pth or Hugging Face folder: sizes of the "
                    "model, mean "
@@ -257,6 +261,7 @@ Record TrainOptions::record() const {
                                                        {"layer_scale", layer_scale},
                                                        {"registers", registers},
                                                        {"swiglu", swiglu},
+                                                       {"rope", rope},
                                                        {"init_from", init_from},
                                                        {"partial", partial},
                                                        {"freeze", freeze},

@@ -35,7 +35,7 @@ struct TrainOptions {
     double mlp_ratio = 2;
     double drop_path = 0, layer_scale = 0;
     int64_t registers = 0;
-    bool swiglu = false;
+    bool swiglu = false, rope = false;
     // training
     int64_t epochs = 0, steps = 0, batch = 128;
     std::string optimizer = "adamw";

@@ -61,8 +61,9 @@ inline AheadRows ahead_of(const void* p, GemmType type, int64_t row, int64_t col
 // ---- the register tile -------------------------------------------------------------------------------
 
 // As many sums as the registers hold beside the vectors of B and one broadcast element of A. With 32
-// registers three vectors of width cost the fewest loads per multiply-add: 8 x 48 is 7 % faster than 14 x 32.
-constexpr int kVectors = kLanes == 16 ? 3 : 2;
+// registers of AVX-512 three vectors of width cost the fewest loads per multiply-add: 8 x 48 is 7 % faster than
+// 14 x 32.
+constexpr int kVectors = kRegisters == 16 ? 2 : kLanes == 16 ? 3 : 4;
 constexpr int kMr = kLanes == 16 ? 8 : kLanes == 8 ? 6 : 4;
 constexpr int kNr = kVectors * kLanes;
 // Rows in a panel of A: the register tile's, or several of those where they fill a vector.
@@ -80,6 +81,8 @@ DEMI_INLINE void accumulate(vf& sum, vf x, vf y) {
     asm("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(x), "v"(y));
 #elif defined(__FMA__)
     asm("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(x), "x"(y));
+#elif defined(__aarch64__)
+    asm("fmla %0.4s, %1.4s, %2.4s" : "+w"(sum) : "w"(x), "w"(y));
 #else
     sum = fma(x, y, sum);
 #endif
@@ -89,12 +92,12 @@ DEMI_INLINE void accumulate(vf& sum, vf x, vf y) {
 template <int R, int kRow>
 DEMI_INLINE void multiply_add(const float* a, const float* b, vf (&sum)[R][kVectors]) {
     vf column[kVectors];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) column[v] = load(b + v * kLanes);
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i) {
         const vf x = broadcast(a[i * kRow]);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int v = 0; v < kVectors; ++v) accumulate(sum[i][v], x, column[v]);
     }
 }
@@ -108,7 +111,7 @@ __attribute__((noinline)) static void micro(int depth, const float* a, const flo
     vf sum[R][kVectors];
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int v = 0; v < kVectors; ++v) sum[i][v] = zero();
     }
     const char *const base = ahead.base, *line = ahead.line, *row_end = ahead.row_end;
@@ -146,7 +149,7 @@ __attribute__((noinline)) static void micro(int depth, const float* a, const flo
     }
 #pragma GCC unroll 16
     for (int i = 0; i < R; ++i) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int v = 0; v < kVectors; ++v) storeu(dst + i * ldd + v * kLanes, sum[i][v]);
     }
 }

@@ -115,6 +115,7 @@ TEST_CASE("what does not fit is refused, or goes on with --partial") {
     CHECK(has(with("dim", [](TrainOptions& o) { o.dim = 96; }), "has --dim 24: got --dim 96"));
     CHECK(has(with("mlp-ratio", [](TrainOptions& o) { o.mlp_ratio = 4; }), "mlp-ratio"));
     CHECK(has(with("swiglu", [](TrainOptions& o) { o.swiglu = true; }), "swiglu"));
+    CHECK(has(with("rope", [](TrainOptions& o) { o.rope = true; }), "rope"));
     CHECK(has(with("model",
                    [](TrainOptions& o) {
                        o.model = "vit_small";

@@ -6,8 +6,8 @@
 namespace demi::DEMI_BACKEND::attention {
 namespace {
 
-constexpr int64_t kKeyLimit = kLanes == 16 ? 288 : 208;
-constexpr int64_t kQueryLimit = kLanes == 16 ? 112 : 48;
+constexpr int64_t kKeyLimit = kRegisters == 32 ? 288 : 208;
+constexpr int64_t kQueryLimit = kRegisters == 32 ? 112 : 48;
 
 // Tile of keys: K as rows and K, V transposed in panels. Block of queries: q and grad_out as rows.
 struct Buffers {

@@ -3,8 +3,8 @@
 namespace demi::DEMI_BACKEND::attention {
 namespace {
 
-constexpr int64_t kKeyLimit = kLanes == 16 ? 384 : 256;  // keys per tile at head size 64
-constexpr int64_t kQueryLimit = kLanes == 16 ? 56 : 48;  // queries per block: whole register tiles
+constexpr int64_t kKeyLimit = kRegisters == 32 ? 384 : 256;  // keys per tile at head size 64
+constexpr int64_t kQueryLimit = kRegisters == 32 ? 56 : 48;  // queries per block: whole register tiles
 
 // Running softmax of the task's queries: out = acc / sum, with scores relative to `top`, in powers of two.
 struct State {

@@ -8,7 +8,7 @@ namespace demi::DEMI_BACKEND::attention {
 
 constexpr int kPanel = 2 * kLanes;  // columns of a packed panel
 constexpr int kTileRows =
-    kLanes == 16 ? 14 : 6;  // rows of a register tile: the accumulators fill the registers
+    kRegisters == 32 ? 14 : 6;  // rows of a register tile: the accumulators fill the registers
 
 DEMI_INLINE int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 DEMI_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
