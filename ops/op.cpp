@@ -1,18 +1,6 @@
 #include "ops/op.h"
 
-#ifdef DEMI_CUDA
-#include "runtime/cuda/stream.h"
-#endif
-
 namespace demi {
-
-Queue queue_of(Device device) {
-#ifdef DEMI_CUDA
-    if (device.is_cuda()) return {gpu::current_stream(device), device.index};
-#endif
-    (void)device;
-    return {};
-}
 
 const Tensor& Op::floats(std::string_view operand, const Tensor& x) const {
     check(x.defined() && is_float(x.dtype()), operand, " must be a floating-point tensor: got ", x);

@@ -49,7 +49,6 @@ class Op {
 // Tensors as a kernel call takes them; an undefined one gives null. writes() counts as a write to the memory.
 inline ConstMem reads(const Tensor& t) { return t.defined() ? ConstMem{t.raw(), t.dtype()} : ConstMem{}; }
 inline Mem writes(Tensor& t) { return t.defined() ? Mem{t.mutable_raw(), t.dtype()} : Mem{}; }
-Queue queue_of(Device device);
 inline Queue queue_of(const Tensor& t) { return queue_of(t.device()); }
 
 // The dtype that statistics and parameters take inside a kernel: f64 for f64, else f32.

@@ -4,7 +4,19 @@
 #include "runtime/check.h"
 #include "runtime/profile.h"
 
+#ifdef DEMI_CUDA
+#include "runtime/cuda/stream.h"
+#endif
+
 namespace demi {
+
+Queue queue_of(Device device) {
+#ifdef DEMI_CUDA
+    if (device.is_cuda()) return {gpu::current_stream(device), device.index};
+#endif
+    (void)device;
+    return {};
+}
 
 const void* detail::table_on(Device device, const char* op, const void* const* tables) {
     profile_kernel(device);

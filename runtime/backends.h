@@ -52,13 +52,18 @@ class Scratch {
 #include "runtime/device.h"
 #include "runtime/isa.h"
 
-namespace demi::detail {
+namespace demi {
+
+Queue queue_of(Device device);
+
+namespace detail {
 
 // What `tables` holds for the device: those of the instruction sets in the order of Isa, then the GPU's (null in a build
 // without CUDA: an Error that names the op).
 const void* table_on(Device device, const char* op, const void* const* tables);
 
-}  // namespace demi::detail
+}  // namespace detail
+}  // namespace demi
 
 #if defined(DEMI_ISA_BASELINE_ONLY)
 #define DEMI_CPU_TABLES(Kernels, op) DEMI_BACKEND_TABLE(isa_baseline, Kernels, op)

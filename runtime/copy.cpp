@@ -1,10 +1,11 @@
 #include "runtime/copy.h"
 
+#include "runtime/convert.h"
 #include "runtime/copy_kernels.h"
 #include "runtime/device_api.h"
+#include "runtime/strided_of.h"
 
 namespace demi {
-
 namespace {
 
 // The elements that a view with at least one element spans, [first, last] in bytes of its buffer.
@@ -55,6 +56,13 @@ void copy_across(Tensor& dst, const Tensor& src) {
     if (!dst.is_contiguous()) copy(dst, landing);
 }
 
+CopyCall call_of(Tensor& dst, const Tensor& src) {
+    return {{dst.mutable_raw(), dst.dtype()},
+            {src.raw(), src.dtype()},
+            strided<2>(dst.shape(), {&dst.strides(), &src.strides()})};
+}
+Strided<1> walk_of(const Tensor& t) { return strided<1>(t.shape(), {&t.strides()}); }
+
 }  // namespace
 
 void copy(Tensor dst, const Tensor& src) {
@@ -65,12 +73,14 @@ void copy(Tensor dst, const Tensor& src) {
         if (!same_view(dst, src)) copy(dst, src.clone());
         return;
     }
-    DEMI_SELECT(copy, dst.device(), copy)(dst, src);
+    copy_on(dst.device()).copy(call_of(dst, src), queue_of(dst.device()));
 }
 
 void fill(Tensor dst, double value) {
     check_target("fill", dst);
-    if (dst.numel() > 0) DEMI_SELECT(copy, dst.device(), fill)(dst, value);
+    if (dst.numel() == 0) return;
+    copy_on(dst.device())
+        .fill({{dst.mutable_raw(), dst.dtype()}, value, walk_of(dst)}, queue_of(dst.device()));
 }
 
 void accumulate(Tensor dst, const Tensor& src) {
@@ -81,14 +91,41 @@ void accumulate(Tensor dst, const Tensor& src) {
         fail("accumulate", "devices differ: ", describe(dst), " += ", describe(src));
     if (dst.numel() == 0) return;
     if (overlap(dst, src) && !same_view(dst, src)) [[unlikely]]
-        DEMI_SELECT(copy, dst.device(), accumulate)(dst, src.clone());
-    else
-        DEMI_SELECT(copy, dst.device(), accumulate)(dst, src);
+        return accumulate(dst, src.clone());
+    copy_on(dst.device()).accumulate(call_of(dst, src), queue_of(dst.device()));
 }
 
 bool all_finite(const Tensor& tensor) {
     if (tensor.numel() == 0 || !is_float(tensor.dtype())) return true;
-    return DEMI_SELECT(copy, tensor.device(), all_finite)(tensor);
+    const Device device = tensor.device();
+    const auto find = [&](void* bad) {
+        copy_on(device).find_not_finite(
+            {{tensor.raw(), tensor.dtype()}, walk_of(tensor), static_cast<uint32_t*>(bad)}, queue_of(device));
+    };
+    if (device.is_cpu()) {
+        uint32_t bad = 0;
+        find(&bad);
+        return bad == 0;
+    }
+    Tensor bad = Tensor::zeros({1}, DType::i32, device);
+    find(bad.mutable_raw());
+    return bad.item() == 0;
+}
+
+// ---- runtime/convert.h
+
+static void convert(Mem dst, ConstMem src, int64_t count) { copy_on(Device::cpu()).convert(dst, src, count); }
+void convert(Half* dst, const float* src, int64_t count) {
+    convert({dst, DType::f16}, {src, DType::f32}, count);
+}
+void convert(float* dst, const Half* src, int64_t count) {
+    convert({dst, DType::f32}, {src, DType::f16}, count);
+}
+void convert(BFloat16* dst, const float* src, int64_t count) {
+    convert({dst, DType::bf16}, {src, DType::f32}, count);
+}
+void convert(float* dst, const BFloat16* src, int64_t count) {
+    convert({dst, DType::f32}, {src, DType::bf16}, count);
 }
 
 }  // namespace demi

@@ -1,5 +1,4 @@
-#include "runtime/copy_cuda.h"
-
+#include "runtime/copy_kernels.h"
 #include "runtime/cuda/convert.h"
 #include "runtime/cuda/gpu.h"
 
@@ -13,10 +12,10 @@ template <class Bits> struct MoveKernel {
     static constexpr int threads = kThreads;
     Bits* dst;
     const Bits* src;
-    gpu::Strided<2> walk;
+    Strided<2> walk;
     DEMI_DEVICE void operator()() const {
         for (int64_t i = gpu::global_index(); i < walk.count; i += gpu::global_size()) {
-            const auto o = gpu::offsets_of(walk, i);
+            const auto o = offsets_of(walk, i);
             dst[o.at[0]] = src[o.at[1]];
         }
     }
@@ -26,10 +25,10 @@ template <class To, class From> struct CopyKernel {
     static constexpr int threads = kThreads;
     To* dst;
     const From* src;
-    gpu::Strided<2> walk;
+    Strided<2> walk;
     DEMI_DEVICE void operator()() const {
         for (int64_t i = gpu::global_index(); i < walk.count; i += gpu::global_size()) {
-            const auto o = gpu::offsets_of(walk, i);
+            const auto o = offsets_of(walk, i);
             dst[o.at[0]] = gpu::convert<To>(src[o.at[1]]);
         }
     }
@@ -77,7 +76,7 @@ struct MixedCopyKernel {
     DType to, from;
     void* dst;
     const void* src;
-    gpu::Strided<2> walk;
+    Strided<2> walk;
 
     template <class From> DEMI_DEVICE void put(int64_t at, From x) const {
         switch (to) {
@@ -100,7 +99,7 @@ struct MixedCopyKernel {
 
     DEMI_DEVICE void operator()() const {
         for (int64_t i = gpu::global_index(); i < walk.count; i += gpu::global_size()) {
-            const auto o = gpu::offsets_of(walk, i);
+            const auto o = offsets_of(walk, i);
             const int64_t at = o.at[1];
             // Every float fits a double and every integer an int64_t: nothing is rounded on the way.
             if (from == DType::f16)
@@ -142,11 +141,11 @@ template <class T> struct FillKernel {
     static constexpr int threads = kThreads;
     T* dst;
     double value;
-    gpu::Strided<1> walk;
+    Strided<1> walk;
     DEMI_DEVICE void operator()() const {
         const T x = gpu::convert<T>(value);
         for (int64_t i = gpu::global_index(); i < walk.count; i += gpu::global_size())
-            dst[gpu::offsets_of(walk, i).at[0]] = x;
+            dst[offsets_of(walk, i).at[0]] = x;
     }
 };
 
@@ -154,10 +153,10 @@ template <class To, class From> struct AccumulateKernel {
     static constexpr int threads = kThreads;
     To* dst;
     const From* src;
-    gpu::Strided<2> walk;
+    Strided<2> walk;
     DEMI_DEVICE void operator()() const {
         for (int64_t i = gpu::global_index(); i < walk.count; i += gpu::global_size()) {
-            const auto o = gpu::offsets_of(walk, i);
+            const auto o = offsets_of(walk, i);
             dst[o.at[0]] = gpu::convert<To>(gpu::plain(dst[o.at[0]]) + gpu::plain(src[o.at[1]]));
         }
     }
@@ -167,11 +166,11 @@ template <class T> struct FiniteKernel {
     static constexpr int threads = kThreads;
     const T* src;
     uint32_t* flag;
-    gpu::Strided<1> walk;
+    Strided<1> walk;
     DEMI_DEVICE void operator()() const {
         bool bad = false;
         for (int64_t i = gpu::global_index(); i < walk.count; i += gpu::global_size())
-            bad |= !gpu::is_finite(gpu::plain(src[gpu::offsets_of(walk, i).at[0]]));
+            bad |= !gpu::is_finite(gpu::plain(src[offsets_of(walk, i).at[0]]));
         if (bad) gpu::atomic_max_u32(flag, 1);
     }
 };
@@ -180,15 +179,18 @@ template <class Kernel> void run(const Kernel& kernel, int64_t items, gpu::Strea
     gpu::launch(kernel, gpu::blocks_for(items, kThreads), {kThreads}, 0, stream);
 }
 
-template <class Bits> void move(void* dst, const void* src, const gpu::Strided<2>& walk, gpu::Stream stream) {
+template <class Bits> void move(void* dst, const void* src, const Strided<2>& walk, gpu::Stream stream) {
     run(MoveKernel<Bits>{static_cast<Bits*>(dst), static_cast<const Bits*>(src), walk}, walk.count, stream);
 }
 
 bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 
-}  // namespace
-
-void copy(DType to, void* dst, DType from, const void* src, const gpu::Strided<2>& walk, gpu::Stream stream) {
+void copy(const CopyCall& c, Queue queue) {
+    const Strided<2>& walk = c.walk;
+    const DType to = c.dst.dtype, from = c.src.dtype;
+    const gpu::Stream stream = queue.stream;
+    void* const dst = c.dst.data;
+    const void* const src = c.src.data;
     const bool contiguous = walk.rank == 1 && walk.strides[0][0] == 1 && walk.strides[1][0] == 1;
     if (to == from && contiguous && aligned(dst) && aligned(src)) {
         const int64_t bytes = walk.count * size_of(to);
@@ -224,31 +226,34 @@ void copy(DType to, void* dst, DType from, const void* src, const gpu::Strided<2
     }
 }
 
-void fill(DType type, void* dst, double value, const gpu::Strided<1>& walk, gpu::Stream stream) {
-    gpu::dispatch_all(type, [&](auto tag) {
+void fill(const FillCall& c, Queue queue) {
+    gpu::dispatch_all(c.dst.dtype, [&](auto tag) {
         using T = gpu::tag_t<decltype(tag)>;
-        run(FillKernel<T>{static_cast<T*>(dst), value, walk}, walk.count, stream);
+        run(FillKernel<T>{static_cast<T*>(c.dst.data), c.value, c.walk}, c.walk.count, queue.stream);
     });
 }
 
-void accumulate(DType to, void* dst, DType from, const void* src, const gpu::Strided<2>& walk,
-                gpu::Stream stream) {
-    gpu::dispatch_float(to, [&](auto to_tag) {
+void accumulate(const CopyCall& c, Queue queue) {
+    gpu::dispatch_float(c.dst.dtype, [&](auto to_tag) {
         using To = gpu::tag_t<decltype(to_tag)>;
-        gpu::dispatch_float(from, [&](auto from_tag) {
+        gpu::dispatch_float(c.src.dtype, [&](auto from_tag) {
             using From = gpu::tag_t<decltype(from_tag)>;
-            run(AccumulateKernel<To, From>{static_cast<To*>(dst), static_cast<const From*>(src), walk},
-                walk.count, stream);
+            const AccumulateKernel<To, From> kernel{static_cast<To*>(c.dst.data),
+                                                    static_cast<const From*>(c.src.data), c.walk};
+            run(kernel, c.walk.count, queue.stream);
         });
     });
 }
 
-void find_not_finite(DType type, const void* src, const gpu::Strided<1>& walk, uint32_t* flag,
-                     gpu::Stream stream) {
-    gpu::dispatch_float(type, [&](auto tag) {
+void find_not_finite(const FiniteCall& c, Queue queue) {
+    gpu::dispatch_float(c.x.dtype, [&](auto tag) {
         using T = gpu::tag_t<decltype(tag)>;
-        run(FiniteKernel<T>{static_cast<const T*>(src), flag, walk}, walk.count, stream);
+        run(FiniteKernel<T>{static_cast<const T*>(c.x.data), c.bad, c.walk}, c.walk.count, queue.stream);
     });
 }
+
+}  // namespace
+
+const CopyKernels copy_kernels = {copy, accumulate, fill, find_not_finite, nullptr};
 
 }  // namespace demi::gpu_kernels

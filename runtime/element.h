@@ -7,6 +7,13 @@
 #include "runtime/half.h"
 
 #define DEMI_INLINE inline __attribute__((always_inline))
+#if defined(__CUDACC__)
+#define DEMI_DEVICE __device__ __forceinline__
+#define DEMI_HOST_DEVICE __host__ __device__ __forceinline__
+#else
+#define DEMI_DEVICE inline
+#define DEMI_HOST_DEVICE DEMI_INLINE
+#endif
 
 namespace demi {
 

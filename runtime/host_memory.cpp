@@ -6,6 +6,8 @@
 #include <iterator>
 #include <map>
 #include <mutex>
+#include <new>
+#include <utility>
 
 namespace demi {
 namespace {
@@ -92,6 +94,18 @@ void* host_allocate(size_t bytes) {
 void host_release(void* pointer) noexcept {
     if (pointer == nullptr || (kShares && slabs().give_back(pointer))) return;
     std::free(pointer);
+}
+
+HostWorkspace::~HostWorkspace() { host_release(data_); }
+
+float* HostWorkspace::reserve(int64_t floats) {
+    if (floats <= size_) return data_;
+    host_release(std::exchange(data_, nullptr));
+    size_ = 0;
+    data_ = static_cast<float*>(host_allocate(static_cast<size_t>(floats) * sizeof(float)));
+    if (data_ == nullptr) throw std::bad_alloc();
+    size_ = floats;
+    return data_;
 }
 
 }  // namespace demi

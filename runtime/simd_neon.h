@@ -2,7 +2,7 @@
 // simd.h for 64-bit ARM, every processor of which has NEON: 4 lanes.
 #include <arm_neon.h>
 
-namespace demi::DEMI_ISA_NS {
+namespace demi::DEMI_BACKEND {
 
 using vf = float32x4_t;
 using vm = uint32x4_t;
@@ -93,4 +93,4 @@ DEMI_INLINE float hmax(vf x) {
     return a > b ? a : b;
 }
 
-}  // namespace demi::DEMI_ISA_NS
+}  // namespace demi::DEMI_BACKEND

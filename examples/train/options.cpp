@@ -87,14 +87,11 @@ void add_model(CLI::App& app, TrainOptions& o) {
         ->capture_default_str()
         ->group(group);
     app.add_flag("--swiglu", o.swiglu, "SwiGLU instead of the MLP (default: off)")->group(group);
-    app.add_flag(
-           "--rope", o.rope,
-           "Positions by rotation of queries and keys, as in DINOv3, instead of an embedding (default: off)")
-        ->group(group);
-    app.add_option("--init-from", o.init_from,
-                   "Start from the weights in this .safetensors, .pth or Hugging Face folder: sizes of the "
-                   "model, mean "
-                   "and std of the pictures and, up to 224, their size come from it (default: random ones)")
+    app.add_flag("--rope", o.rope, "Rotary positions, as in DINOv3 (default: off)")->group(group);
+    app.add_option(
+           "--init-from", o.init_from,
+           "Start from the weights in this .safetensors, .pth or Hugging Face folder: sizes of the "
+           "model, mean and std of the pictures and, up to 224, their size come from it (default: no)")
         ->group(group);
     app.add_option(
            "--freeze", o.freeze,

@@ -143,10 +143,10 @@ constexpr int64_t kTile = 65536;
 // Pieces of rows of a strided tensor, in tiles: fn(tile, offset, position, count, step); position is
 // the place in logical order.
 struct Pieces {
-    const gpu::Strided<1>& shape;
+    const Strided<1>& shape;
     int64_t inner, outer, chunks, bundle, tiles;
 
-    explicit Pieces(const gpu::Strided<1>& s)
+    explicit Pieces(const Strided<1>& s)
         : shape(s), inner(s.sizes[s.rank - 1]), outer(inner > 0 ? s.count / inner : 0),
           chunks(inner > kTile ? ceil_div(inner, kTile) : 1),
           bundle(chunks > 1 || inner == 0 ? 1 : kTile / inner), tiles(ceil_div(outer, bundle) * chunks) {}
@@ -156,7 +156,7 @@ struct Pieces {
         parallel_for(tiles, [&](int64_t tile) {
             const int64_t first = tile / chunks * bundle, begin = tile % chunks * kTile;
             for (int64_t row = first; row < outer && row < first + bundle; ++row)
-                fn(tile, gpu::offsets_of(shape, row * inner + begin).at[0], row * inner + begin,
+                fn(tile, offsets_of(shape, row * inner + begin).at[0], row * inner + begin,
                    inner - begin < kTile ? inner - begin : kTile, step);
         });
     }

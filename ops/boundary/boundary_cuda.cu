@@ -24,7 +24,7 @@ struct CastKernel {
             store_eight(c.dst.data, 8 * i, c.dst.dtype, x);
         }
         for (int64_t i = 8 * eights + gpu::global_index(); i < c.shape.count; i += gpu::global_size()) {
-            const float x = load_one(c.src.data, gpu::offsets_of(c.shape, i).at[0], c.src.dtype);
+            const float x = load_one(c.src.data, offsets_of(c.shape, i).at[0], c.src.dtype);
             store_one(c.dst.data, i, c.dst.dtype, cross(x, c.cast, lost));
         }
         if (c.lost != nullptr) add_counts(lost, gpu::shared<uint32_t>(), c.lost);
@@ -38,7 +38,7 @@ template <class T> struct AmaxKernel {
     DEMI_DEVICE void operator()() const {
         gpu::compute_t<T> most = 0;
         for (int64_t i = gpu::global_index(); i < c.shape.count; i += gpu::global_size()) {
-            const T* src = static_cast<const T*>(c.src.data) + gpu::offsets_of(c.shape, i).at[0];
+            const T* src = static_cast<const T*>(c.src.data) + offsets_of(c.shape, i).at[0];
             const gpu::compute_t<T> x = gpu::abs(gpu::load(src));
             if (gpu::is_finite(x) && x > most) most = x;
         }

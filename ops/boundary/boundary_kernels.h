@@ -3,7 +3,7 @@
 // across. Vectors of the CPU: boundary_cpu.h. What a thread of a GPU does: boundary_cuda.h.
 #include "ops/boundary/cast.h"
 #include "runtime/backends.h"
-#include "runtime/cuda/strided.h"
+#include "runtime/strided.h"
 
 namespace demi {
 
@@ -58,14 +58,14 @@ DEMI_HOST_DEVICE void add_counters(CastCounters& into, const CastCounters& from)
 struct CastTensor {
     ConstMem src;
     Mem dst;
-    gpu::Strided<1> shape;
+    Strided<1> shape;
     Cast cast;
     CastCounters* lost;  // null: not counted
 };
 // The largest finite |x| of any float dtype is the largest of `highest`, which is zero before.
 struct FindAmax {
     ConstMem src;
-    gpu::Strided<1> shape;
+    Strided<1> shape;
     double* highest;
     int64_t parts;
 };

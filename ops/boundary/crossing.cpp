@@ -8,7 +8,7 @@
 #include "ops/op.h"
 #include "runtime/capture.h"
 #include "runtime/copy.h"
-#include "runtime/cuda/operands.h"
+#include "runtime/strided_of.h"
 
 namespace demi {
 
@@ -178,8 +178,8 @@ double finite_amax(const Tensor& tensor) {
     const auto parts = std::min<int64_t>(ceil_div(tensor.numel(), 2048), 1056);
     Tensor highest = Tensor::zeros({parts}, DType::f64, tensor.device());
     boundary_on(tensor.device())
-        .amax({reads(tensor), gpu::strided<1>(tensor.shape(), {&tensor.strides()}),
-               highest.mutable_data<double>(), parts},
+        .amax({reads(tensor), strided<1>(tensor.shape(), {&tensor.strides()}), highest.mutable_data<double>(),
+               parts},
               queue_of(tensor));
     double all = 0;
     for (const double x : highest.to_vector<double>()) all = std::max(all, x);
@@ -189,7 +189,7 @@ double finite_amax(const Tensor& tensor) {
 Tensor cast_tensor(const Tensor& tensor, const Cast& cast, DType dtype, CastCounters& counters) {
     Tensor out = Tensor::empty(tensor.shape(), dtype, tensor.device());
     boundary_on(tensor.device())
-        .cast({reads(tensor), writes(out), gpu::strided<1>(tensor.shape(), {&tensor.strides()}), cast,
+        .cast({reads(tensor), writes(out), strided<1>(tensor.shape(), {&tensor.strides()}), cast,
                counted_in(counters, cast, tensor)},
               queue_of(tensor));
     return out;

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "runtime/strided.h"
+#include "runtime/strided_of.h"
 
 namespace demi {
 namespace {
@@ -33,18 +33,18 @@ void elementwise_into(Tensor& out, ElementFn fn, const std::vector<Tensor>& in, 
     call.compute = compute_type(traits_of(fn).kind, out, in);
     call.p = p, call.q = q;
     call.out = writes(out);
-    std::array<const Shape*, 4> strides;
-    strides.fill(&out.strides());
+    std::array<const Shape*, 4> steps;
+    steps.fill(&out.strides());
     for (size_t k = 0; k < in.size(); ++k) {
         call.in[k] = reads(in[k]);
-        strides[k + 1] = &in[k].strides();
+        steps[k + 1] = &in[k].strides();
     }
-    const StridedWalk<4> walk(out.shape(), strides);
+    const Strided<4> walk = strided<4>(out.shape(), steps);
     call.rank = walk.rank;
-    call.count = out.numel();
+    call.count = walk.count;
     for (int d = 0; d < walk.rank; ++d) {
-        call.sizes[d] = walk.sizes[static_cast<size_t>(d)];
-        for (int k = 0; k < 4; ++k) call.strides[k][d] = walk.stride(k, d);
+        call.sizes[d] = walk.sizes[d];
+        for (int k = 0; k < 4; ++k) call.strides[k][d] = walk.strides[k][d];
     }
     elementwise_on(out.device()).apply(call, queue_of(out));
 }

@@ -4,8 +4,8 @@
 #include <memory>
 #include <utility>
 
-#include "ops/linear/packed_weight.h"
-#include "ops/matmul/gemm.h"
+#include "ops/linear/layer.h"
+#include "ops/matmul/gemm_call.h"
 #include "runtime/buffer.h"
 
 namespace demi {
@@ -15,7 +15,7 @@ struct Packed {
     std::weak_ptr<Buffer> weight;
     uint64_t version = 0;
     Shape shape, strides;
-    DType compute = DType::f32;
+    DType dtype = DType::f32;
     Tensor panels;
 };
 
@@ -33,24 +33,24 @@ InferenceMode::~InferenceMode() {
     if (--held.depth == 0) held.weights.clear();
 }
 
-const float* packed_weight(const Tensor& weight, DType compute) {
+const float* packed_weight(const Tensor& weight, DType dtype) {
     // Memory that was dropped once may be filled again without counting as a write.
     if (held.depth == 0 || weight.numel() == 0 || weight.buffer()->was_dropped()) return nullptr;
     const auto key = std::pair(weight.buffer()->id(), weight.offset());
     if (const auto found = held.weights.find(key); found != held.weights.end()) {
         const Packed& p = found->second;
         if (p.version == weight.version() && p.shape == weight.shape() && p.strides == weight.strides() &&
-            p.compute == compute)
+            p.dtype == dtype)
             return p.panels.data<float>();
         held.weights.erase(found);
     }
     std::erase_if(held.weights, [](const auto& entry) { return entry.second.weight.expired(); });
     const int64_t n = weight.size(0), k = weight.size(1);
     Tensor panels = Tensor::empty({gemm_packed_floats(k, n)});
-    gemm_pack_b(gemm_transposed(weight, compute), k, n, panels.mutable_data<float>());
+    gemm_on(Device::cpu())
+        .pack_b(gemm_operand(weight.transpose(0, 1)), dtype, k, n, panels.mutable_data<float>());
     const float* data = panels.data<float>();
-    held.weights[key] = {weight.buffer(),  weight.version(), weight.shape(),
-                         weight.strides(), compute,          panels};
+    held.weights[key] = {weight.buffer(), weight.version(), weight.shape(), weight.strides(), dtype, panels};
     return data;
 }
 

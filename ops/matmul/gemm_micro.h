@@ -1,8 +1,46 @@
 #pragma once
-// The inner loops of gemm_isa.cpp: a register tile of kMr x kNr sums, and what happens to it before it is stored.
+// The inner loops of the product: a register tile of kMr x kNr sums, and what happens to it before it is stored.
 #include "ops/matmul/gemm_pack.h"
 
-namespace demi::DEMI_ISA_NS {
+namespace demi::DEMI_BACKEND {
+
+// What happens to a sum before it is stored; see GemmCall.
+enum GemmEpilogueBits : int {
+    kGemmPlain = 0,
+    kGemmBias = 1,
+    kGemmResidual = 2,
+    kGemmGelu = 4,
+    kGemmSavePre = 8,
+    kGemmGeluGrad = 16,
+    kGemmAccumulate = 32,  // + what C held: within the product, of the chunks of the depth
+};
+
+// One tile of C with everything that its computation needs. Pointers stand at the tile's first row and column.
+struct GemmTile {
+    int64_t rows, cols, depth;
+
+    const void* a;  // element (m, k) at a[m * a_row + k * a_col]
+    GemmType a_type;
+    int64_t a_row, a_col;
+
+    const float* b_packed;  // panels of kNr columns, [depth][kNr] each; or null: pack b for this tile alone
+    const void* b;          // element (k, n) at b[k * b_row + n * b_col]
+    GemmType b_type;
+    int64_t b_row, b_col;
+    const void* next_b;  // or null: b of the tile that this thread is likely to compute next
+
+    void* c;  // element (m, n) at c[m * ldc + n]; c_type is f32, f16 or bf16
+    GemmType c_type;
+    int64_t ldc;
+
+    int epilogue;
+    const float* bias;                    // padded to whole panels
+    const void *residual, *gelu_grad_of;  // these three lie like C
+    void* pre;
+    float* row_sums;  // or null: row_sums[m] = sum over k of A[m, k]; needs a_row = 1
+
+    float* scratch;  // scratch_floats() of them, aligned to 64 bytes
+};
 
 // ---- which memory the inner loops ask for while they multiply: what is copied, packed or stored next lies far away, and
 // would be waited for. In lines of 64 bytes, none of which has to exist.
@@ -180,9 +218,10 @@ template <int kRow, int kCol> static Micro micro_for(int r) {
 template <class T, int kBits>
 static void finish(const float* sums, int64_t row, int64_t col, int rows, int cols, const GemmTile& t) {
     T* c = static_cast<T*>(t.c) + row * t.ldc + col;
-    const T* residual =
-        static_cast<const T*>(t.residual) + ((kBits & kGemmResidual) ? row * t.ld_residual + col : 0);
-    T* pre = static_cast<T*>(t.pre) + ((kBits & (kGemmSavePre | kGemmGeluGrad)) ? row * t.ld_pre + col : 0);
+    const int64_t at = row * t.ldc + col;
+    const T* residual = static_cast<const T*>(t.residual) + ((kBits & kGemmResidual) ? at : 0);
+    const T* slope_of = static_cast<const T*>(t.gelu_grad_of) + ((kBits & kGemmGeluGrad) ? at : 0);
+    T* pre = static_cast<T*>(t.pre) + ((kBits & kGemmSavePre) ? at : 0);
     for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 4
         for (int j = 0; j < kNr; j += kLanes) {
@@ -197,14 +236,16 @@ static void finish(const float* sums, int64_t row, int64_t col, int rows, int co
                 if (kBits & kGemmSavePre) full ? storeu(pre + j, x) : store_n(pre + j, x, n);
                 if (kBits & kGemmGelu) x = gelu(x);
             }
-            if (kBits & kGemmGeluGrad) x = x * gelu_grad(full ? loadu(pre + j) : load_n(pre + j, n));
+            if (kBits & kGemmGeluGrad)
+                x = x * gelu_grad(full ? loadu(slope_of + j) : load_n(slope_of + j, n));
             if (kBits & kGemmResidual) x = x + (full ? loadu(residual + j) : load_n(residual + j, n));
             if (kBits & kGemmAccumulate) x = (full ? loadu(c + j) : load_n(c + j, n)) + x;
             full ? storeu(c + j, x) : store_n(c + j, x, n);
         }
         c += t.ldc;
-        if (kBits & kGemmResidual) residual += t.ld_residual;
-        if (kBits & (kGemmSavePre | kGemmGeluGrad)) pre += t.ld_pre;
+        if (kBits & kGemmResidual) residual += t.ldc;
+        if (kBits & kGemmGeluGrad) slope_of += t.ldc;
+        if (kBits & kGemmSavePre) pre += t.ldc;
     }
 }
 
@@ -221,9 +262,8 @@ template <class T> static Finish finish_for(int bits) {
     case kGemmGelu | kGemmSavePre: return finish<T, kGemmGelu | kGemmSavePre>;
     case kGemmBias | kGemmGelu | kGemmSavePre: return finish<T, kGemmBias | kGemmGelu | kGemmSavePre>;
     case kGemmGeluGrad: return finish<T, kGemmGeluGrad>;
-    case kGemmAccumulate: return finish<T, kGemmAccumulate>;
     default: return nullptr;
     }
 }
 
-}  // namespace demi::DEMI_ISA_NS
+}  // namespace demi::DEMI_BACKEND

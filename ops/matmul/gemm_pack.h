@@ -1,9 +1,23 @@
 #pragma once
-// Packing for gemm_isa.cpp: copies blocks of A and panels of B into scratch as floats.
-#include "ops/matmul/gemm_isa.h"
+// Packing for the product of the CPU: copies blocks of A and panels of B into scratch as floats.
 #include "runtime/simd.h"
 
-namespace demi::DEMI_ISA_NS {
+namespace demi::DEMI_BACKEND {
+
+// How an operand is stored. f32_as_f16 and f32_as_bf16 are floats that are rounded to that format while they
+// are packed; gelu_of_... means gelu of what is stored, rounded to the stored format.
+enum class GemmType { f32, f16, bf16, f32_as_f16, f32_as_bf16, gelu_of_f32, gelu_of_f16, gelu_of_bf16 };
+
+// Bytes of a stored element.
+DEMI_INLINE int64_t stored_size(GemmType type) {
+    switch (type) {
+    case GemmType::f16:
+    case GemmType::bf16:
+    case GemmType::gelu_of_f16:
+    case GemmType::gelu_of_bf16: return 2;
+    default: return 4;
+    }
+}
 
 // Floats that are rounded to a 16-bit format as they are read.
 struct f32_as_f16 {
@@ -249,4 +263,4 @@ static void pack_a_panels(const T* a, int64_t col, int64_t rows, int depth, floa
     }
 }
 
-}  // namespace demi::DEMI_ISA_NS
+}  // namespace demi::DEMI_BACKEND

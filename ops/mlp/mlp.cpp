@@ -1,8 +1,7 @@
 #include "ops/mlp/mlp.h"
 
 #include "ops/elementwise/arithmetic.h"
-#include "ops/linear/linear_checks.h"
-#include "ops/linear/linear_kernels.h"
+#include "ops/linear/layer.h"
 
 namespace demi {
 namespace {
@@ -12,13 +11,14 @@ namespace {
 constexpr int64_t kManyRows = 384, kFewOutputs = 512;
 
 bool keeps_hidden(const Tensor& rows, const Tensor& w2) {
-    return !rows.device().is_cpu() || rows.size(0) <= kManyRows || w2.size(0) > kFewOutputs;
+    return !rows.device().is_cpu() || rows.dtype() == DType::f64 || rows.size(0) <= kManyRows ||
+           w2.size(0) > kFewOutputs;
 }
 
 Tensor value_of(const Variable& x) { return x.defined() ? x.value().contiguous() : Tensor(); }
 
-LinearForward layer(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-    LinearForward call;
+LayerForward layer(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+    LayerForward call;
     call.x = x;
     call.weight = weight;
     call.bias = bias;
@@ -26,8 +26,8 @@ LinearForward layer(const Tensor& x, const Tensor& weight, const Tensor& bias) {
     return call;
 }
 
-Tensor run(LinearForward& call) {
-    DEMI_SELECT(linear, call.x.device(), forward)(call);
+Tensor run(LayerForward& call) {
+    run_layer(call);
     return call.y;
 }
 
@@ -42,7 +42,7 @@ struct Saves {
         const size_t at1 = 3, at2 = bias1.defined() ? 4 : 3;
         const bool want_b1 = bias1.defined() && needs[at1], want_b2 = bias2.defined() && needs[at2];
         const Tensor &original1 = w1, &original2 = w2;  // asked for even where unused: unchanged since
-        LinearBackward second, first;
+        LayerBackward second, first;
         second.x = keeps ? h.get() : u.get();
         second.gelu_of_x = !keeps;
         second.weight = read2;
@@ -54,14 +54,14 @@ struct Saves {
         }
         if (needs[2]) second.dweight = Tensor::like(original2);
         if (want_b2) second.dbias = Tensor::like(bias2);
-        DEMI_SELECT(linear, dy.device(), backward)(second);
+        run_layer(second);
         first.x = rows;
         first.weight = read1;
         first.dy = second.dx;
         if (needs[0]) first.dx = Tensor::like(first.x);
         if (needs[1]) first.dweight = Tensor::like(original1);
         if (want_b1) first.dbias = Tensor::like(bias1);
-        if (reach_first) DEMI_SELECT(linear, dy.device(), backward)(first);
+        if (reach_first) run_layer(first);
         Tensors grads{needs[0] ? first.dx.view(shape) : Tensor(), first.dweight, second.dweight};
         if (bias1.defined()) grads.push_back(first.dbias);
         if (bias2.defined()) grads.push_back(second.dbias);
@@ -87,10 +87,10 @@ Variable two_layers(const Op& op, const Variable& x, const Variable& w1, const V
 
     const Tensor rows = as_rows(x.value());
     const bool keeps = keeps_hidden(rows, w2.value());
-    LinearForward first = layer(rows, w1.value(), bias1);
+    LayerForward first = layer(rows, w1.value(), bias1);
     first.gelu = keeps;
     if (keeps && needs_grad(inputs)) first.pre = Tensor::like(first.y);
-    LinearForward second = layer(run(first), w2.value(), bias2);
+    LayerForward second = layer(run(first), w2.value(), bias2);
     second.gelu_of_x = !keeps;
     if (adds) second.residual = as_rows(checked_residual(op, x.value(), out_shape, residual.value()));
     const Tensor y = run(second).view(out_shape);

@@ -9,6 +9,7 @@
 #include "runtime/allocator.h"
 #include "runtime/check.h"
 #include "runtime/cuda/stream.h"
+#include "runtime/dtype.h"
 
 namespace demi::gpu {
 namespace {
@@ -188,7 +189,8 @@ class Product {
 
 }  // namespace
 
-bool blas_multiply(const BlasCall& call, Device device) {
+bool blas_multiply(const BlasCall& call, Queue queue) {
+    const Device device = Device::cuda(queue.device);
     State& s = state();
     const std::lock_guard lock(s.mutex);
     const Stream stream = current_stream(device);  // makes the device current
@@ -203,6 +205,10 @@ bool blas_multiply(const BlasCall& call, Device device) {
     if (choice == library.choices.end())
         choice = library.choices.emplace(key, product.choose(library.handle, key)).first;
     if (choice->second.found) choice->second.found = product.run(library, choice->second, stream);
+    check(choice->second.found || call.epilogue != BlasEpilogue::none, "matmul",
+          "cublasLt has no kernel for [", call.m, ", ", call.k, "] times [", call.k, ", ", call.n, "] of ",
+          call.type, " to ", call.out_type, " with lines ", call.a.ld, ", ", call.b.ld, " and ", call.ldc,
+          " apart");
     return choice->second.found;
 }
 

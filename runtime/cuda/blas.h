@@ -2,8 +2,8 @@
 // Internal: matrix products on the GPU, by cublasLt (blas.cpp), in plain numbers. c = a b with a [m, k], b
 // [k, n], c [m, n]; sums in f32 (f64 for f64), never in TF32, one rounding. The same call gives the same bits
 // every time on one kind of GPU: partial sums are added in the accumulator's type and in a fixed order.
+#include "runtime/backends.h"
 #include "runtime/cuda/gpu_types.h"
-#include "runtime/device.h"
 
 namespace demi::gpu {
 
@@ -32,7 +32,7 @@ struct BlasCall {
     void* row_sums = nullptr;
 };
 
-// False, with nothing done, where the library has no kernel for this epilogue or layout.
-bool blas_multiply(const BlasCall& call, Device device);
+// False, with nothing done, where the library has no kernel for this epilogue; throws Error where it has none without.
+bool blas_multiply(const BlasCall& call, Queue queue);
 
 }  // namespace demi::gpu

@@ -6,14 +6,6 @@
 
 #include "runtime/element.h"
 
-#if defined(__CUDACC__)
-#define DEMI_DEVICE __device__ __forceinline__
-#define DEMI_HOST_DEVICE __host__ __device__ __forceinline__
-#else
-#define DEMI_DEVICE inline
-#define DEMI_HOST_DEVICE DEMI_INLINE
-#endif
-
 namespace demi::gpu {
 
 typedef void* Stream;  // a cudaStream_t; see runtime/cuda/stream.h
@@ -29,7 +21,5 @@ struct alignas(16) Bytes16 {
 struct alignas(8) Bytes8 {  // one 8-byte access
     uint32_t w[2];
 };
-
-constexpr int kMaxRank = 8;  // as many dimensions as a Shape has
 
 }  // namespace demi::gpu

@@ -11,6 +11,7 @@
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 #include "runtime/random.h"
+#include "runtime/tensor.h"
 #include "tests/bench/peaks.h"
 
 namespace demi {
@@ -38,26 +39,24 @@ enum class Kind { forward, gelu, input_gradient, weight_gradient };
 GemmCall call_of(Kind kind, int64_t m, int64_t k, int64_t n, const Tensor& x, const Tensor& w,
                  const Tensor& dy, Tensor& out, Tensor& pre) {
     GemmCall g;
-    const GemmType type = x.dtype() == DType::f32 ? GemmType::f32 : GemmType::f16;
-    g.c = out.mutable_raw();
-    g.c_type = type;
+    const ConstMem layer{w.raw(), DType::f32}, rows{x.raw(), x.dtype()}, grad{dy.raw(), x.dtype()};
+    g.c = {out.mutable_raw(), x.dtype()};
     if (kind == Kind::weight_gradient) {
         g.m = n, g.n = k, g.k = m;
-        g.a = {dy.raw(), type, 1, n};
-        g.b = {x.raw(), type, k, 1};
-        g.c_type = GemmType::f32;
+        g.a = {grad, 1, n};
+        g.b = {rows, k, 1};
+        g.c.dtype = DType::f32;
     } else if (kind == Kind::input_gradient) {
         g.m = m, g.n = k, g.k = n;
-        g.a = {dy.raw(), type, n, 1};
-        g.b = {w.raw(), GemmType::f32, k, 1};
+        g.a = {grad, n, 1};
+        g.b = {layer, k, 1};
     } else {
         g.m = m, g.n = n, g.k = k;
-        g.a = {x.raw(), type, k, 1};
-        g.b = {w.raw(), GemmType::f32, 1, k};
+        g.a = {rows, k, 1};
+        g.b = {layer, 1, k};
         if (kind == Kind::gelu) {
-            g.epilogue = kGemmGelu | kGemmSavePre;
-            g.pre = pre.mutable_raw();
-            g.ld_pre = n;
+            g.gelu = true;
+            g.save_pre = {pre.mutable_raw(), x.dtype()};
         }
     }
     g.ldc = g.n;
@@ -70,12 +69,12 @@ void measure(const char* name, Kind kind, int64_t m, int64_t k, int64_t n, DType
     const GemmCall call = call_of(kind, m, k, n, x, w, dy, out, pre);
     const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
     std::vector<double> peak, rate;
-    gemm(call);
+    gemm_on(Device::cpu()).multiply(call, {});
     for (const double start = now(); now() - start < seconds;) {
         peak.push_back(measured_flops());
         for (int i = 0; i < 2; ++i) {
             const double begin = now();
-            gemm(call);
+            gemm_on(Device::cpu()).multiply(call, {});
             rate.push_back(flops / (now() - begin));
         }
     }

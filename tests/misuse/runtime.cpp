@@ -6,7 +6,6 @@
 #include "runtime/captured_step.h"
 #include "runtime/copy.h"
 #include "runtime/isa.h"
-#include "runtime/kernel_table.h"
 #include "runtime/parallel.h"
 #include "runtime/profile.h"
 #include "runtime/random.h"
@@ -61,15 +60,6 @@ void device_walks(Walks& walks) {
             return text;
         },
         Isa::v3);
-    walks.add(
-        "select_kernel",
-        [](Device d) {
-            struct Table {
-                int (*entry)() = nullptr;
-            };
-            return select_kernel(d, "walk", Table{[] { return 1; }}, Table{}, &Table::entry);
-        },
-        Device());
     walks.add(
         "check fail Error::Error Error::op",
         [](bool ok, std::string text) {

@@ -7,34 +7,28 @@
 #include <cstdlib>
 #include <vector>
 
-#include "runtime/convert_isa.h"
-#include "runtime/isa.h"
+#include "runtime/copy_kernels.h"
 #include "runtime/parallel.h"
 #include "tests/runtime/reference.h"
-
-namespace demi {
-DEMI_ISA_DECLARE(isa_baseline, ConvertIsa, convert_isa)
-#if !defined(DEMI_ISA_BASELINE_ONLY)
-DEMI_ISA_DECLARE(isa_v3, ConvertIsa, convert_isa)
-DEMI_ISA_DECLARE(isa_v4, ConvertIsa, convert_isa)
-#endif
-}  // namespace demi
 
 using namespace demi;
 using namespace demi::test;
 
 namespace {
 
-std::vector<const ConvertIsa*> tables() {
-    std::vector<const ConvertIsa*> all{&isa_baseline::convert_isa};
+std::vector<const CopyKernels*> tables() {
+    std::vector<const CopyKernels*> all{&isa_baseline::copy_kernels};
 #if !defined(DEMI_ISA_BASELINE_ONLY)
-    if (cpu_isa() >= Isa::v3) all.push_back(&isa_v3::convert_isa);
-    if (cpu_isa() >= Isa::v4) all.push_back(&isa_v4::convert_isa);
+    if (cpu_isa() >= Isa::v3) all.push_back(&isa_v3::copy_kernels);
+    if (cpu_isa() >= Isa::v4) all.push_back(&isa_v4::copy_kernels);
 #endif
     return all;
 }
 
 constexpr uint32_t kBlock = 1 << 16;
+
+ConstMem in_f32(const std::vector<float>& x) { return {x.data(), DType::f32}; }
+Mem out_f32(std::vector<float>& x) { return {x.data(), DType::f32}; }
 
 // Values first, first + step, ... through both formats; the number of wrong results.
 int64_t wrong_in_block(uint32_t first, uint32_t step) {
@@ -49,10 +43,10 @@ int64_t wrong_in_block(uint32_t first, uint32_t step) {
         wrong += f32_to_f16_bits(values[i]) != f16[i];
         wrong += f32_to_bf16_bits(values[i]) != bf16[i];
     }
-    for (const ConvertIsa* isa : tables()) {
-        isa->f32_to_f16(got.data(), values.data(), kBlock);
+    for (const CopyKernels* isa : tables()) {
+        isa->convert({got.data(), DType::f16}, in_f32(values), kBlock);
         for (uint32_t i = 0; i < kBlock; ++i) wrong += got[i] != f16[i];
-        isa->f32_to_bf16(got.data(), values.data(), kBlock);
+        isa->convert({got.data(), DType::bf16}, in_f32(values), kBlock);
         for (uint32_t i = 0; i < kBlock; ++i) wrong += got[i] != bf16[i];
     }
     return wrong;
@@ -82,10 +76,10 @@ TEST_CASE("all 65536 halves and bfloat16s to f32, and back") {
     std::vector<uint16_t> all(kBlock), back(kBlock);
     for (uint32_t i = 0; i < kBlock; ++i) all[i] = static_cast<uint16_t>(i);
     std::vector<float> wide(kBlock);
-    for (const ConvertIsa* isa : tables()) {
+    for (const CopyKernels* isa : tables()) {
         int64_t wrong = 0;
-        isa->f16_to_f32(wide.data(), all.data(), kBlock);
-        isa->f32_to_f16(back.data(), wide.data(), kBlock);
+        isa->convert(out_f32(wide), {all.data(), DType::f16}, kBlock);
+        isa->convert({back.data(), DType::f16}, in_f32(wide), kBlock);
         for (uint32_t i = 0; i < kBlock; ++i) {
             const uint32_t want = reference_widen_f16(all[i]);
             const bool nan = (all[i] & 0x7fffu) > 0x7c00u;
@@ -93,8 +87,8 @@ TEST_CASE("all 65536 halves and bfloat16s to f32, and back") {
             wrong += std::bit_cast<uint32_t>(f16_bits_to_f32(all[i])) != want;
             wrong += back[i] != (nan ? all[i] | 0x200u : all[i]);
         }
-        isa->bf16_to_f32(wide.data(), all.data(), kBlock);
-        isa->f32_to_bf16(back.data(), wide.data(), kBlock);
+        isa->convert(out_f32(wide), {all.data(), DType::bf16}, kBlock);
+        isa->convert({back.data(), DType::bf16}, in_f32(wide), kBlock);
         for (uint32_t i = 0; i < kBlock; ++i) {
             const bool nan = (all[i] & 0x7fffu) > 0x7f80u;
             wrong += std::bit_cast<uint32_t>(wide[i]) != static_cast<uint32_t>(all[i]) << 16;
@@ -135,11 +129,11 @@ TEST_CASE("f32 near every value that f16 and bf16 hold, and half-way between") {
     for (uint32_t bits : probes) values.push_back(std::bit_cast<float>(bits));
     std::vector<uint16_t> got(probes.size());
     const auto count = static_cast<int64_t>(probes.size());
-    for (const ConvertIsa* isa : tables()) {
+    for (const CopyKernels* isa : tables()) {
         int64_t wrong = 0;
-        isa->f32_to_f16(got.data(), values.data(), count);
+        isa->convert({got.data(), DType::f16}, in_f32(values), count);
         for (size_t i = 0; i < got.size(); ++i) wrong += got[i] != reference_f16(probes[i]);
-        isa->f32_to_bf16(got.data(), values.data(), count);
+        isa->convert({got.data(), DType::bf16}, in_f32(values), count);
         for (size_t i = 0; i < got.size(); ++i) wrong += got[i] != reference_bf16(probes[i]);
         CHECK(wrong == 0);
     }
@@ -149,18 +143,20 @@ TEST_CASE("every length and alignment; nothing beyond the end is touched") {
     std::vector<float> source(200), wide(200);
     for (size_t i = 0; i < source.size(); ++i) source[i] = static_cast<float>(i) * 1.37f - 100;
     std::vector<uint16_t> half(200);
-    for (const ConvertIsa* isa : tables()) {
+    for (const CopyKernels* isa : tables()) {
         int64_t wrong = 0;
         for (size_t start = 0; start < 17; ++start) {
             for (size_t n = 0; n < 150; ++n) {
                 std::fill(half.begin(), half.end(), uint16_t{0xabcd});
-                isa->f32_to_f16(half.data() + start, source.data() + start, static_cast<int64_t>(n));
+                isa->convert({half.data() + start, DType::f16}, {source.data() + start, DType::f32},
+                             static_cast<int64_t>(n));
                 for (size_t i = 0; i < half.size(); ++i) {
                     const bool inside = i >= start && i < start + n;
                     wrong += half[i] != (inside ? f32_to_f16_bits(source[i]) : 0xabcd);
                 }
                 std::fill(wide.begin(), wide.end(), -7.0f);
-                isa->bf16_to_f32(wide.data() + start, half.data() + start, static_cast<int64_t>(n));
+                isa->convert({wide.data() + start, DType::f32}, {half.data() + start, DType::bf16},
+                             static_cast<int64_t>(n));
                 for (size_t i = 0; i < wide.size(); ++i) {
                     const bool inside = i >= start && i < start + n;
                     wrong += std::bit_cast<uint32_t>(wide[i]) !=

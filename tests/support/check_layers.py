@@ -12,10 +12,8 @@ import sys
 LAYERS = ["runtime", "autograd", "ops", "models", "examples"]
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.M)
 CUDA_HEADER = re.compile(r"^(cuda|cublas|curand|cooperative_groups|cub/|thrust/|nvtx|mma\.h)")
-KERNEL = re.compile(r"(_kernels\.h|_cpu\.cpp|_isa\.cpp|\.cuh?)$")
+KERNEL = re.compile(r"(_kernels\.h|_cpu\.cpp|\.cuh?)$")
 LONG_KERNEL = re.compile(r"\.cuh?$")
-# Headers whose inline functions cannot end up in an object for another instruction set.
-ISA_HEADERS = {"cstdint", "cstddef", "stdint.h", "stddef.h", "cstring", "climits", "cfloat", "immintrin.h"}
 MACHINE_PATH = re.compile("/(work|farm|home|root)" + "/")
 MAX_LINES, MAX_KERNEL_LINES = 300, 500
 OTHER_REVISIONS = "tests/bits/headers.h"  # names headers of revisions before and after this one
@@ -90,11 +88,9 @@ class Checker:
                     self.error(name, f"<{target}> belongs in *.cu, *.cuh and runtime/cuda/")
 
     def check_kernel(self, name):
-        for quote, target in sorted(self.reached(name)):
+        for _, target in sorted(self.reached(name)):
             if target.startswith("autograd/"):
                 self.error(name, f'a kernel file reaches "{target}": kernels see Tensors only')
-            if name.endswith("_isa.cpp") and quote == "<" and target not in ISA_HEADERS:
-                self.error(name, f"reaches <{target}>, whose inline code could leak one instruction set into another")
 
     def check(self, names):
         lengths = []
@@ -117,7 +113,7 @@ class Checker:
                 self.error(name, "no #pragma once")
             if layer_of(name) is not None:
                 self.check_includes(name)
-                if name.startswith("ops/") and KERNEL.search(name) or name.endswith("_isa.cpp"):
+                if name.startswith("ops/") and KERNEL.search(name):
                     self.check_kernel(name)
         if lengths:
             print(f"{len(lengths)} source files, median {statistics.median(lengths):.0f} lines, longest {max(lengths)}")

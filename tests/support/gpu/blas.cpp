@@ -85,7 +85,7 @@ template <class C> void multiply(const BlasCall& c) {
 
 }  // namespace
 
-bool blas_multiply(const BlasCall& c, Device) {
+bool blas_multiply(const BlasCall& c, Queue) {
     check(c.m > 0 && c.n > 0 && c.k > 0 && c.batch > 0 && c.batch < 65536, "cublasLt",
           "needs a product with elements: got ", c.m, " x ", c.n, " x ", c.k, ", batch ", c.batch);
     check(c.out_type == c.type || (c.out_type == DType::f32 && c.type != DType::f64), "cublasLt",

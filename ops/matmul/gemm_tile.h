@@ -1,11 +1,8 @@
-#include "ops/matmul/gemm_isa.h"
-
+#pragma once
+// One tile of a product, from packing to the epilogue.
 #include "ops/matmul/gemm_micro.h"
 
-namespace demi::DEMI_ISA_NS {
-
-extern const GemmIsa gemm_isa;
-
+namespace demi::DEMI_BACKEND {
 namespace {
 
 // From one panel in scratch to the next: not a multiple of 4096 bytes, so that they do not collide in the cache.
@@ -24,21 +21,19 @@ Chunks cut_depth(const GemmTile& t) {
 
 // Scratch is [A][a panel of B, unless packed before][sums of the tile][row sums]. Of A there are all rows of
 // the tile, or with B packed before the few that are multiplied.
-struct Scratch {
+struct TileScratch {
     int64_t a, b, c, sums;
 };
 
-bool sums_in_c(const GemmTile& t) {
-    return t.c_type == GemmType::f32 && (t.epilogue == kGemmPlain || t.epilogue == kGemmAccumulate);
-}
+bool sums_in_c(const GemmTile& t) { return t.c_type == GemmType::f32 && t.epilogue == kGemmPlain; }
 
 int64_t panels_of(int64_t cols) { return (cols + kNr - 1) / kNr; }
 int64_t whole_lines(int64_t floats) { return (floats + 15) / 16 * 16; }
 
-Scratch layout(const GemmTile& t) {
+TileScratch layout(const GemmTile& t) {
     const int64_t rows = (t.rows + kMr - 1) / kMr * kMr, panels = (t.rows + kPanelRows - 1) / kPanelRows;
     const Chunks chunks = cut_depth(t);
-    Scratch s;
+    TileScratch s;
     // The last vector of a row may reach beyond it.
     s.a = whole_lines(16 + (a_in_panels(t) ? panels * panel_stride(chunks.step, kLanes)
                                            : (t.b_packed != nullptr ? kMr : rows) * kARowStride));
@@ -48,11 +43,13 @@ Scratch layout(const GemmTile& t) {
     return s;
 }
 
+// What run_tile() needs.
 int64_t scratch_floats(const GemmTile& t) {
-    const Scratch s = layout(t);
+    const TileScratch s = layout(t);
     return s.a + s.b + s.c + s.sums;
 }
 
+// Columns [0, cols) of b over k in [0, depth) in panels of kNr columns, zero padded. out: aligned to 64 bytes.
 void pack_b(const void* b, GemmType type, int64_t b_row, int64_t b_col, int64_t depth, int64_t cols,
             float* out) {
     with_type(type, b, [&](auto* p) { pack_b_panels<kNr>(p, b_row, b_col, depth, cols, out, depth * kNr); });
@@ -174,20 +171,20 @@ class ChunkOfTile {
     // Where a register tile reads and writes beside its operands, seen from its place in C.
     void find_places() {
         const int64_t size = stored_size(t.c_type);
-        const auto add = [&](const void* p, int64_t ld) {
+        const auto add = [&](const void* p) {
             const char* from = static_cast<const char*>(p);
             const bool aligned =
-                (reinterpret_cast<uintptr_t>(from) | static_cast<uintptr_t>(ld * size)) % 64 == 0;
+                (reinterpret_cast<uintptr_t>(from) | static_cast<uintptr_t>(t.ldc * size)) % 64 == 0;
             for (int i = 0; i < kMr; ++i) {
-                const int64_t row = from - static_cast<const char*>(t.c) + i * ld * size;
+                const int64_t row = from - static_cast<const char*>(t.c) + i * t.ldc * size;
                 for (int64_t j = 0; j < kNr * size; j += 64) places_[count_++] = row + j;
                 if (!aligned) places_[count_++] = row + kNr * size - 1;
             }
         };
-        add(t.c, t.ldc);
-        // The tile moves on by the same distance in all of them.
-        if ((t.epilogue & kGemmResidual) && t.ld_residual == t.ldc) add(t.residual, t.ldc);
-        if ((t.epilogue & (kGemmGeluGrad | kGemmSavePre)) && t.ld_pre == t.ldc) add(t.pre, t.ldc);
+        add(t.c);
+        if (t.epilogue & kGemmResidual) add(t.residual);
+        if (t.epilogue & kGemmGeluGrad) add(t.gelu_grad_of);
+        if (t.epilogue & kGemmSavePre) add(t.pre);
     }
 
     void ask_for(int64_t next_m, int64_t next_n) {
@@ -208,12 +205,11 @@ class ChunkOfTile {
             micro(depth_, a, b, add, ldadd, to, ld, ahead_);
         };
         if (in_c_) {
-            const bool adds = !first_ || t.epilogue == kGemmAccumulate;
             float* c = static_cast<float*>(t.c) + m * t.ldc + n;
-            if (cols == kNr) return into(adds ? c : nullptr, t.ldc, c, t.ldc);
+            if (cols == kNr) return into(first_ ? nullptr : c, t.ldc, c, t.ldc);
             into(nullptr, 0, tile_, kNr);
-            return (adds ? finish<float, kGemmAccumulate> : finish<float, kGemmPlain>)(tile_, m, n, rows,
-                                                                                       cols, t);
+            const Finish store = first_ ? finish<float, kGemmPlain> : finish<float, kGemmAccumulate>;
+            return store(tile_, m, n, rows, cols, t);
         }
         float* block = c_ + m * ld_c_ + n;
         into(first_ ? nullptr : block, ld_c_, last_ ? tile_ : block, last_ ? kNr : ld_c_);
@@ -221,7 +217,7 @@ class ChunkOfTile {
     }
 
     const GemmTile& t;
-    const Scratch size_;
+    const TileScratch size_;
     const Chunks chunks_;
     float *const a_, *const b_, *const c_, *const sums_;
     const bool panels_, in_c_;
@@ -245,7 +241,4 @@ void run_tile(const GemmTile& t) {
 }
 
 }  // namespace
-
-const GemmIsa gemm_isa = {kMr, kNr, scratch_floats, pack_b, run_tile};
-
-}  // namespace demi::DEMI_ISA_NS
+}  // namespace demi::DEMI_BACKEND
