@@ -224,9 +224,8 @@ void add_run(CLI::App& app, TrainOptions& o) {
 
 void add_options(CLI::App& app, TrainOptions& options) {
     app.add_option("--config", options.config,
-                   "Read options from this file, lines of \"name = value\", or a run's config.json; what "
-                   "stands on the "
-                   "command line goes before (default: none)")
+                   "Read options from this file, lines of \"name = value\", or a run's config.json; the "
+                   "command line goes before it (default: none)")
         ->group("Run");
     add_data(app, options);
     add_model(app, options);
