@@ -3,23 +3,16 @@
 // masked tail, for any element type T:
 //   for_lanes<T>(count, DEMI_LANES { put(y + i, get(x + i, n) * two, n); });
 // i is the first element, n the number of lanes in use: a constant but for the tail.
-#include "runtime/backends.h"
+#include "ops/kernel.h"
 #include "runtime/parallel.h"
 #include "runtime/simd.h"
 
+// For what few rows or vectors need: out of line, so that its registers and memory cost the loops around it nothing.
+#define DEMI_RARE static __attribute__((noinline))
 #define DEMI_LANES [&](int64_t i, int n) __attribute__((always_inline))
+#define DEMI_BLOCK [&](int64_t begin, int64_t end) __attribute__((always_inline))
 
 namespace demi::DEMI_BACKEND {
-
-template <class T> DEMI_INLINE const T* elements(ConstMem m) { return static_cast<const T*>(m.data); }
-template <class T> DEMI_INLINE T* elements(Mem m) { return static_cast<T*>(m.data); }
-// Row r of contiguous rows; null where the operand is absent.
-template <class T> DEMI_INLINE const T* row(ConstMem m, int64_t r, int64_t width) {
-    return m.data == nullptr ? nullptr : elements<T>(m) + r * width;
-}
-template <class T> DEMI_INLINE T* row(Mem m, int64_t r, int64_t width) {
-    return m.data == nullptr ? nullptr : elements<T>(m) + r * width;
-}
 
 // fn.operator()<T>() for a floating-point dtype; the wrapper has checked that it is one.
 template <class F> DEMI_INLINE void dispatch_float(DType dtype, const F& fn) {
@@ -44,25 +37,40 @@ template <class T> DEMI_INLINE void put(T* p, vector_t<T> x, int n) {
 DEMI_INLINE vf only(int n, vf x, vf other) { return n == kLanes ? x : select(first_lanes(n), x, other); }
 DEMI_INLINE double only(int, double x, double) { return x; }
 
+// All elements from begin to end. The tail's count is written so that the compiler sees it is less than a vector.
+template <class T, class F> DEMI_INLINE void for_lanes(int64_t begin, int64_t end, const F& body) {
+    const int rest = static_cast<int>((end - begin) & (kLanesOf<T> - 1));
+    const int64_t whole = end - rest;
+    for (int64_t i = begin; i < whole; i += kLanesOf<T>) body(i, kLanesOf<T>);
+    if (rest > 0) body(whole, rest);
+}
 template <class T, class F> DEMI_INLINE void for_lanes(int64_t count, const F& body) {
-    int64_t i = 0;
-    for (; i + kLanesOf<T> <= count; i += kLanesOf<T>) body(i, kLanesOf<T>);
-    if (i < count) body(i, static_cast<int>(count - i));
+    for_lanes<T>(0, count, body);
 }
 
-// Sum of body(i, n) over all lanes in use; `body` gives zeros in the others. Added in f32 in blocks and in f64 over
-// blocks, so that long rows of equal terms do not drift: within 5e-6 of the sum of |terms|. f64 is added in plain order.
+// Blocks that a row is summed in: in f32 within a block and in f64 over blocks, so that long rows of equal terms do not
+// drift, within 5e-6 of the sum of |terms|. f64 is added in plain order.
 template <class T> constexpr int64_t kSumBlock = 1024;
 template <> constexpr int64_t kSumBlock<double> = INT64_MAX;
+template <class T, class F> DEMI_INLINE void for_blocks(int64_t count, const F& fn) {
+    for (int64_t begin = 0, end; begin < count; begin = end) {
+        end = count - begin < kSumBlock<T> ? count : begin + kSumBlock<T>;
+        fn(begin, end);
+    }
+}
+// Sum of body(i, n) over all lanes in use; `body` gives zeros in the others.
 template <class T, class F> DEMI_INLINE lane_t<T> sum_lanes(int64_t count, const F& body) {
     double total = 0;
-    for (int64_t at = 0; at < count; at += kSumBlock<T>) {
-        vector_t<T> sum = splat<T>(0);
-        for_lanes<T>(
-            count - at < kSumBlock<T> ? count - at : kSumBlock<T>,
-            DEMI_LANES { sum = sum + body(at + i, n); });
-        total += static_cast<double>(hsum(sum));
-    }
+    lane_t<T> last = 0;
+    for_blocks<T>(
+        count, DEMI_BLOCK {
+            vector_t<T> sum = splat<T>(0);
+            for_lanes<T>(
+                begin, end, DEMI_LANES { sum = sum + body(i, n); });
+            last = hsum(sum);
+            total += static_cast<double>(last);
+        });
+    if (count <= kSumBlock<T>) return last;  // what follows waits for the sum, and not for two conversions
     return static_cast<lane_t<T>>(total);
 }
 

@@ -1,20 +1,9 @@
 #pragma once
-// What kernel files of the GPU (*_cuda.cu) are written with, beside runtime/cuda/gpu.h: elements of a call's memory, and
-// packs of sixteen bytes.
-#include "runtime/backends.h"
+// What kernel files of the GPU (*_cuda.cu) are written with, beside runtime/cuda/gpu.h: packs of sixteen bytes.
+#include "ops/kernel.h"
 #include "runtime/cuda/gpu.h"
 
 namespace demi::DEMI_BACKEND {
-
-template <class T> DEMI_HOST_DEVICE const T* elements(ConstMem m) { return static_cast<const T*>(m.data); }
-template <class T> DEMI_HOST_DEVICE T* elements(Mem m) { return static_cast<T*>(m.data); }
-// Row r of contiguous rows; null where the operand is absent.
-template <class T> DEMI_HOST_DEVICE const T* row(ConstMem m, int64_t r, int64_t width) {
-    return m.data == nullptr ? nullptr : elements<T>(m) + r * width;
-}
-template <class T> DEMI_HOST_DEVICE T* row(Mem m, int64_t r, int64_t width) {
-    return m.data == nullptr ? nullptr : elements<T>(m) + r * width;
-}
 
 template <class A, class B> struct IsSame { static constexpr bool value = false; };
 template <class A> struct IsSame<A, A> { static constexpr bool value = true; };

@@ -29,6 +29,23 @@
 #else
 #include "runtime/simd_baseline.h"
 #endif
+
+namespace demi::DEMI_ISA_NS {
+
+DEMI_INLINE vf loadu(const Half* p) { return from_f16(load_u16(p)); }
+DEMI_INLINE vf loadu(const BFloat16* p) { return from_bf16(load_u16(p)); }
+DEMI_INLINE vf load_n(const Half* p, int n) { return from_f16(load_u16_n(p, n)); }
+DEMI_INLINE vf load_n(const BFloat16* p, int n) { return from_bf16(load_u16_n(p, n)); }
+DEMI_INLINE void storeu(Half* p, vf x) { store_u16(p, to_f16(x)); }
+DEMI_INLINE void storeu(BFloat16* p, vf x) { store_u16(p, to_bf16(x)); }
+DEMI_INLINE void store_n(Half* p, vf x, int n) { store_u16_n(p, to_f16(x), n); }
+DEMI_INLINE void store_n(BFloat16* p, vf x, int n) { store_u16_n(p, to_bf16(x), n); }
+
+DEMI_INLINE vf round_f16(vf x) { return from_f16(to_f16(x)); }
+DEMI_INLINE vf round_bf16(vf x) { return from_bf16(to_bf16(x)); }
+
+}  // namespace demi::DEMI_ISA_NS
+
 #include "runtime/simd_double.h"
 #include "runtime/simd_gelu.h"
 #include "runtime/simd_math.h"

@@ -87,18 +87,6 @@ template <class T> DEMI_INLINE vu load_u16_n(const T* p, int n) {
 template <class T> DEMI_INLINE void store_u16_n(T* p, vu h, int n) {
     for (int i = 0; i < n; ++i) p[i].bits = static_cast<uint16_t>(h[i]);
 }
-DEMI_INLINE vf loadu(const Half* p) { return from_f16(load_u16(p)); }
-DEMI_INLINE vf loadu(const BFloat16* p) { return from_bf16(load_u16(p)); }
-DEMI_INLINE vf load_n(const Half* p, int n) { return from_f16(load_u16_n(p, n)); }
-DEMI_INLINE vf load_n(const BFloat16* p, int n) { return from_bf16(load_u16_n(p, n)); }
-DEMI_INLINE void storeu(Half* p, vf x) { store_u16(p, to_f16(x)); }
-DEMI_INLINE void storeu(BFloat16* p, vf x) { store_u16(p, to_bf16(x)); }
-DEMI_INLINE void store_n(Half* p, vf x, int n) { store_u16_n(p, to_f16(x), n); }
-DEMI_INLINE void store_n(BFloat16* p, vf x, int n) { store_u16_n(p, to_bf16(x), n); }
-
-DEMI_INLINE vf round_f16(vf x) { return from_f16(to_f16(x)); }
-DEMI_INLINE vf round_bf16(vf x) { return from_bf16(to_bf16(x)); }
-
 DEMI_INLINE vf fma(vf a, vf b, vf c) { return a * b + c; }
 DEMI_INLINE vf fnma(vf a, vf b, vf c) { return c - a * b; }
 DEMI_INLINE vf select(vm m, vf yes, vf no) {

@@ -48,19 +48,8 @@ DEMI_INLINE __m256i to_bf16(vf x) {
 
 DEMI_INLINE __m256i load_u16(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 DEMI_INLINE __m256i load_u16_n(const void* p, int n) { return _mm256_maskz_loadu_epi16(first_lanes(n), p); }
-DEMI_INLINE vf loadu(const Half* p) { return from_f16(load_u16(p)); }
-DEMI_INLINE vf loadu(const BFloat16* p) { return from_bf16(load_u16(p)); }
-DEMI_INLINE vf load_n(const Half* p, int n) { return from_f16(load_u16_n(p, n)); }
-DEMI_INLINE vf load_n(const BFloat16* p, int n) { return from_bf16(load_u16_n(p, n)); }
-DEMI_INLINE void storeu(Half* p, vf x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), to_f16(x)); }
-DEMI_INLINE void storeu(BFloat16* p, vf x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), to_bf16(x)); }
-DEMI_INLINE void store_n(Half* p, vf x, int n) { _mm256_mask_storeu_epi16(p, first_lanes(n), to_f16(x)); }
-DEMI_INLINE void store_n(BFloat16* p, vf x, int n) {
-    _mm256_mask_storeu_epi16(p, first_lanes(n), to_bf16(x));
-}
-
-DEMI_INLINE vf round_f16(vf x) { return from_f16(to_f16(x)); }
-DEMI_INLINE vf round_bf16(vf x) { return from_bf16(to_bf16(x)); }
+DEMI_INLINE void store_u16(void* p, __m256i h) { _mm256_storeu_si256(static_cast<__m256i*>(p), h); }
+DEMI_INLINE void store_u16_n(void* p, __m256i h, int n) { _mm256_mask_storeu_epi16(p, first_lanes(n), h); }
 
 DEMI_INLINE vf fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
 DEMI_INLINE vf fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); }

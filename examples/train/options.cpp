@@ -1,7 +1,8 @@
 #include "examples/train/options.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
+
+#include "examples/train/option_group.h"
 
 namespace demi::examples {
 
@@ -14,6 +15,7 @@ struct Field {
 
 void add_data(CLI::App& app, TrainOptions& o) {
     const char* group = "Data";
+    const OptionGroup options{app, group};
     app.add_option("--data", o.data,
                    "Folder: CIFAR-10 binary, IDX (plain or .gz), or pictures, in a folder per class, or "
                    "below train, val and test "
@@ -46,10 +48,7 @@ void add_data(CLI::App& app, TrainOptions& o) {
     app.add_flag("--exif-orientation,!--no-exif-orientation", o.exif_orientation,
                  "Turn pictures as their EXIF block says (default: on)")
         ->group(group);
-    app.add_option("--workers", o.workers, "Threads that load and augment; changes no bit")
-        ->check(CLI::Range(1, 64))
-        ->capture_default_str()
-        ->group(group);
+    options.number("--workers", o.workers, 1, 64, "Threads that load and augment; changes no bit");
     app.add_flag("--augment,!--no-augment", o.augment,
                  "Random crop, and flip where it keeps the class (default: on, but for drawn pictures)")
         ->group(group);
@@ -57,6 +56,7 @@ void add_data(CLI::App& app, TrainOptions& o) {
 
 void add_model(CLI::App& app, TrainOptions& o) {
     const char* group = "Model";
+    const OptionGroup options{app, group};
     app.add_option("--model", o.model,
                    "A size of DINOv2: vit_small, vit_base, vit_large or vit_giant2 (default: from --dim, "
                    "--depth, --heads and --mlp-ratio)")
@@ -70,22 +70,10 @@ void add_model(CLI::App& app, TrainOptions& o) {
     app.add_option("--dim", o.dim, "Width")->check(CLI::Range(8, 8192))->group(group);
     app.add_option("--depth", o.depth, "Number of blocks")->check(CLI::Range(1, 200))->group(group);
     app.add_option("--heads", o.heads, "Attention heads")->check(CLI::Range(1, 256))->group(group);
-    app.add_option("--mlp-ratio", o.mlp_ratio, "Hidden width of the feed-forward, in widths")
-        ->check(CLI::Range(0.1, 16.0))
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--drop-path", o.drop_path, "Stochastic depth rate")
-        ->check(CLI::Range(0.0, 0.95))
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--layer-scale", o.layer_scale, "Initial LayerScale; 0: none")
-        ->check(CLI::Range(0.0, 10.0))
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--registers", o.registers, "Register tokens")
-        ->check(CLI::Range(0, 64))
-        ->capture_default_str()
-        ->group(group);
+    options.number("--mlp-ratio", o.mlp_ratio, 0.1, 16.0, "Hidden width of the feed-forward, in widths");
+    options.number("--drop-path", o.drop_path, 0.0, 0.95, "Stochastic depth rate");
+    options.number("--layer-scale", o.layer_scale, 0.0, 10.0, "Initial LayerScale; 0: none");
+    options.number("--registers", o.registers, 0, 64, "Register tokens");
     app.add_flag("--swiglu", o.swiglu, "SwiGLU instead of the MLP (default: off)")->group(group);
     app.add_flag("--rope", o.rope, "Rotary positions, as in DINOv3 (default: off)")->group(group);
     app.add_option(
@@ -106,6 +94,7 @@ void add_model(CLI::App& app, TrainOptions& o) {
 
 void add_training(CLI::App& app, TrainOptions& o) {
     const char* group = "Training";
+    const OptionGroup options{app, group};
     app.add_option("--epochs", o.epochs,
                    o.lr < 0 ? "Passes over the training pictures (default: as --steps says)"
                             : "Passes over the training pictures (default: 20; of drawn ones 3)")
@@ -116,10 +105,7 @@ void add_training(CLI::App& app, TrainOptions& o) {
                             : "Stop after this many steps instead (default: as --epochs says)")
         ->check(CLI::Range(int64_t{1}, INT64_MAX))
         ->group(group);
-    app.add_option("--batch", o.batch, "Pictures in a step")
-        ->check(CLI::Range(1, 65536))
-        ->capture_default_str()
-        ->group(group);
+    options.number("--batch", o.batch, 1, 65536, "Pictures in a step");
     app.add_option("--optimizer", o.optimizer, "adamw or sgd")
         ->check(CLI::IsMember({"adamw", "sgd"}))
         ->capture_default_str()
@@ -131,35 +117,20 @@ void add_training(CLI::App& app, TrainOptions& o) {
     app.add_option("--min-lr", o.min_lr, "Learning rate at the end")
         ->check(CLI::Range(0.0, 100.0))
         ->group(group);
-    app.add_option("--warmup", o.warmup, "Share of the steps in which the rate rises")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--weight-decay", o.weight_decay, "Not applied to biases, norms and LayerScale")
-        ->check(CLI::Range(0.0, 10.0))
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--clip-grad", o.clip_grad, "Largest gradient norm; 0: no limit")
-        ->check(CLI::Range(0.0, 1e9))
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--label-smoothing", o.label_smoothing, "Share of the target spread over all classes")
-        ->check(CLI::Range(0.0, 0.99))
-        ->capture_default_str()
-        ->group(group);
-    app.add_option("--layer-decay", o.layer_decay, "Learning-rate factor per block below the last")
-        ->check(CLI::Range(0.01, 1.0))
-        ->capture_default_str()
-        ->group(group);
+    options.number("--warmup", o.warmup, 0.0, 1.0, "Share of the steps in which the rate rises");
+    options.number("--weight-decay", o.weight_decay, 0.0, 10.0,
+                   "Not applied to biases, norms and LayerScale");
+    options.number("--clip-grad", o.clip_grad, 0.0, 1e9, "Largest gradient norm; 0: no limit");
+    options.number("--label-smoothing", o.label_smoothing, 0.0, 0.99,
+                   "Share of the target spread over all classes");
+    options.number("--layer-decay", o.layer_decay, 0.01, 1.0,
+                   "Learning-rate factor per block below the last");
     app.add_option(
            "--ema", o.ema,
            "Also keep an exponential moving average of the weights, with this decay, and test it; 0: no")
         ->check(CLI::Range(0.0, 0.99999))
         ->group(group);
-    app.add_option("--seed", o.seed, "Same seed, same bits")
-        ->check(CLI::Range(int64_t{0}, INT64_MAX))
-        ->capture_default_str()
-        ->group(group);
+    options.number("--seed", o.seed, int64_t{0}, INT64_MAX, "Same seed, same bits");
 }
 
 void add_numbers(CLI::App& app, TrainOptions& o) {
@@ -184,6 +155,7 @@ void add_numbers(CLI::App& app, TrainOptions& o) {
 
 void add_run(CLI::App& app, TrainOptions& o) {
     const char* group = "Run";
+    const OptionGroup options{app, group};
     app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N")->capture_default_str()->group(group);
     app.add_option(
            "--out", o.out,
@@ -203,10 +175,7 @@ void add_run(CLI::App& app, TrainOptions& o) {
     app.add_flag("--tensorboard,!--no-tensorboard", o.tensorboard,
                  "Write TensorBoard's events file beside metrics.jsonl (default: on)")
         ->group(group);
-    app.add_option("--log-every", o.log_every, "Steps between lines of metrics.jsonl")
-        ->check(CLI::Range(int64_t{1}, INT64_MAX))
-        ->capture_default_str()
-        ->group(group);
+    options.number("--log-every", o.log_every, int64_t{1}, INT64_MAX, "Steps between lines of metrics.jsonl");
     app.add_option("--threads", o.threads,
                    "Threads of the kernels; changes no bit (default: what the machine lets the process have)")
         ->check(CLI::Range(1, 256))

@@ -1,11 +1,11 @@
-#include <CLI/CLI.hpp>
-
+#include "examples/train/option_group.h"
 #include "examples/train/options.h"
 
 namespace demi::examples {
 
 void add_ranks(CLI::App& app, TrainOptions& o) {
     const char* group = "Several ranks (mpirun -np N)";
+    const OptionGroup options{app, group};
     app.add_option(
            "--shards,--accumulate", o.shards,
            "Parts that a batch is cut into, which need only one part's memory at a time: the bits depend "
@@ -17,10 +17,7 @@ void add_ranks(CLI::App& app, TrainOptions& o) {
         ->check(CLI::IsMember({"none", "grad_op", "full"}))
         ->capture_default_str()
         ->group(group);
-    app.add_option("--comm-timeout", o.comm_timeout, "Seconds that a rank waits for another one")
-        ->check(CLI::Range(0.1, 1e6))
-        ->capture_default_str()
-        ->group(group);
+    options.number("--comm-timeout", o.comm_timeout, 0.1, 1e6, "Seconds that a rank waits for another one");
 }
 
 }  // namespace demi::examples

@@ -11,11 +11,7 @@ namespace demi::examples {
 
 SelfSupervised::SelfSupervised(TrainOptions options, const Communicator& world)
     : TrainingRun(std::move(options), world) {
-    device_ = open_device(options_);
-    const InitFrom weights(options_);
-    weights.adapt(options_);
-    data_ = open_data(options_, true);
-    data_.stats = weights.stats(data_.stats, data_.opened.train->channels());
+    const InitFrom weights = open(true);
     apply_recipe(options_, data_.opened);
     frozen_ = open_teacher(options_, data_.stats, data_.opened.train->channels());
     agree_on_run(world_, options_, device_, data_.opened.train->fingerprint(), data_.opened.train->size());

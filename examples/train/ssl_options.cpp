@@ -1,8 +1,7 @@
 #include "examples/train/ssl_options.h"
 
-#include <CLI/CLI.hpp>
-
 #include "examples/common/format.h"
+#include "examples/train/option_group.h"
 #include "examples/train/ssl_recipe.h"
 
 namespace demi::examples {
@@ -10,23 +9,22 @@ namespace {
 
 void add_self_supervised(CLI::App& app, TrainOptions& o) {
     const char* group = "Self-supervised";
-    const auto number = [&](const char* flag, auto& value, auto low, auto high, const char* text) {
-        app.add_option(flag, value, text)->check(CLI::Range(low, high))->capture_default_str()->group(group);
-    };
-    number("--local-crops", o.local_crops, int64_t{0}, int64_t{32},
-           "Small crops per picture, beside the two large ones");
-    number("--prototypes", o.prototypes, int64_t{2}, int64_t{1000000}, "Outputs of the DINO head");
-    number("--head-hidden", o.head_hidden, int64_t{1}, int64_t{65536}, "Hidden width of the head");
-    number("--bottleneck", o.bottleneck, int64_t{1}, int64_t{65536},
-           "Width before the last layer of the head");
+    const OptionGroup options{app, group};
+    options.number("--local-crops", o.local_crops, int64_t{0}, int64_t{32},
+                   "Small crops per picture, beside the two large ones");
+    options.number("--prototypes", o.prototypes, int64_t{2}, int64_t{1000000}, "Outputs of the DINO head");
+    options.number("--head-hidden", o.head_hidden, int64_t{1}, int64_t{65536}, "Hidden width of the head");
+    options.number("--bottleneck", o.bottleneck, int64_t{1}, int64_t{65536},
+                   "Width before the last layer of the head");
     app.add_option("--centering", o.centering, "Teacher targets: sinkhorn_knopp or centering")
         ->check(CLI::IsMember({"sinkhorn_knopp", "centering"}))
         ->capture_default_str()
         ->group(group);
-    number("--weight-decay-end", o.weight_decay_end, 0.0, 10.0, "Weight decay at the end of its cosine");
-    number("--koleo-weight", o.koleo_weight, 0.0, 10.0, "Weight of the KoLeo loss");
-    number("--ibot-weight", o.ibot_weight, 0.0, 10.0,
-           "Weight of the masked-patch loss (DINOv2: 1; hurts networks this small)");
+    options.number("--weight-decay-end", o.weight_decay_end, 0.0, 10.0,
+                   "Weight decay at the end of its cosine");
+    options.number("--koleo-weight", o.koleo_weight, 0.0, 10.0, "Weight of the KoLeo loss");
+    options.number("--ibot-weight", o.ibot_weight, 0.0, 10.0,
+                   "Weight of the masked-patch loss (DINOv2: 1; hurts networks this small)");
     app.add_flag("--ibot-head", o.ibot_head, "A head of its own for the masked patches (default: off)")
         ->group(group);
     app.add_option("--distill", o.distill,
@@ -34,23 +32,25 @@ void add_self_supervised(CLI::App& app, TrainOptions& o) {
                    "DINO heads in "
                    "the file DINOv2's losses, else its features are matched")
         ->group(group);
-    number("--distill-heads", o.distill_heads, int64_t{0}, int64_t{256},
-           "Attention heads of that teacher; 0: what the file says, else width / 64");
-    number("--freeze-last-layer", o.freeze_last_layer, 0.0, 1.0,
-           "Share of the steps in which the last layer is frozen");
+    options.number("--distill-heads", o.distill_heads, int64_t{0}, int64_t{256},
+                   "Attention heads of that teacher; 0: what the file says, else width / 64");
+    options.number("--freeze-last-layer", o.freeze_last_layer, 0.0, 1.0,
+                   "Share of the steps in which the last layer is frozen");
     app.add_option("--warmup-heads", o.warmup_heads,
                    "With --init-from: steps in which only the heads learn, before the backbone's rate rises "
                    "(default: "
                    "a tenth of all where the weights have no heads of these sizes, else 0)")
         ->check(CLI::Range(int64_t{0}, INT64_MAX))
         ->group(group);
-    number("--blur", o.blur, 0.0, 1.0, "Chance of a blurred crop (a fifth of it in the second large one)");
-    number("--solarize", o.solarize, 0.0, 1.0, "Chance of solarising the second large crop");
-    number("--eval-every", o.eval_every, int64_t{0}, INT64_MAX,
-           "Steps between k-NN evaluations, of which one is before the first step; 0: ten in a run");
-    number("--eval-images", o.eval_images, int64_t{10}, INT64_MAX,
-           "Most training and most test pictures in an evaluation before and during the run, of every class "
-           "their share");
+    options.number("--blur", o.blur, 0.0, 1.0,
+                   "Chance of a blurred crop (a fifth of it in the second large one)");
+    options.number("--solarize", o.solarize, 0.0, 1.0, "Chance of solarising the second large crop");
+    options.number("--eval-every", o.eval_every, int64_t{0}, INT64_MAX,
+                   "Steps between k-NN evaluations, of which one is before the first step; 0: ten in a run");
+    options.number(
+        "--eval-images", o.eval_images, int64_t{10}, INT64_MAX,
+        "Most training and most test pictures in an evaluation before and during the run, of every class "
+        "their share");
     app.add_flag("--linear-probe,!--no-linear-probe", o.linear_probe,
                  "Train a linear classifier on the features at the end (default: on)")
         ->group(group);

@@ -12,11 +12,7 @@ namespace demi::examples {
 
 Supervised::Supervised(TrainOptions options, const Communicator& world)
     : TrainingRun(std::move(options), world) {
-    device_ = open_device(options_);
-    const InitFrom weights(options_);
-    weights.adapt(options_);
-    data_ = open_data(options_, false);
-    data_.stats = weights.stats(data_.stats, data_.opened.train->channels());
+    const InitFrom weights = open(false);
     agree_on_run(world_, options_, device_, data_.opened.train->fingerprint(), data_.opened.train->size());
     if (data_.opened.final_test) held_ = "val";
     make_model(weights);

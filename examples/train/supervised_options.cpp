@@ -1,30 +1,29 @@
 #include "examples/train/supervised_options.h"
 
-#include <CLI/CLI.hpp>
+#include "examples/train/option_group.h"
 
 namespace demi::examples {
 namespace {
 
 void add_flags(CLI::App& app, TrainOptions& o) {
     const char* group = "Supervised";
-    const auto number = [&](const char* flag, auto& value, auto low, auto high, const char* text) {
-        app.add_option(flag, value, text)->check(CLI::Range(low, high))->capture_default_str()->group(group);
-    };
-    number("--resized-crop", o.resized_crop, 0.0, 1.0,
-           "RandomResizedCrop: a random box with at least this share of the area, resized, instead of the "
-           "shifted crop; 0: off");
+    const OptionGroup options{app, group};
+    options.number(
+        "--resized-crop", o.resized_crop, 0.0, 1.0,
+        "RandomResizedCrop: a random box with at least this share of the area, resized, instead of the "
+        "shifted crop; 0: off");
     app.add_flag("--trivial-augment", o.trivial_augment,
                  "TrivialAugment: one random change of shape or colour per picture (default: off)")
         ->group(group);
-    number("--mixup", o.mixup, 0.0, 100.0,
-           "Mixup: alpha of the Beta distribution of the shares, for example 0.8; 0: off");
-    number("--cutmix", o.cutmix, 0.0, 100.0,
-           "Cutmix: the same, for example 1; with both, each batch takes one; 0: off");
+    options.number("--mixup", o.mixup, 0.0, 100.0,
+                   "Mixup: alpha of the Beta distribution of the shares, for example 0.8; 0: off");
+    options.number("--cutmix", o.cutmix, 0.0, 100.0,
+                   "Cutmix: the same, for example 1; with both, each batch takes one; 0: off");
     app.add_flag("--keep-best", o.keep_best,
                  "Also keep the parameters of the best held-out accuracy, in best.safetensors (default: off)")
         ->group(group);
-    number("--patience", o.patience, int64_t{0}, int64_t{1000000},
-           "End after this many epochs in a row without a better held-out accuracy; 0: never");
+    options.number("--patience", o.patience, int64_t{0}, int64_t{1000000},
+                   "End after this many epochs in a row without a better held-out accuracy; 0: never");
 }
 
 void add_record(Record& r, const TrainOptions& o) {

@@ -4,6 +4,15 @@
 
 namespace demi::examples {
 
+InitFrom TrainingRun::open(bool unlabelled) {
+    device_ = open_device(options_);
+    InitFrom weights(options_);
+    weights.adapt(options_);
+    data_ = open_data(options_, unlabelled);
+    data_.stats = weights.stats(data_.stats, data_.opened.train->channels());
+    return weights;
+}
+
 SnapshotHead TrainingRun::new_head(const char* program, const ViTConfig& model) const {
     SnapshotHead h;
     h.program = program;

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "examples/train/common.h"
+#include "examples/train/init_from.h"
 #include "examples/train/ranks.h"
 #include "examples/train/shard_snapshot.h"
 
@@ -23,6 +24,8 @@ class TrainingRun {
     virtual void evaluate() = 0;
     virtual bool enough() const { return false; }  // before total_ steps
 
+    // Device, weights that the run starts from, and data.
+    InitFrom open(bool unlabelled);
     SnapshotHead new_head(const char* program, const ViTConfig& model) const;
     void save();
     SnapshotHead load();

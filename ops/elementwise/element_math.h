@@ -3,7 +3,7 @@
 // CPU (beside runtime/simd.h), float and double on the GPU; and each row of functions.inc as a type, `exp_fn` and so on.
 #include "ops/elementwise/elementwise_kernels.h"
 #ifdef DEMI_ISA_NS
-#include "runtime/simd.h"
+#include "ops/kernel_cpu.h"
 #define DEMI_ELEMENT DEMI_INLINE
 #else
 #include "ops/elementwise/activation_cuda.h"
@@ -54,6 +54,9 @@ using gpu::pow;
 using gpu::sqrt;
 using gpu::tanh;
 
+// As vectors have it: b where one is NaN.
+template <class T> DEMI_ELEMENT T max(T a, T b) { return a > b ? a : b; }
+
 #endif
 
 // log(1 + x) for x in [0, 1], with the relative error of log: what 1 + x loses of x comes back as a factor.
@@ -74,12 +77,6 @@ template <class V> DEMI_ELEMENT V silu_grad(V dy, V x) {
 // ---- gradients whose parts may leave the range though the result fits: where all parts are normal numbers the plain
 // formula stands; elsewhere the same is taken in pieces
 
-// 2 a x.
-template <class V> DEMI_ELEMENT V square_grad(V a, V x) {
-    const V twice = x + x;
-    return twice - twice == 0 ? a * twice : (a + a) * x;
-}
-
 // 0, subnormal numbers, infinity and NaN.
 DEMI_ELEMENT bool is_special(float x) {
     const float m = x < 0 ? -x : x;
@@ -93,7 +90,7 @@ DEMI_ELEMENT bool is_special(double x) {
 // -(a b) / c^2.
 template <class T> DEMI_ELEMENT T div_grad(T a, T b, T c) {
     const T plain = -(a * b) / (c * c);
-    if (!is_special(a * b) && !is_special(c * c)) return plain;
+    if ((!is_special(a * b) || a == 0 || b == 0) && (!is_special(c * c) || c == 0)) return plain;
     if (!(a - a == 0 && b - b == 0 && c - c == 0)) return plain;
     int ea, eb, ec;
     const T x = frexp(a, &ea), y = frexp(b, &eb), z = frexp(c, &ec);
@@ -110,15 +107,36 @@ template <class T> DEMI_ELEMENT T pow_grad(T a, T x, T p) {
 
 #ifdef DEMI_ISA_NS
 
-// The same for vectors, lane by lane where vectors do not do.
-DEMI_INLINE vm is_normal(vf x) {
-    return mask_and(less_equal(broadcast(0x1p-126f), abs(x)), less(abs(x), infinity()));
+// The same for vectors: lane by lane where a part is neither a normal number nor zero because an operand is.
+DEMI_INLINE bool all_normal(vf x, vf y) {
+#if defined(__AVX512DQ__)
+    constexpr int kOthers = 0xbf;  // zero, subnormal, infinity, NaN (the class left out: negative numbers)
+    return (_mm512_fpclass_ps_mask(x, kOthers) | _mm512_fpclass_ps_mask(y, kOthers)) == 0;
+#else
+    const vf u = abs(x), v = abs(y);
+    return !any(mask_not(mask_and(less_equal(broadcast(0x1p-126f), min(u, v)), less(max(u, v), infinity()))));
+#endif
+}
+DEMI_INLINE vf unless_zero(vf x, vf y) { return select(less(zero(), abs(x)), y, broadcast(1.f)); }
+
+DEMI_RARE vf div_grad_by_lane(vf a, vf b, vf c, vf plain) {
+    if (all_normal(unless_zero(a, unless_zero(b, a * b)), unless_zero(c, c * c))) return plain;
+    for (int i = 0; i < kLanes; ++i) plain[i] = div_grad<float>(a[i], b[i], c[i]);
+    return plain;
 }
 DEMI_INLINE vf div_grad(vf a, vf b, vf c) {
-    vf y = -(a * b) / (c * c);
-    if (any(mask_not(mask_and(is_normal(a * b), is_normal(c * c)))))
-        for (int i = 0; i < kLanes; ++i) y[i] = div_grad<float>(a[i], b[i], c[i]);
-    return y;
+    const vf plain = -(a * b) / (c * c);
+    return all_normal(a * b, c * c) ? plain : div_grad_by_lane(a, b, c, plain);
+}
+
+DEMI_RARE vf pow_grad_by_lane(vf a, vf x, vf p) {
+    for (int i = 0; i < kLanes; ++i) a[i] = pow_grad<float>(a[i], x[i], p[i]);
+    return a;
+}
+// rest: x^(p - 1).
+DEMI_INLINE vf pow_grad(vf a, vf x, vf p, vf rest) {
+    const vf slope = p * rest;
+    return all_normal(unless_zero(x, rest), unless_zero(x, slope)) ? a * slope : pow_grad_by_lane(a, x, p);
 }
 
 #endif

@@ -33,18 +33,26 @@ void elementwise_into(Tensor& out, ElementFn fn, const std::vector<Tensor>& in, 
     call.compute = compute_type(traits_of(fn).kind, out, in);
     call.p = p, call.q = q;
     call.out = writes(out);
+    call.count = out.numel();
     std::array<const Shape*, 4> steps;
     steps.fill(&out.strides());
+    bool flat = out.is_contiguous();  // a walk of one dimension
     for (size_t k = 0; k < in.size(); ++k) {
         call.in[k] = reads(in[k]);
         steps[k + 1] = &in[k].strides();
+        flat = flat && in[k].is_contiguous();
     }
-    const Strided<4> walk = strided<4>(out.shape(), steps);
-    call.rank = walk.rank;
-    call.count = walk.count;
-    for (int d = 0; d < walk.rank; ++d) {
-        call.sizes[d] = walk.sizes[d];
-        for (int k = 0; k < 4; ++k) call.strides[k][d] = walk.strides[k][d];
+    if (flat) {
+        call.rank = 1;
+        call.sizes[0] = call.count;
+        for (auto& s : call.strides) s[0] = 1;
+    } else {
+        const Strided<4> walk = strided<4>(out.shape(), steps);
+        call.rank = walk.rank;
+        for (int d = 0; d < walk.rank; ++d) {
+            call.sizes[d] = walk.sizes[d];
+            for (int k = 0; k < 4; ++k) call.strides[k][d] = walk.strides[k][d];
+        }
     }
     elementwise_on(out.device()).apply(call, queue_of(out));
 }
@@ -64,8 +72,11 @@ Tensor elementwise(std::string_view op, ElementFn fn, std::initializer_list<Tens
     Tensor out = Tensor::empty(shape, in_f64 && is_float(dtype) ? DType::f64 : dtype, first.device());
     if (out.numel() > 0) {
         std::vector<Tensor> in;
-        for (const Tensor& t : operands)
-            in.push_back(kind == ElementKind::own ? t.expand(shape).contiguous() : t.expand(shape));
+        in.reserve(operands.size());
+        for (const Tensor& t : operands) {
+            in.push_back(t.shape() == shape ? t : t.expand(shape));
+            if (kind == ElementKind::own) in.back() = in.back().contiguous();
+        }
         elementwise_into(out, fn, in, p, q);
     }
     return out.to(dtype);

@@ -1,21 +1,20 @@
 #include "ops/elementwise/element_math.h"
-#include "ops/kernel_cpu.h"
 #include "ops/rows/row_io.h"
 
 namespace demi::DEMI_BACKEND {
 namespace {
 
 constexpr int64_t kTile = 32768;
-constexpr int64_t kBlock =
-    512;  // elements converted at a time: the blocks of all tensors stay in the L1 cache
+// Elements converted at a time: few enough that one block's arithmetic overlaps with the conversions of the next. Blocks are
+// kPad further apart, so that loads from one do not wait for stores to the same place of another.
+constexpr int64_t kBlock = 512, kPad = 32;
 
 // ---- rows: contiguous elements of one type -------------------------------------------------------------
 typedef void (*Row)(void* out, const void* const* in, int64_t count, double p, double q);
 
-// Functions of the C library take one element at a time: these never see a vector.
+// A function of the C library takes one element at a time: it never sees a vector.
 template <class F> constexpr bool kScalar = false;
 template <> constexpr bool kScalar<pow_fn> = true;
-template <> constexpr bool kScalar<pow_grad_fn> = true;
 
 template <class F, class T> void row(void* out_, const void* const* in, int64_t count, double p_, double q_) {
     T* out = static_cast<T*>(out_);
@@ -35,6 +34,22 @@ template <class F, class T> void row(void* out_, const void* const* in, int64_t 
                     F::template at<vf>(x, F::tensors > 1 ? get(b + i, n) : x,
                                        F::tensors > 2 ? get(c + i, n) : x, p, q),
                     n);
+            });
+    }
+}
+
+// Powers come one at a time and into `out`, a block ahead of what is done with them.
+template <>
+void row<pow_grad_fn, float>(void* out_, const void* const* in, int64_t count, double p_, double) {
+    float* out = static_cast<float*>(out_);
+    const float *dy = static_cast<const float*>(in[0]), *x = static_cast<const float*>(in[1]);
+    const float p = static_cast<float>(p_);
+    for (int64_t begin = 0; begin < count; begin += kBlock) {
+        const int64_t end = count - begin < kBlock ? count : begin + kBlock;
+        for (int64_t i = begin; i < end; ++i) out[i] = pow(x[i], p - 1);
+        for_lanes<float>(
+            begin, end, DEMI_LANES {
+                put(out + i, pow_grad(get(dy + i, n), get(x + i, n), broadcast(p), get(out + i, n)), n);
             });
     }
 }
@@ -76,6 +91,39 @@ template <class F> void for_each_row(const ElementCall& c, const F& fn) {
     });
 }
 
+// Contiguous elements of 16 bits to and from f32.
+template <class To, class From> DEMI_INLINE void convert_row(To* to, const From* from, int64_t count) {
+    const int64_t most = count & ~int64_t{4 * kLanes - 1};
+    for (int64_t i = 0; i < most; i += 4 * kLanes) {
+        storeu(to + i, loadu(from + i));
+        storeu(to + i + kLanes, loadu(from + i + kLanes));
+        storeu(to + i + 2 * kLanes, loadu(from + i + 2 * kLanes));
+        storeu(to + i + 3 * kLanes, loadu(from + i + 3 * kLanes));
+    }
+    for_lanes<To>(
+        most, count, DEMI_LANES { put(to + i, get(from + i, n), n); });
+}
+template <class T> void load_half(float* to, const void* from, int64_t at, int64_t, int64_t count) {
+    convert_row(to, static_cast<const T*>(from) + at, count);
+}
+template <class T> void store_half(void* to, int64_t at, int64_t, const float* from, int64_t count) {
+    convert_row(static_cast<T*>(to) + at, from, count);
+}
+template <class C> LoadRow<C> loader(DType dtype, int64_t step) {
+    if constexpr (sizeof(C) == 4) {
+        if (dtype == DType::f16 && step == 1) return load_half<Half>;
+        if (dtype == DType::bf16 && step == 1) return load_half<BFloat16>;
+    }
+    return row_loader<C>(dtype);
+}
+template <class C> StoreRow<C> storer(DType dtype, int64_t step) {
+    if constexpr (sizeof(C) == 4) {
+        if (dtype == DType::f16 && step == 1) return store_half<Half>;
+        if (dtype == DType::bf16 && step == 1) return store_half<BFloat16>;
+    }
+    return row_storer<C>(dtype);
+}
+
 // A tensor during a walk: its rows are used where they lie, or brought block by block into `block`.
 template <class C> struct Walked {
     const void* base;
@@ -99,22 +147,23 @@ template <class C> void walk(const ElementCall& call, Row fn) {
     const int tensors = traits_of(call.fn).tensors;
     const auto step = [&](int k) { return call.strides[k][call.rank - 1]; };
     const bool out_in_place = call.out.dtype == call.compute && step(0) == 1;
-    const StoreRow<C> store = row_storer<C>(call.out.dtype);
+    const StoreRow<C> store = storer<C>(call.out.dtype, step(0));
     Walked<C> in[3];
     bool all_in_place = out_in_place;
     for (int k = 0; k < tensors; ++k) {
         const ConstMem m = call.in[k];
-        in[k] = {m.data, step(k + 1), row_loader<C>(m.dtype), m.dtype == call.compute && step(k + 1) == 1};
+        in[k] = {m.data, step(k + 1), loader<C>(m.dtype, step(k + 1)),
+                 m.dtype == call.compute && step(k + 1) == 1};
         all_in_place = all_in_place && in[k].in_place;
     }
     const int64_t block = all_in_place ? kTile : kBlock;
     for_each_row(call, [&](const int64_t* at, int64_t count) {
-        alignas(64) C blocks[4][kBlock];
+        alignas(64) C blocks[4][kBlock + kPad];
         const void* rows[3];
         for (int64_t begin = 0; begin < count; begin += block) {
             const int64_t n = count - begin < block ? count - begin : block;
             for (int k = 0; k < tensors; ++k) rows[k] = in[k].row(at[k + 1], begin, n, blocks[k]);
-            C* out = out_in_place ? elements<C>(call.out) + at[0] + begin : blocks[3];
+            C* out = out_in_place ? elements<C>(call.out) + at[0] + begin : blocks[tensors];
             fn(out, rows, n, call.p, call.q);
             if (!out_in_place) store(call.out.data, at[0] + begin * step(0), step(0), out, n);
         }

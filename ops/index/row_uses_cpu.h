@@ -1,9 +1,14 @@
 #pragma once
-// Internal, for *_cpu.cpp files: at which positions a list names each row.
+// Internal, for the *_cpu.cpp files of the index operators: at which positions a list names each row, and their sizes.
 #include "ops/kernel_cpu.h"
 
 namespace demi::DEMI_BACKEND {
 namespace {
+
+constexpr int64_t kStreamBytes = 16 << 20;  // larger outputs go past the caches
+
+DEMI_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+DEMI_INLINE int64_t size_in_bytes(DType dtype) { return static_cast<int64_t>(size_of(dtype)); }
 
 // The positions that name row r are place(begin(r)) ... place(end(r) - 1), in the order of the list.
 class RowUses {

@@ -6,12 +6,9 @@
 namespace demi::DEMI_BACKEND {
 namespace {
 
-constexpr int64_t kTile = 65536;            // elements
-constexpr int64_t kBlock = 1024;            // elements on the way through the first-level cache
-constexpr int64_t kStreamBytes = 16 << 20;  // larger outputs go past the caches
+constexpr int64_t kTile = 65536;  // elements
+constexpr int64_t kBlock = 1024;  // elements on the way through the first-level cache
 
-DEMI_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-DEMI_INLINE int64_t size_in_bytes(DType dtype) { return static_cast<int64_t>(size_of(dtype)); }
 DEMI_INLINE const char* place_of(ConstMem m, int64_t at) {
     return static_cast<const char*>(m.data) + at * size_in_bytes(m.dtype);
 }

@@ -9,6 +9,8 @@ template <class C> constexpr int kTarget = sizeof(C) == 8 ? 200 : 30;
 // Squares of at least this lose nothing to underflow; lengths between these have such squares.
 template <class C> constexpr C kLeastSquare = static_cast<C>(sizeof(C) == 8 ? 1e-290 : 1e-30);
 template <class C> constexpr C kLeastNorm = static_cast<C>(sizeof(C) == 8 ? 1e-145 : 1e-15);
+// By this a gradient may be divided whose square fits.
+constexpr float kPlainNorm = 0x1p-30f;
 template <class C> constexpr C kMostNorm = static_cast<C>(sizeof(C) == 8 ? 1e154 : 1.8e19);
 
 // Rows whose squares, or products with dy, leave the range: with x times 2^e and dy times 2^h.
@@ -28,8 +30,7 @@ template <class T> struct Scaled {
     }
 };
 
-template <class T, class C>
-__attribute__((noinline)) C forward_scaled(const T* x, T* y, C eps, int64_t width) {
+template <class T, class C> DEMI_RARE C forward_scaled(const T* x, T* y, C eps, int64_t width) {
     const Scaled<T> s(x, width);
     const bool free = s.norm > eps * s.factor;
     const auto factor = splat<T>(free ? s.factor : 1);
@@ -54,8 +55,7 @@ template <class T, class C> DEMI_INLINE C forward_row(const T* x, T* y, C eps, i
     return norm;
 }
 
-template <class T>
-__attribute__((noinline)) void backward_scaled(const T* x, const T* dy, T* dx, int64_t width) {
+template <class T> DEMI_RARE void backward_scaled(const T* x, const T* dy, T* dx, int64_t width) {
     typedef lane_t<T> C;
     const Scaled<T> s(x, width);
     const int h = balance(max_abs(dy, width), kTarget<C>);
@@ -78,19 +78,20 @@ DEMI_INLINE void backward_row(const T* x, C norm, C eps, const T* dy, T* dx, int
     const C d = free ? norm : eps;
     const DivideBy<T> scale(d);
     auto along = splat<T>(0);
+    SquaresFit<T> fit;
     if (free) {
         const C dot = sum_lanes<T>(
-            width, DEMI_LANES { return (f64 ? get(x + i, n) : scale(get(x + i, n))) * get(dy + i, n); });
+            width, DEMI_LANES {
+                const auto v = get(x + i, n), g = get(dy + i, n);
+                fit.add(g);
+                return (f64 ? v : scale(v)) * g;
+            });
         along = splat<T>(f64 ? dot / (d * d) : dot * (1 / d));
     }
-    auto good = all_lanes<T>();
     for_lanes<T>(
-        width, DEMI_LANES {
-            const auto out = scale(fnma(get(x + i, n), along, get(dy + i, n)));
-            good = mask_and(good, is_finite(out));
-            put(dx + i, out, n);
-        });
-    if (free && !(all(good) && norm >= kLeastNorm<C> && norm < kMostNorm<C>))
+        width, DEMI_LANES { put(dx + i, scale(fnma(get(x + i, n), along, get(dy + i, n))), n); });
+    if (!free || (fit.good() && norm >= kPlainNorm && norm < kMostNorm<C>)) return;
+    if (!(all_finite(dx, width) && norm >= kLeastNorm<C> && norm < kMostNorm<C>))
         backward_scaled(x, dy, dx, width);
 }
 

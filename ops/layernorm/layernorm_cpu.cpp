@@ -58,26 +58,26 @@ DEMI_INLINE bool backward_row(const T* x, const Y* dy, const T* dsum, const C* w
                               T* dx, C* dweight, C* dbias, int64_t width) {
     const auto m = splat<T>(s.mean), c = splat<T>(s.shift), r = splat<T>(s.rstd);
     double total_g = 0, total_gn = 0;
-    for (int64_t at = 0; at < width; at += kSumBlock<T>) {
-        auto sum_g = splat<T>(0), sum_gn = splat<T>(0);
-        for_lanes<T>(
-            width - at < kSumBlock<T> ? width - at : kSumBlock<T>, DEMI_LANES {
-                const int64_t k = at + i;
-                const auto d = get(dy + k, n);
-                const auto normal = ((get(x + k, n) - m) - c) * r;  // dy is 0 in unused lanes
-                if constexpr (kAffine) {
-                    put(dweight + k, fma(d, normal, get(dweight + k, n)), n);
-                    put(dbias + k, get(dbias + k, n) + d, n);
-                }
-                if constexpr (kInput) {
-                    const auto g = d * get(weight + k, n);
-                    sum_g = sum_g + g;
-                    sum_gn = fma(g, normal, sum_gn);
-                }
-            });
-        total_g += static_cast<double>(hsum(sum_g));
-        total_gn += static_cast<double>(hsum(sum_gn));
-    }
+    for_blocks<T>(
+        width, DEMI_BLOCK {
+            auto sum_g = splat<T>(0), sum_gn = splat<T>(0);
+            for_lanes<T>(
+                begin, end, DEMI_LANES {
+                    const auto d = get(dy + i, n);
+                    const auto normal = ((get(x + i, n) - m) - c) * r;  // dy is 0 in unused lanes
+                    if constexpr (kAffine) {
+                        put(dweight + i, fma(d, normal, get(dweight + i, n)), n);
+                        put(dbias + i, get(dbias + i, n) + d, n);
+                    }
+                    if constexpr (kInput) {
+                        const auto g = d * get(weight + i, n);
+                        sum_g = sum_g + g;
+                        sum_gn = fma(g, normal, sum_gn);
+                    }
+                });
+            total_g += static_cast<double>(hsum(sum_g));
+            total_gn += static_cast<double>(hsum(sum_gn));
+        });
     auto good = all_lanes<T>();
     if constexpr (kInput) {
         const auto a = splat<T>(mean(static_cast<C>(total_g), width)),

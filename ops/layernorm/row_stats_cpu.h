@@ -6,8 +6,6 @@
 namespace demi::DEMI_BACKEND {
 namespace {
 
-#define DEMI_RARE __attribute__((noinline))
-
 // See layernorm_kernels.h.
 template <class C> struct Stats { C mean, shift, rstd, factor; };
 
@@ -38,17 +36,18 @@ template <class C> struct Moments { C mean, square; };
 template <class T, class F> DEMI_INLINE Moments<lane_t<T>> moments(int64_t width, const F& d) {
     typedef lane_t<T> C;
     double sum = 0, square = 0;
-    for (int64_t at = 0; at < width; at += kSumBlock<T>) {
-        auto s = splat<T>(0), q = splat<T>(0);
-        for_lanes<T>(
-            width - at < kSumBlock<T> ? width - at : kSumBlock<T>, DEMI_LANES {
-                const auto v = only(n, d(at + i, n), splat<T>(0));
-                s = s + v;
-                q = q + v * v;
-            });
-        sum += static_cast<double>(hsum(s));
-        square += static_cast<double>(hsum(q));
-    }
+    for_blocks<T>(
+        width, DEMI_BLOCK {
+            auto s = splat<T>(0), q = splat<T>(0);
+            for_lanes<T>(
+                begin, end, DEMI_LANES {
+                    const auto v = only(n, d(i, n), splat<T>(0));
+                    s = s + v;
+                    q = q + v * v;
+                });
+            sum += static_cast<double>(hsum(s));
+            square += static_cast<double>(hsum(q));
+        });
     return {mean(static_cast<C>(sum), width), mean(static_cast<C>(square), width)};
 }
 
@@ -112,39 +111,37 @@ template <class T, class C> DEMI_INLINE void stats_of(const T* x, int64_t width,
 // The same for two rows: sums in the same order, and the way above for a row that needs more than the first try.
 template <class T, class C>
 DEMI_INLINE void stats_of_two(const T* const (&x)[2], int64_t width, C eps, Stats<C> (&s)[2]) {
-    const auto blocks = [&](const auto& body) __attribute__((always_inline)) {
-        for (int64_t at = 0; at < width; at += kSumBlock<T>)
-            body(at, width - at < kSumBlock<T> ? width - at : kSumBlock<T>);
-    };
     double sum[2] = {}, shift[2] = {}, square[2] = {};
-    blocks([&](int64_t at, int64_t count) __attribute__((always_inline)) {
-        auto u = splat<T>(0), v = splat<T>(0);
-        for_lanes<T>(
-            count, DEMI_LANES {
-                u = u + get(x[0] + at + i, n);
-                v = v + get(x[1] + at + i, n);
-            });
-        sum[0] += static_cast<double>(hsum(u));
-        sum[1] += static_cast<double>(hsum(v));
-    });
+    for_blocks<T>(
+        width, DEMI_BLOCK {
+            auto u = splat<T>(0), v = splat<T>(0);
+            for_lanes<T>(
+                begin, end, DEMI_LANES {
+                    u = u + get(x[0] + i, n);
+                    v = v + get(x[1] + i, n);
+                });
+            sum[0] += static_cast<double>(hsum(u));
+            sum[1] += static_cast<double>(hsum(v));
+        });
     for (int k = 0; k < 2; ++k) s[k].mean = mean(static_cast<C>(sum[k]), width);
     const auto m0 = splat<T>(s[0].mean), m1 = splat<T>(s[1].mean);
-    blocks([&](int64_t at, int64_t count) __attribute__((always_inline)) {
-        auto u = splat<T>(0), v = splat<T>(0), uu = splat<T>(0), vv = splat<T>(0);
-        for_lanes<T>(
-            count, DEMI_LANES {
-                const auto d0 = only(n, get(x[0] + at + i, n) - m0, splat<T>(0));
-                const auto d1 = only(n, get(x[1] + at + i, n) - m1, splat<T>(0));
-                u = u + d0;
-                v = v + d1;
-                uu = uu + d0 * d0;
-                vv = vv + d1 * d1;
-            });
-        shift[0] += static_cast<double>(hsum(u));
-        shift[1] += static_cast<double>(hsum(v));
-        square[0] += static_cast<double>(hsum(uu));
-        square[1] += static_cast<double>(hsum(vv));
-    });
+    for_blocks<T>(
+        width, DEMI_BLOCK {
+            auto u = splat<T>(0), v = splat<T>(0), uu = splat<T>(0), vv = splat<T>(0);
+            for_lanes<T>(
+                begin, end, DEMI_LANES {
+                    const auto d0 = only(n, get(x[0] + i, n) - m0, splat<T>(0));
+                    const auto d1 = only(n, get(x[1] + i, n) - m1, splat<T>(0));
+                    u = u + d0;
+                    v = v + d1;
+                    uu = uu + d0 * d0;
+                    vv = vv + d1 * d1;
+                });
+            shift[0] += static_cast<double>(hsum(u));
+            shift[1] += static_cast<double>(hsum(v));
+            square[0] += static_cast<double>(hsum(uu));
+            square[1] += static_cast<double>(hsum(vv));
+        });
     for (int k = 0; k < 2; ++k) {
         s[k].shift = mean(static_cast<C>(shift[k]), width);
         s[k].factor = 1;

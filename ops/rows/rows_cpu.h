@@ -10,6 +10,12 @@ constexpr float kInf = __builtin_inff();
 template <class T> DEMI_INLINE auto all_lanes() { return equal(splat<T>(0), splat<T>(0)); }
 template <class V> DEMI_INLINE auto is_finite(V x) { return less(abs(x), V{} + kInf); }
 template <class M> DEMI_INLINE bool all(M m) { return !any(mask_not(m)); }
+template <class T> DEMI_RARE bool all_finite(const T* x, int64_t width) {
+    auto good = all_lanes<T>();
+    for_lanes<T>(
+        width, DEMI_LANES { good = mask_and(good, is_finite(get(x + i, n))); });
+    return all(good);
+}
 
 template <class T> DEMI_INLINE lane_t<T> value_of(const T* x) {
     if constexpr (sizeof(T) == 8)
@@ -29,6 +35,17 @@ template <class T> struct DivideBy {
     DEMI_INLINE vector_t<T> operator()(vector_t<T> x) const {
         return sizeof(T) == 8 ? x / factor : x * factor;
     }
+};
+// Whether the squares of all elements fit, so that none is large: what is cheapest to ask while a row is read. All of f16 do.
+template <class T> constexpr bool kSquaresFit = false;
+template <> constexpr bool kSquaresFit<Half> = true;
+template <class T> struct SquaresFit {
+    vector_t<T> sum = splat<T>(0);
+
+    DEMI_INLINE void add(vector_t<T> x) {
+        if constexpr (!kSquaresFit<T>) sum = fma(x, x, sum);
+    }
+    DEMI_INLINE bool good() const { return kSquaresFit<T> || all(is_finite(sum)); }
 };
 // Of |x|; at least 0.
 template <class T> DEMI_INLINE lane_t<T> max_abs(const T* x, int64_t width) {

@@ -6,12 +6,8 @@
 namespace demi::DEMI_BACKEND {
 namespace {
 
-constexpr int64_t kTile = 32768;            // elements
-constexpr int64_t kBlock = 1024;            // elements on the way through the first-level cache
-constexpr int64_t kStreamBytes = 16 << 20;  // larger outputs go past the caches
-
-DEMI_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-DEMI_INLINE int64_t size_in_bytes(DType dtype) { return static_cast<int64_t>(size_of(dtype)); }
+constexpr int64_t kTile = 32768;  // elements
+constexpr int64_t kBlock = 1024;  // elements on the way through the first-level cache
 
 DEMI_INLINE const char* place_of(const AddOperand& x, int64_t row, int64_t m, int64_t d) {
     return static_cast<const char*>(x.x.data) +

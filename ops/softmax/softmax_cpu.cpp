@@ -39,23 +39,27 @@ template <class T> void log_forward_row(const T* x, T* y, int64_t width) {
         width, DEMI_LANES { put(y + i, (get(x + i, n) - m) - shift, n); });
 }
 
-// kSmall: with dy times 2^-100, where sums or differences of dy leave the range. False where a result did.
+// kSmall: with dy times 2^-100, where sums or differences of dy leave the range. False where a result did: not where
+// squares of dy fit, for the y of a row add up to 1.
 template <bool kSmall, class T> DEMI_INLINE bool backward_row(const T* y, const T* dy, T* dx, int64_t width) {
     const auto down = splat<T>(0x1p-100f), up = splat<T>(0x1p100f);
     const auto grad = DEMI_LANES {
         const auto g = get(dy + i, n);
         return kSmall ? g * down : g;
     };
+    SquaresFit<T> fit;
     const auto dot = splat<T>(sum_lanes<T>(
-        width, DEMI_LANES { return get(y + i, n) * grad(i, n); }));
-    auto good = all_lanes<T>();
+        width, DEMI_LANES {
+            const auto g = grad(i, n);
+            fit.add(g);
+            return get(y + i, n) * g;
+        }));
     for_lanes<T>(
         width, DEMI_LANES {
             const auto d = get(y + i, n) * (grad(i, n) - dot);
-            good = mask_and(good, is_finite(d));
             put(dx + i, kSmall ? d * up : d, n);
         });
-    return all(good);
+    return kSmall || fit.good() || all_finite(dx, width);
 }
 
 // kSmall as above. False where the sum left the range.

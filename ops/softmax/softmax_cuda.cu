@@ -52,7 +52,7 @@ template <class T, class Plan, class Call> struct RowKernel {
     }
 };
 
-template <class T, class Plan> struct Forward : RowKernel<T, Plan, SoftmaxForward> {
+template <class T, class Plan, bool kLog> struct Forward : RowKernel<T, Plan, SoftmaxForward> {
     typedef gpu::compute_t<T> C;
     using Base = RowKernel<T, Plan, SoftmaxForward>;
     using Base::p;
@@ -65,89 +65,56 @@ template <class T, class Plan> struct Forward : RowKernel<T, Plan, SoftmaxForwar
             C sum = 0;
             x.each(p.width, [&](C v) { sum += gpu::exp(v - top); });
             sum = Plan::sum(sum);
-            const C scale = masked ? C(0) : 1 / sum;
-            this->write(x, r, [&](C v) { return masked ? C(0) : gpu::exp(v - top) * scale; });
+            if constexpr (kLog) {
+                const C shift = gpu::log(sum);
+                this->write(x, r, [&](C v) { return masked ? C(-gpu::infinity()) : (v - top) - shift; });
+            } else {
+                const C scale = masked ? C(0) : 1 / sum;
+                this->write(x, r, [&](C v) { return masked ? C(0) : gpu::exp(v - top) * scale; });
+            }
         }
     }
 };
 
-template <class T, class Plan> struct Backward : RowKernel<T, Plan, SoftmaxBackward> {
+template <class T, class Plan, bool kLog> struct Backward : RowKernel<T, Plan, SoftmaxBackward> {
     typedef gpu::compute_t<T> C;
     using Base = RowKernel<T, Plan, SoftmaxBackward>;
     using Base::p;
 
+    // Of dy times small: with y for softmax, alone for log_softmax.
+    DEMI_DEVICE C sum_of(const Row<T, Plan>& y, const Row<T, Plan>& dy, C small) const {
+        C sum = 0;
+        Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
+            const Values<T> b = dy.values(k, at, count), a = kLog ? b : y.values(k, at, count);
+            DEMI_UNROLL
+            for (int i = 0; i < kPack<T>; ++i)
+                if (i < count) sum += kLog ? b.v[i] * small : a.v[i] * (b.v[i] * small);
+        });
+        return Plan::sum(sum);
+    }
+
     DEMI_DEVICE void operator()() const {
         for (int64_t r = Plan::first_row(); r < p.rows; r += Plan::row_step()) {
             const Row<T, Plan> y = this->read(p.y, r), dy = this->read(p.dy, r);
-            const auto dot_with = [&](C small) {
-                C dot = 0;
-                Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
-                    const Values<T> a = y.values(k, at, count), b = dy.values(k, at, count);
-                    DEMI_UNROLL
-                    for (int i = 0; i < kPack<T>; ++i)
-                        if (i < count) dot += a.v[i] * (b.v[i] * small);
-                });
-                return Plan::sum(dot);
-            };
-            C small = 1, dot = dot_with(small);
-            if (!gpu::is_finite(dot)) dot = dot_with(small = kSmall);
+            const bool masked = kLog && this->all_masked(y, this->top(y));
+            C small = 1, sum = sum_of(y, dy, small);
+            if (!gpu::is_finite(sum)) sum = sum_of(y, dy, small = kSmall);
             const C back = 1 / small;
             this->write(y, dy, r, [&](C a, C b) {
-                const C d = a * (b * small - dot);
-                return (gpu::is_finite(d) ? d : a * (b * small / 4 - dot / 4) * 4) * back;
+                if (kLog) return masked ? C(0) : gpu::fma(-gpu::exp(a), sum, b * small) * back;
+                const C d = a * (b * small - sum);
+                return (gpu::is_finite(d) ? d : a * (b * small / 4 - sum / 4) * 4) * back;
             });
         }
     }
 };
 
-template <class T, class Plan> struct LogForward : RowKernel<T, Plan, SoftmaxForward> {
-    typedef gpu::compute_t<T> C;
-    using Base = RowKernel<T, Plan, SoftmaxForward>;
-    using Base::p;
-
-    DEMI_DEVICE void operator()() const {
-        for (int64_t r = Plan::first_row(); r < p.rows; r += Plan::row_step()) {
-            const Row<T, Plan> x = this->read(p.x, r);
-            const C top = this->top(x);
-            const bool masked = this->all_masked(x, top);
-            C sum = 0;
-            x.each(p.width, [&](C v) { sum += gpu::exp(v - top); });
-            const C shift = gpu::log(Plan::sum(sum));
-            this->write(x, r, [&](C v) { return masked ? C(-gpu::infinity()) : (v - top) - shift; });
-        }
-    }
-};
-
-template <class T, class Plan> struct LogBackward : RowKernel<T, Plan, SoftmaxBackward> {
-    typedef gpu::compute_t<T> C;
-    using Base = RowKernel<T, Plan, SoftmaxBackward>;
-    using Base::p;
-
-    DEMI_DEVICE void operator()() const {
-        for (int64_t r = Plan::first_row(); r < p.rows; r += Plan::row_step()) {
-            const Row<T, Plan> y = this->read(p.y, r), dy = this->read(p.dy, r);
-            const bool masked = this->all_masked(y, this->top(y));
-            const auto sum_with = [&](C small) {
-                C sum = 0;
-                dy.each(p.width, [&](C v) { sum += v * small; });
-                return Plan::sum(sum);
-            };
-            C small = 1, sum = sum_with(small);
-            if (!gpu::is_finite(sum)) sum = sum_with(small = kSmall);
-            const C back = 1 / small;
-            this->write(y, dy, r, [&](C a, C b) {
-                return masked ? C(0) : gpu::fma(-gpu::exp(a), sum, b * small) * back;
-            });
-        }
-    }
-};
-
-template <template <class, class> class Kernel, class Call>
+template <template <class, class, bool> class Kernel, bool kLog, class Call>
 void launch(DType dtype, const Call& call, bool lines, Queue queue) {
     with_rows(dtype, call.width, [&](auto tag, auto plan) {
         typedef gpu::tag_t<decltype(tag)> T;
         typedef decltype(plan) Plan;
-        Kernel<T, Plan> kernel;
+        Kernel<T, Plan, kLog> kernel;
         kernel.p = call;
         kernel.aligned = call.width % kPack<T> == 0 && lines;
         launch_rows(kernel, plan, call.rows, Plan::template shared_bytes<gpu::compute_t<T>>(), queue.stream);
@@ -155,12 +122,13 @@ void launch(DType dtype, const Call& call, bool lines, Queue queue) {
 }
 
 void forward(const SoftmaxForward& c, Queue queue) {
-    const bool lines = all_aligned(c.x.data, c.y.data);
-    c.log ? launch<LogForward>(c.x.dtype, c, lines, queue) : launch<Forward>(c.x.dtype, c, lines, queue);
+    const auto run = c.log ? launch<Forward, true, SoftmaxForward> : launch<Forward, false, SoftmaxForward>;
+    run(c.x.dtype, c, all_aligned(c.x.data, c.y.data), queue);
 }
 void backward(const SoftmaxBackward& c, Queue queue) {
-    const bool lines = all_aligned(c.y.data, c.dy.data, c.dx.data);
-    c.log ? launch<LogBackward>(c.y.dtype, c, lines, queue) : launch<Backward>(c.y.dtype, c, lines, queue);
+    const auto run =
+        c.log ? launch<Backward, true, SoftmaxBackward> : launch<Backward, false, SoftmaxBackward>;
+    run(c.y.dtype, c, all_aligned(c.y.data, c.dy.data, c.dx.data), queue);
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ import tempfile
 import time
 
 from processor import processor
-from train_step import Side
+from train_step import Side, results_of
 
 SIZES = {"small": (384, 6), "base": (768, 12)}  # dim, heads; 12 blocks, patch size 14, positions for 518 pixels
 
@@ -186,17 +186,8 @@ def main():
     arguments = parser.parse_args()
     if arguments.peer:
         return peer_main(arguments)
-    results = {}
-    if arguments.out and os.path.exists(arguments.out):
-        with open(arguments.out) as file:
-            results = json.load(file)
-    if not arguments.table:
-        name = f"{arguments.model[0].upper()}/14, {arguments.size}, batch {arguments.batch}, {arguments.precision}"
-        results[name] = measure(arguments)
-        if arguments.out:
-            with open(arguments.out, "w") as file:
-                json.dump(results, file, indent=1)
-    print(table(results))
+    name = f"{arguments.model[0].upper()}/14, {arguments.size}, batch {arguments.batch}, {arguments.precision}"
+    print(table(results_of(arguments, name, measure)))
 
 
 if __name__ == "__main__":

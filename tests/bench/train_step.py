@@ -169,6 +169,21 @@ def table(results):
     return "\n".join(lines + [""] + sorted(notes))
 
 
+def results_of(arguments, name, measure):
+    """What --out holds and, without --table, the result measured now, which is added to it."""
+    results = {}
+    if arguments.out and os.path.exists(arguments.out):
+        with open(arguments.out) as file:
+            results = json.load(file)
+    if not arguments.table:
+        results[name] = measure(arguments)
+        print(json.dumps(results[name], indent=1), file=sys.stderr)
+        if arguments.out:
+            with open(arguments.out, "w") as file:
+                json.dump(results, file, indent=1)
+    return results
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program", nargs="?")
@@ -182,17 +197,7 @@ def main():
     parser.add_argument("--alone", action="store_true", help="demi only")
     parser.add_argument("--profile", help="a trace of demi's step goes to this file, its table to standard error")
     arguments = parser.parse_args()
-    results = {}
-    if arguments.out and os.path.exists(arguments.out):
-        with open(arguments.out) as file:
-            results = json.load(file)
-    if not arguments.table:
-        result = results[arguments.model] = measure(arguments)
-        print(json.dumps(result, indent=1), file=sys.stderr)
-        if arguments.out:
-            with open(arguments.out, "w") as file:
-                json.dump(results, file, indent=1)
-    print(table(results))
+    print(table(results_of(arguments, arguments.model, measure)))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@
 #include "tests/support/env.h"
 #include "tests/support/skip.h"
 #include "tests/support/temporary.h"
+#include "tests/support/tiny_vit.h"
 
 using namespace demi;
 using namespace demi::examples;
@@ -27,13 +28,8 @@ const std::vector<std::string> kNames = {"bee", "caf\xc3\xa9 \"two\"", "zebra"};
 const data::ChannelStats kStats{{0.2f, 0.4f, 0.6f}, {0.3f, 0.2f, 0.5f}};
 
 ViTConfig small(int64_t channels = 3) {
-    ViTConfig c;
-    c.img_size = 12;
-    c.patch_size = 4;
+    ViTConfig c = tiny_vit(12, 8, 2);
     c.in_chans = channels;
-    c.embed_dim = 8;
-    c.depth = 2;
-    c.num_heads = 2;
     return c;
 }
 

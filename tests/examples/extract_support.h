@@ -7,16 +7,12 @@
 #include "models/checkpoint.h"
 #include "tests/examples/image_files.h"
 #include "tests/support/temporary.h"
+#include "tests/support/tiny_vit.h"
 
 namespace demi::test {
 
 inline ViTConfig small_vit() {
-    ViTConfig c;
-    c.img_size = 16;
-    c.patch_size = 4;
-    c.embed_dim = 8;
-    c.depth = 3;
-    c.num_heads = 2;
+    ViTConfig c = tiny_vit(16, 8, 3);
     c.num_register_tokens = 2;
     return c;
 }

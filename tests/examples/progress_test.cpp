@@ -17,17 +17,16 @@ using namespace demi::test;
 namespace {
 
 ProgressState full_state() {
-    ProgressState s;
-    s.step = 120;
-    s.total = 500;
-    s.epoch = 2;
-    s.epochs = 5;
-    s.loss = 0.4321;
-    s.accuracy = 0.912;
-    s.lr = 3e-4;
-    s.images_per_second = 812;
-    s.seconds_left = 62;
-    return s;
+    return {.step = 120,
+            .total = 500,
+            .epoch = 2,
+            .epochs = 5,
+            .loss = 0.4321,
+            .accuracy = 0.912,
+            .lr = 3e-4,
+            .images_per_second = 812,
+            .seconds_left = 62,
+            .note = ""};
 }
 
 std::string without_colours(std::string text) {

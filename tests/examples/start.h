@@ -6,18 +6,14 @@
 #include "models/checkpoint.h"
 #include "tests/support/check_error.h"
 #include "tests/support/temporary.h"
+#include "tests/support/tiny_vit.h"
 
 namespace demi::test {
 using namespace examples;
 
 inline ViTConfig small(int64_t channels = 3) {
-    ViTConfig c;
-    c.img_size = 16;
-    c.patch_size = 4;
+    ViTConfig c = tiny_vit(16, 24, 3, 3);
     c.in_chans = channels;
-    c.embed_dim = 24;
-    c.depth = 3;
-    c.num_heads = 3;
     c.ffn_hidden = 40;
     return c;
 }

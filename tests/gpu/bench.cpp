@@ -22,6 +22,7 @@
 #include "runtime/captured_step.h"
 #include "runtime/copy.h"
 #include "runtime/cuda/stream.h"
+#include "tests/support/tiny_vit.h"
 
 namespace demi {
 namespace {
@@ -110,12 +111,7 @@ class Trainer {
 };
 
 int train(int steps, bool captured) {
-    ViTConfig config;
-    config.img_size = 32;
-    config.patch_size = 4;
-    config.embed_dim = 192;
-    config.num_heads = 3;
-    config.depth = 4;
+    ViTConfig config = test::tiny_vit(32, 192, 4, 3);
     config.drop_path_rate = 0.3;
     config.drop_path_uniform = true;
     config.init_values = 1e-2;

@@ -11,10 +11,6 @@
 namespace demi::test {
 namespace {
 
-using Vars = std::vector<Variable>;
-using Tensors = std::vector<Tensor>;
-using Ints = std::vector<int64_t>;
-
 void boundary_walks(Walks& walks) {
     walks.add(
         "GradScale::none GradScale::automatic GradScale::fixed GradScale::operator== GradScale::choose",

@@ -9,8 +9,6 @@
 
 namespace demi::test {
 
-using Ints = std::vector<int64_t>;
-
 static void parallel_walks(Walks& walks);
 
 void comm_walks(Walks& walks) {

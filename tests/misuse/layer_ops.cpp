@@ -22,8 +22,6 @@
 namespace demi::test {
 namespace {
 
-using Tensors = std::vector<Tensor>;
-
 void product_walks(Walks& walks) {
     walks.add(
         "matmul",

@@ -6,10 +6,6 @@
 namespace demi::test {
 namespace {
 
-using Vars = std::vector<Variable>;
-using Tensors = std::vector<Tensor>;
-using Ints = std::vector<int64_t>;
-
 BlockConfig block_config(int64_t dim, int64_t heads, double ratio, double drop, std::optional<double> init,
                          bool swiglu) {
     BlockConfig c;

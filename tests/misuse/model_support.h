@@ -3,6 +3,7 @@
 #include "models/layers.h"
 #include "models/vision_transformer.h"
 #include "tests/misuse/walk.h"
+#include "tests/support/tiny_vit.h"
 
 namespace demi::test {
 
@@ -31,13 +32,9 @@ template <class Layer, class... Args> Layer layer_or_none(bool made, Args&&... a
 }
 
 inline ViTConfig small_vit() {
-    ViTConfig c;
-    c.img_size = 4;
+    ViTConfig c = tiny_vit(4, 4, 2);
     c.patch_size = 2;
     c.in_chans = 1;
-    c.embed_dim = 4;
-    c.depth = 2;
-    c.num_heads = 2;
     c.num_register_tokens = 1;
     c.init_values = 1.0;
     return c;

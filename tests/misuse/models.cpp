@@ -9,10 +9,6 @@
 namespace demi::test {
 namespace {
 
-using Vars = std::vector<Variable>;
-using Tensors = std::vector<Tensor>;
-using Ints = std::vector<int64_t>;
-
 void transformer_walks(Walks& walks) {
     walks.add(
         "vit_config", [](std::string model, int64_t patch) { return vit_config(model, patch).depth; },
@@ -72,6 +68,13 @@ void transformer_walks(Walks& walks) {
 }
 
 DinoHeadConfig small_head() { return {4, 6, 5, 3, 2}; }
+SslConfig small_ssl(const std::string& centering) {
+    SslConfig c;
+    c.backbone = small_vit();
+    c.head = small_head();
+    c.centering = centering;
+    return c;
+}
 
 void self_supervised_walks(Walks& walks) {
     walks.add(
@@ -93,11 +96,8 @@ void self_supervised_walks(Walks& walks) {
         "SSLMetaArch::to_device",
         [](int64_t in_dim, std::string centering, double temp, int iterations, bool separate, Device device) {
             Generator g{1};
-            SslConfig c;
-            c.backbone = small_vit();
-            c.head = small_head();
-            c.head.in_dim = in_dim, c.centering = centering, c.student_temp = temp,
-            c.sinkhorn_iterations = iterations;
+            SslConfig c = small_ssl(centering);
+            c.head.in_dim = in_dim, c.student_temp = temp, c.sinkhorn_iterations = iterations;
             c.separate_ibot_head = separate;
             SSLMetaArch arch(c, g);
             (void)(arch.config(), arch.student_backbone(), arch.teacher_backbone(), arch.centers());
@@ -110,11 +110,7 @@ void self_supervised_walks(Walks& walks) {
         [](Tensor global, Tensor local, Tensor masks, double temp, double momentum, std::string centering,
            Tensor center) {
             Generator g{1};
-            SslConfig c;
-            c.backbone = small_vit();
-            c.head = small_head();
-            c.centering = centering;
-            SSLMetaArch arch(c, g);
+            SSLMetaArch arch(small_ssl(centering), g);
             use(arch.losses({global, local, masks}, temp, context_of(true, Precision::f32, &g)).total);
             arch.commit(momentum);
             arch.set_centers(center, center);
@@ -142,11 +138,7 @@ void self_supervised_walks(Walks& walks) {
         "SSLMetaArch::student_places SSLMetaArch::teacher_places",
         [](Tensor global, Tensor masks, double temp, std::string centering, Tensor over) {
             Generator g{1};
-            SslConfig c;
-            c.backbone = small_vit();
-            c.head = small_head();
-            c.centering = centering;
-            SSLMetaArch arch(c, g);
+            SSLMetaArch arch(small_ssl(centering), g);
             (void)(arch.student_places(), arch.teacher_places());
             const SslBatch batch{global, {}, masks};
             const ForwardContext context = context_of(true, Precision::f32, &g);
@@ -163,14 +155,8 @@ void self_supervised_walks(Walks& walks) {
 // A file of weights, damaged or of odd sizes.
 void pretrained_walks(Walks& walks) {
     const auto write = [](int64_t width, std::string extra, DType dtype) {
-        ViTConfig c;
-        c.img_size = 8;
-        c.patch_size = 4;
-        c.embed_dim = width;
-        c.depth = 1;
-        c.num_heads = 2;
         Generator generator{1};
-        DinoVisionTransformer model(c, generator);
+        DinoVisionTransformer model(tiny_vit(8, width, 1), generator);
         NamedTensors all = state_dict(parameters_of(model));
         all[0].second = all[0].second.to(dtype);
         all.emplace_back(extra, Tensor::ones({1, 2, width}));

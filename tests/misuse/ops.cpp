@@ -18,9 +18,6 @@
 namespace demi::test {
 namespace {
 
-using Vars = std::vector<Variable>;
-using Ints = std::vector<int64_t>;
-
 void unary(Walks& walks, const char* name, Variable (*op)(const Variable&)) {
     walks.add(
         name, [op](Variable x) { return op(x); }, variable({2, 4}));

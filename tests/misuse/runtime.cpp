@@ -14,12 +14,6 @@
 namespace demi::test {
 namespace {
 
-template <class T> std::string printed(const T& value) {
-    std::ostringstream out;
-    out << value;
-    return out.str();
-}
-
 void device_walks(Walks& walks) {
     walks.add(
         "Device::cpu Device::cuda", [](int i) { return Device::cpu() == Device::cuda(i); }, 0);

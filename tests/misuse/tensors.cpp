@@ -8,14 +8,6 @@
 namespace demi::test {
 namespace {
 
-using Ints = std::vector<int64_t>;
-
-template <class T> std::string printed(const T& value) {
-    std::ostringstream out;
-    out << value;
-    return out.str();
-}
-
 void view_and_copy_walks(Walks& walks) {
     walks.add(
         "Tensor::empty", [](Shape s, DType t, Device d) { return Tensor::empty(s, t, d); }, Shape{2, 3},

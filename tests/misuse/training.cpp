@@ -12,9 +12,6 @@
 namespace demi::test {
 namespace {
 
-using Vars = std::vector<Variable>;
-using Tensors = std::vector<Tensor>;
-
 void loss_walks(Walks& walks) {
     walks.add(
         "softmax_center", [](Tensor t, Tensor c, double temp) { return softmax_center(t, c, temp); },

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "autograd/variable.h"
+#include "tests/support/check_error.h"
 
 namespace demi::test {
 
@@ -72,6 +73,9 @@ class Walks {
 
     std::vector<Walk> all_;
 };
+
+using Vars = std::vector<Variable>;
+using Ints = std::vector<int64_t>;
 
 void tensor_walks(Walks& walks);
 void runtime_walks(Walks& walks);

@@ -12,6 +12,7 @@
 #include "tests/support/check_error.h"
 #include "tests/support/compare.h"
 #include "tests/support/temporary.h"
+#include "tests/support/tiny_vit.h"
 
 using namespace demi;
 using namespace demi::test;
@@ -19,12 +20,7 @@ using namespace demi::test;
 namespace {
 
 ViTConfig small(int64_t registers) {
-    ViTConfig c;
-    c.img_size = 16;
-    c.patch_size = 4;
-    c.embed_dim = 24;
-    c.depth = 2;
-    c.num_heads = 2;
+    ViTConfig c = tiny_vit(16, 24, 2);
     c.num_register_tokens = registers;
     return c;
 }

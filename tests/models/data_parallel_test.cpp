@@ -10,16 +10,16 @@
 #include "runtime/allocator.h"
 #include "runtime/copy.h"
 #include "tests/support/check_error.h"
+#include "tests/support/tiny_vit.h"
 
 namespace demi {
 namespace {
 
-using test::error_of, test::has;
+using test::error_of, test::has, test::tiny_vit;
 
 ViTConfig small() {
-    ViTConfig config;
-    config.img_size = 8, config.patch_size = 4, config.in_chans = 1;
-    config.embed_dim = 16, config.depth = 3, config.num_heads = 2, config.mlp_ratio = 2;
+    ViTConfig config = tiny_vit(8, 16, 3);
+    config.in_chans = 1, config.mlp_ratio = 2;
     return config;
 }
 

@@ -9,6 +9,7 @@
 #include "runtime/copy.h"
 #include "tests/support/compare.h"
 #include "tests/support/gradcheck.h"
+#include "tests/support/tiny_vit.h"
 
 namespace demi::test {
 
@@ -117,11 +118,7 @@ TEST_CASE("ibot without one masked patch is zero") {
 
 static SslConfig tiny_ssl(int64_t prototypes, int64_t bottleneck) {
     SslConfig c;
-    c.backbone.img_size = 16;
-    c.backbone.patch_size = 4;
-    c.backbone.embed_dim = 48;
-    c.backbone.depth = 2;
-    c.backbone.num_heads = 3;
+    c.backbone = tiny_vit(16, 48, 2, 3);
     c.backbone.drop_path_rate = 0.2;
     c.backbone.drop_path_uniform = true;
     c.backbone.init_values = 0.1;

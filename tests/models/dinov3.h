@@ -4,15 +4,12 @@
 #include "ops/operators.h"
 #include "ops/reduce/reduce.h"
 #include "runtime/random.h"
+#include "tests/support/tiny_vit.h"
 
 namespace demi::test {
 
 inline ViTConfig dinov3(const std::string& ffn = "mlp") {
-    ViTConfig c;
-    c.patch_size = 4;
-    c.embed_dim = 32;
-    c.depth = 2;
-    c.num_heads = 2;
+    ViTConfig c = tiny_vit(224, 32, 2);
     c.ffn_hidden = 40;
     c.ffn_layer = ffn;
     c.num_register_tokens = 2;

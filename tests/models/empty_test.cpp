@@ -151,14 +151,7 @@ TEST_CASE("kept rows: none of none, at least one of some, never more than there 
 
 namespace {
 
-ViTConfig small() {
-    ViTConfig c = tiny_vit(8, 8, 2);
-    c.num_register_tokens = 1;
-    c.init_values = 0.5;
-    c.drop_path_rate = 0.3;
-    c.drop_path_uniform = true;
-    return c;
-}
+ViTConfig small() { return tiny_vit_with_all(8, 8, 2); }
 
 }  // namespace
 
@@ -201,12 +194,7 @@ TEST_CASE("a vision transformer on no images") {
 
 TEST_CASE("heads and losses on no rows") {
     Generator g{5};
-    DinoHeadConfig config;
-    config.in_dim = 8;
-    config.hidden_dim = 6;
-    config.bottleneck_dim = 4;
-    config.out_dim = 5;
-    DINOHead head(config, g);
+    DINOHead head({.in_dim = 8, .out_dim = 5, .hidden_dim = 6, .bottleneck_dim = 4}, g);
     to_device(head, test_device());
     for (Precision precision : {Precision::f32, Precision::bf16, Precision::f16}) {
         Variable x = made({0, 8}, 1);

@@ -14,6 +14,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/device.h"
 #include "tests/support/skip.h"
+#include "tests/support/tiny_vit.h"
 
 namespace demi::test {
 namespace {
@@ -124,11 +125,7 @@ TEST_CASE("a move keeps every bit, and ends graphs that were recorded before") {
 TEST_CASE("centers move with student and teacher") {
     Generator g{1};
     SslConfig config;
-    config.backbone.img_size = 8;
-    config.backbone.patch_size = 4;
-    config.backbone.embed_dim = 8;
-    config.backbone.depth = 1;
-    config.backbone.num_heads = 2;
+    config.backbone = tiny_vit(8, 8, 1);
     config.head = {8, 6, 8, 4, 2};
     config.centering = "centering";
     SSLMetaArch model(config, g);

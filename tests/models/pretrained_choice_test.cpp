@@ -7,6 +7,7 @@
 #include "tests/support/check_error.h"
 #include "tests/support/compare.h"
 #include "tests/support/temporary.h"
+#include "tests/support/tiny_vit.h"
 #include "tests/support/torch_bytes.h"
 
 using namespace demi;
@@ -15,12 +16,7 @@ using namespace demi::test;
 namespace {
 
 NamedTensors network(int64_t width, double value, int64_t depth = 2) {
-    ViTConfig c;
-    c.img_size = 8;
-    c.patch_size = 4;
-    c.embed_dim = width;
-    c.depth = depth;
-    c.num_heads = 1;
+    ViTConfig c = tiny_vit(8, width, depth, 1);
     c.mlp_ratio = 1;
     Generator generator{1};
     const SkipInit skip;

@@ -10,6 +10,7 @@
 #include "tests/support/check_error.h"
 #include "tests/support/compare.h"
 #include "tests/support/temporary.h"
+#include "tests/support/tiny_vit.h"
 #include "tests/support/torch_bytes.h"
 
 using namespace demi;
@@ -18,12 +19,7 @@ using namespace demi::test;
 namespace {
 
 ViTConfig small(int64_t registers, bool swiglu) {
-    ViTConfig c;
-    c.img_size = 16;
-    c.patch_size = 4;
-    c.embed_dim = 24;
-    c.depth = 3;
-    c.num_heads = 2;
+    ViTConfig c = tiny_vit(16, 24, 3);
     c.init_values = 0.5;
     c.num_register_tokens = registers;
     if (swiglu) c.ffn_layer = "swiglufused";

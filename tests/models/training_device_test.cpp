@@ -17,38 +17,17 @@
 namespace demi::test {
 namespace {
 
-ViTConfig tiny() {
-    ViTConfig c = tiny_vit(16, 32, 2);
-    c.num_register_tokens = 1;
-    c.init_values = 0.5;
-    c.drop_path_rate = 0.3;
-    c.drop_path_uniform = true;
-    return c;
-}
+ViTConfig tiny() { return tiny_vit_with_all(16, 32, 2); }
 
 struct Run {
     std::vector<double> losses;
     std::vector<Tensor> parameters;
 };
 
-void step(Run& run, Optimizer& optimizer, const Variable& loss) {
-    run.losses.push_back(loss.item());
-    loss.backward();
-    const GradNorm norm = gradient_norm(optimizer.parameters(), 1, 3.0);
-    CHECK(norm.finite);
-    StepRates rates;
-    rates.lr = 1e-3;
-    rates.weight_decay = 0.04;
-    rates.grad_multipliers.assign(optimizer.parameters().size(), norm.clip_factor);
-    optimizer.step(rates);
-    optimizer.zero_grad();
-}
-
-Run supervised(Device device, Precision precision, int steps) {
-    Generator g{3};
-    DinoVisionTransformer model(tiny(), g);
-    to_device(model, device);
-    const NamedParameters parameters = parameters_of(model);
+// Trains on what loss(step number, context) gives.
+template <class Loss>
+Run run_of(const NamedParameters& parameters, Precision precision, int steps, Generator& g,
+           const Loss& loss_of) {
     Optimizer optimizer(parameters, parameter_options(parameters, {}));
     ForwardContext context;
     context.training = true;
@@ -56,12 +35,31 @@ Run supervised(Device device, Precision precision, int steps) {
     context.generator = &g;
     Run run;
     for (int i = 0; i < steps; ++i) {
-        const Tensor images = drawn({4, 3, 16, 16}, 10 + static_cast<uint64_t>(i)).to(device);
-        const Tensor labels = Tensor::from(std::vector<int64_t>{1, 5, 0, 31}, {4}).to(device);
-        step(run, optimizer, cross_entropy(model.forward(Variable(images), context), labels, {}));
+        const Variable loss = loss_of(static_cast<uint64_t>(i), context);
+        run.losses.push_back(loss.item());
+        loss.backward();
+        const GradNorm norm = gradient_norm(parameters, 1, 3.0);
+        CHECK(norm.finite);
+        StepRates rates;
+        rates.lr = 1e-3;
+        rates.weight_decay = 0.04;
+        rates.grad_multipliers.assign(parameters.size(), norm.clip_factor);
+        optimizer.step(rates);
+        optimizer.zero_grad();
     }
     for (const auto& [name, p] : parameters) run.parameters.push_back(p.value());
     return run;
+}
+
+Run supervised(Device device, Precision precision, int steps) {
+    Generator g{3};
+    DinoVisionTransformer model(tiny(), g);
+    to_device(model, device);
+    return run_of(parameters_of(model), precision, steps, g, [&](uint64_t i, const ForwardContext& context) {
+        const Tensor images = drawn({4, 3, 16, 16}, 10 + i).to(device);
+        const Tensor labels = Tensor::from(std::vector<int64_t>{1, 5, 0, 31}, {4}).to(device);
+        return cross_entropy(model.forward(Variable(images), context), labels, {});
+    });
 }
 
 Run self_supervised(Device device, Precision precision, int steps) {
@@ -74,25 +72,17 @@ Run self_supervised(Device device, Precision precision, int steps) {
     config.head.out_dim = 24;
     SSLMetaArch model(config, g);
     model.to_device(device);
-    const NamedParameters parameters = model.student_parameters();
-    Optimizer optimizer(parameters, parameter_options(parameters, {}));
-    ForwardContext context;
-    context.training = true;
-    context.precision = precision;
-    context.generator = &g;
-    Run run;
-    for (int i = 0; i < steps; ++i) {
+    const auto loss_of = [&](uint64_t i, const ForwardContext& context) {
+        if (i > 0) model.commit(0.9);
         SslBatch batch;
-        batch.global_crops = drawn({4, 3, 16, 16}, 20 + static_cast<uint64_t>(i)).to(device);
-        batch.local_crops = drawn({4, 3, 8, 8}, 30 + static_cast<uint64_t>(i)).to(device);
+        batch.global_crops = drawn({4, 3, 16, 16}, 20 + i).to(device);
+        batch.local_crops = drawn({4, 3, 8, 8}, 30 + i).to(device);
         Tensor masks = Tensor::zeros({4, 16}, DType::boolean);
         fill(masks.slice(1, 3, 7), 1);
         batch.masks = masks.to(device);
-        step(run, optimizer, model.losses(batch, 0.07, context).total);
-        model.commit(0.9);
-    }
-    for (const auto& [name, p] : parameters) run.parameters.push_back(p.value());
-    return run;
+        return model.losses(batch, 0.07, context).total;
+    };
+    return run_of(model.student_parameters(), precision, steps, g, loss_of);
 }
 
 template <class F> void check_runs(F train) {

@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "runtime/parallel.h"
-#include "runtime/random.h"
 #include "runtime/safetensors.h"
+#include "tests/ops/normal_tensors.h"
 #include "tests/support/compare.h"
 #include "tests/support/env.h"
 #include "tests/support/skip.h"
@@ -18,10 +18,8 @@ struct Model {
     std::vector<Tensor> params, exp_avg, exp_avg_sq;
 
     Model(const std::vector<Shape>& shapes, DType dtype) {
-        Generator generator{1};
+        params = normal_tensors(shapes, dtype, 1);
         for (const Shape& shape : shapes) {
-            params.push_back(Tensor::empty(shape, dtype));
-            normal(params.back(), generator);
             exp_avg.push_back(Tensor::zeros(shape, dtype == DType::f64 ? DType::f64 : DType::f32));
             exp_avg_sq.push_back(exp_avg.back().clone());
         }
@@ -34,16 +32,6 @@ struct Model {
         return out;
     }
 };
-
-std::vector<Tensor> draw(const std::vector<Shape>& shapes, DType dtype, uint64_t seed) {
-    Generator generator{seed};
-    std::vector<Tensor> out;
-    for (const Shape& shape : shapes) {
-        out.push_back(Tensor::empty(shape, dtype));
-        normal(out.back(), generator);
-    }
-    return out;
-}
 
 // One parameter in doubles, from the paper's formulas.
 struct Oracle {
@@ -76,7 +64,8 @@ TEST_CASE("adamw follows a double oracle") {
             std::vector<Oracle> oracles;
             for (const Tensor& p : model.params) oracles.push_back({p.to_vector<double>(), {}, {}});
             for (int64_t step = 1; step <= 5; ++step) {
-                const std::vector<Tensor> grads = draw(kShapes, grad_dtype, 10 + static_cast<uint64_t>(step));
+                const std::vector<Tensor> grads =
+                    normal_tensors(kShapes, grad_dtype, 10 + static_cast<uint64_t>(step));
                 const auto tensors = model.step(grads, step);
                 adamw(tensors, options);
                 for (size_t i = 0; i < tensors.size(); ++i)
@@ -92,7 +81,7 @@ TEST_CASE("adamw in 16 bits rounds the f32 result once") {
     for (DType dtype : {DType::f16, DType::bf16}) {
         Model model(kShapes, dtype), wide(kShapes, DType::f32);
         for (size_t i = 0; i < kShapes.size(); ++i) wide.params[i] = model.params[i].to(DType::f32);
-        const std::vector<Tensor> grads = draw(kShapes, dtype, 4);
+        const std::vector<Tensor> grads = normal_tensors(kShapes, dtype, 4);
         adamw(model.step(grads, 1));
         adamw(wide.step(grads, 1));
         for (size_t i = 0; i < kShapes.size(); ++i)
@@ -101,7 +90,7 @@ TEST_CASE("adamw in 16 bits rounds the f32 result once") {
 }
 
 TEST_CASE("adamw gives the same bits on any number of threads, and for any neighbours") {
-    const std::vector<Tensor> grads = draw(kShapes, DType::f32, 4);
+    const std::vector<Tensor> grads = normal_tensors(kShapes, DType::f32, 4);
     const int before = num_threads();
     Model one(kShapes, DType::f32), three(kShapes, DType::f32), alone(kShapes, DType::f32);
     set_num_threads(1);
@@ -119,7 +108,7 @@ TEST_CASE("adamw gives the same bits on any number of threads, and for any neigh
 TEST_CASE("adamw leaves tensors without a gradient alone, takes strided gradients, and refuses the rest") {
     Model model({{2, 3}, {2, 3}}, DType::f32);
     const Tensor before = model.params[0].clone();
-    const Tensor grad = draw({{3, 2}}, DType::f32, 2)[0];
+    const Tensor grad = normal_tensors({{3, 2}}, DType::f32, 2)[0];
     adamw(model.step({Tensor(), grad.transpose(0, 1)}, 1));
     CHECK(same_bits(model.params[0], before) == "");
     Model plain({{2, 3}, {2, 3}}, DType::f32);

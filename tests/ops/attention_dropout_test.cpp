@@ -48,11 +48,7 @@ TEST_CASE("attention: dropout") {
 
     // Backward uses the same factors: against the oracle, across tiles, masks and segments.
     const int64_t m = emulated() ? 20 : 70, n = emulated() ? 200 : 700;
-    OracleCase o;
-    o.q = normal_tensor({1, m, 2, 16}, 1);
-    o.k = normal_tensor({1, n, 2, 16}, 2);
-    o.v = normal_tensor({1, n, 2, 16}, 3);
-    o.grad_out = normal_tensor({1, m, 2, 16}, 4);
+    OracleCase o = normal_case(1, m, n, 2, 16);
     o.factor = [m, n](int64_t b, int64_t h, int64_t i, int64_t j) {
         const auto word = static_cast<uint64_t>(((b * 2 + h) * m + i) * n + j);
         return to_uniform(random_word(7, 100, word)) >= 0.3f ? 1 / 0.7 : 0.;
@@ -76,11 +72,7 @@ TEST_CASE("attention: dropout") {
 }
 
 TEST_CASE("attention: parts of the keys merge into the whole") {
-    OracleCase o;
-    o.q = normal_tensor({2, 30, 2, 16}, 1);
-    o.k = normal_tensor({2, 90, 2, 16}, 2);
-    o.v = normal_tensor({2, 90, 2, 16}, 3);
-    o.grad_out = normal_tensor({2, 30, 2, 16}, 4);
+    const OracleCase o = normal_case(2, 30, 90, 2, 16);
     const AttentionOracle want = attention_oracle(o);
     const Variable q(o.q, true);
     std::vector<Variable> k, v;

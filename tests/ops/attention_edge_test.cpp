@@ -122,11 +122,7 @@ TEST_CASE("attention edges: heads of 64, a row that is not finite, queries that 
 }
 
 TEST_CASE("attention edges: prefixes of -infinity in a bias, longer than a tile") {
-    OracleCase o;
-    o.q = normal_tensor({1, 9, 1, 16}, 1);
-    o.k = normal_tensor({1, 1000, 1, 16}, 2);
-    o.v = normal_tensor({1, 1000, 1, 16}, 3);
-    o.grad_out = normal_tensor({1, 9, 1, 16}, 4);
+    OracleCase o = normal_case(1, 9, 1000, 1, 16);
     o.bias = Tensor::zeros({1, 1, 9, 1000}).to(test_device());
     for (int64_t i = 0; i < 9; ++i)
         fill(o.bias.select(0, 0).select(0, 0).slice(0, i, i + 1).slice(1, 0, 110 * i),

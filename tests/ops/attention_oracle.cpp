@@ -118,6 +118,15 @@ Tensor normal_tensor(const Shape& shape, uint64_t seed, DType dtype, double std)
     return x.to(dtype).to(test_device());
 }
 
+OracleCase normal_case(int64_t batch, int64_t queries, int64_t keys, int64_t heads, int64_t size) {
+    OracleCase o;
+    o.q = normal_tensor({batch, queries, heads, size}, 1);
+    o.k = normal_tensor({batch, keys, heads, size}, 2);
+    o.v = normal_tensor({batch, keys, heads, size}, 3);
+    o.grad_out = normal_tensor({batch, queries, heads, size}, 4);
+    return o;
+}
+
 Packed packed_qkv(int64_t batch, int64_t tokens, int64_t heads, int64_t size, uint64_t seed, DType dtype) {
     Packed p;
     p.qkv = normal_tensor({batch, tokens, 3, heads, size}, seed, dtype);

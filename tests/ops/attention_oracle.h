@@ -31,6 +31,9 @@ double relative_l2(const Tensor& got, const Tensor& want);
 // Normal values, the same for the same seed, rounded to `dtype`, on the device under test.
 Tensor normal_tensor(const Shape& shape, uint64_t seed, DType dtype = DType::f32, double std = 1);
 
+// Operands and a gradient of one size: q [batch, queries, heads, size].
+OracleCase normal_case(int64_t batch, int64_t queries, int64_t keys, int64_t heads, int64_t size);
+
 // q, k, v as slices of one packed [B, M, 3, H, K].
 struct Packed {
     Tensor qkv, q, k, v;

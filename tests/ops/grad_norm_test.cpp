@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "runtime/parallel.h"
-#include "runtime/random.h"
+#include "tests/ops/normal_tensors.h"
 #include "tests/support/compare.h"
 #include "tests/support/device.h"
 
@@ -13,12 +13,7 @@ namespace demi::test {
 namespace {
 
 std::vector<Tensor> draw(DType dtype) {
-    Generator generator{3};
-    std::vector<Tensor> out;
-    for (const Shape& shape : {Shape{5}, Shape{0}, Shape{170001}, Shape{3, 50}, Shape{}}) {
-        out.push_back(Tensor::empty(shape, dtype));
-        normal(out.back(), generator);
-    }
+    std::vector<Tensor> out = normal_tensors({{5}, {0}, {170001}, {3, 50}, {}}, dtype, 3);
     out.push_back(Tensor());
     return out;
 }

@@ -11,6 +11,7 @@
 #include "ops/optimizer/grad_norm.h"
 #include "ops/optimizer/sgd.h"
 #include "runtime/copy.h"
+#include "tests/ops/normal_tensors.h"
 #include "tests/support/compare.h"
 #include "tests/support/device.h"
 #include "tests/support/skip.h"
@@ -20,15 +21,7 @@ namespace {
 
 const std::vector<Shape> kShapes{{1}, {3, 5}, {7}, {16385}, {64, 64}, {0}};
 
-std::vector<Tensor> draw(DType dtype, uint64_t seed) {
-    Generator generator{seed};
-    std::vector<Tensor> out;
-    for (const Shape& shape : kShapes) {
-        out.push_back(Tensor::empty(shape, dtype));
-        normal(out.back(), generator);
-    }
-    return out;
-}
+std::vector<Tensor> draw(DType dtype, uint64_t seed) { return normal_tensors(kShapes, dtype, seed); }
 
 std::vector<Tensor> on(Device device, const std::vector<Tensor>& tensors) {
     std::vector<Tensor> out;

@@ -60,4 +60,13 @@ class Cases {
     int count_ = 0, failed_ = 0;
 };
 
+// A program: fn(cases, world).
+template <class F> int run_cases(const F& fn) {
+    const Job job({.timeout = 20});
+    const Communicator world = test_world(job);
+    Cases cases(world);
+    fn(cases, world);
+    return cases.status();
+}
+
 }  // namespace demi::ranks

@@ -129,11 +129,9 @@ void refusing(Cases& cases, const Communicator& world) {
 }  // namespace demi::ranks
 
 int main() {
-    const demi::Job job({.timeout = 20});
-    const demi::Communicator world = demi::ranks::test_world(job);
-    demi::ranks::Cases cases(world);
-    demi::ranks::moving(cases, world);
-    demi::ranks::summing(cases, world);
-    demi::ranks::refusing(cases, world);
-    return cases.status();
+    return demi::ranks::run_cases([](auto& cases, auto& world) {
+        demi::ranks::moving(cases, world);
+        demi::ranks::summing(cases, world);
+        demi::ranks::refusing(cases, world);
+    });
 }

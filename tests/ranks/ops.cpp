@@ -51,10 +51,8 @@ void run(Cases& cases, const Communicator& world, DType dtype) {
 }  // namespace demi::ranks
 
 int main() {
-    const demi::Job job({.timeout = 20});
-    const demi::Communicator world = demi::ranks::test_world(job);
-    demi::ranks::Cases cases(world);
-    for (demi::DType dtype : {demi::DType::f32, demi::DType::f64, demi::DType::bf16, demi::DType::f16})
-        demi::ranks::run(cases, world, dtype);
-    return cases.status();
+    return demi::ranks::run_cases([](auto& cases, auto& world) {
+        for (demi::DType dtype : {demi::DType::f32, demi::DType::f64, demi::DType::bf16, demi::DType::f16})
+            demi::ranks::run(cases, world, dtype);
+    });
 }

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <span>
 
 #include "tests/runtime/naive.h"
 #include "tests/runtime/reference.h"
@@ -82,57 +83,48 @@ bool same(double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)
 
 }  // namespace
 
+// run(dst, src) on views of any dtypes and strides: value(what was there, src's element, to, from) stands at dst's places,
+// and all else is as it was.
+template <class Run, class Value>
+static void check_writes(Random& random, std::span<const DType> dtypes, double src_size, double dst_size,
+                         const Run& run, const Value& value) {
+    for (DType to : dtypes)
+        for (DType from : dtypes) {
+            const Shape shape = random_shape(random);
+            const Tensor dst = random_view(random, shape, to, true),
+                         src = random_view(random, shape, from, false);
+            randomize(src, random, src_size);
+            randomize(dst, random, dst_size);
+            std::vector<double> want = memory_of(dst);
+            const std::vector<int64_t> out = places(dst), in = places(src);
+            for (size_t i = 0; i < out.size(); ++i) {
+                double& x = want[static_cast<size_t>(out[i])];
+                x = value(x, value_at(src, in[i]), to, from);
+            }
+            run(dst, src);
+            const std::vector<double> got = memory_of(dst);
+            int64_t wrong = 0;
+            for (size_t i = 0; i < want.size(); ++i) wrong += !same(got[i], want[i]);
+            CHECK_MESSAGE(wrong == 0, from << " to " << to << ' ' << shape);
+        }
+}
+
 TEST_CASE("property: copy between all dtypes and strides writes those places and no other") {
     Random random(11);
-    for (int round = 0; round < (quick() ? 5 : 25); ++round) {
-        for (DType to : kAll) {
-            for (DType from : kAll) {
-                const Shape shape = random_shape(random);
-                const Tensor dst = random_view(random, shape, to, true),
-                             src = random_view(random, shape, from, false);
-                randomize(src, random, 100);
-                randomize(dst, random, 100);
-                std::vector<double> want = memory_of(dst);
-                const std::vector<int64_t> out = places(dst), in = places(src);
-                for (size_t i = 0; i < out.size(); ++i) {
-                    double x = converted(value_at(src, in[i]), to);
-                    if (to == DType::u8 && is_int(from))
-                        x = static_cast<uint8_t>(static_cast<int64_t>(value_at(src, in[i])));
-                    want[static_cast<size_t>(out[i])] = x;
-                }
-                copy(dst, src);
-                const std::vector<double> got = memory_of(dst);
-                int64_t wrong = 0;
-                for (size_t i = 0; i < want.size(); ++i) wrong += !same(got[i], want[i]);
-                CHECK_MESSAGE(wrong == 0, from << " to " << to << ' ' << shape);
-            }
-        }
-    }
+    for (int round = 0; round < (quick() ? 5 : 25); ++round)
+        check_writes(random, kAll, 100, 100, copy, [](double, double x, DType to, DType from) -> double {
+            if (to == DType::u8 && is_int(from)) return static_cast<uint8_t>(static_cast<int64_t>(x));
+            return converted(x, to);
+        });
 }
 
 TEST_CASE("property: accumulate over float dtypes and strides; sums in f32, or f64 where one side is f64") {
     Random random(12);
-    for (int round = 0; round < (quick() ? 10 : 60); ++round) {
-        for (DType to : kFloats) {
-            for (DType from : kFloats) {
-                const Shape shape = random_shape(random);
-                const Tensor dst = random_view(random, shape, to, true),
-                             src = random_view(random, shape, from, false);
-                randomize(src, random, 1);
-                randomize(dst, random, 50);
-                std::vector<double> want = memory_of(dst);
-                const std::vector<int64_t> out = places(dst), in = places(src);
-                const bool wide = to == DType::f64 || from == DType::f64;
-                for (size_t i = 0; i < out.size(); ++i) {
-                    double sum = want[static_cast<size_t>(out[i])] + value_at(src, in[i]);
-                    if (!wide) sum = rounded(sum, DType::f32);
-                    want[static_cast<size_t>(out[i])] = rounded(sum, to);
-                }
-                accumulate(dst, src);
-                CHECK_MESSAGE(memory_of(dst) == want, from << " into " << to << ' ' << shape);
-            }
-        }
-    }
+    for (int round = 0; round < (quick() ? 10 : 60); ++round)
+        check_writes(random, kFloats, 1, 50, accumulate, [](double was, double x, DType to, DType from) {
+            const bool wide = to == DType::f64 || from == DType::f64;
+            return rounded(wide ? was + x : rounded(was + x, DType::f32), to);
+        });
 }
 
 TEST_CASE("property: fill writes the view and nothing else") {

@@ -3,24 +3,14 @@
 
 #include <doctest/doctest.h>
 
-#include <algorithm>
-#include <sstream>
-
 #include "runtime/dtype.h"
 #include "tests/support/check_error.h"
+#include <algorithm>
 
 using namespace demi;
 using namespace demi::test;
 
-namespace {
-
-std::string text(const Shape& shape) {
-    std::ostringstream out;
-    out << shape;
-    return out.str();
-}
-
-}  // namespace
+static std::string text(const Shape& shape) { return printed(shape); }
 
 TEST_CASE("shape: text, sizes, editing, limits") {
     CHECK(text({}) == "()");

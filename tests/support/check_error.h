@@ -1,11 +1,13 @@
 #pragma once
-// The text of the Error that fn throws; "" when it throws none. Another kind of exception gets through.
+// Texts that tests look into.
+#include <sstream>
 #include <string>
 
 #include "runtime/check.h"
 
 namespace demi::test {
 
+// Of the Error that fn throws; "" when it throws none. Another kind of exception gets through.
 template <class F> std::string error_of(F&& fn) {
     try {
         fn();
@@ -17,6 +19,12 @@ template <class F> std::string error_of(F&& fn) {
 
 inline bool has(const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;
+}
+
+template <class T> std::string printed(const T& value) {
+    std::ostringstream out;
+    out << value;
+    return out.str();
 }
 
 }  // namespace demi::test
