@@ -12,6 +12,7 @@ struct RowState {
     IntRange seen[2];        // keys
     float shift[2], dot[2];  // log-sum-exp in powers of two
     bool complete;           // one tile holds all keys that the warp's rows see
+    bool odd = false;        // the log-sum-exp of a row does not tell its weights apart
 };
 
 template <int kSize, bool kBf16> struct MmaBackwardQKernel {
@@ -86,11 +87,14 @@ template <int kSize, bool kBf16> struct MmaBackwardQKernel {
             }
             gpu::sync_threads();
         }
-        if (row < at.rows) store_dots(at, row, state);
-        if (call.grad_q.data == nullptr) return;
+        const int rows = smaller(16, at.rows - row);
+        const bool exact = rows > 0 && store_dots(at, row, state);
+        if (call.grad_q.data == nullptr) {
+            if (exact) exact_grad_queries(m, {at, row, rows, kStride, nullptr});
+            return;
+        }
         gpu::sync_threads();
         LaneCount lost;
-        const int rows = smaller(16, at.rows - row);
         if (rows > 0) {
             const float factor = scale.out_of() * call.scale;
             const RowsOut<kSize> leaving(queries());
@@ -100,6 +104,8 @@ template <int kSize, bool kBf16> struct MmaBackwardQKernel {
                     call.k, row_offset(call.k, at.batch, at.head, segment.k_begin), call.head_size, rows,
                     factor, [&](int r) { return seen_by_row(m.call, at, row + r); },
                     [](int) { return false; });
+            if (exact || any_not_finite(acc, factor, factor))
+                exact_grad_queries(m, {at, row, rows, kStride, leaving.stage});
             leaving.store(call.grad_q, row_offset(call.grad_q, at.batch, at.head, token + row), rows,
                           call.head_size, m.eights.grad_q, lost);
         }
@@ -128,7 +134,8 @@ template <int kSize, bool kBf16> struct MmaBackwardQKernel {
             const bool real = mine < at.rows;
             const int64_t index = real ? query_index(m.call, at.batch, at.head, token) : 0;
             const float lse = real ? lse_of(call)[index] : -gpu::infinity();
-            const bool saw = !is_minus_infinity(lse);
+            const bool odd = is_odd_lse(lse), saw = !odd && !is_minus_infinity(lse);
+            state.odd |= odd;
             state.seen[half] = saw ? int_range(keys_of_query(*at.segment, query)) : IntRange{0, 0};
             state.shift[half] = saw ? static_cast<float>(static_cast<double>(lse) * kLog2E) : 0.f;
             float sum = 0;
@@ -149,14 +156,19 @@ template <int kSize, bool kBf16> struct MmaBackwardQKernel {
         return state;
     }
 
-    DEMI_DEVICE void store_dots(const TilePlace& at, int row, const RowState& state) const {
-        if (gpu::lane() % 4 != 0) return;
+    // Gives whether exact sums are needed as well.
+    DEMI_DEVICE bool store_dots(const TilePlace& at, int row, const RowState& state) const {
+        bool finite = true;
         for (int half = 0; half < 2; ++half) {
             const int mine = row + gpu::lane() / 4 + 8 * half;
-            if (mine < at.rows)
-                m.dot[query_index(m.call, at.batch, at.head, at.segment->q_begin + at.first + mine)] =
+            if (mine >= at.rows) continue;
+            finite &= gpu::is_finite(state.dot[half]);
+            if (gpu::lane() % 4 == 0)
+                m.sums.dot[query_index(m.call, at.batch, at.head, at.segment->q_begin + at.first + mine)] =
                     state.dot[half];
         }
+        gpu::sync_warp();
+        return gpu::ballot(state.odd || !finite) != 0;
     }
 
     // The gradients of the scores of one tile.

@@ -171,11 +171,13 @@ template <int kSize, bool kBf16> struct MmaForwardKernel {
                             const float (&acc)[kSize / 8][4]) const {
         const AttentionForward& call = m.call;
         float factor[2];
+        uint32_t without[2];
         for (int half = 0; half < 2; ++half) {
             const float sum = row_sum(state.sum[half]);
             const float kept = has_dropout(m.call) ? kept_factor(m.call) : 1.f;
             factor[half] = sum == 0 ? 0.f : sum == sum ? kept / sum : 1.f;
             const int64_t query = segment_row(at, half);
+            without[half] = gpu::ballot(!(sum > 0) && query < at.first + at.rows);
             if (gpu::lane() % 4 != 0 || query >= at.first + at.rows) continue;
             static_cast<float*>(
                 call.lse.data)[query_index(m.call, at.batch, at.head, at.segment->q_begin + query)] =
@@ -194,6 +196,8 @@ template <int kSize, bool kBf16> struct MmaForwardKernel {
                 leaving.add_not_finite(
                     call.v, row_offset(call.v, at.batch, at.head, at.segment->k_begin), call.value_size, rows,
                     1, [&](int r) { return seen_by_row(m.call, at, row + r); }, [](int) { return false; });
+            if ((without[0] | without[1]) != 0 || any_not_finite(acc, factor[0], factor[1]))
+                exact_results(call, {at, row, rows, kStride, leaving.stage}, without[0], without[1]);
             leaving.store(out, row_offset(out, at.batch, at.head, token), rows, call.value_size, m.eights.out,
                           lost);
         }
