@@ -17,7 +17,6 @@ template <int kSize, bool kBf16, int kWhich> struct MmaBackwardKvKernel {
 
     // Shared memory: counters, a flag, keys, values, two stages of queries, of gradients and
     // of what is known of them.
-    static constexpr int kHeader = kCountScratch / 2 + 8;  // 16-bit elements
     DEMI_DEVICE uint16_t* keys() const { return gpu::shared<uint16_t>() + kHeader; }
     DEMI_DEVICE uint16_t* values() const { return keys() + m.keys.rows * kStride; }
     DEMI_DEVICE uint16_t* queries(int stage) const {
@@ -28,9 +27,6 @@ template <int kSize, bool kBf16, int kWhich> struct MmaBackwardKvKernel {
         return reinterpret_cast<float*>(queries(4)) + stage * kQueries;
     }
     DEMI_DEVICE float* dots(int stage) const { return shifts(2 + stage); }
-    DEMI_DEVICE int* found() const {
-        return reinterpret_cast<int*>(gpu::shared<uint16_t>() + kCountScratch / 2);
-    }
 
     DEMI_DEVICE void operator()() const {
         const AttentionBackward& call = m.call;
@@ -215,16 +211,16 @@ template <int kSize, bool kBf16> using KeysKernel = MmaBackwardKvKernel<kSize, k
 template <int kSize, bool kBf16> using ValuesKernel = MmaBackwardKvKernel<kSize, kBf16, 2>;
 
 size_t shared(int64_t size, int rows) {
-    const int64_t padded = size <= 64 ? 64 : size <= 128 ? 128 : 256;
+    const int64_t padded = padded_size(size);
     const int64_t queries = padded <= 128 ? kQueryTile<128> : kQueryTile<256>;
     return kCountScratch + 16 + static_cast<size_t>((2 * rows + 4 * queries) * (padded + 8)) * 2 +
            static_cast<size_t>(4 * queries) * sizeof(float);
 }
 
 void launch(const MmaBackward& m, Queue queue) {
-    const int64_t size = largest_size(m.call);
-    if (size <= 64) return launch_tiles<BothKernel, 64>(m, m.keys, shared, queue);
-    if (size <= 128) return launch_tiles<BothKernel, 128>(m, m.keys, shared, queue);
+    const int64_t size = padded_size_of(m.call);
+    if (size == 64) return launch_tiles<BothKernel, 64>(m, m.keys, shared, queue);
+    if (size == 128) return launch_tiles<BothKernel, 128>(m, m.keys, shared, queue);
     if (m.call.grad_k.data != nullptr) launch_tiles<KeysKernel, 256>(m, m.keys, shared, queue);
     if (m.call.grad_v.data != nullptr) launch_tiles<ValuesKernel, 256>(m, m.keys, shared, queue);
 }

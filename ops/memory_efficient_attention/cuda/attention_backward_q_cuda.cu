@@ -5,8 +5,6 @@
 namespace demi::gpu_kernels {
 namespace {
 
-template <int kSize> constexpr int kKeyTile = kSize <= 64 ? 64 : kSize <= 128 ? 32 : 16;
-
 // What a lane knows of its two rows, g and g + 8 of its warp.
 struct RowState {
     IntRange seen[2];        // keys
@@ -17,20 +15,16 @@ struct RowState {
 
 template <int kSize, bool kBf16> struct MmaBackwardQKernel {
     static constexpr int threads = 256;
-    static constexpr int kKeys = kKeyTile<kSize>, kStride = kSize + 8;
+    static constexpr int kKeys = keys_of_tile(kSize), kStride = kSize + 8;
     MmaBackward m;
 
     // Shared memory: counters, a flag, queries, gradients of the result, two stages of keys and of values.
-    static constexpr int kHeader = kCountScratch / 2 + 8;  // 16-bit elements
     DEMI_DEVICE uint16_t* queries() const { return gpu::shared<uint16_t>() + kHeader; }
     DEMI_DEVICE uint16_t* grad_out() const { return queries() + m.queries.rows * kStride; }
     DEMI_DEVICE uint16_t* keys(int stage) const {
         return queries() + (2 * m.queries.rows + stage * kKeys) * kStride;
     }
     DEMI_DEVICE uint16_t* values(int stage) const { return keys(2 + stage); }
-    DEMI_DEVICE int* found() const {
-        return reinterpret_cast<int*>(gpu::shared<uint16_t>() + kCountScratch / 2);
-    }
 
     DEMI_DEVICE void operator()() const {
         const AttentionBackward& call = m.call;
@@ -113,13 +107,7 @@ template <int kSize, bool kBf16> struct MmaBackwardQKernel {
     }
 
     DEMI_DEVICE void load_keys(const TilePlace& at, int tile, int stage) const {
-        const AttentionBackward& call = m.call;
-        const int64_t token = at.segment->k_begin + tile;
-        const int rows = static_cast<int>(least(kKeys, keys_in(*at.segment) - tile));
-        load_tile<kSize, kBf16>(keys(stage), kKeys, call.k, row_offset(call.k, at.batch, at.head, token),
-                                rows, call.head_size, m.eights.k);
-        load_tile<kSize, kBf16>(values(stage), kKeys, call.v, row_offset(call.v, at.batch, at.head, token),
-                                rows, call.value_size, m.eights.v);
+        load_keys_and_values<kSize, kBf16>(m, at, tile, keys(stage), values(stage));
     }
 
     // The rows' ranges, log-sum-exp and sums of grad_out * out. A row that saw nothing
@@ -234,16 +222,12 @@ template <int kSize, bool kBf16> struct MmaBackwardQKernel {
 };
 
 size_t shared(int64_t size, int rows) {
-    const int64_t padded = size <= 64 ? 64 : size <= 128 ? 128 : 256;
-    const int64_t keys = padded == 64 ? kKeyTile<64> : padded == 128 ? kKeyTile<128> : kKeyTile<256>;
+    const int64_t padded = padded_size(size), keys = keys_of_tile(padded);
     return kCountScratch + 16 + static_cast<size_t>((2 * rows + 4 * keys) * (padded + 8)) * 2;
 }
 
 void launch(const MmaBackward& m, Queue queue) {
-    const int64_t size = largest_size(m.call);
-    if (size <= 64) return launch_tiles<MmaBackwardQKernel, 64>(m, m.queries, shared, queue);
-    if (size <= 128) return launch_tiles<MmaBackwardQKernel, 128>(m, m.queries, shared, queue);
-    launch_tiles<MmaBackwardQKernel, 256>(m, m.queries, shared, queue);
+    launch_padded<MmaBackwardQKernel>(m, m.queries, shared, queue);
 }
 
 }  // namespace

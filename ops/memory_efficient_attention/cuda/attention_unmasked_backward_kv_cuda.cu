@@ -96,16 +96,11 @@ template <int kSize, bool kBf16> struct UnmaskedBackwardKvKernel {
         const int rows = smaller(16, at.rows - row);
         if (rows > 0) {
             const int64_t token = at.segment->k_begin + at.first + row;
-            const int64_t first = row_offset(out, at.batch, at.head, token);
-            if (left_out || any_not_finite(acc, factor, factor)) {
-                const RowsOut<kSize> leaving(keys());
-                leaving.take(acc, factor, factor);
-                exact_grad_keys(m, {at, row, rows, kStride, leaving.stage}, out.data == m.call.grad_v.data,
-                                left_out);
-                store_by_elements(leaving, out, first, rows, lost);
-            } else {
-                store_rows<kSize>(keys(), out, first, rows, in_eights, acc, factor, factor, lost);
-            }
+            store_rows<kSize>(keys(), out, row_offset(out, at.batch, at.head, token), rows, in_eights, acc,
+                              factor, factor, lost, left_out, [&](float* stage) {
+                                  exact_grad_keys(m, {at, row, rows, kStride, stage},
+                                                  out.data == m.call.grad_v.data, left_out);
+                              });
         }
         if (sums != nullptr) add_counts(lost, gpu::shared<uint32_t>(), sums);
     }

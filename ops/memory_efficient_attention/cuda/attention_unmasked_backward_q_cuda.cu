@@ -95,16 +95,10 @@ template <int kSize, bool kBf16> struct UnmaskedBackwardQKernel {
                 for (int e = 0; e < 4; ++e)
                     if (state.shift[e / 2] == gpu::infinity()) acc[n][e] = 0;
             }
-            const int64_t first = row_offset(call.grad_q, at.batch, at.head, token + row);
-            if (exact || any_not_finite(acc, factor, factor)) {
-                const RowsOut<kSize> leaving(queries());
-                leaving.take(acc, factor, factor);
-                exact_grad_queries(m, {at, row, rows, kStride, leaving.stage});
-                store_by_elements(leaving, call.grad_q, first, rows, lost);
-            } else {
-                store_rows<kSize>(queries(), call.grad_q, first, rows, m.eights.grad_q, acc, factor, factor,
-                                  lost);
-            }
+            store_rows<kSize>(queries(), call.grad_q, row_offset(call.grad_q, at.batch, at.head, token + row),
+                              rows, m.eights.grad_q, acc, factor, factor, lost, exact, [&](float* stage) {
+                                  exact_grad_queries(m, {at, row, rows, kStride, stage});
+                              });
         }
         if (m.call.grad_q.lost != nullptr) add_counts(lost, gpu::shared<uint32_t>(), m.call.grad_q.lost);
     }

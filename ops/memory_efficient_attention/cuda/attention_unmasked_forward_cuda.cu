@@ -141,15 +141,11 @@ template <int kSize, bool kBf16> struct UnmaskedForwardKernel {
         const int rows = smaller(16, at.rows - row);
         if (rows > 0) {
             const int64_t token = at.segment->q_begin + at.first + row;
-            const int64_t first = row_offset(out, at.batch, at.head, token);
-            if ((without[0] | without[1]) != 0 || any_not_finite(acc, factor[0], factor[1])) {
-                const RowsOut<kSize> leaving(queries());
-                leaving.take(acc, factor[0], factor[1]);
-                exact_results(call, {at, row, rows, kStride, leaving.stage}, without[0], without[1]);
-                store_by_elements(leaving, out, first, rows, lost);
-            } else {
-                store_rows<kSize>(queries(), out, first, rows, m.eights.out, acc, factor[0], factor[1], lost);
-            }
+            store_rows<kSize>(
+                queries(), out, row_offset(out, at.batch, at.head, token), rows, m.eights.out, acc, factor[0],
+                factor[1], lost, (without[0] | without[1]) != 0, [&](float* stage) {
+                    exact_results(call, {at, row, rows, kStride, stage}, without[0], without[1]);
+                });
         }
         if (m.call.out.lost != nullptr) add_counts(lost, gpu::shared<uint32_t>(), m.call.out.lost);
     }
