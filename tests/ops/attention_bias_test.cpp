@@ -16,25 +16,6 @@ namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
-// The sum of [B, H, Mq, Mk] over what `shape`, aligned to the right, was stretched over.
-Tensor summed(const Tensor& full, const Shape& shape) {
-    const std::vector<double> from = full.to_vector<double>();
-    std::vector<double> to(static_cast<size_t>(shape.numel()));
-    for (size_t i = 0; i < from.size(); ++i) {
-        int64_t rest = static_cast<int64_t>(i), at = 0, step = 1;
-        for (int d = 3; d >= 0; --d) {
-            const int64_t index = rest % full.size(d);
-            rest /= full.size(d);
-            const int own = d - 4 + shape.rank();
-            if (own < 0) continue;
-            if (shape[own] != 1) at += index * step;
-            step *= shape[own];
-        }
-        to[static_cast<size_t>(at)] += from[i];
-    }
-    return Tensor::from(to, shape);
-}
-
 struct Setup {
     Tensor q, k, v, g, g_lse;
 };

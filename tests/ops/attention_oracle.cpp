@@ -100,6 +100,24 @@ AttentionOracle attention_oracle(const OracleCase& c) {
     return o;
 }
 
+Tensor summed(const Tensor& full, const Shape& shape) {
+    const std::vector<double> from = full.to_vector<double>();
+    std::vector<double> to(static_cast<size_t>(shape.numel()));
+    for (size_t i = 0; i < from.size(); ++i) {
+        int64_t rest = static_cast<int64_t>(i), at = 0, step = 1;
+        for (int d = 3; d >= 0; --d) {
+            const int64_t index = rest % full.size(d);
+            rest /= full.size(d);
+            const int own = d - 4 + shape.rank();
+            if (own < 0) continue;
+            if (shape[own] != 1) at += index * step;
+            step *= shape[own];
+        }
+        to[static_cast<size_t>(at)] += from[i];
+    }
+    return Tensor::from(to, shape);
+}
+
 double relative_l2(const Tensor& got, const Tensor& want) {
     const std::vector<double> a = got.to_vector<double>(), b = want.to_vector<double>();
     double difference = 0, size = 0;
@@ -109,6 +127,25 @@ double relative_l2(const Tensor& got, const Tensor& want) {
     }
     if (std::isnan(difference) || got.shape() != want.shape()) return std::numeric_limits<double>::infinity();
     return difference == 0 ? 0 : std::sqrt(difference / std::max(size, 1e-4 * static_cast<double>(a.size())));
+}
+
+double worst_row(const Tensor& got, const Tensor& want, double least) {
+    const std::vector<double> a = got.to_vector<double>(), b = want.to_vector<double>();
+    const auto width = static_cast<size_t>(want.size(-1));
+    double worst = 0, highest = 1e-30;
+    for (const double x : b)
+        if (std::isfinite(x)) highest = std::max(highest, std::fabs(x));
+    for (size_t row = 0; row < b.size(); row += width) {
+        double difference = 0, size = least * highest;
+        for (size_t i = row; i < row + width; ++i) {
+            if (a[i] == b[i]) continue;  // infinities too
+            if (!std::isfinite(a[i])) return std::numeric_limits<double>::infinity();
+            difference = std::max(difference, std::fabs(a[i] - b[i]));
+        }
+        for (size_t i = row; i < row + width; ++i) size = std::max(size, std::fabs(b[i]));
+        worst = std::max(worst, difference / size);
+    }
+    return worst;
 }
 
 Tensor normal_tensor(const Shape& shape, uint64_t seed, DType dtype, double std) {
@@ -125,6 +162,16 @@ OracleCase normal_case(int64_t batch, int64_t queries, int64_t keys, int64_t hea
     o.v = normal_tensor({batch, keys, heads, size}, 3);
     o.grad_out = normal_tensor({batch, queries, heads, size}, 4);
     return o;
+}
+
+Tensor changed(const Tensor& x, const std::function<double(const std::vector<double>&, size_t)>& fn) {
+    const std::vector<double> from = x.to_vector<double>();
+    std::vector<double> to(from.size());
+    for (size_t i = 0; i < from.size(); ++i) to[i] = fn(from, i);
+    return Tensor::from(to, x.shape()).to(x.dtype()).to(test_device());
+}
+Tensor scaled(const Tensor& x, double factor) {
+    return changed(x, [&](const std::vector<double>& from, size_t i) { return from[i] * factor; });
 }
 
 Packed packed_qkv(int64_t batch, int64_t tokens, int64_t heads, int64_t size, uint64_t seed, DType dtype) {

@@ -24,15 +24,25 @@ struct OracleCase {
 
 AttentionOracle attention_oracle(const OracleCase& c);
 
+// The sum of [B, H, Mq, Mk] over what `shape`, aligned to the right, was stretched over.
+Tensor summed(const Tensor& full, const Shape& shape);
+
 // |got - want| / |want| over all elements, where |want| counts as 1e-2 per element at least; infinity where
 // `got` has a NaN.
 double relative_l2(const Tensor& got, const Tensor& want);
+
+// The same of the rows of the last dimension one by one, over their largest number; the worst. They may differ by
+// orders of magnitude, up to `least` of the largest of all. Infinity where only one of two is not finite.
+double worst_row(const Tensor& got, const Tensor& want, double least = 1e-3);
 
 // Normal values, the same for the same seed, rounded to `dtype`, on the device under test.
 Tensor normal_tensor(const Shape& shape, uint64_t seed, DType dtype = DType::f32, double std = 1);
 
 // Operands and a gradient of one size: q [batch, queries, heads, size].
 OracleCase normal_case(int64_t batch, int64_t queries, int64_t keys, int64_t heads, int64_t size);
+// x on the device under test with fn(elements, i) in place of element i; x times a factor.
+Tensor changed(const Tensor& x, const std::function<double(const std::vector<double>&, size_t)>& fn);
+Tensor scaled(const Tensor& x, double factor);
 
 // q, k, v as slices of one packed [B, M, 3, H, K].
 struct Packed {

@@ -17,7 +17,6 @@ template <int kSize, bool kBf16, int kWhich> struct MmaBackwardKvKernel {
 
     // Shared memory: counters, a flag, keys, values, two stages of queries, of gradients and
     // of what is known of them.
-    static constexpr int kHeader = kCountScratch / 2 + 8;  // 16-bit elements
     DEMI_DEVICE uint16_t* keys() const { return gpu::shared<uint16_t>() + kHeader; }
     DEMI_DEVICE uint16_t* values() const { return keys() + m.keys.rows * kStride; }
     DEMI_DEVICE uint16_t* queries(int stage) const {
@@ -28,9 +27,6 @@ template <int kSize, bool kBf16, int kWhich> struct MmaBackwardKvKernel {
         return reinterpret_cast<float*>(queries(4)) + stage * kQueries;
     }
     DEMI_DEVICE float* dots(int stage) const { return shifts(2 + stage); }
-    DEMI_DEVICE int* found() const {
-        return reinterpret_cast<int*>(gpu::shared<uint16_t>() + kCountScratch / 2);
-    }
 
     DEMI_DEVICE void operator()() const {
         const AttentionBackward& call = m.call;
@@ -60,6 +56,7 @@ template <int kSize, bool kBf16, int kWhich> struct MmaBackwardKvKernel {
         set_zero(for_values);
         LeftRows<kSize> left, left_values;
         WarpScale scale;
+        bool left_out = false;
         int stage = 0;
         for (int tile = begin; tile < end; tile += kQueries, stage ^= 1) {
             if (tile + kQueries < end) {
@@ -77,8 +74,10 @@ template <int kSize, bool kBf16, int kWhich> struct MmaBackwardKvKernel {
             const int here = smaller(kQueries, all - tile), whole = round_up_16(here);
             float weights[kQueries / 8][4], grads[kQueries / 8][4];
             if (row < at.rows) step(at, tile, whole, stage, left, left_values, seen, weights, grads);
-            // A query that saw nothing has an infinite shift.
-            const bool blind = gpu::ballot(shifts(stage)[gpu::lane() % kQueries] == gpu::infinity()) != 0;
+            // A query that saw nothing has an infinite shift, one that is left out that of -infinity.
+            const float shift = shifts(stage)[gpu::lane() % kQueries];
+            const bool blind = gpu::ballot(gpu::abs(shift) == gpu::infinity()) != 0;
+            left_out |= blind && gpu::ballot(is_minus_infinity(shift)) != 0;
             if (blind || last.begin > tile || first.end < tile + here) {
                 gpu::sync_threads();  // the scores needed all as it is
                 take_out_not_finite<kSize, kBf16>(queries(stage), here, call.head_size, found());
@@ -103,19 +102,19 @@ template <int kSize, bool kBf16, int kWhich> struct MmaBackwardKvKernel {
         if constexpr (kForKeys)
             if (call.grad_k.data != nullptr)
                 store(call.grad_k, at, row, call.head_size, for_keys, scale.out_of() * unshift * call.scale,
-                      put_back ? &call.q : nullptr, m.eights.grad_k, m.call.grad_k.lost);
+                      put_back ? &call.q : nullptr, left_out, m.eights.grad_k, m.call.grad_k.lost);
         if constexpr (kForValues)
             if (call.grad_v.data != nullptr)
                 store(call.grad_v, at, row, call.value_size, for_values,
                       unshift * (has_dropout(m.call) ? kept_factor(m.call) : 1.f),
-                      put_back ? &call.grad_out : nullptr, m.eights.grad_v, m.call.grad_v.lost);
+                      put_back ? &call.grad_out : nullptr, left_out, m.eights.grad_v, m.call.grad_v.lost);
     }
 
     // `taken_from`: the operand whose values that are not finite the sums lack, or null.
     template <int kCount>
     DEMI_DEVICE void store(const AttentionResult& out, const TilePlace& at, int row, int64_t size,
                            const float (&acc)[kCount][4], float factor, const AttentionOperand* taken_from,
-                           bool in_eights, CastCounters* sums) const {
+                           bool left_out, bool in_eights, CastCounters* sums) const {
         LaneCount lost;
         const int rows = smaller(16, at.rows - row);
         if (rows > 0) {
@@ -130,6 +129,9 @@ template <int kSize, bool kBf16, int kWhich> struct MmaBackwardKvKernel {
                     *taken_from, row_offset(*taken_from, at.batch, at.head, segment.q_begin), size, rows,
                     factor, [&](int r) { return int_range(queries_of_key(segment, at.first + row + r)); },
                     [&](int query) { return is_minus_infinity(lse[query]); });
+            if (left_out || any_not_finite(acc, factor, factor))
+                exact_grad_keys(m, {at, row, rows, kStride, leaving.stage}, out.data == m.call.grad_v.data,
+                                left_out);
             leaving.store(out, row_offset(out, at.batch, at.head, token), rows, size, in_eights, lost);
         }
         if (sums != nullptr) add_counts(lost, gpu::shared<uint32_t>(), sums);
@@ -150,11 +152,12 @@ template <int kSize, bool kBf16, int kWhich> struct MmaBackwardKvKernel {
         const bool real = t < rows;
         const int64_t index = query_index(m.call, at.batch, at.head, token + (real ? t : 0));
         const float lse = lse_of(call)[index];
-        const bool blind = is_minus_infinity(lse);
+        const bool saw = real && !is_minus_infinity(lse), exact = saw && is_exact(m.sums, index);
         shifts(stage)[t] = !real   ? 0.f
-                           : blind ? gpu::infinity()
+                           : !saw  ? gpu::infinity()
+                           : exact ? -gpu::infinity()
                                    : static_cast<float>(static_cast<double>(lse) * kLog2E);
-        dots(stage)[t] = real && !blind ? m.dot[index] : 0.f;
+        dots(stage)[t] = saw && !exact ? m.sums.dot[index] : 0.f;
     }
 
     // Weights, with dropout, and the gradients of the scores of one tile.
@@ -175,7 +178,7 @@ template <int kSize, bool kBf16, int kWhich> struct MmaBackwardKvKernel {
             for (int e = 0; e < 2; ++e) {
                 const int column = 8 * n + 2 * (gpu::lane() % 4) + e;
                 const float shift = shifts(stage)[column] - kWeightShift<kBf16>, dot = dots(stage)[column];
-                const bool blind = shift == gpu::infinity();
+                const bool blind = gpu::abs(shift) == gpu::infinity();
                 const int query = tile + column;
                 const int64_t token = at.segment->q_begin + query;
                 DEMI_UNROLL
@@ -208,16 +211,16 @@ template <int kSize, bool kBf16> using KeysKernel = MmaBackwardKvKernel<kSize, k
 template <int kSize, bool kBf16> using ValuesKernel = MmaBackwardKvKernel<kSize, kBf16, 2>;
 
 size_t shared(int64_t size, int rows) {
-    const int64_t padded = size <= 64 ? 64 : size <= 128 ? 128 : 256;
+    const int64_t padded = padded_size(size);
     const int64_t queries = padded <= 128 ? kQueryTile<128> : kQueryTile<256>;
     return kCountScratch + 16 + static_cast<size_t>((2 * rows + 4 * queries) * (padded + 8)) * 2 +
            static_cast<size_t>(4 * queries) * sizeof(float);
 }
 
 void launch(const MmaBackward& m, Queue queue) {
-    const int64_t size = largest_size(m.call);
-    if (size <= 64) return launch_tiles<BothKernel, 64>(m, m.keys, shared, queue);
-    if (size <= 128) return launch_tiles<BothKernel, 128>(m, m.keys, shared, queue);
+    const int64_t size = padded_size_of(m.call);
+    if (size == 64) return launch_tiles<BothKernel, 64>(m, m.keys, shared, queue);
+    if (size == 128) return launch_tiles<BothKernel, 128>(m, m.keys, shared, queue);
     if (m.call.grad_k.data != nullptr) launch_tiles<KeysKernel, 256>(m, m.keys, shared, queue);
     if (m.call.grad_v.data != nullptr) launch_tiles<ValuesKernel, 256>(m, m.keys, shared, queue);
 }

@@ -5,31 +5,26 @@
 namespace demi::gpu_kernels {
 namespace {
 
-template <int kSize> constexpr int kKeyTile = kSize <= 64 ? 64 : kSize <= 128 ? 32 : 16;
-
 // What a lane knows of its two rows, g and g + 8 of its warp.
 struct RowState {
     IntRange seen[2];        // keys
     float shift[2], dot[2];  // log-sum-exp in powers of two
     bool complete;           // one tile holds all keys that the warp's rows see
+    bool odd = false;        // the log-sum-exp of a row does not tell its weights apart
 };
 
 template <int kSize, bool kBf16> struct MmaBackwardQKernel {
     static constexpr int threads = 256;
-    static constexpr int kKeys = kKeyTile<kSize>, kStride = kSize + 8;
+    static constexpr int kKeys = keys_of_tile(kSize), kStride = kSize + 8;
     MmaBackward m;
 
     // Shared memory: counters, a flag, queries, gradients of the result, two stages of keys and of values.
-    static constexpr int kHeader = kCountScratch / 2 + 8;  // 16-bit elements
     DEMI_DEVICE uint16_t* queries() const { return gpu::shared<uint16_t>() + kHeader; }
     DEMI_DEVICE uint16_t* grad_out() const { return queries() + m.queries.rows * kStride; }
     DEMI_DEVICE uint16_t* keys(int stage) const {
         return queries() + (2 * m.queries.rows + stage * kKeys) * kStride;
     }
     DEMI_DEVICE uint16_t* values(int stage) const { return keys(2 + stage); }
-    DEMI_DEVICE int* found() const {
-        return reinterpret_cast<int*>(gpu::shared<uint16_t>() + kCountScratch / 2);
-    }
 
     DEMI_DEVICE void operator()() const {
         const AttentionBackward& call = m.call;
@@ -86,11 +81,14 @@ template <int kSize, bool kBf16> struct MmaBackwardQKernel {
             }
             gpu::sync_threads();
         }
-        if (row < at.rows) store_dots(at, row, state);
-        if (call.grad_q.data == nullptr) return;
+        const int rows = smaller(16, at.rows - row);
+        const bool exact = rows > 0 && store_dots(at, row, state);
+        if (call.grad_q.data == nullptr) {
+            if (exact) exact_grad_queries(m, {at, row, rows, kStride, nullptr});
+            return;
+        }
         gpu::sync_threads();
         LaneCount lost;
-        const int rows = smaller(16, at.rows - row);
         if (rows > 0) {
             const float factor = scale.out_of() * call.scale;
             const RowsOut<kSize> leaving(queries());
@@ -100,6 +98,8 @@ template <int kSize, bool kBf16> struct MmaBackwardQKernel {
                     call.k, row_offset(call.k, at.batch, at.head, segment.k_begin), call.head_size, rows,
                     factor, [&](int r) { return seen_by_row(m.call, at, row + r); },
                     [](int) { return false; });
+            if (exact || any_not_finite(acc, factor, factor))
+                exact_grad_queries(m, {at, row, rows, kStride, leaving.stage});
             leaving.store(call.grad_q, row_offset(call.grad_q, at.batch, at.head, token + row), rows,
                           call.head_size, m.eights.grad_q, lost);
         }
@@ -107,13 +107,7 @@ template <int kSize, bool kBf16> struct MmaBackwardQKernel {
     }
 
     DEMI_DEVICE void load_keys(const TilePlace& at, int tile, int stage) const {
-        const AttentionBackward& call = m.call;
-        const int64_t token = at.segment->k_begin + tile;
-        const int rows = static_cast<int>(least(kKeys, keys_in(*at.segment) - tile));
-        load_tile<kSize, kBf16>(keys(stage), kKeys, call.k, row_offset(call.k, at.batch, at.head, token),
-                                rows, call.head_size, m.eights.k);
-        load_tile<kSize, kBf16>(values(stage), kKeys, call.v, row_offset(call.v, at.batch, at.head, token),
-                                rows, call.value_size, m.eights.v);
+        load_keys_and_values<kSize, kBf16>(m, at, tile, keys(stage), values(stage));
     }
 
     // The rows' ranges, log-sum-exp and sums of grad_out * out. A row that saw nothing
@@ -128,7 +122,8 @@ template <int kSize, bool kBf16> struct MmaBackwardQKernel {
             const bool real = mine < at.rows;
             const int64_t index = real ? query_index(m.call, at.batch, at.head, token) : 0;
             const float lse = real ? lse_of(call)[index] : -gpu::infinity();
-            const bool saw = !is_minus_infinity(lse);
+            const bool odd = is_odd_lse(lse), saw = !odd && !is_minus_infinity(lse);
+            state.odd |= odd;
             state.seen[half] = saw ? int_range(keys_of_query(*at.segment, query)) : IntRange{0, 0};
             state.shift[half] = saw ? static_cast<float>(static_cast<double>(lse) * kLog2E) : 0.f;
             float sum = 0;
@@ -149,14 +144,19 @@ template <int kSize, bool kBf16> struct MmaBackwardQKernel {
         return state;
     }
 
-    DEMI_DEVICE void store_dots(const TilePlace& at, int row, const RowState& state) const {
-        if (gpu::lane() % 4 != 0) return;
+    // Gives whether exact sums are needed as well.
+    DEMI_DEVICE bool store_dots(const TilePlace& at, int row, const RowState& state) const {
+        bool finite = true;
         for (int half = 0; half < 2; ++half) {
             const int mine = row + gpu::lane() / 4 + 8 * half;
-            if (mine < at.rows)
-                m.dot[query_index(m.call, at.batch, at.head, at.segment->q_begin + at.first + mine)] =
+            if (mine >= at.rows) continue;
+            finite &= gpu::is_finite(state.dot[half]);
+            if (gpu::lane() % 4 == 0)
+                m.sums.dot[query_index(m.call, at.batch, at.head, at.segment->q_begin + at.first + mine)] =
                     state.dot[half];
         }
+        gpu::sync_warp();
+        return gpu::ballot(state.odd || !finite) != 0;
     }
 
     // The gradients of the scores of one tile.
@@ -222,16 +222,12 @@ template <int kSize, bool kBf16> struct MmaBackwardQKernel {
 };
 
 size_t shared(int64_t size, int rows) {
-    const int64_t padded = size <= 64 ? 64 : size <= 128 ? 128 : 256;
-    const int64_t keys = padded == 64 ? kKeyTile<64> : padded == 128 ? kKeyTile<128> : kKeyTile<256>;
+    const int64_t padded = padded_size(size), keys = keys_of_tile(padded);
     return kCountScratch + 16 + static_cast<size_t>((2 * rows + 4 * keys) * (padded + 8)) * 2;
 }
 
 void launch(const MmaBackward& m, Queue queue) {
-    const int64_t size = largest_size(m.call);
-    if (size <= 64) return launch_tiles<MmaBackwardQKernel, 64>(m, m.queries, shared, queue);
-    if (size <= 128) return launch_tiles<MmaBackwardQKernel, 128>(m, m.queries, shared, queue);
-    launch_tiles<MmaBackwardQKernel, 256>(m, m.queries, shared, queue);
+    launch_padded<MmaBackwardQKernel>(m, m.queries, shared, queue);
 }
 
 }  // namespace

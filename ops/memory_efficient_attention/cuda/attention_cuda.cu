@@ -138,7 +138,9 @@ void backward(const AttentionBackward& c, Queue queue) {
     if (is_empty(c)) return;
     DeviceBytes memory;
     const int64_t rows = c.batch * c.heads * c.queries;
-    const Scratch dot(static_cast<size_t>(rows) * (c.q.dtype == DType::f64 ? 8 : 4), queue);
+    const Scratch scratch(static_cast<size_t>(rows) * (sizeof(ExactSums) + sizeof(double)), queue);
+    ExactSums* exact = scratch.as<ExactSums>();
+    const QuerySums<float> sums{reinterpret_cast<float*>(exact + rows), exact};
     if (wants_rows(c) && fits_mma(c, &c.grad_out)) {
         const bool grad_in_eights = in_eights(c.grad_out, c, c.queries, c.value_size);
         const bool unmasked =
@@ -146,20 +148,25 @@ void backward(const AttentionBackward& c, Queue queue) {
         const MmaKernel<AttentionBackward>& for_q = unmasked ? unmasked_backward_q : mma_backward_q;
         const MmaKernel<AttentionBackward>& for_kv = unmasked ? unmasked_backward_kv : mma_backward_kv;
         MmaBackward m = mma_of(c, for_q.shared, for_kv.shared, memory, queue);
-        m.dot = dot.as<float>();
+        m.sums = sums;
         m.eights.grad_out = grad_in_eights;
         m.eights.grad_q = in_eights(c.grad_q, c, c.queries, c.head_size);
         m.eights.grad_k = in_eights(c.grad_k, c, c.keys, c.head_size);
         m.eights.grad_v = in_eights(c.grad_v, c, c.keys, c.value_size);
         for_q.launch(m, queue);
         if (c.grad_k.data != nullptr || c.grad_v.data != nullptr) for_kv.launch(m, queue);
-        if (c.grad_bias.data != nullptr) bias_backward(m.call, m.dot, queue);
+        if (c.grad_bias.data != nullptr) bias_backward(m.call, sums, queue);
         return;
     }
     AttentionBackward there = c;
     send(there, {}, memory, queue);
-    backward_by_rows(there, dot.as<void>(), queue);
-    if (c.grad_bias.data != nullptr) bias_backward(there, dot.as<void>(), queue);
+    const auto by_rows = [&](auto rows_sums) {
+        backward_by_rows(there, rows_sums, queue);
+        if (c.grad_bias.data != nullptr) bias_backward(there, rows_sums, queue);
+    };
+    if (c.q.dtype == DType::f64)
+        return by_rows(QuerySums<double>{reinterpret_cast<double*>(exact + rows), exact});
+    by_rows(sums);
 }
 
 }  // namespace

@@ -10,12 +10,24 @@ inline bool wants_rows(const AttentionBackward& c) {
     return c.grad_q.data != nullptr || c.grad_k.data != nullptr || c.grad_v.data != nullptr;
 }
 
+// What a query makes of its scores, in double: the largest, the sum of exp(score - top), and (backward) the
+// dot: the sum of its weights times their gradients, less the gradient of the log-sum-exp.
+struct ExactSums {
+    double top, sum, dot;
+};
+// Of each query [batch, heads, queries], from the queries' kernels for the others. A dot of NaN: `exact` has
+// it too, and where its sum is not 0 that counts.
+template <class E> struct QuerySums {
+    E* dot;
+    ExactSums* exact;
+};
+
 // ---- one warp for a row
 void count_bias(const AttentionForward& call, Queue queue);
 void forward_by_rows(const AttentionForward& call, Queue queue);
-// dot [batch, heads, queries], f32 or f64: written, the sum of each row's weights times their gradients.
-void backward_by_rows(const AttentionBackward& call, void* dot, Queue queue);
-void bias_backward(const AttentionBackward& call, const void* dot, Queue queue);
+// The sums, f64 where the call is, are written, and read by the second.
+template <class E> void backward_by_rows(const AttentionBackward& call, QuerySums<E> sums, Queue queue);
+template <class E> void bias_backward(const AttentionBackward& call, QuerySums<E> sums, Queue queue);
 
 // ---- tensor cores: sizes up to 256, everything fp16-valued or everything bf16
 // How the queries or the keys of all segments are cut: tile t of a (batch, head) belongs to the segment s
@@ -34,7 +46,7 @@ template <class Call> struct AttentionMma {
     struct {
         bool q, k, v, out, grad_out, grad_q, grad_k, grad_v;
     } eights;
-    float* dot;  // backward
+    QuerySums<float> sums;  // backward
 };
 typedef AttentionMma<AttentionForward> MmaForward;
 typedef AttentionMma<AttentionBackward> MmaBackward;
@@ -44,7 +56,7 @@ template <class Call> struct MmaKernel {
     void (*launch)(const AttentionMma<Call>& m, Queue queue);
 };
 extern const MmaKernel<AttentionForward> mma_forward;
-// The first also fills m.dot, and counts grad_out.
+// The first also fills m.sums, and counts grad_out.
 extern const MmaKernel<AttentionBackward> mma_backward_q, mma_backward_kv;
 // The same where every query of a segment sees all its keys, without bias and dropout, for head sizes 64 and
 // 128, a positive scale and operands (backward: out too) of which eight elements can be loaded at once.

@@ -7,8 +7,6 @@
 namespace demi::gpu_kernels {
 namespace {
 
-template <int kSize> constexpr int kKeyTile = kSize <= 64 ? 64 : kSize <= 128 ? 32 : 16;
-
 // What a lane knows of its two rows, g and g + 8 of its warp.
 struct RowState {
     IntRange seen[2];  // keys
@@ -17,19 +15,15 @@ struct RowState {
 
 template <int kSize, bool kBf16> struct MmaForwardKernel {
     static constexpr int threads = 256;
-    static constexpr int kKeys = kKeyTile<kSize>, kStride = kSize + 8;
+    static constexpr int kKeys = keys_of_tile(kSize), kStride = kSize + 8;
     MmaForward m;
 
     // Shared memory: counters, a flag, queries, two stages of keys and of values.
-    static constexpr int kHeader = kCountScratch / 2 + 8;  // 16-bit elements
     DEMI_DEVICE uint16_t* queries() const { return gpu::shared<uint16_t>() + kHeader; }
     DEMI_DEVICE uint16_t* keys(int rows, int stage) const {
         return queries() + (rows + stage * kKeys) * kStride;
     }
     DEMI_DEVICE uint16_t* values(int rows, int stage) const { return keys(rows, 2 + stage); }
-    DEMI_DEVICE int* found() const {
-        return reinterpret_cast<int*>(gpu::shared<uint16_t>() + kCountScratch / 2);
-    }
 
     DEMI_DEVICE void operator()() const {
         const AttentionForward& call = m.call;
@@ -85,16 +79,8 @@ template <int kSize, bool kBf16> struct MmaForwardKernel {
     }
 
     DEMI_DEVICE void load_keys(const TilePlace& at, int tile, int stage) const {
-        const AttentionForward& call = m.call;
-        const int64_t token = at.segment->k_begin + tile;
-        const int rows = static_cast<int>(least(kKeys, keys_in(*at.segment) - tile)),
-                  capacity = m.queries.rows;
-        load_tile<kSize, kBf16>(keys(capacity, stage), kKeys, call.k,
-                                row_offset(call.k, at.batch, at.head, token), rows, call.head_size,
-                                m.eights.k);
-        load_tile<kSize, kBf16>(values(capacity, stage), kKeys, call.v,
-                                row_offset(call.v, at.batch, at.head, token), rows, call.value_size,
-                                m.eights.v);
+        load_keys_and_values<kSize, kBf16>(m, at, tile, keys(m.queries.rows, stage),
+                                           values(m.queries.rows, stage));
     }
 
     // One tile of keys for the sixteen rows of this warp.
@@ -171,11 +157,13 @@ template <int kSize, bool kBf16> struct MmaForwardKernel {
                             const float (&acc)[kSize / 8][4]) const {
         const AttentionForward& call = m.call;
         float factor[2];
+        uint32_t without[2];
         for (int half = 0; half < 2; ++half) {
             const float sum = row_sum(state.sum[half]);
             const float kept = has_dropout(m.call) ? kept_factor(m.call) : 1.f;
             factor[half] = sum == 0 ? 0.f : sum == sum ? kept / sum : 1.f;
             const int64_t query = segment_row(at, half);
+            without[half] = gpu::ballot(!(sum > 0) && query < at.first + at.rows);
             if (gpu::lane() % 4 != 0 || query >= at.first + at.rows) continue;
             static_cast<float*>(
                 call.lse.data)[query_index(m.call, at.batch, at.head, at.segment->q_begin + query)] =
@@ -194,6 +182,8 @@ template <int kSize, bool kBf16> struct MmaForwardKernel {
                 leaving.add_not_finite(
                     call.v, row_offset(call.v, at.batch, at.head, at.segment->k_begin), call.value_size, rows,
                     1, [&](int r) { return seen_by_row(m.call, at, row + r); }, [](int) { return false; });
+            if ((without[0] | without[1]) != 0 || any_not_finite(acc, factor[0], factor[1]))
+                exact_results(call, {at, row, rows, kStride, leaving.stage}, without[0], without[1]);
             leaving.store(out, row_offset(out, at.batch, at.head, token), rows, call.value_size, m.eights.out,
                           lost);
         }
@@ -202,17 +192,13 @@ template <int kSize, bool kBf16> struct MmaForwardKernel {
 };
 
 size_t shared(int64_t size, int rows) {
-    const int64_t padded = size <= 64 ? 64 : size <= 128 ? 128 : 256;
-    const int64_t keys = padded == 64 ? kKeyTile<64> : padded == 128 ? kKeyTile<128> : kKeyTile<256>;
+    const int64_t padded = padded_size(size), keys = keys_of_tile(padded);
     return kCountScratch + 16 +
            static_cast<size_t>(std::max<int64_t>(rows + 4 * keys, 2 * rows) * (padded + 8)) * 2;
 }
 
 void launch(const MmaForward& m, Queue queue) {
-    const int64_t size = largest_size(m.call);
-    if (size <= 64) return launch_tiles<MmaForwardKernel, 64>(m, m.queries, shared, queue);
-    if (size <= 128) return launch_tiles<MmaForwardKernel, 128>(m, m.queries, shared, queue);
-    launch_tiles<MmaForwardKernel, 256>(m, m.queries, shared, queue);
+    launch_padded<MmaForwardKernel>(m, m.queries, shared, queue);
 }
 
 }  // namespace

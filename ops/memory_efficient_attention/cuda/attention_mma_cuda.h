@@ -95,6 +95,30 @@ DEMI_DEVICE void load_tile(uint16_t* tile, int capacity, const AttentionOperand&
     }
 }
 
+// ---- what the kernels for any mask share
+
+// Shared memory begins with the counters and a flag: see take_out_not_finite.
+constexpr int kHeader = kCountScratch / 2 + 8;  // 16-bit elements
+DEMI_DEVICE int* found() { return reinterpret_cast<int*>(gpu::shared<uint16_t>() + kCountScratch / 2); }
+
+inline int64_t padded_size(int64_t size) { return size <= 64 ? 64 : size <= 128 ? 128 : 256; }
+// Of the kernels that take a tile of queries through the keys: keys of a tile.
+DEMI_HOST_DEVICE constexpr int keys_of_tile(int64_t padded) {
+    return padded <= 64 ? 64 : padded <= 128 ? 32 : 16;
+}
+template <int kSize, bool kBf16, class Call>
+DEMI_DEVICE void load_keys_and_values(const AttentionMma<Call>& m, const TilePlace& at, int tile,
+                                      uint16_t* keys, uint16_t* values) {
+    constexpr int kKeys = keys_of_tile(kSize);
+    const Call& call = m.call;
+    const int64_t token = at.segment->k_begin + tile;
+    const int rows = static_cast<int>(least(kKeys, keys_in(*at.segment) - tile));
+    load_tile<kSize, kBf16>(keys, kKeys, call.k, row_offset(call.k, at.batch, at.head, token), rows,
+                            call.head_size, m.eights.k);
+    load_tile<kSize, kBf16>(values, kKeys, call.v, row_offset(call.v, at.batch, at.head, token), rows,
+                            call.value_size, m.eights.v);
+}
+
 // Counts the cast of some rows.
 DEMI_DEVICE void count_rows(const AttentionOperand& x, int64_t first, int64_t rows, int64_t size,
                             bool in_eights, LaneCount& lost) {
@@ -196,8 +220,17 @@ void launch_tiles(const AttentionMma<Call>& m, const AttentionTiles& tiles, size
     else
         gpu::launch(Kernel<kSize, false>{m}, grid, block, bytes, queue.stream);
 }
-template <class Call> DEMI_HOST_DEVICE int64_t largest_size(const Call& call) {
-    return most(call.head_size, call.value_size);
+template <class Call> int64_t padded_size_of(const Call& call) {
+    return padded_size(most(call.head_size, call.value_size));
+}
+// Of kernels for any size.
+template <template <int, bool> class Kernel, class Call>
+void launch_padded(const AttentionMma<Call>& m, const AttentionTiles& tiles, size_t (*shared)(int64_t, int),
+                   Queue queue) {
+    const int64_t size = padded_size_of(m.call);
+    if (size == 64) return launch_tiles<Kernel, 64>(m, tiles, shared, queue);
+    if (size == 128) return launch_tiles<Kernel, 128>(m, tiles, shared, queue);
+    launch_tiles<Kernel, 256>(m, tiles, shared, queue);
 }
 
 }  // namespace demi::gpu_kernels

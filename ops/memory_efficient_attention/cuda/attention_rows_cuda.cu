@@ -1,68 +1,32 @@
 // Attention without tensor cores: one warp for one query or key. Right for every size, dtype and mask.
-#include "ops/memory_efficient_attention/cuda/attention_access_cuda.h"
+#include "ops/memory_efficient_attention/cuda/attention_exact_cuda.h"
 
 namespace demi::gpu_kernels {
 namespace {
 
 constexpr int kThreads = 128, kWarps = kThreads / 32;
-constexpr int kColumns = 4;  // of a result, per lane; more of them are further passes
 constexpr int64_t kMostBlocks = 1 << 20;
+// Of a multiprocessor: what is rarely called shall not take registers from the others.
+template <class C> constexpr int kBlocks = sizeof(C) == sizeof(float) ? 7 : 3;
 
-// One query, or one key, of one batch and head.
-struct Row {
-    int64_t batch, head, token;
-    DEMI_DEVICE Row(const AttentionCall& call, int64_t tokens, int64_t index)
-        : batch(index / tokens / call.heads), head(index / tokens % call.heads), token(index % tokens) {}
-};
-
-// What the kernels that go through the keys of a query have in common.
-template <class C, class Call> struct Query {
-    const Call& call;
-    const AttentionSegment& segment;
-    int64_t index, q, bias;  // of the row, of its first element, of its bias
-    int64_t batch, head, token;
-    Range keys;
-
-    DEMI_DEVICE Query(const Call& c, const Row& row)
-        : call(c), segment(segment_of<false>(c, row.token)),
-          index(query_index(c, row.batch, row.head, row.token)),
-          q(row_offset(c.q, row.batch, row.head, row.token)),
-          bias(bias_offset(c, row.batch, row.head, row.token)), batch(row.batch), head(row.head),
-          token(row.token), keys(keys_of_query(segment, row.token - segment.q_begin)) {}
-
-    DEMI_DEVICE int64_t key_token(int64_t key) const { return segment.k_begin + key; }
-    // In powers of two.
-    DEMI_DEVICE C score(int64_t key) const {
-        const int64_t k = row_offset(call.k, batch, head, key_token(key));
-        C sum = 0;
-        for (int64_t c = 0; c < call.head_size; ++c)
-            sum = gpu::fma(element<C>(call.q, q + c), element<C>(call.k, k + c), sum);
-        sum *= static_cast<C>(call.scale_f64 * kLog2E);
-        return call.bias.data != nullptr ? sum + bias_at<C>(call, bias, key_token(key)) : sum;
-    }
-    DEMI_DEVICE C dropout(int64_t key) const {
-        if (!has_dropout(call)) return 1;
-        return is_kept(call, index, key_token(key)) ? kept_factor<C>(call) : C(0);
-    }
-    DEMI_DEVICE C grad_weight(int64_t key) const {
-        const int64_t v = row_offset(call.v, batch, head, key_token(key));
-        const int64_t g = row_offset(call.grad_out, batch, head, token);
-        C sum = 0;
-        for (int64_t c = 0; c < call.value_size; ++c)
-            sum = gpu::fma(element<C>(call.grad_out, g + c), element<C>(call.v, v + c), sum);
-        return sum;
-    }
-    DEMI_DEVICE C lse() const { return lse_of<C>(call)[index]; }
-    DEMI_DEVICE bool saw_nothing() const { return is_minus_infinity(lse()); }
-    DEMI_DEVICE C weight(int64_t key) const {
-        return gpu::exp2(score(key) - static_cast<C>(static_cast<double>(lse()) * kLog2E));
+// What a lane has of a row. It goes by value into what is rarely called, and stays in registers.
+template <class C> struct Columns {
+    C x[kColumns] = {};
+    DEMI_DEVICE bool times(C factor) {  // gives whether all are finite then
+        bool finite = true;
+        DEMI_UNROLL
+        for (int i = 0; i < kColumns; ++i) {
+            x[i] *= factor;
+            finite &= gpu::is_finite(x[i]);
+        }
+        return gpu::ballot(!finite) == 0;
     }
 };
 
 // acc[i] += weight of each key times its element of column `column + 32 i`; weights: one for each of n keys.
 template <class C>
-DEMI_DEVICE void add_rows(C (&acc)[kColumns], const C* weights, uint32_t taken, int n,
-                          const AttentionOperand& x, int64_t first, int64_t column, int64_t columns) {
+DEMI_DEVICE void add_rows(Columns<C>& acc, const C* weights, uint32_t taken, int n, const AttentionOperand& x,
+                          int64_t first, int64_t column, int64_t columns) {
     C part[kColumns] = {};  // long sums lose less in parts
     for (int j = 0; j < n; ++j) {
         if ((taken >> j & 1u) == 0) continue;
@@ -73,11 +37,11 @@ DEMI_DEVICE void add_rows(C (&acc)[kColumns], const C* weights, uint32_t taken, 
                 part[i] = gpu::fma(weights[j], element<C>(x, row + column + 32 * i), part[i]);
     }
     DEMI_UNROLL
-    for (int i = 0; i < kColumns; ++i) acc[i] += part[i];
+    for (int i = 0; i < kColumns; ++i) acc.x[i] += part[i];
 }
 
 template <class C> struct ForwardKernel {
-    static constexpr int threads = kThreads;
+    static constexpr int threads = kThreads, blocks = kBlocks<C>;
     AttentionForward call;
 
     DEMI_DEVICE void operator()() const {
@@ -99,7 +63,8 @@ template <class C> struct ForwardKernel {
         const C minus_infinity = -static_cast<C>(gpu::infinity());
         C* weights = gpu::shared<C>() + 32 * gpu::warp();
         const int64_t column = first_column + gpu::lane();
-        C acc[kColumns] = {}, top = minus_infinity, sum = 0;
+        Columns<C> acc;
+        C top = minus_infinity, sum = 0;
         for (int64_t first = query.keys.begin; first < query.keys.end; first += 32) {
             const int64_t key = first + gpu::lane();
             const bool mine = key < query.keys.end;
@@ -115,22 +80,36 @@ template <class C> struct ForwardKernel {
             weights[gpu::lane()] = mine ? weight * query.dropout(key) : C(0);
             gpu::sync_warp();
             DEMI_UNROLL
-            for (int i = 0; i < kColumns; ++i) acc[i] *= decay;
+            for (int i = 0; i < kColumns; ++i) acc.x[i] *= decay;
             add_rows(acc, weights, 0xffffffffu, static_cast<int>(least(32, query.keys.end - first)), call.v,
                      row_offset(call.v, query.batch, query.head, query.key_token(first)), column,
                      call.value_size);
         }
         const C factor = sum == 0 ? C(0) : sum == sum ? 1 / sum : C(1);
-        const int64_t out = row_offset(call.out, query.batch, query.head, query.token);
-        DEMI_UNROLL
-        for (int i = 0; i < kColumns; ++i)
-            if (column + 32 * i < call.value_size)
-                put(call.out, out + column + 32 * i, sum == 0 ? C(0) : acc[i] * factor, lost);
         if (first_column == 0 && gpu::lane() == 0)
             static_cast<C*>(call.lse.data)[query.index] =
                 sum == 0
                     ? minus_infinity
                     : static_cast<C>(static_cast<double>(top) * kLn2 + gpu::log(static_cast<double>(sum)));
+        if (sum == 0) acc = {};
+        if (!acc.times(factor) || !(sum > 0)) acc = take_again(query.row(), column, sum > 0, acc);
+        const int64_t out = row_offset(call.out, query.batch, query.head, query.token);
+        DEMI_UNROLL
+        for (int i = 0; i < kColumns; ++i)
+            if (column + 32 * i < call.value_size) put(call.out, out + column + 32 * i, acc.x[i], lost);
+    }
+
+    // What is not finite, in double; of a query without a sum of weights all of it.
+    DEMI_OUT_OF_LINE Columns<C> take_again(Row row, int64_t column, bool weighed, Columns<C> acc) const {
+        const ExactQuery<C, AttentionForward> query(call, row);
+        if (!weighed && !sees_a_number(query)) return acc;
+        const ExactSums s = exact_sums(query);
+        if (!is_known(s)) return acc;
+        double exact[kColumns] = {};
+        exact_result(query, s, column, exact);
+        for (int i = 0; i < kColumns; ++i) replace(acc.x[i], exact[i], !weighed);
+        if (!weighed && gpu::lane() == 0) static_cast<C*>(call.lse.data)[query.index] = exact_lse<C>(s);
+        return acc;
     }
 };
 
@@ -138,9 +117,9 @@ template <class C> using BackwardQuery = Query<C, AttentionBackward>;
 
 // dot = sum of weights times their gradients, less the log-sum-exp's gradient.
 template <class C> struct DotKernel {
-    static constexpr int threads = kThreads;
+    static constexpr int threads = kThreads, blocks = kBlocks<C>;
     AttentionBackward call;
-    C* dot;
+    QuerySums<C> sums;
 
     DEMI_DEVICE void operator()() const {
         const int64_t rows = call.batch * call.heads * call.queries;
@@ -151,17 +130,20 @@ template <class C> struct DotKernel {
             if (!query.saw_nothing())
                 for (int64_t key = query.keys.begin + gpu::lane(); key < query.keys.end; key += 32)
                     sum = gpu::fma(query.weight(key), query.grad_weight(key) * query.dropout(key), sum);
-            sum = gpu::warp_sum(sum);
-            if (gpu::lane() != 0) continue;
-            dot[query.index] = sum - grad_lse_at<C>(call, query.index);
+            sum = gpu::warp_sum(sum) - grad_lse_at<C>(call, query.index);
+            if (gpu::lane() == 0) sums.dot[query.index] = sum;
+            if (query.saw_nothing() || (gpu::is_finite(sum) && !is_odd_lse(query.lse()))) continue;
+            gpu::sync_warp();
+            bool whole;
+            leave_sums(ExactQuery<C, AttentionBackward>(call, query.row()), sums, whole);
         }
     }
 };
 
 template <class C> struct GradQueriesKernel {
-    static constexpr int threads = kThreads;
+    static constexpr int threads = kThreads, blocks = kBlocks<C>;
     AttentionBackward call;
-    const C* dot;
+    QuerySums<C> sums;
 
     DEMI_DEVICE void operator()() const {
         LaneCount lost;
@@ -179,13 +161,15 @@ template <class C> struct GradQueriesKernel {
 
     DEMI_DEVICE void run(const BackwardQuery<C>& query, int64_t column, LaneCount& lost) const {
         C* grads = gpu::shared<C>() + 32 * gpu::warp();
-        C acc[kColumns] = {};
-        const Range keys = query.saw_nothing() ? Range{0, 0} : query.keys;
+        Columns<C> acc;
+        const bool exact = !query.saw_nothing() && is_exact(sums, query.index);
+        const Range keys = exact || query.saw_nothing() ? Range{0, 0} : query.keys;
         for (int64_t first = keys.begin; first < keys.end; first += 32) {
             const int64_t key = first + gpu::lane();
             C grad = 0;
             if (key < keys.end)
-                grad = query.weight(key) * (query.grad_weight(key) * query.dropout(key) - dot[query.index]);
+                grad =
+                    query.weight(key) * (query.grad_weight(key) * query.dropout(key) - sums.dot[query.index]);
             gpu::sync_warp();
             grads[gpu::lane()] = grad;
             gpu::sync_warp();
@@ -193,18 +177,29 @@ template <class C> struct GradQueriesKernel {
                      row_offset(call.k, query.batch, query.head, query.key_token(first)), column,
                      call.head_size);
         }
+        if (!acc.times(static_cast<C>(call.scale_f64)) || exact)
+            acc = take_again(query.row(), column, exact, acc);
         const int64_t out = row_offset(call.grad_q, query.batch, query.head, query.token);
         DEMI_UNROLL
         for (int i = 0; i < kColumns; ++i)
-            if (column + 32 * i < call.head_size)
-                put(call.grad_q, out + column + 32 * i, acc[i] * static_cast<C>(call.scale_f64), lost);
+            if (column + 32 * i < call.head_size) put(call.grad_q, out + column + 32 * i, acc.x[i], lost);
+    }
+
+    DEMI_OUT_OF_LINE Columns<C> take_again(Row row, int64_t column, bool whole, Columns<C> acc) const {
+        const ExactQuery<C, AttentionBackward> query(call, row);
+        const ExactSums s = whole ? sums.exact[query.index] : exact_sums(query);
+        if (!whole && !is_known(s)) return acc;
+        double exact[kColumns] = {};
+        exact_grad_query(query, s, column, exact);
+        for (int i = 0; i < kColumns; ++i) replace(acc.x[i], exact[i], whole);
+        return acc;
     }
 };
 
 template <class C> struct GradKeysKernel {
-    static constexpr int threads = kThreads;
+    static constexpr int threads = kThreads, blocks = sizeof(C) == 4 ? 6 : 3;
     AttentionBackward call;
-    const C* dot;
+    QuerySums<C> sums;
 
     DEMI_DEVICE void operator()() const {
         LaneCount lost_k, lost_v;
@@ -227,23 +222,26 @@ template <class C> struct GradKeysKernel {
         const AttentionSegment& segment = segment_of<true>(call, row.token);
         const int64_t key = row.token - segment.k_begin;
         const Range queries = queries_of_key(segment, key);
-        C for_k[kColumns] = {}, for_v[kColumns] = {};
+        Columns<C> for_k, for_v;
+        uint32_t left_out = 0;
         for (int64_t first = queries.begin; first < queries.end; first += 32) {
             const int64_t token = segment.q_begin + first + gpu::lane();
             C weight = 0, grad = 0;
-            bool sees = token < segment.q_begin + queries.end;
+            bool sees = token < segment.q_begin + queries.end, exact = false;
             if (sees) {
-                const BackwardQuery<C> query(
-                    call, Row(call, call.queries, query_index(call, row.batch, row.head, token)));
+                const BackwardQuery<C> query(call, Row(row.batch, row.head, token));
                 sees = !query.saw_nothing();
+                exact = sees && is_exact(sums, query.index);
+                sees &= !exact;
                 if (sees) {
                     const C kept = query.dropout(key);
                     weight = query.weight(key);
-                    grad = weight * (query.grad_weight(key) * kept - dot[query.index]);
+                    grad = weight * (query.grad_weight(key) * kept - sums.dot[query.index]);
                     weight *= kept;
                 }
             }
             const uint32_t taken = gpu::ballot(sees);
+            left_out |= gpu::ballot(exact);
             weights[gpu::lane()] = weight;
             grads[gpu::lane()] = grad;
             gpu::sync_warp();
@@ -256,16 +254,36 @@ template <class C> struct GradKeysKernel {
                      call.head_size);
             gpu::sync_warp();
         }
+        if (!for_k.times(static_cast<C>(call.scale_f64)) || left_out != 0)
+            for_k = take_again(row, false, left_out != 0, column, for_k);
+        if (!for_v.times(1) || left_out != 0) for_v = take_again(row, true, left_out != 0, column, for_v);
         const int64_t dk = row_offset(call.grad_k, row.batch, row.head, row.token);
         const int64_t dv = row_offset(call.grad_v, row.batch, row.head, row.token);
         DEMI_UNROLL
         for (int i = 0; i < kColumns; ++i) {
             const int64_t c = column + 32 * i;
             if (call.grad_k.data != nullptr && c < call.head_size)
-                put(call.grad_k, dk + c, for_k[i] * static_cast<C>(call.scale_f64), lost_k);
+                put(call.grad_k, dk + c, for_k.x[i], lost_k);
             if (call.grad_v.data != nullptr && c < call.value_size)
-                put(call.grad_v, dv + c, for_v[i], lost_v);
+                put(call.grad_v, dv + c, for_v.x[i], lost_v);
         }
+    }
+
+    // Adds what was left out, and puts numbers in place of what is not finite then.
+    DEMI_OUT_OF_LINE Columns<C> take_again(Row row, bool values, bool left_out, int64_t column,
+                                           Columns<C> acc) const {
+        for (int all = left_out ? 0 : 1; all < 2; ++all) {
+            double exact[kColumns] = {};
+            exact_grad_key(call, sums, row, values, all == 1, column, exact);
+            for (int i = 0; i < kColumns; ++i) {
+                if (all == 0)
+                    acc.x[i] += static_cast<C>(exact[i]);
+                else
+                    mend(acc.x[i], exact[i]);
+            }
+            if (acc.times(1)) break;
+        }
+        return acc;
     }
 };
 
@@ -274,7 +292,7 @@ template <class C> struct GradKeysKernel {
 template <class C> struct GradBiasKernel {
     static constexpr int threads = kThreads;
     AttentionBackward call;
-    const C* dot;
+    QuerySums<C> sums;
 
     // What a dimension of the bias has, and what an element of it stands for.
     static DEMI_HOST_DEVICE int64_t own(bool sum, int64_t size) { return sum ? 1 : size; }
@@ -294,26 +312,49 @@ template <class C> struct GradBiasKernel {
             const Range h = stretched(bias.sum_head, i / keys / queries % heads, p.heads);
             const Range q = stretched(bias.sum_query, i / keys % queries, p.queries);
             const Range k = stretched(bias.sum_key, i % keys, p.keys);
+            const auto each = [&](auto&& fn) {
+                for (int64_t batch = b.begin; batch < b.end; ++batch)
+                    for (int64_t head = h.begin; head < h.end; ++head)
+                        for (int64_t token = q.begin; token < q.end; ++token) fn(Row(batch, head, token));
+            };
             C sum = 0;
-            for (int64_t batch = b.begin; batch < b.end; ++batch)
-                for (int64_t head = h.begin; head < h.end; ++head)
-                    for (int64_t token = q.begin; token < q.end; ++token)
-                        sum += of_query(BackwardQuery<C>(call, Row(call, p.queries,
-                                                                   query_index(call, batch, head, token))),
-                                        k);
+            each([&](const Row& row) { sum += of_query(BackwardQuery<C>(call, row), k); });
+            if (!gpu::is_finite(sum)) {
+                double exact = 0;
+                each([&](const Row& row) {
+                    exact += exact_of_query(ExactQuery<C, AttentionBackward>(call, row), k);
+                });
+                mend(sum, exact);
+            }
             put(call.grad_bias, i, sum, lost);
         }
         if (call.grad_bias.lost != nullptr) add_counts(lost, gpu::shared<uint32_t>(), call.grad_bias.lost);
     }
 
-    DEMI_DEVICE C of_query(const BackwardQuery<C>& query, Range key_tokens) const {
+    // Of a query's keys, those among some.
+    template <class Q> static DEMI_DEVICE Range seen(const Q& query, Range key_tokens) {
         const int64_t first = query.segment.k_begin;
-        const int64_t begin = most(query.keys.begin, key_tokens.begin - first),
-                      end = least(query.keys.end, key_tokens.end - first);
+        if (query.saw_nothing()) return {0, 0};
+        return {most(query.keys.begin, key_tokens.begin - first),
+                least(query.keys.end, key_tokens.end - first)};
+    }
+    DEMI_DEVICE C of_query(const BackwardQuery<C>& query, Range key_tokens) const {
+        const Range keys = seen(query, key_tokens);
         C sum = 0;
-        if (begin >= end || query.saw_nothing()) return sum;
-        for (int64_t key = begin; key < end; ++key)
-            sum += query.weight(key) * (query.grad_weight(key) * query.dropout(key) - dot[query.index]);
+        if (keys.begin < keys.end && is_exact(sums, query.index))
+            return static_cast<C>(
+                exact_of_query(ExactQuery<C, AttentionBackward>(call, query.row()), key_tokens));
+        for (int64_t key = keys.begin; key < keys.end; ++key)
+            sum += query.weight(key) * (query.grad_weight(key) * query.dropout(key) - sums.dot[query.index]);
+        return sum;
+    }
+    DEMI_DEVICE double exact_of_query(const ExactQuery<C, AttentionBackward>& query, Range key_tokens) const {
+        const Range keys = seen(query, key_tokens);
+        double sum = 0;
+        if (keys.begin >= keys.end) return sum;
+        const ExactSums s = sums_of(query, sums);
+        for (int64_t key = keys.begin; key < keys.end; ++key)
+            sum += exact_grad(query, s, key, exact_weight(query, s, key));
         return sum;
     }
 };
@@ -350,22 +391,6 @@ void launch_rows(const Kernel& kernel, int64_t rows, int arrays, Queue queue) {
                 static_cast<size_t>(arrays * kThreads) * sizeof(C) + kCountScratch, queue.stream);
 }
 
-template <class C> void backward_of(const AttentionBackward& c, C* dot, Queue queue) {
-    const int64_t pairs = c.batch * c.heads;
-    launch_rows<C>(DotKernel<C>{c, dot}, pairs * c.queries, 0, queue);
-    if (c.grad_q.data != nullptr) launch_rows<C>(GradQueriesKernel<C>{c, dot}, pairs * c.queries, 1, queue);
-    if (c.grad_k.data != nullptr || c.grad_v.data != nullptr)
-        launch_rows<C>(GradKeysKernel<C>{c, dot}, pairs * c.keys, 2, queue);
-}
-
-template <class C> void bias_backward_of(const AttentionBackward& c, const C* dot, Queue queue) {
-    const auto own = GradBiasKernel<C>::own;
-    const int64_t elements = own(c.bias.sum_batch, c.batch) * own(c.bias.sum_head, c.heads) *
-                             own(c.bias.sum_query, c.queries) * own(c.bias.sum_key, c.keys);
-    gpu::launch(GradBiasKernel<C>{c, dot}, gpu::blocks_for(elements, kThreads, kMostBlocks), {kThreads},
-                kCountScratch, queue.stream);
-}
-
 }  // namespace
 
 void count_bias(const AttentionForward& c, Queue queue) {
@@ -385,19 +410,25 @@ void forward_by_rows(const AttentionForward& c, Queue queue) {
         launch_rows<float>(ForwardKernel<float>{c}, rows, 1, queue);
 }
 
-void backward_by_rows(const AttentionBackward& c, void* dot, Queue queue) {
+template <class E> void backward_by_rows(const AttentionBackward& c, QuerySums<E> sums, Queue queue) {
     if (wants_rows(c)) count(c.grad_out, c.batch, c.queries, c.heads, c.value_size, queue);
-    if (c.q.dtype == DType::f64)
-        backward_of(c, static_cast<double*>(dot), queue);
-    else
-        backward_of(c, static_cast<float*>(dot), queue);
+    const int64_t pairs = c.batch * c.heads;
+    launch_rows<E>(DotKernel<E>{c, sums}, pairs * c.queries, 0, queue);
+    if (c.grad_q.data != nullptr) launch_rows<E>(GradQueriesKernel<E>{c, sums}, pairs * c.queries, 1, queue);
+    if (c.grad_k.data != nullptr || c.grad_v.data != nullptr)
+        launch_rows<E>(GradKeysKernel<E>{c, sums}, pairs * c.keys, 2, queue);
 }
+template void backward_by_rows(const AttentionBackward&, QuerySums<float>, Queue);
+template void backward_by_rows(const AttentionBackward&, QuerySums<double>, Queue);
 
-void bias_backward(const AttentionBackward& c, const void* dot, Queue queue) {
-    if (c.q.dtype == DType::f64)
-        bias_backward_of(c, static_cast<const double*>(dot), queue);
-    else
-        bias_backward_of(c, static_cast<const float*>(dot), queue);
+template <class E> void bias_backward(const AttentionBackward& c, QuerySums<E> sums, Queue queue) {
+    const auto own = GradBiasKernel<E>::own;
+    const int64_t elements = own(c.bias.sum_batch, c.batch) * own(c.bias.sum_head, c.heads) *
+                             own(c.bias.sum_query, c.queries) * own(c.bias.sum_key, c.keys);
+    gpu::launch(GradBiasKernel<E>{c, sums}, gpu::blocks_for(elements, kThreads, kMostBlocks), {kThreads},
+                kCountScratch, queue.stream);
 }
+template void bias_backward(const AttentionBackward&, QuerySums<float>, Queue);
+template void bias_backward(const AttentionBackward&, QuerySums<double>, Queue);
 
 }  // namespace demi::gpu_kernels

@@ -2,7 +2,7 @@
 // Internal, for .cu files: the sums of a warp's sixteen rows on their way out. They pass through
 // the block's shared memory, no longer needed by then, so that rows leave 16 bytes at a time
 // and little code is unrolled.
-#include "ops/memory_efficient_attention/cuda/attention_mma_cuda.h"
+#include "ops/memory_efficient_attention/cuda/attention_exact_rows_cuda.h"
 
 namespace demi::gpu_kernels {
 

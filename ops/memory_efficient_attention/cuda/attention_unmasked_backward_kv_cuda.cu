@@ -12,7 +12,7 @@ template <int kSize, bool kBf16> struct UnmaskedBackwardKvKernel {
     static constexpr int kStride = kSize + 8;
     MmaBackward m;
 
-    // Shared memory: counters, keys, values, two stages of queries, of gradients and
+    // Shared memory: counters (a flag meanwhile), keys, values, two stages of queries, of gradients and
     // of what is known of them.
     DEMI_DEVICE uint16_t* keys() const { return gpu::shared<uint16_t>() + kCountScratch / 2; }
     DEMI_DEVICE uint16_t* values() const { return keys() + m.keys.rows * kStride; }
@@ -24,6 +24,7 @@ template <int kSize, bool kBf16> struct UnmaskedBackwardKvKernel {
         return reinterpret_cast<float*>(queries(4)) + stage * kQueries;
     }
     DEMI_DEVICE float* dots(int stage) const { return shifts(2 + stage); }
+    DEMI_DEVICE int* left_out() const { return gpu::shared<int>(); }
 
     DEMI_DEVICE void operator()() const {
         const AttentionBackward& call = m.call;
@@ -51,6 +52,7 @@ template <int kSize, bool kBf16> struct UnmaskedBackwardKvKernel {
         set_zero(for_values);
         LeftRows<kSize> left, left_values;
         WarpScale scale;
+        if (gpu::thread_idx().x == 0) *left_out() = 0;
         int stage = 0;
         for (int tile = 0; tile < all; tile += kQueries, stage ^= 1) {
             gpu::cp_async_wait<0>();
@@ -61,8 +63,9 @@ template <int kSize, bool kBf16> struct UnmaskedBackwardKvKernel {
                 left.load(keys(), row, kSize);
                 left_values.load(values(), row, kSize);
             }
-            // A query that saw nothing must not pass on its NaN or infinity.
+            // A query that saw nothing, or is left out, must not pass on its NaN or infinity.
             if (gpu::ballot(shifts(stage)[gpu::lane()] == gpu::infinity()) != 0) {
+                *left_out() = 1;
                 clear_blind(stage);
                 gpu::sync_threads();
             }
@@ -76,23 +79,28 @@ template <int kSize, bool kBf16> struct UnmaskedBackwardKvKernel {
         }
         gpu::cp_async_wait<0>();
         gpu::sync_threads();
+        const bool some_left_out = *left_out() != 0;
         const float unshift = power_of_two(-kWeightShift<kBf16>);
         if (call.grad_k.data != nullptr)
-            store(call.grad_k, at, row, for_keys, scale.out_of() * unshift * call.scale, m.eights.grad_k,
-                  m.call.grad_k.lost);
+            store(call.grad_k, at, row, for_keys, scale.out_of() * unshift * call.scale, some_left_out,
+                  m.eights.grad_k, m.call.grad_k.lost);
         if (call.grad_v.data != nullptr)
-            store(call.grad_v, at, row, for_values, unshift, m.eights.grad_v, m.call.grad_v.lost);
+            store(call.grad_v, at, row, for_values, unshift, some_left_out, m.eights.grad_v,
+                  m.call.grad_v.lost);
     }
 
     DEMI_DEVICE void store(const AttentionResult& out, const TilePlace& at, int row,
-                           float (&acc)[kSize / 8][4], float factor, bool in_eights,
+                           float (&acc)[kSize / 8][4], float factor, bool left_out, bool in_eights,
                            CastCounters* sums) const {
         LaneCount lost;
         const int rows = smaller(16, at.rows - row);
         if (rows > 0) {
             const int64_t token = at.segment->k_begin + at.first + row;
             store_rows<kSize>(keys(), out, row_offset(out, at.batch, at.head, token), rows, in_eights, acc,
-                              factor, factor, lost);
+                              factor, factor, lost, left_out, [&](float* stage) {
+                                  exact_grad_keys(m, {at, row, rows, kStride, stage},
+                                                  out.data == m.call.grad_v.data, left_out);
+                              });
         }
         if (sums != nullptr) add_counts(lost, gpu::shared<uint32_t>(), sums);
     }
@@ -108,7 +116,7 @@ template <int kSize, bool kBf16> struct UnmaskedBackwardKvKernel {
         const int t = static_cast<int>(gpu::thread_idx().x);
         const bool real = t < smaller(kQueries, rest);
         next.lse = real ? lse_of(m.call)[next.index + t] : 0.f;
-        next.dot = real ? m.dot[next.index + t] : 0.f;
+        next.dot = real ? m.sums.dot[next.index + t] : 0.f;
     }
 
     // The next tile, of `rest` queries at most.
@@ -117,7 +125,8 @@ template <int kSize, bool kBf16> struct UnmaskedBackwardKvKernel {
         load_next<kSize, kBf16, kQueries>(queries(stage), m.call.q, next.query_unit, grad_out(stage),
                                           m.call.grad_out, next.grad_unit, rest);
         if (t < kQueries) {
-            const bool blind = is_minus_infinity(next.lse);
+            const bool blind =
+                is_minus_infinity(next.lse) || (next.dot != next.dot && m.sums.exact[next.index + t].sum > 0);
             shifts(stage)[t] =
                 blind ? gpu::infinity()
                       : next.lse * static_cast<float>(kLog2E) - static_cast<float>(kWeightShift<kBf16>);

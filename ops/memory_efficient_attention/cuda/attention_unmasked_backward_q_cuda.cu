@@ -8,7 +8,7 @@ template <int kSize> constexpr int kKeyTile = kSize <= 64 ? 64 : 32;  // a warp 
 constexpr int kPart = 32;
 
 // What a lane knows of its two rows, g and g + 8 of its warp: log-sum-exp in powers of two, infinite for a
-// row that saw nothing.
+// row that saw nothing, or is taken in double.
 struct RowState {
     float shift[2], dot[2];
 };
@@ -18,13 +18,14 @@ template <int kSize, bool kBf16> struct UnmaskedBackwardQKernel {
     static constexpr int kKeys = kKeyTile<kSize>, kStride = kSize + 8;
     MmaBackward m;
 
-    // Shared memory: counters, queries, gradients of the result, two stages of keys and of values.
+    // Shared memory: counters (a flag for each warp meanwhile), queries, gradients of the result, two stages of keys and of values.
     DEMI_DEVICE uint16_t* queries() const { return gpu::shared<uint16_t>() + kCountScratch / 2; }
     DEMI_DEVICE uint16_t* grad_out() const { return queries() + m.queries.rows * kStride; }
     DEMI_DEVICE uint16_t* keys(int stage) const {
         return queries() + (2 * m.queries.rows + stage * kKeys) * kStride;
     }
     DEMI_DEVICE uint16_t* values(int stage) const { return keys(2 + stage); }
+    DEMI_DEVICE int* is_exact() const { return gpu::shared<int>(); }
 
     DEMI_DEVICE void operator()() const {
         const AttentionBackward& call = m.call;
@@ -51,6 +52,8 @@ template <int kSize, bool kBf16> struct UnmaskedBackwardQKernel {
         gpu::sync_threads();
 
         const RowState state = start(at, row, results);
+        const bool needs = needs_exact(at, row, state);
+        if (gpu::lane() == 0) is_exact()[gpu::warp()] = needs;
         float acc[kSize / 8][4];
         set_zero(acc);
         LeftRows<kSize> left, left_grad;
@@ -76,10 +79,14 @@ template <int kSize, bool kBf16> struct UnmaskedBackwardQKernel {
             }
         }
         gpu::cp_async_wait<0>();
-        if (call.grad_q.data == nullptr) return;
-        gpu::sync_threads();
-        LaneCount lost;
         const int rows = smaller(16, at.rows - row);
+        gpu::sync_threads();
+        const bool exact = rows > 0 && is_exact()[gpu::warp()] != 0;
+        if (call.grad_q.data == nullptr) {
+            if (exact) exact_grad_queries(m, {at, row, rows, kStride, nullptr});
+            return;
+        }
+        LaneCount lost;
         if (rows > 0) {
             const float factor = scale.out_of() * call.scale;
             DEMI_UNROLL
@@ -89,7 +96,9 @@ template <int kSize, bool kBf16> struct UnmaskedBackwardQKernel {
                     if (state.shift[e / 2] == gpu::infinity()) acc[n][e] = 0;
             }
             store_rows<kSize>(queries(), call.grad_q, row_offset(call.grad_q, at.batch, at.head, token + row),
-                              rows, m.eights.grad_q, acc, factor, factor, lost);
+                              rows, m.eights.grad_q, acc, factor, factor, lost, exact, [&](float* stage) {
+                                  exact_grad_queries(m, {at, row, rows, kStride, stage});
+                              });
         }
         if (m.call.grad_q.lost != nullptr) add_counts(lost, gpu::shared<uint32_t>(), m.call.grad_q.lost);
     }
@@ -131,7 +140,7 @@ template <int kSize, bool kBf16> struct UnmaskedBackwardQKernel {
         for (int half = 0; half < 2; ++half) {
             const int mine = row + gpu::lane() / 4 + 8 * half;
             const float lse = results.lse[half];
-            const bool saw = !is_minus_infinity(lse);
+            const bool saw = !is_minus_infinity(lse) && !is_odd_lse(lse);
             state.shift[half] = saw ? lse * static_cast<float>(kLog2E) : gpu::infinity();
             float sum = 0;
             DEMI_UNROLL
@@ -152,9 +161,19 @@ template <int kSize, bool kBf16> struct UnmaskedBackwardQKernel {
                 query_index(m.call, at.batch, at.head, at.segment->q_begin + at.first + (real ? mine : 0));
             if (saw) sum -= grad_lse_at(call, index);
             state.dot[half] = saw ? sum : 0.f;
-            if (real && gpu::lane() % 4 == 0) m.dot[index] = state.dot[half];
+            if (real && gpu::lane() % 4 == 0) m.sums.dot[index] = state.dot[half];
         }
         return state;
+    }
+
+    // Whether a row has weights that its log-sum-exp does not tell (or none), or a dot that is not finite.
+    DEMI_DEVICE bool needs_exact(const TilePlace& at, int row, const RowState& state) const {
+        bool needs = false;
+        DEMI_UNROLL
+        for (int half = 0; half < 2; ++half)
+            needs |= row + gpu::lane() / 4 + 8 * half < at.rows &&
+                     (state.shift[half] == gpu::infinity() || !gpu::is_finite(state.dot[half]));
+        return gpu::ballot(needs) != 0;
     }
 
     // `here` of kCount keys for the sixteen rows of this warp.

@@ -160,6 +160,20 @@ DEMI_DEVICE void store_rows(uint16_t* tiles, const AttentionResult& out, int64_t
                                          rows);
 }
 
+// The same, once take_again(rows of f32 in shared memory) has had them: where that is wanted, or a number is
+// not finite.
+template <int kSize, class F>
+DEMI_DEVICE void store_rows(uint16_t* tiles, const AttentionResult& out, int64_t first, int rows,
+                            bool in_eights, float (&acc)[kSize / 8][4], float factor, float other_factor,
+                            LaneCount& lost, bool wanted, const F& take_again) {
+    if (!wanted && !any_not_finite(acc, factor, other_factor))
+        return store_rows<kSize>(tiles, out, first, rows, in_eights, acc, factor, other_factor, lost);
+    const RowsOut<kSize> leaving(tiles);
+    leaving.take(acc, factor, other_factor);
+    take_again(leaving.stage);
+    store_by_elements(leaving, out, first, rows, lost);
+}
+
 // Products of the warp's rows with `kCount` rows of a tile: -infinity from column `here` on and in rows that
 // are not real. With kWhole there are no such rows and columns.
 template <int kSize, int kCount, bool kBf16, bool kWhole>

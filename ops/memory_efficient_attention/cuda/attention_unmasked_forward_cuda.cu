@@ -124,10 +124,12 @@ template <int kSize, bool kBf16> struct UnmaskedForwardKernel {
         const AttentionForward& call = m.call;
         const AttentionResult& out = m.call.out;
         float factor[2];
+        uint32_t without[2];
         for (int half = 0; half < 2; ++half) {
             const int mine = row + gpu::lane() / 4 + 8 * half;
             const float sum = row_sum(state.sum[half]);
             factor[half] = sum == 0 ? 0.f : sum == sum ? 1 / sum : 1.f;
+            without[half] = gpu::ballot(!(sum > 0) && mine < at.rows);
             if (gpu::lane() % 4 != 0 || mine >= at.rows) continue;
             static_cast<float*>(call.lse.data)[query_index(m.call, at.batch, at.head,
                                                            at.segment->q_begin + at.first + mine)] =
@@ -139,8 +141,11 @@ template <int kSize, bool kBf16> struct UnmaskedForwardKernel {
         const int rows = smaller(16, at.rows - row);
         if (rows > 0) {
             const int64_t token = at.segment->q_begin + at.first + row;
-            store_rows<kSize>(queries(), out, row_offset(out, at.batch, at.head, token), rows, m.eights.out,
-                              acc, factor[0], factor[1], lost);
+            store_rows<kSize>(
+                queries(), out, row_offset(out, at.batch, at.head, token), rows, m.eights.out, acc, factor[0],
+                factor[1], lost, (without[0] | without[1]) != 0, [&](float* stage) {
+                    exact_results(call, {at, row, rows, kStride, stage}, without[0], without[1]);
+                });
         }
         if (m.call.out.lost != nullptr) add_counts(lost, gpu::shared<uint32_t>(), m.call.out.lost);
     }

@@ -1,0 +1,191 @@
+#pragma once
+// Internal, for .cu files: attention in double, for where the arithmetic left its range though operands are
+// finite. A warp makes a row; a lane has the columns `column` + 32 i of it. Rarely called, never inlined into
+// the kernels. What is not finite passes through as everywhere else.
+#include "ops/memory_efficient_attention/cuda/attention_query_cuda.h"
+
+namespace demi::gpu_kernels {
+
+constexpr int kColumns = 4;  // of a result, per lane; more of them are further passes
+
+// E: double where operands are f64, else float.
+template <class E, class Call> using ExactQuery = Query<double, Call, E>;
+
+template <class E> DEMI_DEVICE bool is_odd_lse(E x) {
+    constexpr E kOdd = sizeof(E) == sizeof(double) ? kAttentionOddLseF64 : kAttentionOddLse;
+    return gpu::is_finite(x) && gpu::abs(x) >= kOdd;
+}
+DEMI_DEVICE bool is_known(const ExactSums& s) {
+    return gpu::is_finite(s.top) && s.sum > 0 && gpu::is_finite(s.sum) && gpu::is_finite(s.dot);
+}
+// -infinity would say that the query sees nothing.
+template <class E> DEMI_DEVICE E exact_lse(const ExactSums& s) {
+    constexpr double kMost = sizeof(E) == sizeof(double) ? 1.7976931348623157e308 : 3.4028234663852886e38;
+    const double x = s.top + gpu::log(s.sum);
+    return static_cast<E>(x > kMost ? kMost : x < -kMost ? -kMost : x);
+}
+// A finite number in place of one that is not.
+template <class E> DEMI_DEVICE void mend(E& x, double exact) {
+    const E y = static_cast<E>(exact);
+    if (!gpu::is_finite(x) && gpu::is_finite(y)) x = y;
+}
+// The same, or (whole) any in place of any.
+template <class E> DEMI_DEVICE void replace(E& x, double exact, bool whole) {
+    if (whole)
+        x = static_cast<E>(exact);
+    else
+        mend(x, exact);
+}
+
+template <class E, class Call>
+DEMI_DEVICE double exact_bias(const Query<double, Call, E>& query, int64_t key) {
+    const AttentionBiasOperand& bias = query.call.bias;
+    return element<E>(bias, query.bias + query.key_token(key) * bias.key);
+}
+template <class E, class Call>
+DEMI_OUT_OF_LINE double exact_score(const Query<double, Call, E>& query, int64_t key) {
+    const AttentionCall& call = query.call;
+    const double sum = query.product(call.q, query.q, call.k, key, call.head_size) * call.scale_f64;
+    return call.bias.data != nullptr ? sum + exact_bias(query, key) : sum;
+}
+// Whether a query has a key with a bias other than -infinity: masks make many rows without.
+template <class E, class Call> DEMI_OUT_OF_LINE bool sees_a_number(const Query<double, Call, E>& query) {
+    if (query.keys.begin >= query.keys.end) return false;
+    bool sees = query.call.bias.data == nullptr;
+    for (int64_t key = query.keys.begin + gpu::lane(); !sees && key < query.keys.end; key += 32)
+        sees = !is_minus_infinity(exact_bias(query, key));
+    return gpu::ballot(sees) != 0;
+}
+
+template <class Query> DEMI_DEVICE double exact_weight(const Query& query, const ExactSums& s, int64_t key) {
+    return gpu::exp(exact_score(query, key) - s.top) / s.sum;
+}
+template <class Query>
+DEMI_DEVICE double exact_grad(const Query& query, const ExactSums& s, int64_t key, double weight) {
+    return weight * (query.grad_weight(key) * query.dropout(key) - s.dot);
+}
+
+template <class E> DEMI_DEVICE double exact_dot(const Query<double, AttentionForward, E>&, const ExactSums&) {
+    return 0;
+}
+template <class E>
+DEMI_DEVICE double exact_dot(const Query<double, AttentionBackward, E>& query, const ExactSums& s) {
+    double dot = 0;
+    for (int64_t key = query.keys.begin + gpu::lane(); key < query.keys.end; key += 32)
+        dot += exact_weight(query, s, key) * (query.grad_weight(key) * query.dropout(key));
+    return gpu::warp_sum(dot) - grad_lse_at<E>(query.call, query.index);
+}
+template <class E, class Call> DEMI_OUT_OF_LINE ExactSums exact_sums(const Query<double, Call, E>& query) {
+    const int64_t first = query.keys.begin + gpu::lane(), end = query.keys.end;
+    ExactSums s{-static_cast<double>(gpu::infinity()), 0, 0};
+    for (int64_t key = first; key < end; key += 32) {
+        const double x = exact_score(query, key);
+        s.top = x > s.top ? x : s.top;
+    }
+    s.top = gpu::warp_max(s.top);
+    if (!gpu::is_finite(s.top)) return s;
+    for (int64_t key = first; key < end; key += 32) s.sum += gpu::exp(exact_score(query, key) - s.top);
+    s.sum = gpu::warp_sum(s.sum);
+    s.dot = exact_dot(query, s);
+    return s;
+}
+
+// acc += the rows from element `first` of x on, each times its factor: lane j has that of row j, `taken` says
+// which count.
+template <class E>
+DEMI_DEVICE void exact_add_rows(double (&acc)[kColumns], double factor, uint32_t taken,
+                                const AttentionOperand& x, int64_t first, int64_t column, int64_t size) {
+    DEMI_ROLLED
+    for (int j = 0; j < 32; ++j) {
+        if ((taken >> j & 1u) == 0) continue;
+        const double times = gpu::shfl(factor, j);
+        DEMI_ROLLED
+        for (int i = 0; i < kColumns; ++i)
+            if (column + 32 * i < size)
+                acc[i] += times * static_cast<double>(element<E>(x, first + j * x.token + column + 32 * i));
+    }
+}
+// acc += the rows of the keys of a query, each times factor(key).
+template <class E, class Call, class Factor>
+DEMI_DEVICE void exact_add_keys(double (&acc)[kColumns], const Query<double, Call, E>& query,
+                                const AttentionOperand& x, int64_t column, int64_t size,
+                                const Factor& factor) {
+    for (int64_t first = query.keys.begin; first < query.keys.end; first += 32) {
+        const int64_t key = first + gpu::lane();
+        const bool mine = key < query.keys.end;
+        exact_add_rows<E>(acc, mine ? factor(key) : 0, gpu::ballot(mine), x,
+                          row_offset(x, query.batch, query.head, query.key_token(first)), column, size);
+    }
+}
+template <class E>
+DEMI_OUT_OF_LINE void exact_result(const Query<double, AttentionForward, E>& query, const ExactSums& s,
+                                   int64_t column, double (&acc)[kColumns]) {
+    exact_add_keys(acc, query, query.call.v, column, query.call.value_size,
+                   [&](int64_t key) { return exact_weight(query, s, key) * query.dropout(key); });
+}
+template <class E>
+DEMI_OUT_OF_LINE void exact_grad_query(const Query<double, AttentionBackward, E>& query, const ExactSums& s,
+                                       int64_t column, double (&acc)[kColumns]) {
+    exact_add_keys(acc, query, query.call.k, column, query.call.head_size, [&](int64_t key) {
+        return exact_grad(query, s, key, exact_weight(query, s, key)) * query.call.scale_f64;
+    });
+}
+
+// ---- what the queries' kernels leave for those of the keys and of the bias
+
+// Whether the sums of a query, which saw something, are exact: its weights are not to be had otherwise.
+template <class E> DEMI_DEVICE bool is_exact(const QuerySums<E>& sums, int64_t index) {
+    const E dot = sums.dot[index];
+    return dot != dot && sums.exact[index].sum > 0;
+}
+template <class E>
+DEMI_DEVICE ExactSums sums_of(const Query<double, AttentionBackward, E>& query, const QuerySums<E>& sums) {
+    if (is_exact(sums, query.index)) return sums.exact[query.index];
+    return {static_cast<double>(query.lse()), 1, static_cast<double>(sums.dot[query.index])};
+}
+// The exact sums of a query that saw something; whether they take the place of the others, as they do where
+// the log-sum-exp is odd or the dot, which is stored, not finite.
+template <class E>
+DEMI_OUT_OF_LINE ExactSums leave_sums(const Query<double, AttentionBackward, E>& query,
+                                      const QuerySums<E>& sums, bool& whole) {
+    const ExactSums s = exact_sums(query);
+    const bool odd = is_odd_lse(query.lse());
+    whole = odd || (!gpu::is_finite(sums.dot[query.index]) && is_known(s));
+    gpu::sync_warp();
+    if (gpu::lane() == 0) {
+        sums.exact[query.index] = whole ? s : ExactSums{0, 0, 0};
+        if (whole) sums.dot[query.index] = static_cast<E>(gpu::bit_cast<float>(0x7fc00000u));
+    }
+    gpu::sync_warp();
+    return s;
+}
+
+// The gradient of a key, or (values) of its value: what queries add whose sums are exact, or all.
+template <class E>
+DEMI_OUT_OF_LINE void exact_grad_key(const AttentionBackward& call, const QuerySums<E>& sums, const Row& row,
+                                     bool values, bool all, int64_t column, double (&acc)[kColumns]) {
+    const AttentionSegment& segment = segment_of<true>(call, row.token);
+    const int64_t key = row.token - segment.k_begin;
+    const Range queries = queries_of_key(segment, key);
+    const AttentionOperand& x = values ? call.grad_out : call.q;
+    for (int64_t first = queries.begin; first < queries.end; first += 32) {
+        const int64_t token = segment.q_begin + first + gpu::lane();
+        double factor = 0;
+        bool taken = first + gpu::lane() < queries.end;
+        if (taken) {
+            const ExactQuery<E, AttentionBackward> query(call, Row(row.batch, row.head, token));
+            taken = !query.saw_nothing() && (all || is_exact(sums, query.index));
+            if (taken) {
+                const ExactSums s = sums_of(query, sums);
+                const double weight = exact_weight(query, s, key);
+                factor =
+                    values ? weight * query.dropout(key) : exact_grad(query, s, key, weight) * call.scale_f64;
+            }
+        }
+        exact_add_rows<E>(acc, factor, gpu::ballot(taken), x,
+                          row_offset(x, row.batch, row.head, segment.q_begin + first), column,
+                          values ? call.value_size : call.head_size);
+    }
+}
+
+}  // namespace demi::gpu_kernels
