@@ -81,8 +81,7 @@ class Checker:
                 elif target.startswith("tests/") and not name.startswith("tests/"):
                     self.error(name, f'includes "{target}": only tests may')
             if target.startswith("Eigen/") and not name.startswith("tests/"):
-                if not name.endswith("_cpu.cpp"):
-                    self.error(name, "Eigen belongs in *_cpu.cpp")
+                self.error(name, "Eigen is the tests' reference")
             if CUDA_HEADER.match(target) and quote == "<":
                 if not (name.endswith((".cu", ".cuh")) or name.startswith("runtime/cuda/")):
                     self.error(name, f"<{target}> belongs in *.cu, *.cuh and runtime/cuda/")
