@@ -15,8 +15,8 @@
 // registers cannot leak into other files.
 #include "runtime/element.h"
 
-#ifndef DEMI_ISA_NS
-#error "runtime/simd.h is for kernel files, which are compiled with -DDEMI_ISA_NS=..."
+#ifndef DEMI_BACKEND
+#error "runtime/simd.h is for kernel files, which are compiled with -DDEMI_BACKEND=..."
 #endif
 
 #include "runtime/simd_scalar.h"

@@ -1,7 +1,7 @@
 #pragma once
 // simd.h for any other processor: 4 lanes in the compilers' vector extension.
 
-namespace demi::DEMI_ISA_NS {
+namespace demi::DEMI_BACKEND {
 
 typedef float vf __attribute__((vector_size(16)));
 typedef int32_t vi __attribute__((vector_size(16)));
@@ -131,4 +131,4 @@ DEMI_INLINE float hmax(vf x) {
     return a > b ? a : b;
 }
 
-}  // namespace demi::DEMI_ISA_NS
+}  // namespace demi::DEMI_BACKEND

@@ -2,7 +2,7 @@
 // double as a vector of one lane, with the names of vf: a kernel that is a template over the vector type computes f64
 // with the same lines. f64 exists to check gradients: plain order, a product and a sum are rounded each.
 
-namespace demi::DEMI_ISA_NS {
+namespace demi::DEMI_BACKEND {
 
 // What elements of type T are computed in: one lane, and a vector of kLanesOf<T> lanes.
 template <class T> struct ComputedIn {
@@ -63,4 +63,4 @@ DEMI_INLINE SiluParts64 silu_parts(double x) {
     return {x * s, s * (1 + x * (1 - s)), 1};
 }
 
-}  // namespace demi::DEMI_ISA_NS
+}  // namespace demi::DEMI_BACKEND

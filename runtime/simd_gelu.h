@@ -3,7 +3,7 @@
 // simd.h. Both are 1/2 plus an odd function that ends at 1/2: Phi(x) - 1/2, and that plus x * density(x).
 #include "runtime/simd_math.h"
 
-namespace demi::DEMI_ISA_NS {
+namespace demi::DEMI_BACKEND {
 
 #if defined(__AVX512F__)
 
@@ -119,4 +119,4 @@ DEMI_INLINE vf gelu_grad(vf x) {
 
 #endif
 
-}  // namespace demi::DEMI_ISA_NS
+}  // namespace demi::DEMI_BACKEND

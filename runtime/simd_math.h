@@ -2,7 +2,7 @@
 // Functions on vf for simd.h: minimax polynomials, errors measured against double
 // (relative unless said otherwise).
 
-namespace demi::DEMI_ISA_NS {
+namespace demi::DEMI_BACKEND {
 
 DEMI_INLINE vf infinity() { return broadcast(__builtin_inff()); }
 
@@ -77,4 +77,4 @@ DEMI_INLINE SiluParts silu_parts(vf x) {
     return p;
 }
 
-}  // namespace demi::DEMI_ISA_NS
+}  // namespace demi::DEMI_BACKEND

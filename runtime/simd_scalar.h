@@ -1,7 +1,7 @@
 #pragma once
 // Scalar conversions for simd.h; the same bits as the vector instructions, NaN payloads included.
 
-namespace demi::DEMI_ISA_NS {
+namespace demi::DEMI_BACKEND {
 
 DEMI_INLINE float bits_to_float(uint32_t u) { return __builtin_bit_cast(float, u); }
 DEMI_INLINE uint32_t float_to_bits(float f) { return __builtin_bit_cast(uint32_t, f); }
@@ -46,4 +46,4 @@ DEMI_INLINE void from_float(float x, Half* out) {
     out->bits = static_cast<uint16_t>(sign | half);
 }
 
-}  // namespace demi::DEMI_ISA_NS
+}  // namespace demi::DEMI_BACKEND

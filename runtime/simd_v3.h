@@ -2,7 +2,7 @@
 // simd.h for x86-64-v3: 8 lanes.
 #include <immintrin.h>
 
-namespace demi::DEMI_ISA_NS {
+namespace demi::DEMI_BACKEND {
 
 using vf = __m256;
 using vi = __m256i;
@@ -99,4 +99,4 @@ DEMI_INLINE float hmax(vf x) {
     return _mm_cvtss_f32(_mm_max_ss(q, _mm_shuffle_ps(q, q, 1)));
 }
 
-}  // namespace demi::DEMI_ISA_NS
+}  // namespace demi::DEMI_BACKEND

@@ -12,7 +12,7 @@
 #include <immintrin.h>
 #endif
 
-namespace demi::DEMI_ISA_NS {
+namespace demi::DEMI_BACKEND {
 
 using vf = __m512;
 using vi = __m512i;
@@ -95,4 +95,4 @@ DEMI_INLINE float hmax(vf x) {
     return hmax4(_mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1)));
 }
 
-}  // namespace demi::DEMI_ISA_NS
+}  // namespace demi::DEMI_BACKEND

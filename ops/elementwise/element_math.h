@@ -2,7 +2,7 @@
 // Internal: what the expressions of functions.inc call, in the types that arithmetic runs in: vf, float and double on the
 // CPU (beside runtime/simd.h), float and double on the GPU; and each row of functions.inc as a type, `exp_fn` and so on.
 #include "ops/elementwise/elementwise_kernels.h"
-#ifdef DEMI_ISA_NS
+#ifndef DEMI_CUDA
 #include "ops/kernel_cpu.h"
 #define DEMI_ELEMENT DEMI_INLINE
 #else
@@ -12,7 +12,7 @@
 
 namespace demi::DEMI_BACKEND {
 
-#ifdef DEMI_ISA_NS
+#ifndef DEMI_CUDA
 
 DEMI_INLINE float pow(float x, float p) { return __builtin_powf(x, p); }
 DEMI_INLINE double pow(double x, double p) { return __builtin_pow(x, p); }
@@ -105,7 +105,7 @@ template <class T> DEMI_ELEMENT T pow_grad(T a, T x, T p) {
     return a == 0 ? a : a * root * p * sign * root;
 }
 
-#ifdef DEMI_ISA_NS
+#ifndef DEMI_CUDA
 
 // The same for vectors: lane by lane where a part is neither a normal number nor zero because an operand is.
 DEMI_INLINE bool all_normal(vf x, vf y) {

@@ -1,7 +1,7 @@
 #include "ops/elementwise/element_math.h"
 #include "ops/kernel_cuda.h"
 #include "ops/rows/any_type_cuda.h"
-#include "runtime/cuda/strided.h"
+#include "runtime/strided.h"
 
 namespace demi::DEMI_BACKEND {
 namespace {
@@ -148,14 +148,14 @@ struct BesideKernel {
 template <class C> struct StridedKernel {
     static constexpr int threads = kThreads;
     ElementCall call;
-    gpu::Strided<4> walk;
+    Strided<4> walk;
     int operands;
     DEMI_DEVICE C value(int n, int64_t at) const {
         return n < operands ? gpu::load_any<C>(call.in[n].data, call.in[n].dtype, at) : C(0);
     }
     DEMI_DEVICE void operator()() const {
         for (int64_t i = gpu::global_index(); i < walk.count; i += gpu::global_size()) {
-            const auto o = gpu::offsets_of(walk, i);
+            const auto o = offsets_of(walk, i);
             gpu::store_any<C>(call.out.data, call.out.dtype, o.at[0],
                               apply_element<C>(call.fn, value(0, o.at[1]), value(1, o.at[2]),
                                                value(2, o.at[3]), static_cast<C>(call.p),
@@ -184,7 +184,7 @@ bool beside_f32(const ElementCall& call, int operands) {
 }
 
 template <class C> void run_strided(const ElementCall& call, int operands, Queue queue) {
-    gpu::Strided<4> walk{};
+    Strided<4> walk{};
     walk.rank = call.rank;
     walk.count = call.count;
     for (int d = 0; d < call.rank; ++d) {

@@ -4,7 +4,7 @@
 
 #include "ops/kernel_cuda.h"
 #include "ops/rows/any_type_cuda.h"
-#include "runtime/cuda/strided.h"
+#include "runtime/strided.h"
 
 namespace demi::DEMI_BACKEND {
 namespace {
@@ -14,13 +14,13 @@ struct SumCall {
     ConstMem x, y;
     Mem out;
     double scale;
-    gpu::Strided<2> kept, reduced;
+    Strided<2> kept, reduced;
     bool inner_reduced;  // neighbours in memory belong to one sum
 };
 
 // The groups that are kept, or reduced.
-gpu::Strided<2> walk_of(const ReduceSum& call, bool reduced) {
-    gpu::Strided<2> walk{};
+Strided<2> walk_of(const ReduceSum& call, bool reduced) {
+    Strided<2> walk{};
     walk.count = 1;
     for (int g = 0; g < call.group_count; ++g) {
         const SumGroup& group = call.groups[g];
@@ -40,13 +40,13 @@ constexpr int64_t kShortRow = 1024;       // up to here a warp takes a whole sum
 constexpr int64_t kColumnChunk = 512;     // rows of a block, neighbours kept
 constexpr int kColumns = 32, kLines = 8;  // its threads
 
-template <class C> DEMI_DEVICE C element(const SumCall& call, const gpu::Offsets<2>& kept, int64_t r) {
-    gpu::Offsets<2> at;
+template <class C> DEMI_DEVICE C element(const SumCall& call, const Offsets<2>& kept, int64_t r) {
+    Offsets<2> at;
     if (call.reduced.rank == 1) {
         at.at[0] = r * call.reduced.strides[0][0];
         at.at[1] = r * call.reduced.strides[1][0];
     } else {
-        at = gpu::offsets_of(call.reduced, r);
+        at = offsets_of(call.reduced, r);
     }
     const C x = gpu::load_any<C>(call.x.data, call.x.dtype, kept.at[0] + at.at[0]);
     return call.y.data == nullptr ? x
@@ -60,7 +60,7 @@ template <class C> using total_t = typename TotalOf<C>::type;
 
 // Of the elements begin, begin + step, ... below end.
 template <class C>
-DEMI_DEVICE total_t<C> share(const SumCall& call, const gpu::Offsets<2>& kept, int64_t begin, int64_t end,
+DEMI_DEVICE total_t<C> share(const SumCall& call, const Offsets<2>& kept, int64_t begin, int64_t end,
                              int64_t step) {
     C sum = 0;
     for (int64_t r = begin; r < end; r += step) sum += element<C>(call, kept, r);
@@ -84,7 +84,7 @@ template <class C> struct ShortRowKernel {
         const int64_t step = static_cast<int64_t>(gpu::grid_dim().x) * (kThreads / 32);
         for (int64_t k = static_cast<int64_t>(gpu::block_idx().x) * (kThreads / 32) + gpu::warp();
              k < call.kept.count; k += step) {
-            const auto at = gpu::offsets_of(call.kept, k);
+            const auto at = offsets_of(call.kept, k);
             const auto total = gpu::warp_sum(share<C>(call, at, gpu::lane(), call.reduced.count, 32));
             if (gpu::lane() == 0) finish<C>(call, k, total);
         }
@@ -103,7 +103,7 @@ template <class C> struct RowKernel {
             const int64_t k = job / chunks, begin = job % chunks * kRowChunk;
             const int64_t end =
                 begin + kRowChunk < call.reduced.count ? begin + kRowChunk : call.reduced.count;
-            const auto at = gpu::offsets_of(call.kept, k);
+            const auto at = offsets_of(call.kept, k);
             const auto own = share<C>(call, at, begin + gpu::thread_idx().x, end, kThreads);
             const auto total = gpu::block_sum(own, gpu::shared<total_t<C>>());
             if (gpu::thread_idx().x != 0) continue;
@@ -132,7 +132,7 @@ template <class C> struct ColumnKernel {
                 begin + kColumnChunk < call.reduced.count ? begin + kColumnChunk : call.reduced.count;
             total_t<C> sum = 0;
             if (k < call.kept.count)
-                sum = share<C>(call, gpu::offsets_of(call.kept, k), begin + line, end, kLines);
+                sum = share<C>(call, offsets_of(call.kept, k), begin + line, end, kLines);
             gpu::sync_threads();  // the lines of the job before have been read
             lines[line * kColumns + column] = sum;
             gpu::sync_threads();

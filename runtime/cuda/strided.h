@@ -1,8 +1,0 @@
-#pragma once
-#include "runtime/strided.h"
-
-namespace demi::gpu {
-using demi::Offsets;
-using demi::offsets_of;
-using demi::Strided;
-}  // namespace demi::gpu
