@@ -36,24 +36,27 @@ DEMI_INLINE uint16x4_t load_u16(const void* p) {
     return h;
 }
 DEMI_INLINE void store_u16(void* p, uint16x4_t h) { __builtin_memcpy(p, &h, sizeof h); }
-DEMI_INLINE vf loadu(const Half* p) { return from_f16(load_u16(p)); }
-DEMI_INLINE vf loadu(const BFloat16* p) { return from_bf16(load_u16(p)); }
-DEMI_INLINE void storeu(Half* p, vf x) { store_u16(p, to_f16(x)); }
-DEMI_INLINE void storeu(BFloat16* p, vf x) { store_u16(p, to_bf16(x)); }
+DEMI_INLINE uint16x4_t load_u16_n(const void* p, int n) {
+    uint16_t some[4] = {};
+    __builtin_memcpy(some, p, static_cast<size_t>(n) * 2);
+    return load_u16(some);
+}
+DEMI_INLINE void store_u16_n(void* p, uint16x4_t h, int n) {
+    uint16_t some[4];
+    store_u16(some, h);
+    __builtin_memcpy(p, some, static_cast<size_t>(n) * 2);
+}
 
-template <class T> DEMI_INLINE vf load_n(const T* p, int n) {
-    T some[4] = {};
-    __builtin_memcpy(some, p, static_cast<size_t>(n) * sizeof(T));
+DEMI_INLINE vf load_n(const float* p, int n) {
+    float some[4] = {};
+    __builtin_memcpy(some, p, static_cast<size_t>(n) * sizeof(float));
     return loadu(some);
 }
-template <class T> DEMI_INLINE void store_n(T* p, vf x, int n) {
-    T some[4];
+DEMI_INLINE void store_n(float* p, vf x, int n) {
+    float some[4];
     storeu(some, x);
-    __builtin_memcpy(p, some, static_cast<size_t>(n) * sizeof(T));
+    __builtin_memcpy(p, some, static_cast<size_t>(n) * sizeof(float));
 }
-
-DEMI_INLINE vf round_f16(vf x) { return from_f16(to_f16(x)); }
-DEMI_INLINE vf round_bf16(vf x) { return from_bf16(to_bf16(x)); }
 
 DEMI_INLINE vf fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
 DEMI_INLINE vf fnma(vf a, vf b, vf c) { return vfmsq_f32(c, a, b); }
