@@ -30,7 +30,7 @@
 #include "runtime/simd_baseline.h"
 #endif
 
-namespace demi::DEMI_ISA_NS {
+namespace demi::DEMI_BACKEND {
 
 DEMI_INLINE vf loadu(const Half* p) { return from_f16(load_u16(p)); }
 DEMI_INLINE vf loadu(const BFloat16* p) { return from_bf16(load_u16(p)); }
@@ -44,7 +44,7 @@ DEMI_INLINE void store_n(BFloat16* p, vf x, int n) { store_u16_n(p, to_bf16(x), 
 DEMI_INLINE vf round_f16(vf x) { return from_f16(to_f16(x)); }
 DEMI_INLINE vf round_bf16(vf x) { return from_bf16(to_bf16(x)); }
 
-}  // namespace demi::DEMI_ISA_NS
+}  // namespace demi::DEMI_BACKEND
 
 #include "runtime/simd_double.h"
 #include "runtime/simd_gelu.h"
