@@ -8,9 +8,8 @@ namespace demi {
 
 // y = the sum of x over `dims`; dx = dy, stretched. Sums in f32 in blocks of fixed size and in f64 over blocks (f64
 // throughout for f64), in an order that depends on the shape only; in a wider type where parts leave the range though
-// the sum may fit (a GPU has none for f64). Tolerance f32: 1e-6 of the sum of |x| where the last dimension is summed,
-// else 1e-5, before one rounding. The sum of integers or bool is i64, exact (wrapping around beyond 64 bits). The sum of
-// nothing is 0.
+// the sum may fit. Tolerance f32: 1e-6 of the sum of |x| where the last dimension is summed, else 1e-5, before one
+// rounding. The sum of integers or bool is i64, exact (wrapping around beyond 64 bits). The sum of nothing is 0.
 Variable sum(const Variable& x, const Dims& dims = {}, bool keepdim = false);
 
 // y = the mean of x over `dims`; dx = dy / n, stretched. Summed like sum(), rounded once: the mean fits where x does.

@@ -40,7 +40,8 @@ constexpr int64_t kShortRow = 1024;       // up to here a warp takes a whole sum
 constexpr int64_t kColumnChunk = 512;     // rows of a block, neighbours kept
 constexpr int kColumns = 32, kLines = 8;  // its threads
 
-template <class C> DEMI_DEVICE C element(const SumCall& call, const Offsets<2>& kept, int64_t r) {
+template <class C>
+DEMI_DEVICE C element(const SumCall& call, const Offsets<2>& kept, int64_t r, C factor = 1) {
     Offsets<2> at;
     if (call.reduced.rank == 1) {
         at.at[0] = r * call.reduced.strides[0][0];
@@ -48,7 +49,7 @@ template <class C> DEMI_DEVICE C element(const SumCall& call, const Offsets<2>& 
     } else {
         at = offsets_of(call.reduced, r);
     }
-    const C x = gpu::load_any<C>(call.x.data, call.x.dtype, kept.at[0] + at.at[0]);
+    const C x = factor * gpu::load_any<C>(call.x.data, call.x.dtype, kept.at[0] + at.at[0]);
     return call.y.data == nullptr ? x
                                   : x * gpu::load_any<C>(call.y.data, call.y.dtype, kept.at[1] + at.at[1]);
 }
@@ -69,8 +70,19 @@ DEMI_DEVICE total_t<C> share(const SumCall& call, const Offsets<2>& kept, int64_
     return static_cast<total_t<C>>(sum);
 }
 
+// f64 has no wider type: one thread adds all elements, each made smaller.
+DEMI_DEVICE double sum_of_small(const SumCall& call, int64_t k) {
+    const auto kept = offsets_of(call.kept, k);
+    double sum = 0;
+    for (int64_t r = 0; r < call.reduced.count; ++r) sum += element<double>(call, kept, r, 0x1p-64);
+    return sum * call.scale * 0x1p64;
+}
+
 template <class C> DEMI_DEVICE void finish(const SumCall& call, int64_t k, double sum) {
-    gpu::store_any<C>(call.out.data, call.out.dtype, k, static_cast<C>(sum * call.scale));
+    double y = sum * call.scale;
+    if constexpr (sizeof(C) == 8)
+        if (!gpu::is_finite(y)) y = sum_of_small(call, k);
+    gpu::store_any<C>(call.out.data, call.out.dtype, k, static_cast<C>(y));
 }
 template <class C> DEMI_DEVICE void finish(const SumCall& call, int64_t k, uint64_t sum) {
     elements<uint64_t>(call.out)[k] = sum;
