@@ -89,11 +89,13 @@ DEMI_INLINE vf scale_by_exponent(vf x, vf n) {
     return x * exponent_bits(first) * exponent_bits(vsubq_s32(k, first));
 }
 
-DEMI_INLINE float hsum(vf x) { return (x[0] + x[2]) + (x[1] + x[3]); }
+DEMI_INLINE float hsum(vf x) {
+    const vf pairs = x + vextq_f32(x, x, 2);
+    return pairs[0] + pairs[1];
+}
 DEMI_INLINE float hmax(vf x) {
-    const float a = x[0] > x[2] ? x[0] : x[2];
-    const float b = x[1] > x[3] ? x[1] : x[3];
-    return a > b ? a : b;
+    const vf pairs = max(x, vextq_f32(x, x, 2));
+    return max(pairs, vextq_f32(pairs, pairs, 1))[0];
 }
 
 }  // namespace demi::DEMI_BACKEND

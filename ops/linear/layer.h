@@ -39,8 +39,8 @@ struct LayerBackward {
 };
 void run_layer(LayerBackward& call);
 
-// The weight [n, k] as pack_b() leaves it for x weight^T in `dtype`, valid until the thread asks again; null outside of an
-// InferenceMode.
+// The weight [n, k] as pack_b() leaves it for x weight^T in `dtype`, valid until the thread asks again; null where no
+// InferenceMode lives.
 const float* packed_weight(const Tensor& weight, DType dtype);
 
 }  // namespace demi

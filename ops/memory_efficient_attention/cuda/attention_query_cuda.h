@@ -1,6 +1,5 @@
 #pragma once
-// Internal, for .cu files: one query of attention and its keys, a score at a time, for any size, dtype and
-// mask.
+// Internal, for .cu files: one query of attention and its keys, a score at a time, for any size, dtype and mask.
 #include "ops/memory_efficient_attention/cuda/attention_access_cuda.h"
 
 namespace demi::gpu_kernels {

@@ -23,6 +23,16 @@ template <class C> struct Columns {
     }
 };
 
+// Of the row of a query's result that has `size` columns.
+template <class C, class Q>
+DEMI_DEVICE void put_columns(const AttentionResult& to, const Q& query, int64_t column, int64_t size,
+                             const Columns<C>& from, LaneCount& lost) {
+    const int64_t row = row_offset(to, query.batch, query.head, query.token);
+    DEMI_UNROLL
+    for (int i = 0; i < kColumns; ++i)
+        if (column + 32 * i < size) put(to, row + column + 32 * i, from.x[i], lost);
+}
+
 // acc[i] += weight of each key times its element of column `column + 32 i`; weights: one for each of n keys.
 template <class C>
 DEMI_DEVICE void add_rows(Columns<C>& acc, const C* weights, uint32_t taken, int n, const AttentionOperand& x,
@@ -93,10 +103,7 @@ template <class C> struct ForwardKernel {
                     : static_cast<C>(static_cast<double>(top) * kLn2 + gpu::log(static_cast<double>(sum)));
         if (sum == 0) acc = {};
         if (!acc.times(factor) || !(sum > 0)) acc = take_again(query.row(), column, sum > 0, acc);
-        const int64_t out = row_offset(call.out, query.batch, query.head, query.token);
-        DEMI_UNROLL
-        for (int i = 0; i < kColumns; ++i)
-            if (column + 32 * i < call.value_size) put(call.out, out + column + 32 * i, acc.x[i], lost);
+        put_columns(call.out, query, column, call.value_size, acc, lost);
     }
 
     // What is not finite, in double; of a query without a sum of weights all of it.
@@ -179,10 +186,7 @@ template <class C> struct GradQueriesKernel {
         }
         if (!acc.times(static_cast<C>(call.scale_f64)) || exact)
             acc = take_again(query.row(), column, exact, acc);
-        const int64_t out = row_offset(call.grad_q, query.batch, query.head, query.token);
-        DEMI_UNROLL
-        for (int i = 0; i < kColumns; ++i)
-            if (column + 32 * i < call.head_size) put(call.grad_q, out + column + 32 * i, acc.x[i], lost);
+        put_columns(call.grad_q, query, column, call.head_size, acc, lost);
     }
 
     DEMI_OUT_OF_LINE Columns<C> take_again(Row row, int64_t column, bool whole, Columns<C> acc) const {
