@@ -1,7 +1,7 @@
 #pragma once
 // What kernel files of the CPU (*_cpu.cpp, compiled once per instruction set) are written with. Loops over vectors with a
 // masked tail, for any element type T:
-//   for_lanes<T>(count, DEMI_LANES { put(y + i, get(x + i, n) * two, n); });
+//   for_lanes<T>(count, [&] DEMI_LANES { put(y + i, get(x + i, n) * two, n); });
 // i is the first element, n the number of lanes in use: a constant but for the tail.
 #include "ops/kernel.h"
 #include "runtime/parallel.h"
@@ -9,8 +9,8 @@
 
 // For what few rows or vectors need: out of line, so that its registers and memory cost the loops around it nothing.
 #define DEMI_RARE static __attribute__((noinline))
-#define DEMI_LANES [&](int64_t i, int n) __attribute__((always_inline))
-#define DEMI_BLOCK [&](int64_t begin, int64_t end) __attribute__((always_inline))
+#define DEMI_LANES (int64_t i, int n) __attribute__((always_inline))
+#define DEMI_BLOCK (int64_t begin, int64_t end) __attribute__((always_inline))
 
 namespace demi::DEMI_BACKEND {
 
@@ -62,22 +62,19 @@ template <class T, class F> DEMI_INLINE void for_blocks(int64_t count, const F& 
 template <class T, class F> DEMI_INLINE lane_t<T> sum_lanes(int64_t count, const F& body) {
     double total = 0;
     lane_t<T> last = 0;
-    for_blocks<T>(
-        count, DEMI_BLOCK {
-            vector_t<T> sum = splat<T>(0);
-            for_lanes<T>(
-                begin, end, DEMI_LANES { sum = sum + body(i, n); });
-            last = hsum(sum);
-            total += static_cast<double>(last);
-        });
+    for_blocks<T>(count, [&] DEMI_BLOCK {
+        vector_t<T> sum = splat<T>(0);
+        for_lanes<T>(begin, end, [&] DEMI_LANES { sum = sum + body(i, n); });
+        last = hsum(sum);
+        total += static_cast<double>(last);
+    });
     if (count <= kSumBlock<T>) return last;  // what follows waits for the sum, and not for two conversions
     return static_cast<lane_t<T>>(total);
 }
 
 template <class T> DEMI_INLINE lane_t<T> max_lanes(const T* x, int64_t count) {
     vector_t<T> m = splat<T>(-__builtin_inff());
-    for_lanes<T>(
-        count, DEMI_LANES { m = max(m, only(n, get(x + i, n), m)); });
+    for_lanes<T>(count, [&] DEMI_LANES { m = max(m, only(n, get(x + i, n), m)); });
     return hmax(m);
 }
 

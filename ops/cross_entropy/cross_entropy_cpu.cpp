@@ -19,19 +19,17 @@ template <class T, class C>
 DEMI_INLINE RowSums<C> sums_of(const T* x, const C* target, bool distance, int64_t width) {
     RowSums<C> out{max_lanes(x, width), 0, 0, 0, 0};
     const auto m = splat<T>(out.max);
-    out.exp_sum = sum_lanes<T>(
-        width, DEMI_LANES { return only(n, exp(get(x + i, n) - m), splat<T>(0)); });
+    out.exp_sum =
+        sum_lanes<T>(width, [&] DEMI_LANES { return only(n, exp(get(x + i, n) - m), splat<T>(0)); });
     if (distance)
-        out.distance = sum_lanes<T>(
-            width, DEMI_LANES { return only(n, m - get(x + i, n), splat<T>(0)); });
+        out.distance =
+            sum_lanes<T>(width, [&] DEMI_LANES { return only(n, m - get(x + i, n), splat<T>(0)); });
     if (target == nullptr) return out;
-    out.target = sum_lanes<T>(
-        width, DEMI_LANES { return get(target + i, n); });
-    out.target_distance = sum_lanes<T>(
-        width, DEMI_LANES {
-            const auto t = get(target + i, n);
-            return select(equal(t, splat<T>(0)), splat<T>(0), t * (m - get(x + i, n)));
-        });
+    out.target = sum_lanes<T>(width, [&] DEMI_LANES { return get(target + i, n); });
+    out.target_distance = sum_lanes<T>(width, [&] DEMI_LANES {
+        const auto t = get(target + i, n);
+        return select(equal(t, splat<T>(0)), splat<T>(0), t * (m - get(x + i, n)));
+    });
     return out;
 }
 
@@ -103,15 +101,14 @@ DEMI_INLINE void backward_row(const T* x, const C* target, const Step<C>& step, 
     const auto m = splat<T>(step.max), log_sum = splat<T>(step.log_sum), prob = splat<T>(step.prob);
     const auto constant = splat<T>(step.constant), hit = splat<T>(step.hit);
     if (target != nullptr) {
-        for_lanes<T>(
-            width, DEMI_LANES {
-                const auto p = prob * exp((get(x + i, n) - m) - log_sum), t = get(target + i, n);
-                put(dx + i, sizeof(T) == 8 ? fnma(hit, t, p - constant) : fnma(hit, t, p) - constant, n);
-            });
+        for_lanes<T>(width, [&] DEMI_LANES {
+            const auto p = prob * exp((get(x + i, n) - m) - log_sum), t = get(target + i, n);
+            put(dx + i, sizeof(T) == 8 ? fnma(hit, t, p - constant) : fnma(hit, t, p) - constant, n);
+        });
         return;
     }
-    for_lanes<T>(
-        width, DEMI_LANES { put(dx + i, prob * exp((get(x + i, n) - m) - log_sum) - constant, n); });
+    for_lanes<T>(width,
+                 [&] DEMI_LANES { put(dx + i, prob * exp((get(x + i, n) - m) - log_sum) - constant, n); });
     if (step.label >= 0) {  // once more, because dx is already rounded
         const int64_t l = step.label;
         put(dx + l, prob * exp((get(x + l, 1) - m) - log_sum) - constant - hit, 1);
@@ -125,17 +122,16 @@ DEMI_INLINE void target_grad_row(const T* x, const C* target, C max, C log_sum, 
     const auto m = splat<T>(max), l = splat<T>(log_sum), f = splat<T>(factor);
     const auto none = splat<T>(-kInf), far = splat<T>(factor == 0 ? 0 : factor * kInf);
     const bool nan = !(log_sum == log_sum);
-    for_lanes<T>(
-        width, DEMI_LANES {
-            const auto v = get(x + i, n), distance = m - v;
-            auto d = f * (distance + l);
-            if (!nan && !all(is_finite(distance))) {
-                d = select(is_finite(distance), d, (f * m - f * v) + f * l);
-                const auto masked = select(equal(get(target + i, n), splat<T>(0)), splat<T>(0), far);
-                d = select(equal(v, none), masked, d);
-            }
-            put(dt + i, d, n);
-        });
+    for_lanes<T>(width, [&] DEMI_LANES {
+        const auto v = get(x + i, n), distance = m - v;
+        auto d = f * (distance + l);
+        if (!nan && !all(is_finite(distance))) {
+            d = select(is_finite(distance), d, (f * m - f * v) + f * l);
+            const auto masked = select(equal(get(target + i, n), splat<T>(0)), splat<T>(0), far);
+            d = select(equal(v, none), masked, d);
+        }
+        put(dt + i, d, n);
+    });
 }
 
 void backward(const CrossEntropyBackward& c, Queue) {

@@ -81,11 +81,10 @@ void drop_elements(const T* x, T* y, int64_t count, uint64_t seed, uint64_t bloc
         for (int i = 0; i < kWords; ++i)
             factor[i] = (words[i] >> 8) >= threshold ? static_cast<C>(scale) : C(0);
         const int64_t some = count - at < kWords ? count - at : kWords;
-        for_lanes<T>(
-            some, DEMI_LANES {
-                const auto f = loadu(factor + i), none = splat<T>(0);
-                put(y + at + i, select(less(none, f), get(x + at + i, n) * f, none), n);
-            });
+        for_lanes<T>(some, [&] DEMI_LANES {
+            const auto f = loadu(factor + i), none = splat<T>(0);
+            put(y + at + i, select(less(none, f), get(x + at + i, n) * f, none), n);
+        });
     }
 }
 
@@ -93,8 +92,7 @@ void drop_elements(const T* x, T* y, int64_t count, uint64_t seed, uint64_t bloc
 template <class T> void drop_sample(const T* x, T* y, int64_t count, bool kept, double scale) {
     const auto factor = splat<T>(static_cast<lane_t<T>>(scale));
     if (kept)
-        for_lanes<T>(
-            count, DEMI_LANES { put(y + i, get(x + i, n) * factor, n); });
+        for_lanes<T>(count, [&] DEMI_LANES { put(y + i, get(x + i, n) * factor, n); });
     else
         __builtin_memset(y, 0, static_cast<size_t>(count) * sizeof(T));
 }

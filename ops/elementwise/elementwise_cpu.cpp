@@ -27,14 +27,13 @@ template <class F, class T> void row(void* out_, const void* const* in, int64_t 
         for (int64_t i = 0; i < count; ++i) out[i] = F::template at<T>(a[i], b[i], c[i], p, q);
     } else {
         const vf p = broadcast(static_cast<float>(p_)), q = broadcast(static_cast<float>(q_));
-        for_lanes<T>(
-            count, DEMI_LANES {
-                const vf x = get(a + i, n);
-                put(out + i,
-                    F::template at<vf>(x, F::tensors > 1 ? get(b + i, n) : x,
-                                       F::tensors > 2 ? get(c + i, n) : x, p, q),
-                    n);
-            });
+        for_lanes<T>(count, [&] DEMI_LANES {
+            const vf x = get(a + i, n);
+            put(out + i,
+                F::template at<vf>(x, F::tensors > 1 ? get(b + i, n) : x, F::tensors > 2 ? get(c + i, n) : x,
+                                   p, q),
+                n);
+        });
     }
 }
 
@@ -47,10 +46,9 @@ void row<pow_grad_fn, float>(void* out_, const void* const* in, int64_t count, d
     for (int64_t begin = 0; begin < count; begin += kBlock) {
         const int64_t end = count - begin < kBlock ? count : begin + kBlock;
         for (int64_t i = begin; i < end; ++i) out[i] = pow(x[i], p - 1);
-        for_lanes<float>(
-            begin, end, DEMI_LANES {
-                put(out + i, pow_grad(get(dy + i, n), get(x + i, n), broadcast(p), get(out + i, n)), n);
-            });
+        for_lanes<float>(begin, end, [&] DEMI_LANES {
+            put(out + i, pow_grad(get(dy + i, n), get(x + i, n), broadcast(p), get(out + i, n)), n);
+        });
     }
 }
 
@@ -100,8 +98,7 @@ template <class To, class From> DEMI_INLINE void convert_row(To* to, const From*
         storeu(to + i + 2 * kLanes, loadu(from + i + 2 * kLanes));
         storeu(to + i + 3 * kLanes, loadu(from + i + 3 * kLanes));
     }
-    for_lanes<To>(
-        most, count, DEMI_LANES { put(to + i, get(from + i, n), n); });
+    for_lanes<To>(most, count, [&] DEMI_LANES { put(to + i, get(from + i, n), n); });
 }
 template <class T> void load_half(float* to, const void* from, int64_t at, int64_t, int64_t count) {
     convert_row(to, static_cast<const T*>(from) + at, count);

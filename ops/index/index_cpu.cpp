@@ -64,15 +64,13 @@ template <class T> void add_rows_of(const AddRows& c, const RowUses& uses) {
             for (int64_t at = 0; at < c.width; at += kBlock) {
                 const int64_t columns = c.width - at < kBlock ? c.width - at : kBlock;
                 const T* x = from(first) + at;
-                for_lanes<T>(
-                    columns, DEMI_LANES { put(sum + i, get(x + i, n), n); });
+                for_lanes<T>(columns, [&] DEMI_LANES { put(sum + i, get(x + i, n), n); });
                 for (int64_t use = first + 1; use < end; ++use) {
                     const T* more = from(use) + at;
-                    for_lanes<T>(
-                        columns, DEMI_LANES { put(sum + i, get(sum + i, n) + get(more + i, n), n); });
+                    for_lanes<T>(columns,
+                                 [&] DEMI_LANES { put(sum + i, get(sum + i, n) + get(more + i, n), n); });
                 }
-                for_lanes<T>(
-                    columns, DEMI_LANES { put(to + at + i, get(sum + i, n), n); });
+                for_lanes<T>(columns, [&] DEMI_LANES { put(to + at + i, get(sum + i, n), n); });
             }
         }
     });
@@ -91,11 +89,9 @@ template <class T> void add_elements_of(const AddElements& c, Queue queue) {
             const T* dy = elements<T>(c.dy) + a * c.n;
             T* dx = elements<T>(c.dx) + a * c.s;
             for (int64_t r = 0; r < c.s; ++r) sum[r] = 0;
-            for_lanes<T>(
-                c.n, DEMI_LANES { put(x + i, get(dy + i, n), n); });
+            for_lanes<T>(c.n, [&] DEMI_LANES { put(x + i, get(dy + i, n), n); });
             for (int64_t i = 0; i < c.n; ++i) sum[c.index[a * c.n + i]] += x[i];
-            for_lanes<T>(
-                c.s, DEMI_LANES { put(dx + i, get(sum + i, n), n); });
+            for_lanes<T>(c.s, [&] DEMI_LANES { put(dx + i, get(sum + i, n), n); });
         }
     });
 }

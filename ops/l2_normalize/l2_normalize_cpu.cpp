@@ -22,11 +22,10 @@ template <class T> struct Scaled {
     DEMI_INLINE Scaled(const T* x, int64_t width)
         : e(balance(max_abs(x, width), kTarget<C>)), factor(power_of_two<C>(e)) {
         const auto f = splat<T>(factor);
-        norm = root(sum_lanes<T>(
-            width, DEMI_LANES {
-                const auto v = get(x + i, n) * f;
-                return v * v;
-            }));
+        norm = root(sum_lanes<T>(width, [&] DEMI_LANES {
+            const auto v = get(x + i, n) * f;
+            return v * v;
+        }));
     }
 };
 
@@ -35,23 +34,20 @@ template <class T, class C> DEMI_RARE C forward_scaled(const T* x, T* y, C eps, 
     const bool free = s.norm > eps * s.factor;
     const auto factor = splat<T>(free ? s.factor : 1);
     const DivideBy<T> scale(free ? s.norm : eps);
-    for_lanes<T>(
-        width, DEMI_LANES { put(y + i, scale(get(x + i, n) * factor), n); });
+    for_lanes<T>(width, [&] DEMI_LANES { put(y + i, scale(get(x + i, n) * factor), n); });
     return s.norm / s.factor;
 }
 
 // Gives the row's length.
 template <class T, class C> DEMI_INLINE C forward_row(const T* x, T* y, C eps, int64_t width) {
-    const C square = sum_lanes<T>(
-        width, DEMI_LANES {
-            const auto v = get(x + i, n);
-            return v * v;
-        });
+    const C square = sum_lanes<T>(width, [&] DEMI_LANES {
+        const auto v = get(x + i, n);
+        return v * v;
+    });
     if (!(square >= kLeastSquare<C> && square < kInf)) return forward_scaled(x, y, eps, width);
     const C norm = root(square);
     const DivideBy<T> scale(norm > eps ? norm : eps);
-    for_lanes<T>(
-        width, DEMI_LANES { put(y + i, scale(get(x + i, n)), n); });
+    for_lanes<T>(width, [&] DEMI_LANES { put(y + i, scale(get(x + i, n)), n); });
     return norm;
 }
 
@@ -63,12 +59,11 @@ template <class T> DEMI_RARE void backward_scaled(const T* x, const T* dy, T* dx
     const auto back = splat<T>(static_cast<C>(s.e - h));
     const DivideBy<T> scale(s.norm);
     const auto along = splat<T>(sum_lanes<T>(
-        width, DEMI_LANES { return scale(get(x + i, n) * factor) * (get(dy + i, n) * down); }));
-    for_lanes<T>(
-        width, DEMI_LANES {
-            const auto y = scale(get(x + i, n) * factor);
-            put(dx + i, scale_by_exponent(scale(fnma(y, along, get(dy + i, n) * down)), back), n);
-        });
+        width, [&] DEMI_LANES { return scale(get(x + i, n) * factor) * (get(dy + i, n) * down); }));
+    for_lanes<T>(width, [&] DEMI_LANES {
+        const auto y = scale(get(x + i, n) * factor);
+        put(dx + i, scale_by_exponent(scale(fnma(y, along, get(dy + i, n) * down)), back), n);
+    });
 }
 
 template <class T, class C>
@@ -80,16 +75,15 @@ DEMI_INLINE void backward_row(const T* x, C norm, C eps, const T* dy, T* dx, int
     auto along = splat<T>(0);
     SquaresFit<T> fit;
     if (free) {
-        const C dot = sum_lanes<T>(
-            width, DEMI_LANES {
-                const auto v = get(x + i, n), g = get(dy + i, n);
-                fit.add(g);
-                return (f64 ? v : scale(v)) * g;
-            });
+        const C dot = sum_lanes<T>(width, [&] DEMI_LANES {
+            const auto v = get(x + i, n), g = get(dy + i, n);
+            fit.add(g);
+            return (f64 ? v : scale(v)) * g;
+        });
         along = splat<T>(f64 ? dot / (d * d) : dot * (1 / d));
     }
-    for_lanes<T>(
-        width, DEMI_LANES { put(dx + i, scale(fnma(get(x + i, n), along, get(dy + i, n))), n); });
+    for_lanes<T>(width,
+                 [&] DEMI_LANES { put(dx + i, scale(fnma(get(x + i, n), along, get(dy + i, n))), n); });
     if (!free || (fit.good() && norm >= kPlainNorm && norm < kMostNorm<C>)) return;
     if (!(all_finite(dx, width) && norm >= kLeastNorm<C> && norm < kMostNorm<C>))
         backward_scaled(x, dy, dx, width);

@@ -8,12 +8,11 @@ namespace {
 template <class T>
 void forward_row(const T* x, const lane_t<T>* gamma, const T* residual, T* y, int64_t width) {
     if (residual == nullptr)
-        for_lanes<T>(
-            width, DEMI_LANES { put(y + i, get(x + i, n) * get(gamma + i, n), n); });
+        for_lanes<T>(width, [&] DEMI_LANES { put(y + i, get(x + i, n) * get(gamma + i, n), n); });
     else
-        for_lanes<T>(
-            width,
-            DEMI_LANES { put(y + i, fma(get(x + i, n), get(gamma + i, n), get(residual + i, n)), n); });
+        for_lanes<T>(width, [&] DEMI_LANES {
+            put(y + i, fma(get(x + i, n), get(gamma + i, n), get(residual + i, n)), n);
+        });
 }
 
 void forward(const LayerScaleForward& c, Queue) {
@@ -30,12 +29,11 @@ void forward(const LayerScaleForward& c, Queue) {
 template <class T>
 void backward_row(const T* x, const lane_t<T>* gamma, const T* dy, T* dx, lane_t<T>* dgamma, int64_t width) {
     if (dx != nullptr)
-        for_lanes<T>(
-            width, DEMI_LANES { put(dx + i, get(dy + i, n) * get(gamma + i, n), n); });
+        for_lanes<T>(width, [&] DEMI_LANES { put(dx + i, get(dy + i, n) * get(gamma + i, n), n); });
     if (dgamma != nullptr)
-        for_lanes<T>(
-            width,
-            DEMI_LANES { put(dgamma + i, fma(get(dy + i, n), get(x + i, n), get(dgamma + i, n)), n); });
+        for_lanes<T>(width, [&] DEMI_LANES {
+            put(dgamma + i, fma(get(dy + i, n), get(x + i, n), get(dgamma + i, n)), n);
+        });
 }
 
 void backward(const LayerScaleBackward& c, Queue queue) {

@@ -7,12 +7,11 @@ template <bool kPlain, class T, class Y, class C>
 DEMI_INLINE void write_row(const T* x, const C* weight, const C* bias, const Stats<C>& s, Y* y,
                            int64_t width) {
     const auto m = splat<T>(s.mean), c = splat<T>(s.shift), r = splat<T>(s.rstd), f = splat<T>(s.factor);
-    for_lanes<T>(
-        width, DEMI_LANES {
-            const auto v = get(x + i, n);
-            const auto normal = (((kPlain ? v : v * f) - m) - c) * r;
-            put(y + i, fma(normal, get(weight + i, n), get(bias + i, n)), n);
-        });
+    for_lanes<T>(width, [&] DEMI_LANES {
+        const auto v = get(x + i, n);
+        const auto normal = (((kPlain ? v : v * f) - m) - c) * r;
+        put(y + i, fma(normal, get(weight + i, n), get(bias + i, n)), n);
+    });
 }
 
 template <class T, class Y, class C>
@@ -23,8 +22,7 @@ void forward_rows(const LayernormForward& call, const C* weight, const C* bias, 
         const T *x = row<T>(call.x, r, width), *residual = row<T>(call.residual, r, width);
         if (residual == nullptr) return x;
         T* sum = row<T>(call.sum, r, width);
-        for_lanes<T>(
-            width, DEMI_LANES { put(sum + i, get(x + i, n) + get(residual + i, n), n); });
+        for_lanes<T>(width, [&] DEMI_LANES { put(sum + i, get(x + i, n) + get(residual + i, n), n); });
         return static_cast<const T*>(sum);
     };
     const auto write = [&](const T* x, const Stats<C>& s, int64_t r) {
@@ -58,39 +56,36 @@ DEMI_INLINE bool backward_row(const T* x, const Y* dy, const T* dsum, const C* w
                               T* dx, C* dweight, C* dbias, int64_t width) {
     const auto m = splat<T>(s.mean), c = splat<T>(s.shift), r = splat<T>(s.rstd);
     double total_g = 0, total_gn = 0;
-    for_blocks<T>(
-        width, DEMI_BLOCK {
-            auto sum_g = splat<T>(0), sum_gn = splat<T>(0);
-            for_lanes<T>(
-                begin, end, DEMI_LANES {
-                    const auto d = get(dy + i, n);
-                    const auto normal = ((get(x + i, n) - m) - c) * r;  // dy is 0 in unused lanes
-                    if constexpr (kAffine) {
-                        put(dweight + i, fma(d, normal, get(dweight + i, n)), n);
-                        put(dbias + i, get(dbias + i, n) + d, n);
-                    }
-                    if constexpr (kInput) {
-                        const auto g = d * get(weight + i, n);
-                        sum_g = sum_g + g;
-                        sum_gn = fma(g, normal, sum_gn);
-                    }
-                });
-            total_g += static_cast<double>(hsum(sum_g));
-            total_gn += static_cast<double>(hsum(sum_gn));
+    for_blocks<T>(width, [&] DEMI_BLOCK {
+        auto sum_g = splat<T>(0), sum_gn = splat<T>(0);
+        for_lanes<T>(begin, end, [&] DEMI_LANES {
+            const auto d = get(dy + i, n);
+            const auto normal = ((get(x + i, n) - m) - c) * r;  // dy is 0 in unused lanes
+            if constexpr (kAffine) {
+                put(dweight + i, fma(d, normal, get(dweight + i, n)), n);
+                put(dbias + i, get(dbias + i, n) + d, n);
+            }
+            if constexpr (kInput) {
+                const auto g = d * get(weight + i, n);
+                sum_g = sum_g + g;
+                sum_gn = fma(g, normal, sum_gn);
+            }
         });
+        total_g += static_cast<double>(hsum(sum_g));
+        total_gn += static_cast<double>(hsum(sum_gn));
+    });
     auto good = all_lanes<T>();
     if constexpr (kInput) {
         const auto a = splat<T>(mean(static_cast<C>(total_g), width)),
                    b = splat<T>(mean(static_cast<C>(total_gn), width));
-        for_lanes<T>(
-            width, DEMI_LANES {
-                const auto normal = ((get(x + i, n) - m) - c) * r;
-                const auto g = get(dy + i, n) * get(weight + i, n);
-                auto out = r * fnma(normal, b, g - a);
-                if (dsum != nullptr) out = out + get(dsum + i, n);
-                good = mask_and(good, is_finite(out));
-                put(dx + i, out, n);
-            });
+        for_lanes<T>(width, [&] DEMI_LANES {
+            const auto normal = ((get(x + i, n) - m) - c) * r;
+            const auto g = get(dy + i, n) * get(weight + i, n);
+            auto out = r * fnma(normal, b, g - a);
+            if (dsum != nullptr) out = out + get(dsum + i, n);
+            good = mask_and(good, is_finite(out));
+            put(dx + i, out, n);
+        });
     }
     return all(good);
 }
@@ -100,31 +95,27 @@ template <class T, class Y, class C>
 DEMI_RARE void rare_row(const T* x, const Y* dy, const T* dsum, const C* weight, const Stats<C>& s, T* dx,
                         C* dweight, C* dbias, int64_t width) {
     const auto m = splat<T>(s.mean), c = splat<T>(s.shift), r = splat<T>(s.rstd), f = splat<T>(s.factor);
-    const auto normal = DEMI_LANES { return ((get(x + i, n) * f - m) - c) * r; };
+    const auto normal = [&] DEMI_LANES { return ((get(x + i, n) * f - m) - c) * r; };
     if (dweight != nullptr)
-        for_lanes<T>(
-            width, DEMI_LANES {
-                const auto d = get(dy + i, n);
-                put(dweight + i, fma(d, normal(i, n), get(dweight + i, n)), n);
-                put(dbias + i, get(dbias + i, n) + d, n);
-            });
+        for_lanes<T>(width, [&] DEMI_LANES {
+            const auto d = get(dy + i, n);
+            put(dweight + i, fma(d, normal(i, n), get(dweight + i, n)), n);
+            put(dbias + i, get(dbias + i, n) + d, n);
+        });
     if (dx == nullptr) return;
     const int h = balance(max_abs(dy, width), -10), e = s.factor == 0 ? 0 : exponent_of(s.factor);
     const auto down = splat<T>(power_of_two<C>(h)), back = splat<T>(static_cast<C>(e - h));
-    const auto grad = DEMI_LANES { return get(dy + i, n) * down * get(weight + i, n); };
+    const auto grad = [&] DEMI_LANES { return get(dy + i, n) * down * get(weight + i, n); };
     auto a = splat<T>(mean(sum_lanes<T>(width, grad), width));
-    a = a + splat<T>(mean(sum_lanes<T>(
-                              width, DEMI_LANES { return only(n, grad(i, n) - a, splat<T>(0)); }),
-                          width));
-    const auto b = splat<T>(mean(sum_lanes<T>(
-                                     width, DEMI_LANES { return grad(i, n) * normal(i, n); }),
-                                 width));
-    for_lanes<T>(
-        width, DEMI_LANES {
-            auto out = scale_by_exponent(r * fnma(normal(i, n), b, grad(i, n) - a), back);
-            if (dsum != nullptr) out = out + get(dsum + i, n);
-            put(dx + i, out, n);
-        });
+    a = a + splat<T>(mean(
+                sum_lanes<T>(width, [&] DEMI_LANES { return only(n, grad(i, n) - a, splat<T>(0)); }), width));
+    const auto b =
+        splat<T>(mean(sum_lanes<T>(width, [&] DEMI_LANES { return grad(i, n) * normal(i, n); }), width));
+    for_lanes<T>(width, [&] DEMI_LANES {
+        auto out = scale_by_exponent(r * fnma(normal(i, n), b, grad(i, n) - a), back);
+        if (dsum != nullptr) out = out + get(dsum + i, n);
+        put(dx + i, out, n);
+    });
 }
 
 // Adds to dweight and dbias where they are not null.

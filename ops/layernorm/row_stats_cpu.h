@@ -36,26 +36,24 @@ template <class C> struct Moments { C mean, square; };
 template <class T, class F> DEMI_INLINE Moments<lane_t<T>> moments(int64_t width, const F& d) {
     typedef lane_t<T> C;
     double sum = 0, square = 0;
-    for_blocks<T>(
-        width, DEMI_BLOCK {
-            auto s = splat<T>(0), q = splat<T>(0);
-            for_lanes<T>(
-                begin, end, DEMI_LANES {
-                    const auto v = only(n, d(i, n), splat<T>(0));
-                    s = s + v;
-                    q = q + v * v;
-                });
-            sum += static_cast<double>(hsum(s));
-            square += static_cast<double>(hsum(q));
+    for_blocks<T>(width, [&] DEMI_BLOCK {
+        auto s = splat<T>(0), q = splat<T>(0);
+        for_lanes<T>(begin, end, [&] DEMI_LANES {
+            const auto v = only(n, d(i, n), splat<T>(0));
+            s = s + v;
+            q = q + v * v;
         });
+        sum += static_cast<double>(hsum(s));
+        square += static_cast<double>(hsum(q));
+    });
     return {mean(static_cast<C>(sum), width), mean(static_cast<C>(square), width)};
 }
 
 template <class T> DEMI_RARE bool is_constant(const T* x, int64_t width) {
     const auto first = splat<T>(value_of(x));
     auto same = all_lanes<T>();
-    for_lanes<T>(
-        width, DEMI_LANES { same = mask_and(same, equal(only(n, get(x + i, n), first), first)); });
+    for_lanes<T>(width,
+                 [&] DEMI_LANES { same = mask_and(same, equal(only(n, get(x + i, n), first), first)); });
     return all(same);
 }
 
@@ -67,8 +65,7 @@ DEMI_INLINE bool find_stats(int64_t width, const F& value, Stats<C>& s, C& varia
     Moments<C> d;
     for (int turn = 0;; ++turn) {
         const auto m = splat<T>(s.mean);
-        d = moments<T>(
-            width, DEMI_LANES { return value(i, n) - m; });
+        d = moments<T>(width, [&] DEMI_LANES { return value(i, n) - m; });
         if (turn == 1 || d.mean * d.mean <= Small<C>::far * d.square) break;
         s.mean = s.mean + d.mean;
     }
@@ -93,7 +90,7 @@ template <class T, class C> DEMI_RARE void rare_stats(const T* x, int64_t width,
     const auto f = splat<T>(s.factor);
     C variance;
     find_stats<T>(
-        width, DEMI_LANES { return get(x + i, n) * f; }, s, variance);
+        width, [&] DEMI_LANES { return get(x + i, n) * f; }, s, variance);
     s.rstd = 1 / root_of_squares(root(variance), root(eps) * s.factor);
     drop_small_shift(s);
 }
@@ -102,7 +99,7 @@ template <class T, class C> DEMI_INLINE void stats_of(const T* x, int64_t width,
     C variance;
     s.factor = 1;
     const bool fits = find_stats<T>(
-        width, DEMI_LANES { return get(x + i, n); }, s, variance);
+        width, [&] DEMI_LANES { return get(x + i, n); }, s, variance);
     if (!fits || variance == 0 || variance + eps < Small<C>::variance) return rare_stats(x, width, eps, s);
     s.rstd = 1 / root(variance + eps);
     drop_small_shift(s);
@@ -112,36 +109,32 @@ template <class T, class C> DEMI_INLINE void stats_of(const T* x, int64_t width,
 template <class T, class C>
 DEMI_INLINE void stats_of_two(const T* const (&x)[2], int64_t width, C eps, Stats<C> (&s)[2]) {
     double sum[2] = {}, shift[2] = {}, square[2] = {};
-    for_blocks<T>(
-        width, DEMI_BLOCK {
-            auto u = splat<T>(0), v = splat<T>(0);
-            for_lanes<T>(
-                begin, end, DEMI_LANES {
-                    u = u + get(x[0] + i, n);
-                    v = v + get(x[1] + i, n);
-                });
-            sum[0] += static_cast<double>(hsum(u));
-            sum[1] += static_cast<double>(hsum(v));
+    for_blocks<T>(width, [&] DEMI_BLOCK {
+        auto u = splat<T>(0), v = splat<T>(0);
+        for_lanes<T>(begin, end, [&] DEMI_LANES {
+            u = u + get(x[0] + i, n);
+            v = v + get(x[1] + i, n);
         });
+        sum[0] += static_cast<double>(hsum(u));
+        sum[1] += static_cast<double>(hsum(v));
+    });
     for (int k = 0; k < 2; ++k) s[k].mean = mean(static_cast<C>(sum[k]), width);
     const auto m0 = splat<T>(s[0].mean), m1 = splat<T>(s[1].mean);
-    for_blocks<T>(
-        width, DEMI_BLOCK {
-            auto u = splat<T>(0), v = splat<T>(0), uu = splat<T>(0), vv = splat<T>(0);
-            for_lanes<T>(
-                begin, end, DEMI_LANES {
-                    const auto d0 = only(n, get(x[0] + i, n) - m0, splat<T>(0));
-                    const auto d1 = only(n, get(x[1] + i, n) - m1, splat<T>(0));
-                    u = u + d0;
-                    v = v + d1;
-                    uu = uu + d0 * d0;
-                    vv = vv + d1 * d1;
-                });
-            shift[0] += static_cast<double>(hsum(u));
-            shift[1] += static_cast<double>(hsum(v));
-            square[0] += static_cast<double>(hsum(uu));
-            square[1] += static_cast<double>(hsum(vv));
+    for_blocks<T>(width, [&] DEMI_BLOCK {
+        auto u = splat<T>(0), v = splat<T>(0), uu = splat<T>(0), vv = splat<T>(0);
+        for_lanes<T>(begin, end, [&] DEMI_LANES {
+            const auto d0 = only(n, get(x[0] + i, n) - m0, splat<T>(0));
+            const auto d1 = only(n, get(x[1] + i, n) - m1, splat<T>(0));
+            u = u + d0;
+            v = v + d1;
+            uu = uu + d0 * d0;
+            vv = vv + d1 * d1;
         });
+        shift[0] += static_cast<double>(hsum(u));
+        shift[1] += static_cast<double>(hsum(v));
+        square[0] += static_cast<double>(hsum(uu));
+        square[1] += static_cast<double>(hsum(vv));
+    });
     for (int k = 0; k < 2; ++k) {
         s[k].shift = mean(static_cast<C>(shift[k]), width);
         s[k].factor = 1;

@@ -177,8 +177,7 @@ void multiply_floats(GemmCall g) {
     const float* sums = sums_memory.reserve(g.m);
     run_tiles(g, bias, const_cast<float*>(sums));
     const auto store = [&](auto* out) {
-        for_lanes<float>(
-            g.m, DEMI_LANES { put(out + i, get(sums + i, n), n); });
+        for_lanes<float>(g.m, [&] DEMI_LANES { put(out + i, get(sums + i, n), n); });
     };
     g.row_sums.dtype == DType::f16 ? store(elements<Half>(g.row_sums))
                                    : store(elements<BFloat16>(g.row_sums));

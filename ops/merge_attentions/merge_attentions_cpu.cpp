@@ -11,12 +11,10 @@ constexpr int64_t kBlock = 64;  // columns
 
 // Elements of out in the type of its log-sum-exp, and back.
 template <class T> DEMI_INLINE void load(lane_t<T>* to, const T* from, int64_t count) {
-    for_lanes<T>(
-        count, DEMI_LANES { put(to + i, get(from + i, n), n); });
+    for_lanes<T>(count, [&] DEMI_LANES { put(to + i, get(from + i, n), n); });
 }
 template <class T> DEMI_INLINE void store(T* to, const lane_t<T>* from, int64_t count) {
-    for_lanes<T>(
-        count, DEMI_LANES { put(to + i, get(from + i, n), n); });
+    for_lanes<T>(count, [&] DEMI_LANES { put(to + i, get(from + i, n), n); });
 }
 
 // One row of a call: its parts' log-sum-exps, and their weights w_i = exp(lse_i - lse).

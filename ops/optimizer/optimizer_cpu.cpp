@@ -50,17 +50,16 @@ void adamw_chunk(P* p, const G* g, lane_t<P>* exp_avg, lane_t<P>* exp_avg_sq, in
     const auto beta2_rest = number(numbers.beta2_rest), size = number(numbers.step_size),
                eps = number(numbers.eps);
     const auto root = number(numbers.root_correction), scale = number(grad_scale);
-    for_lanes<P>(
-        count, DEMI_LANES {
-            const auto d = get(g + i, n) * scale;
-            const auto old = get(exp_avg + i, n);
-            const auto m = fma(beta1_rest, d - old, old);
-            const auto v = fma(beta2_rest * d, d, beta2 * get(exp_avg_sq + i, n));
-            const auto change = size * (m / (sqrt(v) / root + eps));
-            put(exp_avg + i, m, n);
-            put(exp_avg_sq + i, v, n);
-            put(p + i, decay * get(p + i, n) - change, n);
-        });
+    for_lanes<P>(count, [&] DEMI_LANES {
+        const auto d = get(g + i, n) * scale;
+        const auto old = get(exp_avg + i, n);
+        const auto m = fma(beta1_rest, d - old, old);
+        const auto v = fma(beta2_rest * d, d, beta2 * get(exp_avg_sq + i, n));
+        const auto change = size * (m / (sqrt(v) / root + eps));
+        put(exp_avg + i, m, n);
+        put(exp_avg_sq + i, v, n);
+        put(p + i, decay * get(p + i, n) - change, n);
+    });
 }
 
 void adamw(const AdamwStep& c, Queue) {
@@ -80,17 +79,16 @@ void sgd_chunk(P* p, const G* g, lane_t<P>* buffer, int64_t count, const SgdNumb
     const auto number = [](double x) { return splat<P>(static_cast<C>(x)); };
     const auto lr = number(numbers.lr), weight_decay = number(numbers.weight_decay);
     const auto momentum = number(numbers.momentum), scale = number(grad_scale);
-    for_lanes<P>(
-        count, DEMI_LANES {
-            const auto old = get(p + i, n);
-            auto d = fma(weight_decay, old, get(g + i, n) * scale);
-            if (buffer != nullptr) {
-                const auto b = fma(momentum, get(buffer + i, n), d);
-                put(buffer + i, b, n);
-                d = numbers.nesterov != 0 ? fma(momentum, b, d) : b;
-            }
-            put(p + i, fnma(lr, d, old), n);
-        });
+    for_lanes<P>(count, [&] DEMI_LANES {
+        const auto old = get(p + i, n);
+        auto d = fma(weight_decay, old, get(g + i, n) * scale);
+        if (buffer != nullptr) {
+            const auto b = fma(momentum, get(buffer + i, n), d);
+            put(buffer + i, b, n);
+            d = numbers.nesterov != 0 ? fma(momentum, b, d) : b;
+        }
+        put(p + i, fnma(lr, d, old), n);
+    });
 }
 
 void sgd(const SgdStep& c, Queue) {
@@ -110,8 +108,8 @@ void ema(const EmaUpdate& c, Queue) {
             const S* from = data<const S>(e, 1, at);
             const auto keep = splat<D>(static_cast<C>(c.momentum)),
                        take = splat<D>(static_cast<C>(1 - c.momentum));
-            for_lanes<D>(
-                count, DEMI_LANES { put(to + i, keep * get(to + i, n) + take * get(from + i, n), n); });
+            for_lanes<D>(count,
+                         [&] DEMI_LANES { put(to + i, keep * get(to + i, n) + take * get(from + i, n), n); });
         });
     });
 }
@@ -132,15 +130,12 @@ template <class T> double sum_squares(const T* x, int64_t count) {
     alignas(64) float block[kBlock];
     int64_t at = 0;
     for (; at + kBlock <= count; at += kBlock) {
-        for_lanes<T>(
-            kBlock, DEMI_LANES { put(block + i, get(x + at + i, n), n); });
+        for_lanes<T>(kBlock, [&] DEMI_LANES { put(block + i, get(x + at + i, n), n); });
         add_squares(block, sums);
     }
     if (at < count) {
-        for_lanes<T>(
-            kBlock, DEMI_LANES { put(block + i, zero(), n); });
-        for_lanes<T>(
-            count - at, DEMI_LANES { put(block + i, get(x + at + i, n), n); });
+        for_lanes<T>(kBlock, [&] DEMI_LANES { put(block + i, zero(), n); });
+        for_lanes<T>(count - at, [&] DEMI_LANES { put(block + i, get(x + at + i, n), n); });
         add_squares(block, sums);
     }
     double total = 0;
@@ -201,8 +196,7 @@ void scale(const ScaleTensors& c, Queue) {
         dispatch_float(e.dtype[0], [&]<class T>() {
             T* x = data<T>(e, 0, at);
             const auto factor = splat<T>(static_cast<lane_t<T>>(c.factor));
-            for_lanes<T>(
-                count, DEMI_LANES { put(x + i, get(x + i, n) * factor, n); });
+            for_lanes<T>(count, [&] DEMI_LANES { put(x + i, get(x + i, n) * factor, n); });
         });
     });
 }
@@ -213,8 +207,8 @@ void find_not_finite(const FindNotFinite& c, Queue) {
         if (__atomic_load_n(c.bad, __ATOMIC_RELAXED) != 0) return;
         dispatch_float(e.dtype[0], [&]<class T>() {
             const T* x = data<const T>(e, 0, at);
-            const bool good = sum_lanes<T>(
-                                  count, DEMI_LANES { return get(x + i, n) * splat<T>(0); }) == 0;
+            const bool good =
+                sum_lanes<T>(count, [&] DEMI_LANES { return get(x + i, n) * splat<T>(0); }) == 0;
             if (!good) __atomic_store_n(c.bad, 1u, __ATOMIC_RELAXED);
         });
     });

@@ -7,13 +7,12 @@ namespace {
 
 template <bool back, class T>
 void rotate_row(const T* x, T* y, const lane_t<T>* cosines, const lane_t<T>* sines, int64_t half) {
-    for_lanes<T>(
-        half, DEMI_LANES {
-            const auto a = get(x + i, n), b = get(x + half + i, n);
-            const auto c = get(cosines + i, n), s = get(sines + i, n);
-            put(y + i, back ? fma(b, s, a * c) : fnma(b, s, a * c), n);
-            put(y + half + i, back ? fnma(a, s, b * c) : fma(a, s, b * c), n);
-        });
+    for_lanes<T>(half, [&] DEMI_LANES {
+        const auto a = get(x + i, n), b = get(x + half + i, n);
+        const auto c = get(cosines + i, n), s = get(sines + i, n);
+        put(y + i, back ? fma(b, s, a * c) : fnma(b, s, a * c), n);
+        put(y + half + i, back ? fnma(a, s, b * c) : fma(a, s, b * c), n);
+    });
 }
 
 template <class T> void rotate_token(const Rope& c, int64_t token) {

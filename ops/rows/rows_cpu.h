@@ -12,8 +12,7 @@ template <class V> DEMI_INLINE auto is_finite(V x) { return less(abs(x), V{} + k
 template <class M> DEMI_INLINE bool all(M m) { return !any(mask_not(m)); }
 template <class T> DEMI_RARE bool all_finite(const T* x, int64_t width) {
     auto good = all_lanes<T>();
-    for_lanes<T>(
-        width, DEMI_LANES { good = mask_and(good, is_finite(get(x + i, n))); });
+    for_lanes<T>(width, [&] DEMI_LANES { good = mask_and(good, is_finite(get(x + i, n))); });
     return all(good);
 }
 
@@ -24,8 +23,7 @@ template <class T> DEMI_INLINE lane_t<T> value_of(const T* x) {
         return to_float(*x);
 }
 template <class T> DEMI_INLINE void fill_row(T* y, lane_t<T> value, int64_t width) {
-    for_lanes<T>(
-        width, DEMI_LANES { put(y + i, splat<T>(value), n); });
+    for_lanes<T>(width, [&] DEMI_LANES { put(y + i, splat<T>(value), n); });
 }
 // x / by for a whole row: f64 divides, f32 multiplies with the reciprocal.
 template <class T> struct DivideBy {
@@ -50,8 +48,7 @@ template <class T> struct SquaresFit {
 // Of |x|; at least 0.
 template <class T> DEMI_INLINE lane_t<T> max_abs(const T* x, int64_t width) {
     vector_t<T> m = splat<T>(0);
-    for_lanes<T>(
-        width, DEMI_LANES { m = max(m, abs(get(x + i, n))); });
+    for_lanes<T>(width, [&] DEMI_LANES { m = max(m, abs(get(x + i, n))); });
     return hmax(m);
 }
 

@@ -35,17 +35,15 @@ DEMI_INLINE void write(const AddResult& y, int64_t at, const double* from, int64
 
 // x += factor * source; x = factor * x; y = a * b.
 template <class C> void add(C* x, const C* factor, const C* source, int64_t count) {
-    for_lanes<C>(
-        count,
-        DEMI_LANES { put(x + i, multiply_add(get(factor + i, n), get(source + i, n), get(x + i, n)), n); });
+    for_lanes<C>(count, [&] DEMI_LANES {
+        put(x + i, multiply_add(get(factor + i, n), get(source + i, n), get(x + i, n)), n);
+    });
 }
 template <class C> void scale(C* x, C factor, int64_t count) {
-    for_lanes<C>(
-        count, DEMI_LANES { put(x + i, splat<C>(factor) * get(x + i, n), n); });
+    for_lanes<C>(count, [&] DEMI_LANES { put(x + i, splat<C>(factor) * get(x + i, n), n); });
 }
 template <class C> void multiply(C* y, const C* a, const C* b, int64_t count) {
-    for_lanes<C>(
-        count, DEMI_LANES { put(y + i, get(a + i, n) * get(b + i, n), n); });
+    for_lanes<C>(count, [&] DEMI_LANES { put(y + i, get(a + i, n) * get(b + i, n), n); });
 }
 
 // Rows [m, m + rows) of out[row], columns [d, d + count).
@@ -202,11 +200,9 @@ template <class C> void backward_in(const ScaledIndexAddBackward& c, Queue queue
     C* total = elements<C>(c.sums);
     for (int64_t d = 0; d < c.D; ++d) total[d] = 0;
     for (int64_t part = 0; part < parts; ++part)
-        for_lanes<C>(
-            c.D, DEMI_LANES {
-                put(total + i, multiply_add(splat<C>(1), get(partial + part * c.D + i, n), get(total + i, n)),
-                    n);
-            });
+        for_lanes<C>(c.D, [&] DEMI_LANES {
+            put(total + i, multiply_add(splat<C>(1), get(partial + part * c.D + i, n), get(total + i, n)), n);
+        });
 }
 
 void forward(const ScaledIndexAddForward& c, Queue queue) {

@@ -10,11 +10,10 @@ template <class T> constexpr lane_t<T> kDown = 0x1p-64f;
 template <> constexpr double kDown<double> = 0x1p-512;
 
 template <class T> void forward_row(const T* a, const T* b, T* y, int64_t half) {
-    for_lanes<T>(
-        half, DEMI_LANES {
-            const auto s = silu_parts(get(a + i, n));
-            put(y + i, s.value * get(b + i, n) * s.scale, n);
-        });
+    for_lanes<T>(half, [&] DEMI_LANES {
+        const auto s = silu_parts(get(a + i, n));
+        put(y + i, s.value * get(b + i, n) * s.scale, n);
+    });
 }
 
 // g b slope, where g b may leave the range and slope bring it back.
@@ -27,13 +26,12 @@ template <class T, class V, class Parts> DEMI_INLINE V gate_grad(V g, V b, const
 }
 
 template <class T> void backward_row(const T* a, const T* b, const T* dy, T* da, T* db, int64_t half) {
-    for_lanes<T>(
-        half, DEMI_LANES {
-            const auto g = get(dy + i, n);
-            const auto s = silu_parts(get(a + i, n));
-            put(da + i, gate_grad<T>(g, get(b + i, n), s), n);
-            put(db + i, g * s.value * s.scale, n);
-        });
+    for_lanes<T>(half, [&] DEMI_LANES {
+        const auto g = get(dy + i, n);
+        const auto s = silu_parts(get(a + i, n));
+        put(da + i, gate_grad<T>(g, get(b + i, n), s), n);
+        put(db + i, g * s.value * s.scale, n);
+    });
 }
 
 void forward(const SwigluForward& c, Queue) {

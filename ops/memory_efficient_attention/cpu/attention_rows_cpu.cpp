@@ -69,8 +69,7 @@ void count_rows_of(const T* in, int64_t stride, int64_t rows, int64_t columns, f
         prefetch_row(in, stride, r, rows, columns);
         Range range;
         const auto value = [=](int64_t j, int n) { return get(row + j, n) * times * before; };
-        for_lanes<T>(
-            columns, DEMI_LANES { range.add(value(i, n)); });
+        for_lanes<T>(columns, [&] DEMI_LANES { range.add(value(i, n)); });
         watch.block(range, columns, lost, value);
     }
     watch.into(lost);
