@@ -1,28 +1,25 @@
 #pragma once
+#include "runtime/non_copyable.h"
 // Whether ops record themselves (per thread, on by default), and the search for the first NaN.
 namespace demi {
 
 bool grad_enabled();
 
 // No op is recorded while one of these lives on the thread.
-class NoGrad {
+class NoGrad : NonCopyable {
   public:
     NoGrad();
     ~NoGrad();
-    NoGrad(const NoGrad&) = delete;
-    NoGrad& operator=(const NoGrad&) = delete;
 
   private:
     bool before_;
 };
 
 // Recording on again inside a NoGrad region (used by recompute).
-class EnableGrad {
+class EnableGrad : NonCopyable {
   public:
     EnableGrad();
     ~EnableGrad();
-    EnableGrad(const EnableGrad&) = delete;
-    EnableGrad& operator=(const EnableGrad&) = delete;
 
   private:
     bool before_;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "autograd/record.h"
+#include "runtime/non_copyable.h"
 
 namespace demi {
 
@@ -21,7 +22,7 @@ struct Leaf {
     double grad_scale = 1;
 };
 
-struct Node {
+struct Node : NonCopyable {
     std::string op;
     uint64_t number = 0;
     std::vector<Edge> inputs;
@@ -49,8 +50,6 @@ struct Node {
     bool frozen() const { return leaf && !leaf->requires_grad.load(std::memory_order_relaxed); }
 
     Node() = default;
-    Node(const Node&) = delete;
-    Node& operator=(const Node&) = delete;
     ~Node();  // without recursion: a chain of a million nodes must not exhaust the stack
 };
 

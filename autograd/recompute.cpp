@@ -7,13 +7,14 @@
 #include "autograd/grad_mode.h"
 #include "autograd/sweep.h"
 #include "runtime/capture.h"
+#include "runtime/non_copyable.h"
 
 namespace demi {
 
 namespace {
 
 // While one lives, what ops on this thread read is written down; or, the second time, compared.
-class ReadLog {
+class ReadLog : NonCopyable {
   public:
     using Versions = std::unordered_map<uint64_t, uint64_t>;  // when first read, by the buffer's id
 
@@ -22,8 +23,6 @@ class ReadLog {
         innermost = this;
     }
     ~ReadLog() { innermost = outer_; }
-    ReadLog(const ReadLog&) = delete;
-    ReadLog& operator=(const ReadLog&) = delete;
 
     static void note(const Tensor& tensor) {
         for (const ReadLog* log = innermost; log && tensor.defined(); log = log->outer_) log->add(tensor);
@@ -62,7 +61,7 @@ struct Draws {
 };
 
 // The generator as it was `before` while this lives, then back where it was.
-class Rewind {
+class Rewind : NonCopyable {
   public:
     explicit Rewind(std::shared_ptr<Draws> draws) : draws_(std::move(draws)) {
         if (draws_) each_time([d = draws_] { d->now = std::exchange(*d->generator, d->before); });
@@ -70,8 +69,6 @@ class Rewind {
     ~Rewind() {
         if (draws_) each_time([d = draws_] { *d->generator = d->now; });
     }
-    Rewind(const Rewind&) = delete;
-    Rewind& operator=(const Rewind&) = delete;
 
   private:
     std::shared_ptr<Draws> draws_;

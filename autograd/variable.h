@@ -108,8 +108,8 @@ class Variable {
 
 struct GradOptions {
     bool retain_graph = false;
-    bool allow_unused =
-        false;  // an undefined Tensor for inputs that the outputs do not depend on, else Error
+    // An undefined Tensor for inputs that the outputs do not depend on, else Error.
+    bool allow_unused = false;
 };
 
 // d(outputs)/d(inputs), as torch.autograd.grad: one Tensor per input, a leaf or the result of an op; no

@@ -4,6 +4,7 @@
 // ranks: rank r of R holds slices [r S / R, (r + 1) S / R), its piece. f32, on one device.
 #include "models/parameter.h"
 #include "runtime/comm/communicator.h"
+#include "runtime/non_copyable.h"
 
 namespace demi {
 
@@ -64,12 +65,10 @@ class FlatModel {
     bool sharded_;
 };
 
-class FlatModel::Whole {
+class FlatModel::Whole : NonCopyable {
   public:
     explicit Whole(FlatModel& model);
     ~Whole();
-    Whole(const Whole&) = delete;
-    Whole& operator=(const Whole&) = delete;
 
   private:
     FlatModel& model_;

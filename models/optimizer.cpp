@@ -195,8 +195,8 @@ void Optimizer::load(const Metadata& metadata, const std::function<Tensor(const 
               "optimizer", "'", source, "': ", name, " must be ", into, ": got ", tensor);
         copies.emplace_back(into, tensor);
     };
-    std::vector<State> states =
-        states_;  // the moments stay in their memory: a captured step knows its address
+    // The moments stay in their memory: a captured step knows its address.
+    std::vector<State> states = states_;
     for (size_t i = 0; i < parameters_.size(); ++i) {
         const std::string& name = parameters_[i].first;
         State& state = states[i];

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "autograd/variable.h"
+#include "runtime/non_copyable.h"
 #include "runtime/random.h"
 #include "runtime/safetensors.h"
 
@@ -43,12 +44,10 @@ void copy_parameters(const NamedParameters& dst, const NamedParameters& src);
 
 // While it lives, new parameters of this thread are not filled with random numbers, and none are drawn: for
 // models whose weights are loaded. Constants (biases, norms) are set all the same.
-class SkipInit {
+class SkipInit : NonCopyable {
   public:
     SkipInit();
     ~SkipInit();
-    SkipInit(const SkipInit&) = delete;
-    SkipInit& operator=(const SkipInit&) = delete;
 };
 
 // New f32 parameters.

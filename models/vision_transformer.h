@@ -17,15 +17,15 @@ struct ViTConfig {
     double drop_path_rate = 0;
     bool drop_path_uniform = false;  // false: the rate rises linearly, from 0 in the first block
     std::optional<double> init_values;
-    std::string ffn_layer =
-        "mlp";                 // "mlp", "swiglu", "swiglufused" (the same), "swiglu_split" (w1 and w2 apart)
+    // "mlp", "swiglu", "swiglufused" (the same), "swiglu_split" (w1 and w2 apart).
+    std::string ffn_layer = "mlp";
     int64_t block_chunks = 0;  // names only: blocks.{chunk}.{i}
     int64_t num_register_tokens = 0;
     bool interpolate_antialias = false;
     double interpolate_offset = 0.1;
     double norm_eps = 1e-6;  // of every LayerNorm
-    int64_t ffn_hidden =
-        0;  // of the feed-forward layer, exactly; 0: embed_dim mlp_ratio, of which SwiGLU takes 2/3
+    // Of the feed-forward layer, exactly; 0: embed_dim mlp_ratio, of which SwiGLU takes 2/3.
+    int64_t ffn_hidden = 0;
     // DINOv3: no pos_embed, registers are called "storage_tokens", img_size means nothing, and of images whose sides are no
     // multiples of the patch size the rest is cut off at the right and the bottom.
     std::optional<RopeConfig> rope = {};

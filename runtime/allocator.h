@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "runtime/device.h"
+#include "runtime/non_copyable.h"
 
 namespace demi {
 
@@ -28,16 +29,14 @@ void empty_cache(Device device = Device::cpu());  // gives cached blocks back to
 int64_t thread_allocated_bytes();
 int64_t thread_allocations();
 
-// While it is open, memory on its device comes from here and stays here: what a captured step (see
-// runtime/captured_step.h) works on is nobody else's before it is gone. Blocks that are released
-// meanwhile, but came from elsewhere, are held until then as well; blocks of this pool that somebody
-// still uses then, are theirs.
-class PrivatePool {
+// While it is open, memory on its device comes from here and returns here: what a captured step works on
+// (runtime/captured_step.h) is used for nothing else before the pool is destroyed. Blocks from elsewhere that
+// are released meanwhile are held until then as well. Blocks of this pool that are still in use then are
+// freed by their last Buffer.
+class PrivatePool : NonCopyable {
   public:
     explicit PrivatePool(Device device);
     ~PrivatePool();
-    PrivatePool(const PrivatePool&) = delete;
-    PrivatePool& operator=(const PrivatePool&) = delete;
     void open();  // one at a time on a device
     void close() noexcept;
     size_t bytes() const;  // held from the system

@@ -5,14 +5,14 @@
 #include <string>
 #include <string_view>
 
+#include "runtime/non_copyable.h"
+
 namespace demi {
 
-class AtomicFile {
+class AtomicFile : NonCopyable {
   public:
     explicit AtomicFile(std::string path);  // throws Error naming the path and the system's reason
     ~AtomicFile();  // without commit(): the temporary file is removed, the target untouched
-    AtomicFile(const AtomicFile&) = delete;
-    AtomicFile& operator=(const AtomicFile&) = delete;
 
     void write(const void* data, size_t bytes);
     void write(std::string_view text) { write(text.data(), text.size()); }

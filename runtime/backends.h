@@ -11,6 +11,7 @@
 //
 // Calls hold pointers, numbers and dtypes that the wrapper has checked. C++17; nothing here emits code of its own.
 #include "runtime/element.h"
+#include "runtime/non_copyable.h"
 
 namespace demi {
 
@@ -22,12 +23,10 @@ struct Queue {
 
 // Memory for one kernel call, given back at the end of the scope; on a GPU in the order of its stream. 64-byte aligned;
 // null for no bytes.
-class Scratch {
+class Scratch : NonCopyable {
   public:
     Scratch(size_t bytes, Queue queue);
     ~Scratch();
-    Scratch(const Scratch&) = delete;
-    Scratch& operator=(const Scratch&) = delete;
     template <class T> T* as() const { return static_cast<T*>(data_); }
 
   private:

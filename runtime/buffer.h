@@ -5,15 +5,14 @@
 #include <cstdint>
 
 #include "runtime/device.h"
+#include "runtime/non_copyable.h"
 
 namespace demi {
 
-class Buffer {
+class Buffer : NonCopyable {
   public:
     Buffer(Device device, size_t bytes);
     ~Buffer();
-    Buffer(const Buffer&) = delete;
-    Buffer& operator=(const Buffer&) = delete;
 
     Device device() const { return device_; }
     size_t bytes() const { return bytes_; }

@@ -32,15 +32,14 @@
 #include <memory>
 
 #include "runtime/device.h"
+#include "runtime/non_copyable.h"
 
 namespace demi {
 
-class CapturedStep {
+class CapturedStep : NonCopyable {
   public:
     explicit CapturedStep(Device device, std::function<void()> body, int warm_up = 2);
     ~CapturedStep();
-    CapturedStep(const CapturedStep&) = delete;
-    CapturedStep& operator=(const CapturedStep&) = delete;
 
     // One step. Where it throws while recording, no step was taken on the device;
     // the next call records again.

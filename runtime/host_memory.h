@@ -5,16 +5,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/non_copyable.h"
+
 namespace demi {
 
 void* host_allocate(size_t bytes);  // nullptr when memory is short
 void host_release(void* pointer) noexcept;
 
 // Memory for floats that grows and never shrinks. What it held is lost when it grows.
-class HostWorkspace {
+class HostWorkspace : NonCopyable {
   public:
     HostWorkspace() = default;
-    HostWorkspace(const HostWorkspace&) = delete;
     ~HostWorkspace();
     float* reserve(int64_t floats);  // throws std::bad_alloc
 

@@ -3,14 +3,14 @@
 #include <cstdint>
 #include <string>
 
+#include "runtime/non_copyable.h"
+
 namespace demi {
 
-class InputFile {
+class InputFile : NonCopyable {
   public:
     InputFile(const char* format, const std::string& path);  // throws where it cannot be opened
     ~InputFile();
-    InputFile(const InputFile&) = delete;
-    InputFile& operator=(const InputFile&) = delete;
 
     const std::string& path() const { return path_; }
     int64_t size() const { return size_; }

@@ -23,8 +23,8 @@ constexpr int kMaxThreads = 256;
 // A thread that waits looks again and again for this long before it sleeps: waking one
 // costs more than most jobs.
 constexpr int64_t kSpinNs = 200'000;
-// Whoever was away for longer than this between two looks had to give its processor to somebody else, who
-// needs it more than a waiting thread: it sleeps at once.
+// A waiting thread that was away for longer than this between two looks had to give its processor to one that
+// has work: it sleeps at once.
 constexpr int64_t kAwayNs = 20'000;
 
 int default_threads() {
@@ -84,7 +84,7 @@ thread_local bool inside_tile = false;
 
 // One job at a time. `state_` holds bit 0: open, bits 1..16: workers inside, above: generation. A worker
 // joins an open job by raising the count; the caller closes the job when no tile is left and waits for those
-// inside. A worker that wakes late finds the job closed, so nobody waits for a sleeper.
+// inside. A worker that wakes late finds the job closed, so no thread waits for a sleeping one.
 class Pool {
   public:
     void run(int64_t tiles, void (*call)(void*, int64_t), void* fn, int threads) {

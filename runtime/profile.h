@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "runtime/device.h"
+#include "runtime/non_copyable.h"
 
 namespace demi {
 
@@ -25,8 +26,8 @@ struct ProfileSpan {
     int thread = 0;        // numbered from 0 in the order of their first span
     int64_t start_ns = 0;  // since start_profile()
     int64_t duration_ns = 0;
-    int64_t allocated_bytes =
-        0;                    // asked for by this thread within the span, on any device; inner spans included
+    // Asked for by this thread within the span, on any device; inner spans included.
+    int64_t allocated_bytes = 0;
     int64_t allocations = 0;  // how often
     Device device{};          // where its kernels ran, inner spans included: a GPU if any did there
 };
@@ -45,7 +46,7 @@ void start_profile();    // throws Error where one runs already
 Profile stop_profile();  // spans that are still open are left out; throws Error where none runs
 
 namespace detail {
-extern std::atomic<int> scopes_wanted;  // 1: a profile runs; 2 for everybody who wants their names
+extern std::atomic<int> scopes_wanted;  // 1: a profile runs; 2 for each living ScopeNames
 void note_device(Device device);
 }  // namespace detail
 inline bool profiling() { return detail::scopes_wanted.load(std::memory_order_relaxed) % 2 != 0; }
@@ -56,16 +57,14 @@ inline void profile_kernel(Device device) {
 }
 
 // While one lives, innermost_scope() knows the name of the scope that this thread is in; "" outside of any.
-class ScopeNames {
+class ScopeNames : NonCopyable {
   public:
     ScopeNames() { detail::scopes_wanted += 2; }
     ~ScopeNames() { detail::scopes_wanted -= 2; }
-    ScopeNames(const ScopeNames&) = delete;
-    ScopeNames& operator=(const ScopeNames&) = delete;
 };
 std::string innermost_scope();
 
-class ProfileScope {
+class ProfileScope : NonCopyable {
   public:
     // The name is name + suffix; both are read only while a profile runs.
     explicit ProfileScope(std::string_view name, std::string_view suffix = {}) {
@@ -76,8 +75,6 @@ class ProfileScope {
         if (open_ != nullptr) [[unlikely]]
             end();
     }
-    ProfileScope(const ProfileScope&) = delete;
-    ProfileScope& operator=(const ProfileScope&) = delete;
 
   private:
     void begin(std::string_view name, std::string_view suffix);

@@ -6,16 +6,15 @@
 #include <string>
 
 #include "examples/common/record.h"
+#include "runtime/non_copyable.h"
 
 namespace demi::examples {
 
-class EventsFile {
+class EventsFile : NonCopyable {
   public:
     // Written anew; throws where it cannot be.
     explicit EventsFile(std::string path);
     ~EventsFile();
-    EventsFile(const EventsFile&) = delete;
-    EventsFile& operator=(const EventsFile&) = delete;
 
     // Every number of the record but `step` and `epoch`, under its own name.
     void add(const Record& record, double wall_time);

@@ -14,10 +14,11 @@
 
 #include "examples/common/events.h"
 #include "examples/common/record.h"
+#include "runtime/non_copyable.h"
 
 namespace demi::examples {
 
-class MetricsWriter {
+class MetricsWriter : NonCopyable {
   public:
     // Starts an empty file.
     explicit MetricsWriter(std::string path);
@@ -25,8 +26,6 @@ class MetricsWriter {
     // line, and appends from there.
     MetricsWriter(std::string path, int64_t resumed_step);
     ~MetricsWriter();
-    MetricsWriter(const MetricsWriter&) = delete;
-    MetricsWriter& operator=(const MetricsWriter&) = delete;
 
     // One line, handed to the system at once. On a full disk the file is cut back to whole
     // lines and an Error is thrown.

@@ -10,6 +10,7 @@
 
 #include "examples/common/progress_line.h"
 #include "examples/common/run_status.h"
+#include "runtime/non_copyable.h"
 
 namespace demi::examples {
 
@@ -19,12 +20,10 @@ struct ProgressOptions {
     int64_t plain_steps = 0;   // when above 0: a plain line every so many steps instead
 };
 
-class Progress {
+class Progress : NonCopyable {
   public:
     explicit Progress(const ProgressOptions& options = {});
     ~Progress();  // finish()
-    Progress(const Progress&) = delete;
-    Progress& operator=(const Progress&) = delete;
 
     // Call once per step; draws when it is time, and always for the first and the last step.
     void update(const ProgressState& state);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "examples/common/record.h"
+#include "runtime/non_copyable.h"
 
 namespace demi::examples {
 
@@ -20,7 +21,7 @@ struct RunConfig {
     std::vector<std::string> may_rise = {};  // numbers that it may raise (epochs, ...)
 };
 
-class RunFolder {
+class RunFolder : NonCopyable {
   public:
     // Creates `path` where it is missing, locks it against a second process, removes what a killed one left
     // half written, and writes config.json; a resumed run's is left alone until accept().
@@ -29,8 +30,6 @@ class RunFolder {
     //   overwrite  removes what runs write there, nothing else
     RunFolder(std::string path, RunStart start, const RunConfig& config);
     ~RunFolder();
-    RunFolder(const RunFolder&) = delete;
-    RunFolder& operator=(const RunFolder&) = delete;
 
     void accept() const;  // the checkpoint fits: config.json now says what the resumed run does
 

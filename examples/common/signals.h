@@ -1,4 +1,5 @@
 #pragma once
+#include "runtime/non_copyable.h"
 
 // Ctrl-C, SIGTERM and SIGHUP ask a run to save and stop; a second signal ends the process at once with status
 // 128 + signal. SIGUSR1 (Slurm's way) asks it to save and go on.
@@ -10,12 +11,10 @@ namespace demi::examples {
 
 // Handles the four while it lives and puts the earlier handlers back afterwards. One at a time. A signal that
 // was ignored before (nohup) stays ignored. `says`: that the run is saved first, on standard error.
-class StopSignals {
+class StopSignals : NonCopyable {
   public:
     explicit StopSignals(bool says = true);
     ~StopSignals();
-    StopSignals(const StopSignals&) = delete;
-    StopSignals& operator=(const StopSignals&) = delete;
 
     bool requested() const { return signal() != 0; }
     bool save_requested();     // true once after a SIGUSR1

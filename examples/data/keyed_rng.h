@@ -1,6 +1,6 @@
 #pragma once
 // A stream of random numbers that is a pure function of its key: seed, purpose, epoch, sample and view.
-// Whoever asks, in whatever order and on whatever thread, gets the same numbers.
+// The same numbers in whatever order and on whatever thread they are drawn.
 #include <array>
 #include <cstddef>
 #include <cstdint>

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "examples/data/dataset.h"
+#include "runtime/non_copyable.h"
 #include "runtime/tensor.h"
 
 namespace demi::data {
@@ -47,13 +48,11 @@ struct LoaderOptions {
     LoaderState start;  // where to begin: what state() said when the run was saved
 };
 
-class Loader {
+class Loader : NonCopyable {
   public:
     // Samples are 0 ... samples-1. Throws where the options leave no batch in an epoch.
     Loader(int64_t samples, MakeBatch make, const LoaderOptions& options);
     ~Loader();  // stops and joins, at any moment
-    Loader(const Loader&) = delete;
-    Loader& operator=(const Loader&) = delete;
 
     // False after the last epoch. An exception from making the batch comes out here, and
     // again on every later call.

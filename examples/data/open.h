@@ -15,8 +15,8 @@ struct OpenOptions {
     std::string val;             // a folder (or file) of held-out pictures; then no part is set apart
     bool upright = true;         // pictures turned as EXIF says
     bool skip_broken = false;    // pictures that cannot be decoded are left out, and named in `notes`
-    bool decode_ahead =
-        true;  // without: pictures of folders are decoded when asked for, and only looked at before
+    // Without: pictures of folders are decoded when asked for, and only looked at before.
+    bool decode_ahead = true;
     bool need_labels = true;  // without: nothing is set apart for a test where labels say nothing
     uint64_t seed = 0;        // of that split, and of the drawn pictures
     int64_t drawn_train = 20000;
@@ -35,8 +35,8 @@ struct OpenedData {
     std::vector<std::string> notes = {};    // lines for the user: what was left out, and why
     // Of pictures: the files of `train` before a part was set apart; names may be no UTF-8.
     std::vector<std::string> files = {};
-    DataSetPtr final_test =
-        nullptr;  // where the data has a validation part (which is `test`) and a test part
+    // Where the data has a validation part (which is `test`) and a test part.
+    DataSetPtr final_test = nullptr;
 };
 
 // "" or "drawn": the drawn data set. Otherwise a folder with CIFAR-10 .bin files, with IDX files (plain or

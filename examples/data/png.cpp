@@ -5,20 +5,19 @@
 
 #include "examples/data/decode.h"
 #include "runtime/check.h"
+#include "runtime/non_copyable.h"
 
 namespace demi::data {
 namespace {
 
 // libpng's simplified interface catches its own errors and leaves a message; this frees it on every way out.
-struct PngReader {
+struct PngReader : NonCopyable {
     png_image image;
     PngReader() {
         std::memset(&image, 0, sizeof image);
         image.version = PNG_IMAGE_VERSION;
     }
     ~PngReader() { png_image_free(&image); }
-    PngReader(const PngReader&) = delete;
-    PngReader& operator=(const PngReader&) = delete;
 };
 
 // The same file without the chunks that would have libpng change its values (no other

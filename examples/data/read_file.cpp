@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "runtime/check.h"
+#include "runtime/non_copyable.h"
 
 namespace demi::data {
 namespace fs = std::filesystem;
@@ -33,14 +34,12 @@ std::vector<uint8_t> read_file(const fs::path& path, int64_t max_bytes) {
 
 namespace {
 
-struct Inflater {
+struct Inflater : NonCopyable {
     z_stream stream{};
     explicit Inflater(const fs::path& path) {
         check(inflateInit2(&stream, 16 + MAX_WBITS) == Z_OK, "data", path.string(), ": zlib cannot start");
     }
     ~Inflater() { inflateEnd(&stream); }
-    Inflater(const Inflater&) = delete;
-    Inflater& operator=(const Inflater&) = delete;
 };
 
 }  // namespace

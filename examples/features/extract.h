@@ -8,9 +8,9 @@ namespace demi::examples {
 
 struct ExtractOptions {
     std::string checkpoint, key, data, out, split, precision = "f32", boundary = "off", device = "auto";
-    std::string layers =
-        "1";            // N: the last N blocks; a list: those, from 0, negative from the end ("5," is one)
-    int64_t heads = 0;  // 0: as the checkpoint says
+    // N: the last N blocks; a list: those, from 0, negative from the end ("5," is one).
+    std::string layers = "1";
+    int64_t heads = 0;              // 0: as the checkpoint says
     int64_t image_size = 0;         // height; 0: the training size, or 224 where that is larger
     int64_t image_width = 0;        // 0: the height
     int64_t resize = 0, batch = 0;  // 0: by the size of the pictures

@@ -6,18 +6,17 @@
 #include <vector>
 
 #include "examples/common/record.h"
+#include "runtime/non_copyable.h"
 #include "runtime/tensor.h"
 
 namespace demi::examples {
 
-class PartialFile {
+class PartialFile : NonCopyable {
   public:
     // Opens `path`, or makes it; `values` per picture. What is there is gone on from where its settings are the same,
     // refused where they are not, and thrown away without `resume`. Locked against a second process.
     PartialFile(const std::string& path, const Record& settings, int64_t values, bool resume);
     ~PartialFile();  // removes the file where it holds no record
-    PartialFile(const PartialFile&) = delete;
-    PartialFile& operator=(const PartialFile&) = delete;
 
     const std::string& path() const { return path_; }
     const std::vector<int64_t>& pictures() const { return pictures_; }  // one for each record, rising

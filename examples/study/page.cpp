@@ -259,7 +259,7 @@ std::string write_page(const std::string& path, uint64_t seed) {
         std::string(report::page_style()) + kStyle +
         "</style><header><p class=brand>demi<span>boundary study</span></p><h1>What a cast to fp16 "
         "costs</h1><p class=subtitle>"
-        "Some operators compute on fp16 only; the model around them is f32 or bf16. Somebody casts. This "
+        "Some operators compute on fp16 only; the model around them is f32 or bf16, so there are casts. This "
         "page lets demi's own operators show what "
         "happens to the numbers that cross, in three modes: <b>strict</b> rounds every operand and result to "
         "fp16, <b>wide</b> rounds "

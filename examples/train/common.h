@@ -15,6 +15,7 @@
 #include "models/grad_scaler.h"
 #include "models/optimizer.h"
 #include "models/vision_transformer.h"
+#include "runtime/non_copyable.h"
 
 namespace demi::examples {
 
@@ -68,12 +69,11 @@ void print_header(const TrainOptions& options, const TrainData& data, const ViTC
                   int64_t parameters, Device device, int64_t step, const DataParallel* parallel = nullptr);
 
 // --profile: a Chrome trace of the first steps, and its summary on the terminal. Does nothing without a path.
-class StepTrace {
+class StepTrace : NonCopyable {
   public:
     explicit StepTrace(std::string path);
-    ~StepTrace();  // gives up what was not written
-    StepTrace(const StepTrace&) = delete;
-    StepTrace& operator=(const StepTrace&) = delete;
+    // Gives up what was not written.
+    ~StepTrace();
     void step_done(Progress& progress, bool last);  // writes after twenty steps or the last one
 
   private:

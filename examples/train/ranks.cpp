@@ -17,6 +17,7 @@
 #include "runtime/atomic_file.h"
 #include "runtime/comm/job.h"
 #include "runtime/isa.h"
+#include "runtime/non_copyable.h"
 #include "runtime/parallel.h"
 
 namespace demi::examples {
@@ -24,7 +25,7 @@ namespace demi::examples {
 namespace {
 
 // A folder that lives as long as this, for a rank that must not write into the run's.
-class ScratchFolder {
+class ScratchFolder : NonCopyable {
   public:
     explicit ScratchFolder(bool wanted) {
         if (!wanted) return;
@@ -37,8 +38,6 @@ class ScratchFolder {
         std::error_code ignored;
         if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
     }
-    ScratchFolder(const ScratchFolder&) = delete;
-    ScratchFolder& operator=(const ScratchFolder&) = delete;
     const std::string& path() const { return path_; }
 
   private:

@@ -6,7 +6,7 @@
 
 namespace demi::examples {
 
-// What the options hold that nobody set: for drawn figures, and for photographs.
+// What options hold that were not given: for drawn figures, and for photographs.
 struct Recipe {
     int64_t steps, patch;  // patch 0: by the picture's size
     double large, small;   // sides of the crops, in sides of the picture

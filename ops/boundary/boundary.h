@@ -69,8 +69,8 @@ struct Boundary {
     BoundaryMode mode = BoundaryMode::strict;
     OverflowPolicy overflow = OverflowPolicy::propagate;
     GradScale grad_scale = {};
-    bool explicit_casts =
-        false;  // cast whole tensors before and after the kernel: the same bits, more memory; for tests
+    // Cast whole tensors before and after the kernel: the same bits, more memory; for tests.
+    bool explicit_casts = false;
     bool count = true;      // note in the ledger (below) what rounding lost
     std::string site = {};  // the caller's name for this call, shown in the report
 };

@@ -42,8 +42,8 @@ struct SortedRows {
     const int64_t* rows = nullptr;
     const int64_t* places = nullptr;
     int64_t count = 0;
-    const int64_t* first =
-        nullptr;  // what find() gives, for every row and one more; null where they are many
+    // What find() gives, for every row and one more; null where they are many.
+    const int64_t* first = nullptr;
 
     // The first entry that is not below `row`.
     DEMI_HOST_DEVICE int64_t find(int64_t row) const {

@@ -34,8 +34,8 @@ void forward_rows(const LayernormForward& call, const C* weight, const C* bias, 
         elements<Stats<C>>(call.stats)[r] = s;
     };
     const int64_t end = first + count;
-    for (int64_t r = first; r < end;
-         r += 2) {  // two at a time: each waits for its own sums, not for the other's
+    // Two at a time: each waits for its own sums, not for the other's.
+    for (int64_t r = first; r < end; r += 2) {
         const T* const x[2] = {source(r), r + 1 < end ? source(r + 1) : nullptr};
         Stats<C> s[2];
         if (r + 1 < end) {

@@ -11,8 +11,6 @@ class InferenceMode {
   public:
     InferenceMode();
     ~InferenceMode();
-    InferenceMode(const InferenceMode&) = delete;
-    InferenceMode& operator=(const InferenceMode&) = delete;
 
   private:
     NoGrad no_grad_;

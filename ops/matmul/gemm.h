@@ -20,8 +20,8 @@ struct GemmCall {
     // The matrices of A and B where there are several, in the order of those of C, which follow one another.
     Strided<2> batch{1, 1, {1}, {}};
     DType dtype = DType::f32;  // of the CPU: f32 beside a 16-bit dtype is rounded to it as it is read
-    const float* b_packed =
-        nullptr;  // of the CPU, or null: the one B of all matrices as pack_b() left it; b is not read
+    // Of the CPU, or null: the one B of all matrices as pack_b() left it; b is not read.
+    const float* b_packed = nullptr;
     Mem c;
     int64_t ldc = 0;
 

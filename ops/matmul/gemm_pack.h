@@ -215,8 +215,8 @@ template <int kRows, class T>
 static void pack_a_panels(const T* a, int64_t col, int64_t rows, int depth, float* out, int64_t stride,
                           float* sums) {
     static_assert(kRows <= kLanes);
-    constexpr int kGroup =
-        4;  // panels that are filled together, so that a row of memory is read in long runs
+    // Panels that are filled together, so that a row of memory is read in long runs.
+    constexpr int kGroup = 4;
     const int64_t panels = (rows + kRows - 1) / kRows;
     for (int64_t p0 = 0; p0 < panels; p0 += kGroup) {
         const int count = static_cast<int>(panels - p0 < kGroup ? panels - p0 : kGroup);

@@ -52,8 +52,8 @@ struct AttentionForward : AttentionCall {
 struct AttentionBackward : AttentionCall {
     AttentionOperand out, grad_out;
     ConstMem lse, grad_lse;  // grad_lse without data: zeros
-    float grad_lse_scale =
-        1;  // what grad_out is multiplied by as it enters; gradients take it out as they leave
+    // What grad_out is multiplied by as it enters; gradients take it out as they leave.
+    float grad_lse_scale = 1;
     AttentionResult grad_q, grad_k, grad_v;
     AttentionResult grad_bias;  // contiguous, in the shape of the bias
 };

@@ -27,7 +27,7 @@ struct AdamwTensor {
     double lr = 1e-3, weight_decay = 0;
     int64_t step = 1;  // of this tensor, counted from 1
     // f64 [1] on the same device, or undefined: multiplies grad_scale. The tensor is left alone where it is
-    // not finite. Nobody waits for it: ops/grad_norm makes it on the device.
+    // not finite. It is read on the device, where grad_norm made it, without waiting.
     Tensor factor{};
     // In a captured step (runtime/captured_step.h): the numbers of each later replay. Without it they stay,
     // and `step` grows by 1 each time.

@@ -5,8 +5,8 @@
 namespace demi::DEMI_BACKEND {
 namespace {
 
-constexpr int kSums =
-    32;  // independent sums, whatever the instruction set: the order of additions is the same
+// Independent sums, whatever the instruction set: the order of additions is the same.
+constexpr int kSums = 32;
 
 // What T is added in: overflow of a signed integer is undefined.
 template <class T> struct Adds { using type = T; };

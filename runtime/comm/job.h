@@ -9,6 +9,7 @@
 // A rank that ends by an exception, or leaves while others work, ends the job: Job's destructor aborts it where an
 // exception is on its way, so that no other rank waits for this one.
 #include "runtime/comm/communicator.h"
+#include "runtime/non_copyable.h"
 
 namespace demi {
 
@@ -16,13 +17,11 @@ struct JobOptions {
     double timeout = 300;  // seconds that a rank waits for another one; then it throws Error
 };
 
-class Job {
+class Job : NonCopyable {
   public:
     // Throws Error where a launcher started several ranks and this build has no MPI, or MPI does not start.
     explicit Job(const JobOptions& options = {});
     ~Job();
-    Job(const Job&) = delete;
-    Job& operator=(const Job&) = delete;
 
     const Communicator& world() const { return world_; }
     // The same for tensors on this rank's GPU: by NCCL where this build has it and each rank has a GPU of its own, else

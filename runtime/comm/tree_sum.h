@@ -1,8 +1,8 @@
 #pragma once
 // Sums of numbered parts in a fixed binary tree, wherever the parts are: part 2 k is added to part 2 k + 1, pairs to
 // pairs, and so on; what is left over at the end joins from the right. The bits depend on the number of parts and
-// their values alone. A rank that has the parts [begin, end) gives its whole subtrees (blocks()), and whoever puts
-// those of all ranks together in order gets the bits of one rank that has all parts.
+// their values alone. A rank that has the parts [begin, end) gives its whole subtrees (blocks()); those of all ranks,
+// put together in order, have the bits of one rank that has all parts.
 #include <cstdint>
 #include <vector>
 

@@ -10,6 +10,7 @@
 #include "runtime/check.h"
 #include "runtime/cuda/stream.h"
 #include "runtime/dtype.h"
+#include "runtime/non_copyable.h"
 
 namespace demi::gpu {
 namespace {
@@ -82,7 +83,7 @@ State& state() {
     return *all;
 }
 
-class Layout {
+class Layout : NonCopyable {
   public:
     // `outer` contiguous runs of `inner` elements: columns in cublasLt's order.
     Layout(DType type, int64_t inner, int64_t outer, int64_t ld, int64_t batch, int64_t stride) {
@@ -95,8 +96,6 @@ class Layout {
         set(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, stride);
     }
     ~Layout() { cublasLtMatrixLayoutDestroy(layout_); }
-    Layout(const Layout&) = delete;
-    Layout& operator=(const Layout&) = delete;
     operator cublasLtMatrixLayout_t() const { return layout_; }
 
   private:
@@ -108,7 +107,7 @@ class Layout {
 };
 
 // c^T = b^T a^T in cublasLt's order: its A is our b, its B is our a.
-class Product {
+class Product : NonCopyable {
   public:
     explicit Product(const BlasCall& c)
         : call_(c), a_(stored(c.type, c.b, c.k, c.n, c.batch)), b_(stored(c.type, c.a, c.m, c.k, c.batch)),
@@ -126,8 +125,6 @@ class Product {
         set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(c.out_type));
     }
     ~Product() { cublasLtMatmulDescDestroy(description_); }
-    Product(const Product&) = delete;
-    Product& operator=(const Product&) = delete;
 
     Choice choose(cublasLtHandle_t handle, const Key& key) const {
         cublasLtMatmulPreference_t preference = nullptr;

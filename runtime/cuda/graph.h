@@ -2,15 +2,14 @@
 // Internal: a device's work between begin() and end() as one thing to launch, a CUDA graph. Nothing runs
 // while it is recorded. Throws Error with the text of the call that failed.
 #include "runtime/device.h"
+#include "runtime/non_copyable.h"
 
 namespace demi::gpu {
 
-class Graph {
+class Graph : NonCopyable {
   public:
     explicit Graph(Device device) : device_(device) {}
     ~Graph();
-    Graph(const Graph&) = delete;
-    Graph& operator=(const Graph&) = delete;
 
     void begin();
     void end();

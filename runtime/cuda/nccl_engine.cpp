@@ -14,7 +14,7 @@ void check_nccl(ncclResult_t status, const char* what) {
     check(status == ncclSuccess, "comm", what, ": ", ncclGetErrorString(status));
 }
 
-// Work of the stream: whoever reads the memory on the same stream comes later.
+// Work of the stream: what reads the memory on the same stream comes later.
 class InOrder final : public Transfer {
   public:
     void wait() override {}

@@ -6,6 +6,7 @@
 
 #include "runtime/cuda/gpu_types.h"
 #include "runtime/device.h"
+#include "runtime/non_copyable.h"
 
 namespace demi {
 
@@ -18,12 +19,10 @@ Stream current_stream(Device device);  // makes the device the current one of th
 Stream side_stream(Device device);  // for memory while the first is recorded
 
 // A point in a stream's work; for timing.
-class Event {
+class Event : NonCopyable {
   public:
     explicit Event(Device device);
     ~Event();
-    Event(const Event&) = delete;
-    Event& operator=(const Event&) = delete;
     void record();      // now, on the device's stream
     void wait() const;  // until the device has come to it
     double milliseconds_since(const Event& begin) const;

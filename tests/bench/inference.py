@@ -1,4 +1,5 @@
-"""Forward passes of DINOv2's ViT-S/14 and B/14 (random weights): demi beside PyTorch and, where installed, ONNX Runtime, in turns.
+"""Forward passes of DINOv2's ViT-S/14 and B/14 (random weights): demi beside PyTorch and, where installed, ONNX
+Runtime and OpenVINO, in turns.
 
     ninja -C build tests/bench_inference
     python3 tests/bench/inference.py build/tests/bench_inference --model small --size 224 --batch 1 --out inference.json
@@ -93,6 +94,12 @@ def peer_main(arguments):
             options.intra_op_num_threads = arguments.threads
             session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         run = lambda: torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+    elif arguments.peer == "openvino":
+        import openvino
+
+        precision = {"INFERENCE_PRECISION_HINT": arguments.precision, "INFERENCE_NUM_THREADS": arguments.threads, "PERFORMANCE_HINT": "LATENCY"}
+        network_of_openvino = openvino.compile_model(openvino.convert_model(model, example_input=images), "CPU", precision)
+        run = lambda: torch.from_numpy(network_of_openvino(images.numpy())[0])
     elif arguments.peer == "compiled":
         import torch._inductor.config
 
@@ -129,13 +136,9 @@ def measure(arguments):
         sides = {"demi": (Side(program, {"DEMI_THREADS": str(arguments.threads)}), "class")}
         sides["demi"][0].ask("class 1")
         sides["demi, all tokens"] = (sides["demi"][0], "all")
+        installed = lambda module: subprocess.run([arguments.python, "-c", f"import {module}"], capture_output=True).returncode == 0
         peers = ["eager"] + ["compiled"] * arguments.compile
-        try:
-            import onnx  # noqa: F401
-            import onnxruntime  # noqa: F401
-            peers += ["onnx"] * (arguments.precision == "f32")
-        except ImportError:
-            pass
+        peers += ["onnx"] * (arguments.precision == "f32" and installed("onnx, onnxruntime")) + ["openvino"] * installed("openvino")
         for peer in peers if not arguments.alone else []:
             command = [arguments.python, os.path.abspath(__file__), "--peer", peer, "--data", data, "--weights", weights]
             for name in ("model", "size", "batch", "precision", "threads"):
@@ -156,8 +159,8 @@ def measure(arguments):
 
 
 def table(results):
-    peers = ["demi", "demi, all tokens", "eager", "compiled", "onnx"]
-    heads = ["demi", "demi, all tokens", "PyTorch eager", "torch.compile, frozen", "ONNX Runtime"]
+    peers = ["demi", "demi, all tokens", "eager", "compiled", "onnx", "openvino"]
+    heads = ["demi", "demi, all tokens", "PyTorch eager", "torch.compile, frozen", "ONNX Runtime", "OpenVINO"]
     lines = ["| forward pass, ms | " + " | ".join(heads) + " | largest difference |", "|" + "---|" * (len(heads) + 2)]
     for name, r in results.items():
         cells = [f"{r['ms'][p]:.4g}" if p in r["ms"] else "-" for p in peers]

@@ -44,9 +44,8 @@ class Case {
     std::map<std::string, Tensor> results_;
 };
 
-// Runs a case and stores its results. Throws Error; returns false for a kind of case that it does not know.
-bool run_operator_case(Case& c);
-bool run_model_case(Case& c);
-bool run_loss_case(Case& c);
+// What runs a case of a kind and stores its results; throws Error.
+using Runners = std::map<std::string, void (*)(Case&)>;
+extern const Runners operator_runners, model_runners, loss_runners;
 
 }  // namespace demi::conformance

@@ -39,16 +39,7 @@ static void run_koleo_loss(Case& c) {
     c.gradient("x", x);
 }
 
-bool run_loss_case(Case& c) {
-    if (c.kind() == "dino_loss")
-        run_dino_loss(c);
-    else if (c.kind() == "ibot_loss")
-        run_ibot_loss(c);
-    else if (c.kind() == "koleo_loss")
-        run_koleo_loss(c);
-    else
-        return false;
-    return true;
-}
+const Runners loss_runners = {
+    {"dino_loss", run_dino_loss}, {"ibot_loss", run_ibot_loss}, {"koleo_loss", run_koleo_loss}};
 
 }  // namespace demi::conformance

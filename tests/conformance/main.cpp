@@ -30,11 +30,15 @@ static void run_one(const std::string& path, Device device, Counts& counts) {
     const std::string name = fs::path(path).stem().string();
     try {
         Case c(path, device);
-        if (!run_operator_case(c) && !run_model_case(c) && !run_loss_case(c)) {
+        void (*run)(Case&) = nullptr;
+        for (const Runners* runners : {&operator_runners, &model_runners, &loss_runners})
+            if (const auto known = runners->find(c.kind()); known != runners->end()) run = known->second;
+        if (run == nullptr) {
             std::printf("SKIP %s unknown case '%s'\n", name.c_str(), c.kind().c_str());
             ++counts.skipped;
             return;
         }
+        run(c);
         const Case::Verdict verdict = c.compare();
         ++(verdict.passed ? counts.passed : counts.failed);
         std::printf("%s %s %s %.3g %.3g%s%s\n", verdict.passed ? "PASS" : "FAIL", name.c_str(),

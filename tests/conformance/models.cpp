@@ -152,16 +152,7 @@ static void run_adamw(Case& c) {
     c.result("out.param", parameter.value());
 }
 
-bool run_model_case(Case& c) {
-    if (c.kind() == "dino_vit" || c.kind() == "dinov3_vit")
-        run_vit(c);
-    else if (c.kind() == "dino_head")
-        run_head(c);
-    else if (c.kind() == "adamw")
-        run_adamw(c);
-    else
-        return false;
-    return true;
-}
+const Runners model_runners = {
+    {"dino_vit", run_vit}, {"dinov3_vit", run_vit}, {"dino_head", run_head}, {"adamw", run_adamw}};
 
 }  // namespace demi::conformance

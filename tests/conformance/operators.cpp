@@ -57,16 +57,8 @@ static void run_attention(Case& c) {
     if (bias.defined()) c.gradient("bias", bias);
 }
 
-bool run_operator_case(Case& c) {
-    if (c.kind() == "index_select_cat")
-        run_index_select_cat(c);
-    else if (c.kind() == "scaled_index_add")
-        run_scaled_index_add(c);
-    else if (c.kind() == "memory_efficient_attention")
-        run_attention(c);
-    else
-        return false;
-    return true;
-}
+const Runners operator_runners = {{"index_select_cat", run_index_select_cat},
+                                  {"scaled_index_add", run_scaled_index_add},
+                                  {"memory_efficient_attention", run_attention}};
 
 }  // namespace demi::conformance

@@ -230,7 +230,7 @@ TEST_CASE("attention boundary: what the ledger says") {
             row.operand == "q" || row.operand == "result" || row.operand == "grad" || row.operand == "grad_q"
                 ? 40
                 : 600;
-        CHECK(row.counters.elements == 2 * tokens * 2 * 16);  // keys that nobody sees are counted too
+        CHECK(row.counters.elements == 2 * tokens * 2 * 16);  // keys that no query sees are counted too
     }
     CHECK(names == std::vector<std::string>{"q", "k", "v", "result", "grad", "grad_q", "grad_k", "grad_v"});
     c.boundary.count = false;

@@ -106,7 +106,7 @@ TEST_CASE("attention edges: heads of 64, a row that is not finite, queries that 
             CHECK(same_bits(got.slice(1, 0, 30), want.slice(1, 0, 30)) == "");
         for (const Tensor& x : {r.out, r.q, r.k, r.v}) CHECK(row_is_nan(x, 40));
 
-        // All scores of query 2 are -infinity: it gives zeros and reaches nobody, whatever else it holds.
+        // All scores of query 2 are -infinity: it gives zeros and reaches no gradient, whatever else it holds.
         Tensor blind_q = q.clone(), positive_k = k.clone(), huge_g = g.clone();
         fill(positive_k.slice(3, 1, 2), 1);
         poison(blind_q, 2, -kInf);

@@ -130,7 +130,7 @@ TEST_CASE("scaled_index_add backward rounds where strict and wide say") {
 // The published implementations fail on each of these; see the names.
 TEST_CASE("scaled_index_add does right where the originals do not") {
     const auto f16 = DType::f16;
-    SUBCASE("nobody's input changes, whatever the dtype") {
+    SUBCASE("no input changes, whatever the dtype") {
         for (const DType dtype : {DType::f16, DType::bf16, DType::f32}) {
             const Tensor x = normal_numbers({3, 2, 5}, 1, dtype), before = x.clone();
             (void)scaled_index_add(x, rows_of({1}), normal_numbers({1, 2, 5}, 2, dtype));

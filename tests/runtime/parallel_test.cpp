@@ -47,7 +47,7 @@ TEST_CASE("every tile runs exactly once, with 1, 2, 3 and 8 threads") {
     }
 }
 
-TEST_CASE("many tiny jobs: nothing lost, nobody stuck") {
+TEST_CASE("many tiny jobs: no tile lost, no thread stuck") {
     const Threads set(4);
     std::atomic<int64_t> sum{0};
     const int jobs = quick() ? 5000 : 40000;

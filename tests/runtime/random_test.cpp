@@ -60,8 +60,8 @@ TEST_CASE("next_below: in range and without bias, also where 2^32 is far from a 
         for (int c : counts) chi += (c - expected) * (c - expected) / expected;
         CHECK(chi < 30);  // at most 9 degrees of freedom
     }
-    const uint32_t big =
-        0xc0000000u;  // 3/4 of the range: without rejection every third value came twice as often
+    // 3/4 of the range: without rejection every third value came twice as often.
+    const uint32_t big = 0xc0000000u;
     int thirds = 0;
     for (int i = 0; i < 20000; ++i) thirds += g.next_below(big) % 3 == 0;
     CHECK(std::abs(thirds - 20000 / 3) < 300);

@@ -37,7 +37,7 @@ struct GradcheckOptions {
 
 // The gradient of sum_k <weights_k, y_k> with random weights, for all inputs at once (taken as f64,
 // contiguous). With several outputs also the gradient of each output alone: a backward must bear outputs that
-// nobody used. "" when it agrees, else the worst element.
+// were not used. "" when it agrees, else the worst element.
 std::string gradcheck(const OpFunction& fn, const std::vector<Tensor>& inputs, GradcheckOptions options = {});
 
 // sum_k <weights_k, y_k> as a variable; outputs with an undefined weight are left out.

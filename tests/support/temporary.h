@@ -6,9 +6,11 @@
 #include <iterator>
 #include <string>
 
+#include "runtime/non_copyable.h"
+
 namespace demi::test {
 
-class TemporaryFolder {
+class TemporaryFolder : NonCopyable {
   public:
     TemporaryFolder() {
         std::string pattern = (std::filesystem::temp_directory_path() / "demi-test-XXXXXX").string();
@@ -18,8 +20,6 @@ class TemporaryFolder {
         std::error_code ignored;
         std::filesystem::remove_all(path_, ignored);
     }
-    TemporaryFolder(const TemporaryFolder&) = delete;
-    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
     std::string operator/(const std::string& name) const { return path_ + "/" + name; }
     const std::string& path() const { return path_; }
     int files() const {

@@ -3,6 +3,8 @@
 // Reading a device pointer on the host crashes here as it would on a machine with a GPU.
 #include <cstddef>
 
+#include "runtime/non_copyable.h"
+
 namespace demi::gpu::emulation {
 
 void* arena_allocate(size_t bytes);  // exact size, 0xFF bytes; nullptr when the range is used up
@@ -11,12 +13,10 @@ size_t arena_free_bytes();
 bool in_arena(const void* pointer);
 
 // While one exists, the range can be read and written.
-class DeviceAccess {
+class DeviceAccess : NonCopyable {
   public:
     DeviceAccess();
     ~DeviceAccess();
-    DeviceAccess(const DeviceAccess&) = delete;
-    DeviceAccess& operator=(const DeviceAccess&) = delete;
 };
 
 }  // namespace demi::gpu::emulation

@@ -197,7 +197,7 @@ void misuse(std::string&& text) {
         const std::string what = std::move(text);
         running->error = what + " (thread " + text_of(at.thread) + " of block " + text_of(at.block) + ")";
     }
-    for (;;) block_until_resumed();  // nobody resumes it: the launch is over
+    for (;;) block_until_resumed();  // it is never resumed: the launch is over
 }
 
 void barrier() {

@@ -4,7 +4,7 @@
     DEMI_GPU_EMULATION_COVERAGE=ran.txt DEMI_TEST_DEVICE=cuda build-emu/tests/test_ops
     python3 tests/support/gpu/coverage.py build-emu/tests/test_ops ran.txt
 
-Prints a line for each instantiation of a kernel that the program holds and nobody launched, then 'N of M ran'. With
+Prints a line for each instantiation of a kernel that the program holds and that never ran, then 'N of M ran'. With
 --names the instantiations of one template count as one kernel. Exit status 1 where something never ran.
 """
 import re

@@ -2,14 +2,14 @@
 // A stack of its own and a way to switch to it and back. Fibers are made once and used again and again.
 #include <cstddef>
 
+#include "runtime/non_copyable.h"
+
 namespace demi::gpu::emulation {
 
-class Fiber {
+class Fiber : NonCopyable {
   public:
     using Main = void (*)();  // never returns: it leaves through to_caller()
     explicit Fiber(Main main);
-    Fiber(const Fiber&) = delete;
-    Fiber& operator=(const Fiber&) = delete;
 
     void enter();  // from the caller's stack: runs the fiber until it calls leave()
     void leave();  // from inside the fiber: back to where enter() was called
