@@ -8,25 +8,14 @@ void add_to_keys(const TileSizes& cut, const Place& at, int64_t query, int64_t r
                  const Columns& columns, bool together, const float* a, const float* b, int64_t width,
                  float* sum) {
     if (together)
-        return multiply_add(columns.end - columns.begin, width / kLanes, rows, a + columns.begin, 1, cut.row,
-                            b, width, kPanel, sum + columns.begin * width, width);
+        return multiply(true, columns.end - columns.begin, width / kLanes, rows, a + columns.begin, 1,
+                        cut.row, b, width, kPanel, sum + columns.begin * width, width);
     for (int64_t j = columns.begin; j < columns.end; ++j) {  // only the queries that see the key
         const int64_t key = tile.first + j;
         const int64_t begin = clamp64(key - at.segment->high + 1 - query, 0, rows);
         const int64_t end = clamp64(key - at.segment->low + 1 - query, begin, rows);
-        multiply_add(1, width / kLanes, end - begin, a + begin * cut.row + j, 1, cut.row, b + begin * width,
-                     width, kPanel, sum + j * width, width);
-    }
-}
-
-void add_to_queries(const TileSizes& cut, const Place& at, int64_t query, int64_t rows, const Tile& tile,
-                    const Columns& columns, bool together, const float* a, const float* keys, float* sum) {
-    for (int64_t r = 0; r < rows; r += together ? rows : 1) {
-        const SeenColumns row = together ? SeenColumns{columns.begin, columns.end}
-                                         : seen_by(*at.segment, query + r, tile, columns);
-        multiply_add(together ? rows : 1, cut.width / kLanes, row.end - row.begin,
-                     a + r * cut.row + row.begin, cut.row, 1, keys + row.begin * cut.width, cut.width, kPanel,
-                     sum + r * cut.width, cut.width);
+        multiply(true, 1, width / kLanes, end - begin, a + begin * cut.row + j, 1, cut.row, b + begin * width,
+                 width, kPanel, sum + j * width, width);
     }
 }
 
@@ -101,8 +90,8 @@ void run_task(const AttentionBackward& call, const Task& task, const Task* next,
                             cut.width, grad_k);
             }
             if (want_q)
-                add_to_queries(cut, at, query, n, tile, columns, keys_finite || columns.all_seen,
-                               buf.grad_scores, buf.keys, grad_q + begin * cut.width);
+                add_to_queries(cut, at, query, n, tile, columns, keys_finite, buf.grad_scores, buf.keys,
+                               cut.width, grad_q + begin * cut.width);
         }
         if (!want_kv) continue;
         // The queries carry scale * log2(e): what is left of it in grad_k is log2(e).
@@ -148,7 +137,7 @@ void backward_f32(const AttentionBackward& call, Queue queue) {
                      !want_q && i == 0);
         });
     };
-    run_tasks<4>(
+    run_tasks(
         cut, {call.grad_out.lost, call.grad_q.lost, call.grad_k.lost, call.grad_v.lost}, queue,
         [&](const Task& task, Arena& arena) { TaskBuffers(call, sizes_of(call, task), task, arena); },
         [&](const Task& task, const Task* next, float* memory, CastCounters* const* lost) {

@@ -42,9 +42,7 @@ void run_task(const AttentionBackward& call, const Task& task, float* memory, Ca
     fill(over_keys, 0, sum_rows, 0.f);
     const int64_t batches = over_batch ? call.batch : 1, heads = over_head ? call.heads : 1;
     const int64_t blocks = (rows + cut.queries - 1) / cut.queries;
-    const int64_t slice =
-        (over_batch ? 0 : task.batch) * (over_head ? 1 : call.heads) + (over_head ? 0 : task.head);
-    const int64_t at_row = over_query ? slice : slice * call.queries + seg.q_begin + task.q_begin;
+    const int64_t at_row = grad_bias_row(call, task.batch, task.head, seg.q_begin + task.q_begin);
     const int64_t width = call.bias.sum_key ? 1 : call.keys;
     const Place mine{&seg, task.batch, task.head};
     const auto store = [&](float* from, int64_t apart, int64_t first, int64_t columns) {
@@ -118,7 +116,7 @@ void bias_backward(const AttentionBackward& call, Queue queue) {
             }
         });
     };
-    run_tasks<1>(
+    run_tasks(
         cut, {call.grad_bias.lost}, queue,
         [&](const Task& task, Arena& arena) { TaskBuffers(call, sizes_of(call, task), task, arena); },
         [&](const Task& task, const Task*, float* memory, CastCounters* const* lost) {

@@ -74,6 +74,13 @@ struct Place {
     int64_t keys() const { return segment->k_end - segment->k_begin; }
 };
 
+// The row of the gradient of the bias that a query adds to.
+DEMI_INLINE int64_t grad_bias_row(const AttentionCall& c, int64_t batch, int64_t head, int64_t query) {
+    const int64_t slice =
+        (c.bias.sum_batch ? 0 : batch) * (c.bias.sum_head ? 1 : c.heads) + (c.bias.sum_head ? 0 : head);
+    return c.bias.sum_query ? slice : slice * c.queries + query;
+}
+
 // Rows of q, times scale * log2(e), so that the softmax is a power of two.
 DEMI_INLINE bool load_queries(const AttentionCall& call, const TileSizes& cut, const Place& at, int64_t query,
                               int64_t rows, float* out) {
@@ -88,7 +95,7 @@ DEMI_INLINE void against_keys(int64_t rows, const Columns& columns, const Tile& 
                               const float* a, int64_t width, const float* panels, const float* rows_end,
                               float* out, int64_t out_row) {
     const int64_t few = few_columns(columns, tile);
-    multiply(rows, (columns.right - columns.left) / kLanes - (few > 0), depth, a, width, 1,
+    multiply(false, rows, (columns.right - columns.left) / kLanes - (few > 0), depth, a, width, 1,
              panels + columns.left * depth, kPanel, kPanel * depth, out + columns.left, out_row);
     multiply_rows(rows, few, width, a, width, rows_end - few * width, width, out + columns.end - few,
                   out_row);
@@ -113,6 +120,20 @@ DEMI_INLINE void score_block(const AttentionCall& call, const TileSizes& cut, co
         }
         float* s = scores + r * cut.row + columns.left;
         for (int64_t j = 0; j < width; j += kLanes) storeu(s + j, loadu(s + j) + loadu(bias_row + j));
+    }
+}
+
+// sum[r, :] += the sum over keys of a[r, key] * b[key, :]. 0 * infinity is NaN: where b is not finite, a row must not even
+// touch the keys that it does not see.
+DEMI_INLINE void add_to_queries(const TileSizes& cut, const Place& at, int64_t query, int64_t rows,
+                                const Tile& tile, const Columns& columns, bool finite, const float* a,
+                                const float* b, int64_t width, float* sum) {
+    const int64_t together = finite || columns.all_seen ? rows : 1;
+    for (int64_t r = 0; r < rows; r += together) {
+        const SeenColumns row = together == rows ? SeenColumns{columns.begin, columns.end}
+                                                 : seen_by(*at.segment, query + r, tile, columns);
+        multiply(true, together, width / kLanes, row.end - row.begin, a + r * cut.row + row.begin, cut.row, 1,
+                 b + row.begin * width, width, kPanel, sum + r * width, width);
     }
 }
 

@@ -101,17 +101,8 @@ void block(const AttentionCall& call, const TileSizes& cut, const Place& at, int
         dropout_row(call, at, query + r, tile, row, buf.row);
         for (int64_t j = row.begin; j < row.end; ++j) s[j] *= buf.row[j];
     }
-    // 0 * infinity is NaN: where a value is not finite, a row must not even touch the
-    // keys that it does not see.
-    const bool together = values_finite || columns.all_seen;
-    for (int64_t r = 0; r < rows; r += together ? rows : 1) {
-        const SeenColumns row =
-            together ? SeenColumns{columns.begin, columns.end} : seen_by(seg, query + r, tile, columns);
-        multiply_add(together ? rows : 1, cut.value_width / kLanes, row.end - row.begin,
-                     buf.scores + r * cut.row + row.begin, cut.row, 1,
-                     buf.values + row.begin * cut.value_width, cut.value_width, kPanel,
-                     state.acc + r * cut.value_width, cut.value_width);
-    }
+    add_to_queries(cut, at, query, rows, tile, columns, values_finite, buf.scores, buf.values,
+                   cut.value_width, state.acc);
 }
 
 void finish(const AttentionForward& call, const Task& task, const TileSizes& cut, const Place& at,
@@ -202,7 +193,7 @@ void forward_f32(const AttentionForward& call, Queue queue) {
             }
         });
     };
-    run_tasks<4>(
+    run_tasks(
         cut, {call.q.lost, call.k.lost, call.v.lost, call.out.lost}, queue,
         [&](const Task& task, Arena& arena) { Buffers(call, sizes_of(call, task), task.queries(), arena); },
         [&](const Task& task, const Task* next, float* memory, CastCounters* const* lost) {

@@ -26,36 +26,26 @@ bool load_rows_of(const InRows& in, int64_t rows, int64_t columns, float* out, i
     const T* data = reinterpret_cast<const T*>(in.data);
     const Cast cast = in.cast;
     const vf before = broadcast(cast.scale), after = broadcast(cast.undo * factor);
-    const int64_t whole = columns / kLanes * kLanes;
-    const int rest = static_cast<int>(columns - whole);
-    vf bad = zero();  // 0 * x is 0 for every finite x and NaN for the others
-    for (int64_t i = 0; i < rows; ++i) {
-        const T* row = data + i * in.stride;
-        float* to = out + i * width;
-        prefetch_row(data, in.stride, i, rows, columns);
-        for (int64_t j = 0; j < whole; j += kLanes) {
-            const vf x = through_f16(loadu(row + j) * before, cast) * after;
-            bad = fma(x, zero(), bad);
-            storeu(to + j, x);
-        }
-        if (rest != 0) {
-            const vf x = through_f16(load_n(row + whole, rest) * before, cast) * after;
-            bad = fma(x, zero(), bad);
-            storeu(to + whole, x);
-        }
+    AllFinite<float> finite;
+    for (int64_t r = 0; r < rows; ++r) {
+        const T* row = data + r * in.stride;
+        float* to = out + r * width;
+        prefetch_row(data, in.stride, r, rows, columns);
+        for_lanes<T>(columns, [&] DEMI_LANES {
+            const vf x = through_f16(get(row + i, n) * before, cast) * after;
+            finite.add(x);
+            storeu(to + i, x);
+        });
     }
-    return !any(mask_not(equal(bad, bad)));
+    return finite.good();
 }
 
 template <class T>
 void store_row_of(T* out, const Cast& cast, const float* in, int64_t columns, float factor) {
     const vf times = broadcast(factor), before = broadcast(cast.scale), after = broadcast(cast.undo);
-    const int64_t whole = columns / kLanes * kLanes;
-    const int rest = static_cast<int>(columns - whole);
-    for (int64_t j = 0; j < whole; j += kLanes)
-        storeu(out + j, through_f16(loadu(in + j) * times * before, cast) * after);
-    if (rest != 0)
-        store_n(out + whole, through_f16(load_n(in + whole, rest) * times * before, cast) * after, rest);
+    for_lanes<T>(columns, [&] DEMI_LANES {
+        put(out + i, through_f16(get(in + i, n) * times * before, cast) * after, n);
+    });
 }
 
 // As boundary_cpu.h counts; a row is a block.
@@ -83,8 +73,6 @@ template <class F> DEMI_INLINE auto with_type(DType dtype, const F& fn) {
 }  // namespace
 
 bool load_rows(const InRows& in, int64_t rows, int64_t columns, float* out, int64_t width, float factor) {
-    for (int64_t i = 0; columns % kLanes != 0 && i < rows; ++i)
-        storeu(out + (i + 1) * width - kLanes, zero());
     return with_type(
         in.dtype, [&](auto t) { return load_rows_of<decltype(t)>(in, rows, columns, out, width, factor); });
 }

@@ -3,6 +3,7 @@
 // rounding, scaling) and storing them. Everything in between is f32 and does not know the element type.
 #include "ops/boundary/boundary_cpu.h"
 #include "ops/memory_efficient_attention/attention_kernels.h"
+#include "ops/rows/rows_cpu.h"
 
 namespace demi::DEMI_BACKEND::attention {
 
@@ -44,8 +45,8 @@ DEMI_INLINE OutRows rows_of(const AttentionResult& x, int64_t batch, int64_t hea
     return {static_cast<char*>(x.data) + first * element_size(x.dtype), x.token, x.dtype, x.cast};
 }
 
-// out[i, 0..width) = cast(row i) * factor in f32, zero from `columns` on. `width` is a whole number of
-// vectors. Returns false when a value is infinite or NaN. Counts nothing: rows are loaded more than once.
+// out[i * width..] = cast(row i) * factor in f32, in whole vectors, zero from `columns` on. Returns false when a value is
+// infinite or NaN. Counts nothing: rows are loaded more than once.
 bool load_rows(const InRows& in, int64_t rows, int64_t columns, float* out, int64_t width,
                float factor = 1.f);
 
@@ -60,11 +61,9 @@ void store_row(const OutRows& out, int64_t row, const float* in, int64_t columns
 // Whether every in[i] * factor is a finite number.
 DEMI_INLINE bool is_finite_row(const float* in, int64_t columns, float factor) {
     const vf times = broadcast(factor);
-    vf bad = zero();  // 0 * x is NaN for every x that is not finite
-    int64_t j = 0;
-    for (; j + kLanes <= columns; j += kLanes) bad = fma(loadu(in + j) * times, zero(), bad);
-    if (j < columns) bad = fma(load_n(in + j, static_cast<int>(columns - j)) * times, zero(), bad);
-    return !any(mask_not(equal(bad, bad)));
+    AllFinite<float> finite;
+    for_lanes<float>(columns, [&] DEMI_LANES { finite.add(get(in + i, n) * times); });
+    return finite.good();
 }
 DEMI_INLINE void scale_row(float* row, int64_t columns, float factor) {
     for (int64_t j = 0; j < columns; ++j) row[j] *= factor;
@@ -78,13 +77,10 @@ void count_rows(const InRows& in, int64_t rows, int64_t columns, CastCounters* l
 void dropout_factors(const AttentionCall& c, int64_t batch, int64_t head, int64_t query, int64_t key,
                      int64_t n, float* factor);
 
-// C[rows, vectors * kLanes] += A B, with A(i, k) = a[i * row + k * column], B's rows `b_row` apart and B's
-// panels of kPanel columns `b_panel` apart. Each element is one chain over k in order, whatever the blocking.
-void multiply_add(int64_t rows, int64_t vectors, int64_t depth, const float* a, int64_t a_row,
-                  int64_t a_column, const float* b, int64_t b_row, int64_t b_panel, float* c, int64_t c_row);
-// The same with C = A B.
-void multiply(int64_t rows, int64_t vectors, int64_t depth, const float* a, int64_t a_row, int64_t a_column,
-              const float* b, int64_t b_row, int64_t b_panel, float* c, int64_t c_row);
+// C[rows, vectors * kLanes] = A B (+ C where `add`), with A(i, k) = a[i * row + k * column], B's rows `b_row` apart and
+// B's panels of kPanel columns `b_panel` apart. Each element is one chain over k in order, whatever the blocking.
+void multiply(bool add, int64_t rows, int64_t vectors, int64_t depth, const float* a, int64_t a_row,
+              int64_t a_column, const float* b, int64_t b_row, int64_t b_panel, float* c, int64_t c_row);
 
 // c[r, j] = the sum over [0, width) of row r of a times row j of b: a few columns that would leave most lanes
 // of a vector empty. `width` is a whole number of vectors.
