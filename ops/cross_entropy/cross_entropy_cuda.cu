@@ -34,9 +34,7 @@ template <class T, class Plan> struct Forward {
             }
             const T* start = row<T>(in.logits, r, in.width);
             const Row<T, Plan> x(start, in.width, aligned);
-            C top = -gpu::infinity();
-            x.each(in.width, [&](C v) { top = v > top ? v : top; });
-            top = Plan::max(top);
+            const C top = x.top(in.width);
             C sum = 0, distance = 0;
             x.each(in.width, [&](C v) {
                 sum += gpu::exp(v - top);
@@ -73,9 +71,7 @@ template <class T, class Plan> struct Forward {
     // As careful_loss on the CPU.
     DEMI_DEVICE C careful_loss(int64_t r, const Row<T, Plan>& x, int64_t label, C top, C& log_sum) const {
         const CrossEntropyRows& in = p;
-        C others = top == -gpu::infinity() ? C(0) : C(1);
-        x.each(in.width, [&](C v) { others += v == -gpu::infinity() ? C(0) : C(1); });
-        const bool masked = Plan::sum(others) == 0;
+        const bool masked = top == -gpu::infinity() && x.all_are(top, in.width);
         if (masked) log_sum = 0;
         const C smoothing = static_cast<C>(in.smoothing);
         const C share = static_cast<C>(in.smoothing / static_cast<double>(in.width));
@@ -219,13 +215,7 @@ void inspect(const CrossEntropyInspect& c, Queue queue) {
 }
 
 void forward(const CrossEntropyForward& c, Queue queue) {
-    with_rows(c.logits.dtype, c.width, [&](auto tag, auto plan) {
-        typedef gpu::tag_t<decltype(tag)> T;
-        typedef decltype(plan) Plan;
-        const bool aligned = c.width % kPack<T> == 0 && all_aligned(c.logits.data, c.target.data);
-        launch_rows(Forward<T, Plan>{c, aligned}, plan, c.rows,
-                    Plan::template shared_bytes<gpu::compute_t<T>>(), queue.stream);
-    });
+    launch_rows<Forward>(c.logits.dtype, c, all_aligned(c.logits.data, c.target.data), queue.stream);
 }
 
 void backward(const CrossEntropyBackward& c, Queue queue) {

@@ -3,19 +3,19 @@
 namespace demi::DEMI_BACKEND::attention {
 namespace {
 
-// sum[key, :] += sum over the block's queries of a[query, key] * rows[query, :].
-void add_to_keys(const TileSizes& cut, const Place& at, int64_t query, int64_t rows, const Tile& tile,
-                 const Columns& columns, bool together, const float* a, const float* b, int64_t width,
+// sum[key, :] += the sum over the block's queries of weights[query, key] * rows[query, :].
+void add_to_keys(const Block& b, bool finite, const float* weights, const float* rows, int64_t width,
                  float* sum) {
-    if (together)
-        return multiply(true, columns.end - columns.begin, width / kLanes, rows, a + columns.begin, 1,
-                        cut.row, b, width, kPanel, sum + columns.begin * width, width);
-    for (int64_t j = columns.begin; j < columns.end; ++j) {  // only the queries that see the key
-        const int64_t key = tile.first + j;
-        const int64_t begin = clamp64(key - at.segment->high + 1 - query, 0, rows);
-        const int64_t end = clamp64(key - at.segment->low + 1 - query, begin, rows);
-        multiply(true, 1, width / kLanes, end - begin, a + begin * cut.row + j, 1, cut.row, b + begin * width,
-                 width, kPanel, sum + j * width, width);
+    const int64_t begin = b.columns.begin, end = b.columns.end, row = b.cut.row;
+    if (finite || b.columns.all_seen)
+        return multiply(true, end - begin, width / kLanes, b.rows, weights + begin, 1, row, rows, width,
+                        kPanel, sum + begin * width, width);
+    for (int64_t j = begin; j < end; ++j) {  // only the queries that see the key
+        const int64_t key = b.tile.first + j;
+        const int64_t first = clamp64(key - b.at.segment->high + 1 - b.query, 0, b.rows);
+        const int64_t last = clamp64(key - b.at.segment->low + 1 - b.query, first, b.rows);
+        multiply(true, 1, width / kLanes, last - first, weights + first * row + j, 1, row,
+                 rows + first * width, width, kPanel, sum + j * width, width);
     }
 }
 
@@ -48,8 +48,7 @@ void run_task(const AttentionBackward& call, const Task& task, const Task* next,
     const bool want_q = task.want_q, want_kv = task.want_kv;
     if (want_q) fill(grad_q, 0, rows * cut.width, 0.f);
     if (task.count_grad_out)
-        count_rows(rows_of(call.grad_out, at.batch, at.head, seg.q_begin + task.q_begin), rows,
-                   call.value_size, lost[0]);
+        count_rows(rows_of(call.grad_out, at, seg.q_begin + task.q_begin), rows, call.value_size, lost[0]);
 
     Exact exact(call);
     const auto mend = [&](char operand, int64_t first) {
@@ -58,54 +57,45 @@ void run_task(const AttentionBackward& call, const Task& task, const Task* next,
         };
     };
 
+    const AttentionResult out_q = rows_of(call.grad_q, at, seg.q_begin + task.q_begin);
     Gradients to;
-    if (want_kv && call.grad_k.data != nullptr) to.k = rows_of(call.grad_k, at.batch, at.head, seg.k_begin);
-    if (want_kv && call.grad_v.data != nullptr) to.v = rows_of(call.grad_v, at.batch, at.head, seg.k_begin);
+    if (want_kv) to.k = rows_of(call.grad_k, at, seg.k_begin);
+    if (want_kv) to.v = rows_of(call.grad_v, at, seg.k_begin);
     to.queries = task.q_begin;
 
-    const int64_t blocks = (rows + cut.queries - 1) / cut.queries;
+    const int64_t blocks = ceil_div(rows, cut.queries);
     for (int64_t first = task.k_begin; first < task.k_end; first += cut.keys) {
         const Tile tile{first, min64(cut.keys, task.k_end - first), buf.keys_t, buf.keys};
-        if (want_q && call.grad_q.data != nullptr && first + cut.keys >= task.k_end)  // stored after it
-            to.q = rows_of(call.grad_q, at.batch, at.head, seg.q_begin + task.q_begin);
+        if (want_q && first + cut.keys >= task.k_end) to.q = out_q;  // stored after it
         const bool seen = rows > 0 && !columns_of(seg, task.q_begin, rows, tile).empty();
         if (!seen && !want_kv) continue;
         const bool keys_finite = !seen || load_tile(call, cut, at, tile, buf);
         fill(grad_k, 0, cut.keys * cut.width, 0.f);
         fill(grad_v, 0, cut.keys * cut.value_width, 0.f);
         for (int64_t i = 0; seen && i < blocks; ++i) {
-            const int64_t begin = rows * i / blocks, n = rows * (i + 1) / blocks - begin;
-            const int64_t query = task.q_begin + begin;
-            const Columns columns = columns_of(seg, query, n, tile);
-            if (columns.empty()) continue;
-            const bool complete = holds_all(at, query, n, tile);
-            const bool rows_finite = load_block(call, cut, at, query, n, complete, buf);
-            weight_block(call, cut, at, query, n, tile, columns, complete, buf, exact,
-                         first == 0 ? soon : Upcoming(), to);
+            const int64_t begin = rows * i / blocks, end = rows * (i + 1) / blocks;
+            const Block b{call, cut, at, tile, task.q_begin + begin, end - begin};
+            if (b.columns.empty()) continue;
+            const bool complete = holds_all(b), rows_finite = load_block(call, b, complete, buf);
+            weight_block(call, b, complete, buf, exact, first == 0 ? soon : Upcoming(), to);
             if (want_kv) {
-                const bool together = rows_finite || columns.all_seen;
-                add_to_keys(cut, at, query, n, tile, columns, together, buf.weights, buf.grad_out,
-                            cut.value_width, grad_v);
-                add_to_keys(cut, at, query, n, tile, columns, together, buf.grad_scores, buf.queries,
-                            cut.width, grad_k);
+                add_to_keys(b, rows_finite, buf.weights, buf.grad_out, cut.value_width, grad_v);
+                add_to_keys(b, rows_finite, buf.grad_scores, buf.queries, cut.width, grad_k);
             }
             if (want_q)
-                add_to_queries(cut, at, query, n, tile, columns, keys_finite, buf.grad_scores, buf.keys,
-                               cut.width, grad_q + begin * cut.width);
+                add_to_queries(b, keys_finite, buf.grad_scores, buf.keys, cut.width,
+                               grad_q + begin * cut.width);
         }
         if (!want_kv) continue;
         // The queries carry scale * log2(e): what is left of it in grad_k is log2(e).
-        const int64_t key = seg.k_begin + first;
-        if (call.grad_k.data != nullptr)
-            store_rows(rows_of(call.grad_k, at.batch, at.head, key), grad_k, cut.width, tile.count,
-                       call.head_size, kLn2, lost[2], mend('k', first));
-        if (call.grad_v.data != nullptr)
-            store_rows(rows_of(call.grad_v, at.batch, at.head, key), grad_v, cut.value_width, tile.count,
-                       call.value_size, 1.f, lost[3], mend('v', first));
+        store_rows(rows_of(call.grad_k, at, seg.k_begin + first), grad_k, cut.width, tile.count,
+                   call.head_size, kLn2, lost[2], mend('k', first));
+        store_rows(rows_of(call.grad_v, at, seg.k_begin + first), grad_v, cut.value_width, tile.count,
+                   call.value_size, 1.f, lost[3], mend('v', first));
     }
-    if (want_q && call.grad_q.data != nullptr)
-        store_rows(rows_of(call.grad_q, at.batch, at.head, seg.q_begin + task.q_begin), grad_q, cut.width,
-                   rows, call.head_size, call.scale, lost[1], mend('q', task.q_begin));
+    if (want_q)
+        store_rows(out_q, grad_q, cut.width, rows, call.head_size, call.scale, lost[1],
+                   mend('q', task.q_begin));
 }
 
 }  // namespace

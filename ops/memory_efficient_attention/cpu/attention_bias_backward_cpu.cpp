@@ -41,18 +41,17 @@ void run_task(const AttentionBackward& call, const Task& task, float* memory, Ca
     Exact exact(call);
     fill(over_keys, 0, sum_rows, 0.f);
     const int64_t batches = over_batch ? call.batch : 1, heads = over_head ? call.heads : 1;
-    const int64_t blocks = (rows + cut.queries - 1) / cut.queries;
+    const int64_t blocks = ceil_div(rows, cut.queries);
     const int64_t at_row = grad_bias_row(call, task.batch, task.head, seg.q_begin + task.q_begin);
     const int64_t width = call.bias.sum_key ? 1 : call.keys;
     const Place mine{&seg, task.batch, task.head};
     const auto store = [&](float* from, int64_t apart, int64_t first, int64_t columns) {
-        char* out = static_cast<char*>(call.grad_bias.data) +
-                    (at_row * width + (call.bias.sum_key ? 0 : seg.k_begin + first)) *
-                        element_size(call.grad_bias.dtype);
-        store_rows(OutRows{out, width, call.grad_bias.dtype, call.grad_bias.cast}, from, apart, sum_rows,
-                   columns, 1.f, lost, [&](int64_t r, float* row) {
-                       exact.bias_gradient(mine, task.q_begin + r, first, columns, row);
-                   });
+        AttentionResult out = call.grad_bias;
+        out.token = width;
+        out = rows_of(out, Place{}, at_row, call.bias.sum_key ? 0 : seg.k_begin + first);
+        store_rows(out, from, apart, sum_rows, columns, 1.f, lost, [&](int64_t r, float* row) {
+            exact.bias_gradient(mine, task.q_begin + r, first, columns, row);
+        });
     };
     for (int64_t first = task.k_begin; first < task.k_end; first += cut.keys) {
         const Tile tile{first, min64(cut.keys, task.k_end - first), buf.keys_t, buf.keys};
@@ -63,11 +62,12 @@ void run_task(const AttentionBackward& call, const Task& task, float* memory, Ca
             load_tile(call, cut, at, tile, buf);
             for (int64_t i = 0; i < blocks; ++i) {
                 const int64_t begin = rows * i / blocks, n = rows * (i + 1) / blocks - begin;
-                const Columns columns = columns_of(seg, task.q_begin + begin, n, tile);
+                const Block b{call, cut, at, tile, task.q_begin + begin, n};
+                const Columns& columns = b.columns;
                 if (columns.empty()) continue;
-                const bool complete = holds_all(at, task.q_begin + begin, n, tile);
-                load_block(call, cut, at, task.q_begin + begin, n, complete, buf);
-                weight_block(call, cut, at, task.q_begin + begin, n, tile, columns, complete, buf, exact);
+                const bool complete = holds_all(b);
+                load_block(call, b, complete, buf);
+                weight_block(call, b, complete, buf, exact);
                 if (over_query) {
                     add_rows_together(sum, buf.grad_scores, cut.row, n, columns);
                     continue;

@@ -5,9 +5,9 @@ namespace {
 
 constexpr double kMinusInfinity = -__builtin_inf();
 
-// The row of an f64 result; null where it is not wanted.
-DEMI_INLINE double* row_of(const AttentionResult& x, int64_t batch, int64_t head, int64_t token) {
-    return x.data == nullptr ? nullptr : static_cast<double*>(x.data) + offset_of(x, batch, head, token);
+// A row of an f64 result; null where that is not wanted.
+template <class At> DEMI_INLINE double* row_of(const AttentionResult& x, const At& at, int64_t token) {
+    return static_cast<double*>(rows_of(x, at, token).data);
 }
 
 // Calls fn(row, seen) for all queries; (batch, head) pairs run at once unless asked not to.
@@ -28,7 +28,7 @@ template <class F> void for_all_queries(const AttentionCall& c, bool at_once, co
 void clear(const AttentionCall& c, const AttentionResult& x, int64_t tokens, int64_t columns) {
     for (int64_t i = 0; x.data != nullptr && i < c.batch * c.heads; ++i)
         for (int64_t token = 0; token < tokens; ++token)
-            zero_f64(row_of(x, i / c.heads, i % c.heads, token), columns);
+            zero_f64(row_of(x, Place{nullptr, i / c.heads, i % c.heads}, token), columns);
 }
 
 }  // namespace
@@ -62,25 +62,22 @@ RowF64::~RowF64() {}
 
 const double* RowF64::row(const AttentionOperand& x, const Seen& r, int64_t token, int64_t columns,
                           bool other) {
-    if (x.dtype == DType::f64)
-        return static_cast<const double*>(x.data) + offset_of(x, r.batch, r.head, token);
-    load_rows(rows_of(x, r.batch, r.head, token), 1, columns, narrow_, round_up(columns, kLanes));
+    const AttentionOperand in = rows_of(x, r, token);
+    if (in.dtype == DType::f64) return static_cast<const double*>(in.data);
+    load_rows(in, 1, columns, narrow_, round_up(columns, kLanes));
     for (int64_t i = 0; i < columns; ++i) rows_[other][i] = static_cast<double>(narrow_[i]);
     return rows_[other];
 }
 
 void RowF64::bias_row(const Seen& r, double* to) {
-    const AttentionBiasOperand& bias = c_.bias;
-    if (bias.dtype == DType::f64) {
-        const double* from =
-            static_cast<const double*>(bias.data) + offset_of(bias, r.batch, r.head, r.query);
-        for (int64_t j = 0; j < r.count(); ++j) to[j] = from[(r.begin + j) * bias.key];
+    const int64_t step = c_.bias.key;
+    const AttentionOperand in = rows_of(c_.bias, r, r.query, r.begin * step);
+    if (in.dtype == DType::f64) {
+        for (int64_t j = 0; j < r.count(); ++j) to[j] = static_cast<const double*>(in.data)[j * step];
         return;
     }
-    InRows in = rows_of(bias, r.batch, r.head, r.query);
-    in.data += r.begin * bias.key * element_size(bias.dtype);
-    load_rows(in, 1, bias.key != 0 ? r.count() : 1, narrow_, round_up(r.count(), kLanes));
-    for (int64_t j = 0; j < r.count(); ++j) to[j] = static_cast<double>(narrow_[j * bias.key]);
+    load_rows(in, 1, step != 0 ? r.count() : 1, narrow_, round_up(r.count(), kLanes));
+    for (int64_t j = 0; j < r.count(); ++j) to[j] = static_cast<double>(narrow_[j * step]);
 }
 
 bool RowF64::sees_a_number(const Seen& r) {
@@ -154,7 +151,7 @@ void RowF64::add_gradients(const Seen& r, const AttentionOperand& grad_out, doub
 
 void forward_f64(const AttentionForward& c, Queue) {
     for_all_queries(c, true, [&](RowF64& x, const Seen& r) {
-        x.attend(r, row_of(c.out, r.batch, r.head, r.query));
+        x.attend(r, row_of(c.out, r, r.query));
         elements<double>(c.lse)[r.lse_index(c)] = x.lse;
     });
 }
@@ -183,9 +180,8 @@ void backward_f64(const AttentionBackward& c, Queue) {
                 x.grads[j] = x.weights[j] * (dot_f64(g, value, c.value_size) * x.kept[j] - mean);
             }
         }
-        x.add_gradients(r, c.grad_out, row_of(c.grad_q, r.batch, r.head, r.query),
-                        row_of(c.grad_k, r.batch, r.head, r.begin), c.grad_k.token,
-                        row_of(c.grad_v, r.batch, r.head, r.begin), c.grad_v.token);
+        x.add_gradients(r, c.grad_out, row_of(c.grad_q, r, r.query), row_of(c.grad_k, r, r.begin),
+                        c.grad_k.token, row_of(c.grad_v, r, r.begin), c.grad_v.token);
         if (grad_bias == nullptr) return;
         double* to = grad_bias + grad_bias_row(c, r.batch, r.head, r.query) * keys;
         for (int64_t j = 0; j < r.count(); ++j) to[c.bias.sum_key ? 0 : r.begin + j] += x.grads[j];
