@@ -79,7 +79,7 @@ struct Bounds {
 Bounds gradient_bounds(const AttentionPlan& plan, double grad_out, const Tensor& grad_lse) {
     const double kept = plan.dropout < 1 ? 1 / (1 - plan.dropout) : 0;
     int64_t longest = 0;  // a key is seen by one segment's queries at most
-    for (const AttentionSegment& s : plan.segments) longest = std::max(longest, s.q_end - s.q_begin);
+    for (const AttentionSegment& s : plan.segments) longest = std::max(longest, s.queries());
     const auto queries = static_cast<double>(longest);
     const double row = 2 * static_cast<double>(plan.v.size(3)) * grad_out * finite_amax(plan.v) * kept +
                        (grad_lse.defined() ? finite_amax(grad_lse) : 0);

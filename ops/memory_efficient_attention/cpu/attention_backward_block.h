@@ -28,6 +28,10 @@ struct Buffers {
           dot(arena.take(cut.queries)), values(arena.take(cut.keys * cut.value_width)) {}
 };
 
+DEMI_INLINE TileSizes sizes_of(const AttentionCall& call, const Task& task) {
+    return tile_sizes(call, task.keys(), kKeyLimit, kQueryLimit);
+}
+
 // Returns whether all keys are finite.
 bool load_tile(const AttentionCall& call, const TileSizes& cut, const Place& at, const Tile& tile,
                const Buffers& buf) {

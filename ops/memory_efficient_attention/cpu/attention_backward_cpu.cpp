@@ -28,10 +28,6 @@ struct TaskBuffers : Buffers {
           grad_q(task.want_q ? arena.take(task.queries() * cut.width) : nullptr) {}
 };
 
-DEMI_INLINE TileSizes sizes_of(const AttentionCall& call, const Task& task) {
-    return tile_sizes(call, task.keys(), kKeyLimit, kQueryLimit);
-}
-
 // grad_q of the task's queries where wanted, grad_k and grad_v of its keys where wanted. A gradient that is
 // wanted is complete after the task: all keys for grad_q, all queries for the others. lost: of grad_out,
 // grad_q, grad_k, grad_v.
@@ -107,28 +103,35 @@ void backward_f32(const AttentionBackward& call, Queue queue) {
                want_kv = call.grad_k.data != nullptr || call.grad_v.data != nullptr;
     int64_t longest = 0;
     for (int64_t s = 0; s < call.segment_count; ++s)
-        longest = max64(longest, max64(queries_of(call.segments[s]), keys_of(call.segments[s])));
+        longest = max64(longest, max64(call.segments[s].queries(), call.segments[s].keys()));
     const bool split = longest > 2048 && call.segment_count * call.batch * call.heads < 16;
     const int64_t q_limit = rows_for_size(512, call), k_limit = rows_for_size(576, call);
-    const auto cut = [&](const auto& add) {
-        for_each_place(call, [&](int64_t s, int64_t b, int64_t h) {
-            const int64_t queries = queries_of(call.segments[s]), keys = keys_of(call.segments[s]);
-            const auto part = [&](int64_t q_begin, int64_t q_end, int64_t k_begin, int64_t k_end, bool q,
-                                  bool kv, bool count) {
-                if (q || kv || count)
-                    add(with_cost({s, b, h, q_begin, q_end, k_begin, k_end, q, kv, count, 0}, call));
-            };
-            if (!split) return part(0, queries, 0, keys, want_q, want_kv, want_q || want_kv);
-            const int64_t q_parts = ceil_div(queries, q_limit), k_parts = ceil_div(keys, k_limit);
-            for (int64_t i = 0; want_q && i < q_parts; ++i)
-                part(queries * i / q_parts, queries * (i + 1) / q_parts, 0, keys, true, false, true);
-            for (int64_t i = 0; want_kv && i < k_parts; ++i)
-                part(0, queries, keys * i / k_parts, keys * (i + 1) / k_parts, false, true,
-                     !want_q && i == 0);
-        });
+    const auto cut = [&](Task task, const auto& add) {
+        const int64_t queries = task.q_end, keys = task.k_end;
+        task.want_q = want_q && !split;
+        task.want_kv = want_kv && !split;
+        task.count_grad_out = true;
+        if (!split) {
+            if (want_q || want_kv) add(task);
+            return;
+        }
+        const int64_t q_parts = ceil_div(queries, q_limit), k_parts = ceil_div(keys, k_limit);
+        task.want_q = true;
+        for (int64_t i = 0; want_q && i < q_parts; ++i) {
+            task.q_begin = queries * i / q_parts;
+            task.q_end = queries * (i + 1) / q_parts;
+            add(task);
+        }
+        task = {task.segment, task.batch, task.head, 0, queries, 0, keys, false, true};
+        for (int64_t i = 0; want_kv && i < k_parts; ++i) {
+            task.k_begin = keys * i / k_parts;
+            task.k_end = keys * (i + 1) / k_parts;
+            task.count_grad_out = !want_q && i == 0;
+            add(task);
+        }
     };
     run_tasks(
-        cut, {call.grad_out.lost, call.grad_q.lost, call.grad_k.lost, call.grad_v.lost}, queue,
+        call, cut, {call.grad_out.lost, call.grad_q.lost, call.grad_k.lost, call.grad_v.lost}, queue,
         [&](const Task& task, Arena& arena) { TaskBuffers(call, sizes_of(call, task), task, arena); },
         [&](const Task& task, const Task* next, float* memory, CastCounters* const* lost) {
             run_task(call, task, next, memory, lost);

@@ -24,10 +24,6 @@ struct TaskBuffers : Buffers {
     }
 };
 
-DEMI_INLINE TileSizes sizes_of(const AttentionCall& call, const Task& task) {
-    return tile_sizes(call, task.keys(), kKeyLimit, kQueryLimit);
-}
-
 void run_task(const AttentionBackward& call, const Task& task, float* memory, CastCounters* lost) {
     const AttentionSegment& seg = call.segments[task.segment];
     const int64_t rows = task.queries();
@@ -68,16 +64,9 @@ void run_task(const AttentionBackward& call, const Task& task, float* memory, Ca
                 const bool complete = holds_all(b);
                 load_block(call, b, complete, buf);
                 weight_block(call, b, complete, buf, exact);
-                if (over_query) {
-                    add_rows_together(sum, buf.grad_scores, cut.row, n, columns);
-                    continue;
-                }
-                for (int64_t r = 0; r < n; ++r) {
-                    float* to = sum + (begin + r) * cut.row;
-                    const float* from = buf.grad_scores + r * cut.row;
-                    for (int64_t j = columns.left; j < columns.right; j += kLanes)
-                        storeu(to + j, loadu(to + j) + loadu(from + j));
-                }
+                for (int64_t r = 0; r < n; r += over_query ? n : 1)
+                    add_rows_together(over_query ? sum : sum + (begin + r) * cut.row,
+                                      buf.grad_scores + r * cut.row, cut.row, over_query ? n : 1, columns);
             }
         }
         if (!call.bias.sum_key) {
@@ -100,24 +89,18 @@ void bias_backward(const AttentionBackward& call, Queue queue) {
     const AttentionBiasOperand& bias = call.bias;
     const int64_t limit = rows_for_size(448, call);
     const bool cut_keys = bias.sum_query && !bias.sum_key;
-    const auto cut = [&](const auto& add) {
-        for_each_place(call, [&](int64_t s, int64_t b, int64_t h) {
-            if ((bias.sum_batch && b > 0) || (bias.sum_head && h > 0)) return;
-            const int64_t queries = queries_of(call.segments[s]), keys = keys_of(call.segments[s]);
-            const int64_t parts =
-                bias.sum_query && bias.sum_key ? 1 : ceil_div(cut_keys ? keys : queries, limit);
-            for (int64_t i = 0; i < parts; ++i) {
-                Task task{s, b, h, 0, queries, 0, keys};
-                int64_t &begin = cut_keys ? task.k_begin : task.q_begin,
-                        &end = cut_keys ? task.k_end : task.q_end;
-                begin = end * i / parts;
-                end = end * (i + 1) / parts;
-                add(with_cost(task, call));
-            }
-        });
+    const auto cut = [&](Task task, const auto& add) {
+        if ((bias.sum_batch && task.batch > 0) || (bias.sum_head && task.head > 0)) return;
+        int64_t &begin = cut_keys ? task.k_begin : task.q_begin, &end = cut_keys ? task.k_end : task.q_end;
+        const int64_t all = end, parts = bias.sum_query && bias.sum_key ? 1 : ceil_div(all, limit);
+        for (int64_t i = 0; i < parts; ++i) {
+            begin = all * i / parts;
+            end = all * (i + 1) / parts;
+            add(task);
+        }
     };
     run_tasks(
-        cut, {call.grad_bias.lost}, queue,
+        call, cut, {call.grad_bias.lost}, queue,
         [&](const Task& task, Arena& arena) { TaskBuffers(call, sizes_of(call, task), task, arena); },
         [&](const Task& task, const Task*, float* memory, CastCounters* const* lost) {
             run_task(call, task, memory, lost[0]);

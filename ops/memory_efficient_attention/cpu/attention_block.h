@@ -70,8 +70,8 @@ DEMI_INLINE void fill_outside(float* p, const Columns& block, SeenColumns row, f
 struct Place {
     const AttentionSegment* segment = nullptr;
     int64_t batch = 0, head = 0;
-    int64_t queries() const { return segment->q_end - segment->q_begin; }
-    int64_t keys() const { return segment->k_end - segment->k_begin; }
+    int64_t queries() const { return segment->queries(); }
+    int64_t keys() const { return segment->keys(); }
 };
 
 // The row of the gradient of the bias that a query adds to.
@@ -185,7 +185,7 @@ DEMI_INLINE Upcoming upcoming(const AttentionCall& call, const Task* next, const
     Upcoming u;
     if (next == nullptr) return u;
     const AttentionSegment& seg = call.segments[next->segment];
-    const int64_t queries = next->q_end - next->q_begin, keys = seg.k_end - seg.k_begin;
+    const int64_t queries = next->queries(), keys = seg.keys();
     if ((queries + keys) * (call.head_size + call.value_size) > 100000) return u;
     const int64_t q = seg.q_begin + next->q_begin;
     u.add(0, call.q, *next, q, queries, call.head_size);

@@ -13,7 +13,7 @@ template <class At> DEMI_INLINE double* row_of(const AttentionResult& x, const A
 // Calls fn(row, seen) for all queries; (batch, head) pairs run at once unless asked not to.
 template <class F> void for_all_queries(const AttentionCall& c, bool at_once, const F& fn) {
     int64_t longest = 0;
-    for (int64_t s = 0; s < c.segment_count; ++s) longest = max64(longest, keys_of(c.segments[s]));
+    for (int64_t s = 0; s < c.segment_count; ++s) longest = max64(longest, c.segments[s].keys());
     const auto pair = [&](int64_t i) {
         RowF64 row(c, longest);
         for (int64_t s = 0; s < c.segment_count; ++s) {

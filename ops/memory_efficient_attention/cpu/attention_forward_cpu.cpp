@@ -125,7 +125,7 @@ void finish(const AttentionForward& call, const Task& task, const TileSizes& cut
 }
 
 DEMI_INLINE TileSizes sizes_of(const AttentionCall& call, const Task& task) {
-    return tile_sizes(call, keys_of(call.segments[task.segment]), kKeyLimit, kQueryLimit);
+    return tile_sizes(call, call.segments[task.segment].keys(), kKeyLimit, kQueryLimit);
 }
 
 // Queries of the task against all keys of the segment; of the keys and values [k_begin, k_end) it only counts
@@ -173,21 +173,18 @@ void run_task(const AttentionForward& call, const Task& task, const Task* next, 
 
 void forward_f32(const AttentionForward& call, Queue queue) {
     const int64_t limit = rows_for_size(512, call);
-    const auto cut = [&](const auto& add) {
-        for_each_place(call, [&](int64_t s, int64_t b, int64_t h) {
-            const int64_t queries = queries_of(call.segments[s]), keys = keys_of(call.segments[s]);
-            const int64_t parts = max64(1, ceil_div(queries, limit));
-            for (int64_t i = 0; i < parts; ++i) {
-                Task task =
-                    with_cost({s, b, h, queries * i / parts, queries * (i + 1) / parts, 0, keys}, call);
-                task.k_begin = keys * i / parts;
-                task.k_end = keys * (i + 1) / parts;
-                add(task);
-            }
-        });
+    const auto cut = [&](Task task, const auto& add) {
+        const int64_t queries = task.q_end, keys = task.k_end, parts = max64(1, ceil_div(queries, limit));
+        for (int64_t i = 0; i < parts; ++i) {
+            task.q_begin = queries * i / parts;
+            task.q_end = queries * (i + 1) / parts;
+            task.k_begin = keys * i / parts;
+            task.k_end = keys * (i + 1) / parts;
+            add(task);
+        }
     };
     run_tasks(
-        cut, {call.q.lost, call.k.lost, call.v.lost, call.out.lost}, queue,
+        call, cut, {call.q.lost, call.k.lost, call.v.lost, call.out.lost}, queue,
         [&](const Task& task, Arena& arena) { Buffers(call, sizes_of(call, task), task.queries(), arena); },
         [&](const Task& task, const Task* next, float* memory, CastCounters* const* lost) {
             run_task(call, task, next, memory, lost);

@@ -27,21 +27,6 @@ struct Task {
 
 namespace {
 
-DEMI_INLINE int64_t queries_of(const AttentionSegment& s) { return s.q_end - s.q_begin; }
-DEMI_INLINE int64_t keys_of(const AttentionSegment& s) { return s.k_end - s.k_begin; }
-
-DEMI_INLINE Task with_cost(Task t, const AttentionCall& c) {
-    t.cost = (t.queries() + 8) * (t.keys() + 8) * (c.head_size + c.value_size);
-    return t;
-}
-
-// Calls fn(segment, batch, head) for each combination.
-template <class F> void for_each_place(const AttentionCall& c, const F& fn) {
-    for (int64_t s = 0; s < c.segment_count; ++s)
-        for (int64_t b = 0; b < c.batch; ++b)
-            for (int64_t h = 0; h < c.heads; ++h) fn(s, b, h);
-}
-
 DEMI_INLINE int64_t rows_for_size(int64_t rows, const AttentionCall& c) {
     return clamp64(rows * 128 / max64(c.head_size, c.value_size), 64, rows);
 }
@@ -78,16 +63,26 @@ DEMI_INLINE int64_t group(const Task* tasks, int64_t count, int64_t* begins) {
     return groups;
 }
 
-// Cuts a call and runs it: cut(add) calls add(task) for each, and is called twice; floats(task, arena) takes the memory of
-// a task; run(task, next, memory, lost) does its work. next: the task that this thread is likely to run afterwards, or null.
-// lost: the counters to add to, null where nothing is counted.
+// Cuts a call and runs it: cut(task, add) gets all of a segment, batch and head, and calls add(task) for each task that it
+// makes of it; it is called twice. floats(task, arena) takes the memory of a task; run(task, next, memory, lost) does its
+// work. next: the task that this thread is likely to run afterwards, or null. lost: the counters to add to, null where
+// nothing is counted.
 template <class Cut, class Floats, class Run>
-void run_tasks(const Cut& cut, CastCounters* const (&counters)[4], Queue queue, const Floats& floats,
-               const Run& run) {
+void run_tasks(const AttentionCall& c, const Cut& cut, CastCounters* const (&counters)[4], Queue queue,
+               const Floats& floats, const Run& run) {
+    const auto for_each = [&](const auto& add) {
+        for (int64_t s = 0; s < c.segment_count; ++s)
+            for (int64_t b = 0; b < c.batch; ++b)
+                for (int64_t h = 0; h < c.heads; ++h)
+                    cut(Task{s, b, h, 0, c.segments[s].queries(), 0, c.segments[s].keys()}, add);
+    };
     int64_t count = 0, n = 0;
-    cut([&](const Task&) { ++count; });
+    for_each([&](const Task&) { ++count; });
     const Scratch task_memory(static_cast<size_t>(2 * count) * sizeof(Task), queue);
-    cut([&](const Task& task) { task_memory.as<Task>()[n++] = task; });
+    for_each([&](const Task& task) {
+        Task& mine = task_memory.as<Task>()[n++] = task;
+        mine.cost = (task.queries() + 8) * (task.keys() + 8) * (c.head_size + c.value_size);
+    });
     const Task* const tasks = sorted(task_memory.as<Task>(), count);
     const Scratch begin_memory(static_cast<size_t>(count + 1) * sizeof(int64_t), queue);
     int64_t* const begins = begin_memory.as<int64_t>();
