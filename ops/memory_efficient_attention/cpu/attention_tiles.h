@@ -18,8 +18,7 @@ DEMI_INLINE int64_t clamp64(int64_t x, int64_t low, int64_t high) { return min64
 
 // x from a batch, head, token and column on; without data it stays so. Rows are x.token elements apart.
 template <class Data, class At>
-DEMI_INLINE AttentionRows<Data> rows_of(AttentionRows<Data> x, const At& at, int64_t token,
-                                        int64_t column = 0) {
+AttentionRows<Data> rows_of(AttentionRows<Data> x, const At& at, int64_t token, int64_t column = 0) {
     const int64_t first = at.batch * x.batch + at.head * x.head + token * x.token + column;
     if (x.data != nullptr)
         x.data = const_cast<char*>(static_cast<const char*>(x.data)) +
