@@ -7,10 +7,10 @@
 #include "runtime/parallel.h"
 #include "runtime/simd.h"
 
-// For what few rows or vectors need: out of line, so that its registers and memory cost the loops around it nothing.
-#define DEMI_RARE static __attribute__((noinline))
+// For what few rows or vectors need: out of line and short, so that it costs the loops around it nothing.
+#define DEMI_RARE static __attribute__((noinline, cold))
 #define DEMI_LANES (int64_t i, int n) __attribute__((always_inline))
-#define DEMI_BLOCK (int64_t begin, int64_t end) __attribute__((always_inline))
+#define DEMI_SUMS (int64_t i, int n, auto& sum) __attribute__((always_inline))
 
 namespace demi::DEMI_BACKEND {
 
@@ -52,24 +52,32 @@ template <class T, class F> DEMI_INLINE void for_lanes(int64_t count, const F& b
 // drift, within 5e-6 of the sum of |terms|. f64 is added in plain order.
 template <class T> constexpr int64_t kSumBlock = 1024;
 template <> constexpr int64_t kSumBlock<double> = INT64_MAX;
-template <class T, class F> DEMI_INLINE void for_blocks(int64_t count, const F& fn) {
-    for (int64_t begin = 0, end; begin < count; begin = end) {
-        end = count - begin < kSumBlock<T> ? count : begin + kSumBlock<T>;
-        fn(begin, end);
+// N sums over a row: body(i, n, sum) adds to the vectors sum[0..N), and zeros in lanes not in use.
+template <class T, int N, class F>
+DEMI_INLINE void sums_of_lanes(int64_t count, lane_t<T> (&out)[N], const F& body) {
+    double total[N] = {};
+    for (int64_t begin = 0;; begin += kSumBlock<T>) {
+        const bool last = count - begin <= kSumBlock<T>;
+        vector_t<T> sum[N];
+#pragma GCC unroll 4
+        for (int k = 0; k < N; ++k) sum[k] = splat<T>(0);
+        for_lanes<T>(begin, last ? count : begin + kSumBlock<T>, [&] DEMI_LANES { body(i, n, sum); });
+#pragma GCC unroll 4
+        for (int k = 0; k < N; ++k) out[k] = hsum(sum[k]);
+        if (count <= kSumBlock<T>) return;  // what follows waits for the sums, and not for conversions
+#pragma GCC unroll 4
+        for (int k = 0; k < N; ++k) {
+            total[k] += static_cast<double>(out[k]);
+            out[k] = static_cast<lane_t<T>>(total[k]);
+        }
+        if (last) return;
     }
 }
-// Sum of body(i, n) over all lanes in use; `body` gives zeros in the others.
+// Sum of body(i, n), zeros in lanes not in use.
 template <class T, class F> DEMI_INLINE lane_t<T> sum_lanes(int64_t count, const F& body) {
-    double total = 0;
-    lane_t<T> last = 0;
-    for_blocks<T>(count, [&] DEMI_BLOCK {
-        vector_t<T> sum = splat<T>(0);
-        for_lanes<T>(begin, end, [&] DEMI_LANES { sum = sum + body(i, n); });
-        last = hsum(sum);
-        total += static_cast<double>(last);
-    });
-    if (count <= kSumBlock<T>) return last;  // what follows waits for the sum, and not for two conversions
-    return static_cast<lane_t<T>>(total);
+    lane_t<T> out[1];
+    sums_of_lanes<T>(count, out, [&] DEMI_SUMS { sum[0] = sum[0] + body(i, n); });
+    return out[0];
 }
 
 template <class T> DEMI_INLINE lane_t<T> max_lanes(const T* x, int64_t count) {

@@ -5,9 +5,6 @@
 namespace demi::DEMI_BACKEND {
 namespace {
 
-DEMI_INLINE float log_of(float x) { return __builtin_logf(x); }
-DEMI_INLINE double log_of(double x) { return __builtin_log(x); }
-
 // What one pass over a row gives. Distances are max - x, so that no digits are lost to a large maximum.
 template <class C> struct RowSums {
     C max, exp_sum;             // sum exp(x - max)
@@ -33,15 +30,20 @@ DEMI_INLINE RowSums<C> sums_of(const T* x, const C* target, bool distance, int64
     return out;
 }
 
+// Of the smoothing, one class' share.
+template <class C> DEMI_INLINE C share_of(const CrossEntropyRows& in) {
+    return static_cast<C>(in.smoothing / static_cast<double>(in.width));
+}
+
 // The loss of a row whose parts left the range, and of the edges of probability: each weight meets its
 // distance alone, and a weight of 0 none at all.
 template <class T, class C>
-C careful_loss(const CrossEntropyRows& in, const T* x, const C* target, int64_t label, C top, C& log_sum) {
+DEMI_RARE C careful_loss(const CrossEntropyRows& in, const T* x, const C* target, int64_t label, C top,
+                         C& log_sum) {
     bool masked = top == -kInf;
     for (int64_t i = 0; masked && i < in.width; ++i) masked = value_of(x + i) == -kInf;
     if (masked) log_sum = 0;
-    const C smoothing = static_cast<C>(in.smoothing);
-    const C share = static_cast<C>(in.smoothing / static_cast<double>(in.width));
+    const C smoothing = static_cast<C>(in.smoothing), share = share_of<C>(in);
     C loss = 0, weights = 0;
     for (int64_t i = 0; i < in.width; ++i) {
         const C weight = (1 - smoothing) * (target != nullptr ? target[i] : i == label ? 1 : 0) + share;
@@ -52,38 +54,34 @@ C careful_loss(const CrossEntropyRows& in, const T* x, const C* target, int64_t 
     return loss + weights * log_sum;
 }
 
-void forward(const CrossEntropyForward& c, Queue) {
-    const CrossEntropyRows& in = c.in;
-    dispatch_float(in.logits.dtype, [&]<class T>() {
-        typedef lane_t<T> C;
-        const int64_t* labels = elements<int64_t>(in.labels);
-        C *losses = elements<C>(c.losses), *row_max = elements<C>(c.row_max),
-          *log_sum = elements<C>(c.log_sum);
-        const C smoothing = static_cast<C>(in.smoothing);
-        const C share = static_cast<C>(in.smoothing / static_cast<double>(in.width));
-        parallel_rows(in.rows, in.width, [&](int64_t first, int64_t count) {
-            for (int64_t r = first; r < first + count; ++r) {
-                if (in.ignores && in.ignored == labels[r]) {
-                    losses[r] = row_max[r] = log_sum[r] = 0;
-                    continue;
-                }
-                const T* x = row<T>(in.logits, r, in.width);
-                const C* target = row<C>(in.target, r, in.width);
-                RowSums<C> sums = sums_of(x, target, in.smoothing != 0, in.width);
-                C lse = log_of(sums.exp_sum);
-                if (labels != nullptr) {
-                    sums.target = 1;
-                    sums.target_distance = sums.max - value_of(x + labels[r]);
-                }
-                C loss = (1 - smoothing) * sums.target_distance +
-                         ((1 - smoothing) * sums.target + smoothing) * lse;
-                if (smoothing != 0) loss += share * sums.distance;
-                if (!is_finite(static_cast<double>(loss)))
-                    loss = careful_loss(in, x, target, labels != nullptr ? labels[r] : -1, sums.max, lse);
-                losses[r] = loss;
-                row_max[r] = sums.max;
-                log_sum[r] = lse;
+void forward(const CrossEntropyForward& call, Queue) {
+    dispatch_float(call.logits.dtype, [&]<class T>() {
+        for_rows(call, [](const CrossEntropyForward& c, int64_t r) {
+            typedef lane_t<T> C;
+            C &out = elements<C>(c.losses)[r], &top = elements<C>(c.row_max)[r],
+              &log_sum = elements<C>(c.log_sum)[r];
+            const int64_t* labels = elements<int64_t>(c.labels);
+            if (c.ignores && c.ignored == labels[r]) {
+                out = top = log_sum = 0;
+                return;
             }
+            const T* x = row<T>(c.logits, r, c.width);
+            const C* target = row<C>(c.target, r, c.width);
+            const C smoothing = static_cast<C>(c.smoothing);
+            RowSums<C> sums = sums_of(x, target, smoothing != 0, c.width);
+            C lse = log_of(sums.exp_sum);
+            if (labels != nullptr) {
+                sums.target = 1;
+                sums.target_distance = sums.max - value_of(x + labels[r]);
+            }
+            C loss =
+                (1 - smoothing) * sums.target_distance + ((1 - smoothing) * sums.target + smoothing) * lse;
+            if (smoothing != 0) loss += share_of<C>(c) * sums.distance;
+            if (!is_finite(static_cast<double>(loss)))
+                loss = careful_loss(c, x, target, labels != nullptr ? labels[r] : -1, sums.max, lse);
+            out = loss;
+            top = sums.max;
+            log_sum = lse;
         });
     });
 }
@@ -134,37 +132,31 @@ DEMI_INLINE void target_grad_row(const T* x, const C* target, C max, C log_sum, 
     });
 }
 
-void backward(const CrossEntropyBackward& c, Queue) {
-    const CrossEntropyRows& in = c.in;
-    dispatch_float(in.logits.dtype, [&]<class T>() {
-        typedef lane_t<T> C;
-        const int64_t* labels = elements<int64_t>(in.labels);
-        const C *row_max = elements<C>(c.row_max), *log_sum = elements<C>(c.log_sum),
-                *dloss = elements<C>(c.dloss);
-        const C smoothing = static_cast<C>(in.smoothing), scale = static_cast<C>(c.scale);
-        const C share = static_cast<C>(in.smoothing / static_cast<double>(in.width));
-        parallel_rows(in.rows, in.width, [&](int64_t first, int64_t count) {
-            for (int64_t r = first; r < first + count; ++r) {
-                const T* x = row<T>(in.logits, r, in.width);
-                const C* target = row<C>(in.target, r, in.width);
-                T* dx = row<T>(c.dlogits, r, in.width);
-                C* dt = row<C>(c.dtarget, r, in.width);
-                const C g = dloss[c.one_dloss ? 0 : r] * scale;
-                const int64_t label = labels != nullptr ? labels[r] : -1;
-                if (in.ignores && in.ignored == label) {
-                    if (dx != nullptr) fill_row(dx, 0, in.width);
-                    continue;
-                }
-                C total = 1;
-                if (target != nullptr) {
-                    double sum = 0;
-                    for (int64_t i = 0; i < in.width; ++i) sum += static_cast<double>(target[i]);
-                    total = (1 - smoothing) * static_cast<C>(sum) + smoothing;
-                }
-                const Step<C> step{row_max[r], log_sum[r], g * total, g * share, g * (1 - smoothing), label};
-                if (dx != nullptr) backward_row(x, target, step, dx, in.width);
-                if (dt != nullptr) target_grad_row(x, target, step.max, step.log_sum, step.hit, dt, in.width);
+void backward(const CrossEntropyBackward& call, Queue) {
+    dispatch_float(call.logits.dtype, [&]<class T>() {
+        for_rows(call, [](const CrossEntropyBackward& c, int64_t r) {
+            typedef lane_t<T> C;
+            const T* x = row<T>(c.logits, r, c.width);
+            const C* target = row<C>(c.target, r, c.width);
+            T* dx = row<T>(c.dlogits, r, c.width);
+            C* dt = row<C>(c.dtarget, r, c.width);
+            const C g = elements<C>(c.dloss)[c.one_dloss ? 0 : r] * static_cast<C>(c.scale);
+            const C smoothing = static_cast<C>(c.smoothing);
+            const int64_t label = c.labels.data != nullptr ? elements<int64_t>(c.labels)[r] : -1;
+            if (c.ignores && c.ignored == label) {
+                if (dx != nullptr) fill_row(dx, 0, c.width);
+                return;
             }
+            C total = 1;
+            if (target != nullptr) {
+                double sum = 0;
+                for (int64_t i = 0; i < c.width; ++i) sum += static_cast<double>(target[i]);
+                total = (1 - smoothing) * static_cast<C>(sum) + smoothing;
+            }
+            const Step<C> step{elements<C>(c.row_max)[r], elements<C>(c.log_sum)[r], g * total,
+                               g * share_of<C>(c),        g * (1 - smoothing),       label};
+            if (dx != nullptr) backward_row(x, target, step, dx, c.width);
+            if (dt != nullptr) target_grad_row(x, target, step.max, step.log_sum, step.hit, dt, c.width);
         });
     });
 }
@@ -180,15 +172,11 @@ void inspect(const CrossEntropyInspect& c, Queue) {
 }
 
 void total(const CrossEntropyTotal& c, Queue) {
-    const auto add = [&]<class C>(const C* losses, C* out) {
+    dispatch_float(c.losses.dtype, [&]<class T>() {
         double sum = 0;
-        for (int64_t i = 0; i < c.count; ++i) sum += static_cast<double>(losses[i]);
-        *out = static_cast<C>(sum * c.scale);
-    };
-    if (c.losses.dtype == DType::f64)
-        add(elements<double>(c.losses), elements<double>(c.out));
-    else
-        add(elements<float>(c.losses), elements<float>(c.out));
+        for (int64_t i = 0; i < c.count; ++i) sum += static_cast<double>(value_of(elements<T>(c.losses) + i));
+        put(elements<T>(c.out), splat<T>(static_cast<lane_t<T>>(sum * c.scale)), 1);
+    });
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ template <class T, class Plan> struct Forward {
         elements<C>(p.log_sum)[r] = log_sum;
     }
     DEMI_DEVICE void operator()() const {
-        const CrossEntropyRows& in = p.in;
+        const CrossEntropyRows& in = p;
         const bool hard = in.labels.data != nullptr;
         const C smoothing = static_cast<C>(in.smoothing);
         const C share = static_cast<C>(in.smoothing / static_cast<double>(in.width));
@@ -34,9 +34,7 @@ template <class T, class Plan> struct Forward {
             }
             const T* start = row<T>(in.logits, r, in.width);
             const Row<T, Plan> x(start, in.width, aligned);
-            C top = -gpu::infinity();
-            x.each(in.width, [&](C v) { top = v > top ? v : top; });
-            top = Plan::max(top);
+            const C top = x.top(in.width);
             C sum = 0, distance = 0;
             x.each(in.width, [&](C v) {
                 sum += gpu::exp(v - top);
@@ -72,10 +70,8 @@ template <class T, class Plan> struct Forward {
     }
     // As careful_loss on the CPU.
     DEMI_DEVICE C careful_loss(int64_t r, const Row<T, Plan>& x, int64_t label, C top, C& log_sum) const {
-        const CrossEntropyRows& in = p.in;
-        C others = top == -gpu::infinity() ? C(0) : C(1);
-        x.each(in.width, [&](C v) { others += v == -gpu::infinity() ? C(0) : C(1); });
-        const bool masked = Plan::sum(others) == 0;
+        const CrossEntropyRows& in = p;
+        const bool masked = top == -gpu::infinity() && x.all_are(top, in.width);
         if (masked) log_sum = 0;
         const C smoothing = static_cast<C>(in.smoothing);
         const C share = static_cast<C>(in.smoothing / static_cast<double>(in.width));
@@ -105,7 +101,7 @@ template <class T, class Plan> struct Backward {
     bool aligned;
 
     DEMI_DEVICE void operator()() const {
-        const CrossEntropyRows& in = p.in;
+        const CrossEntropyRows& in = p;
         const bool hard = in.labels.data != nullptr;
         for (int64_t r = Plan::first_row(); r < in.rows; r += Plan::row_step()) {
             const int64_t label = hard ? elements<int64_t>(in.labels)[r] : -1;
@@ -117,13 +113,13 @@ template <class T, class Plan> struct Backward {
     }
     DEMI_DEVICE void zero(int64_t r) const {
         if (p.dlogits.data == nullptr) return;
-        T* dx = row<T>(p.dlogits, r, p.in.width);
-        Plan::template each_pack<T>(p.in.width, [&](int, int64_t at, int count) {
+        T* dx = row<T>(p.dlogits, r, p.width);
+        Plan::template each_pack<T>(p.width, [&](int, int64_t at, int count) {
             write_pack(dx + at, Bytes16{{0, 0, 0, 0}}, count, aligned);
         });
     }
     DEMI_DEVICE void walk(int64_t r, int64_t label) const {
-        const CrossEntropyRows& in = p.in;
+        const CrossEntropyRows& in = p;
         const C smoothing = static_cast<C>(in.smoothing);
         const C share = static_cast<C>(in.smoothing / static_cast<double>(in.width));
         const C top = elements<C>(p.row_max)[r], log_sum = elements<C>(p.log_sum)[r];
@@ -219,22 +215,16 @@ void inspect(const CrossEntropyInspect& c, Queue queue) {
 }
 
 void forward(const CrossEntropyForward& c, Queue queue) {
-    with_rows(c.in.logits.dtype, c.in.width, [&](auto tag, auto plan) {
-        typedef gpu::tag_t<decltype(tag)> T;
-        typedef decltype(plan) Plan;
-        const bool aligned = c.in.width % kPack<T> == 0 && all_aligned(c.in.logits.data, c.in.target.data);
-        launch_rows(Forward<T, Plan>{c, aligned}, plan, c.in.rows,
-                    Plan::template shared_bytes<gpu::compute_t<T>>(), queue.stream);
-    });
+    launch_rows<Forward>(c.logits.dtype, c, all_aligned(c.logits.data, c.target.data), queue.stream);
 }
 
 void backward(const CrossEntropyBackward& c, Queue queue) {
-    with_rows(c.in.logits.dtype, c.in.width, [&](auto tag, auto plan) {
+    with_rows(c.logits.dtype, c.width, [&](auto tag, auto plan) {
         typedef gpu::tag_t<decltype(tag)> T;
         typedef RowPlan<decltype(plan)::kThreads, false> Plan;  // nothing is read twice
         const bool aligned =
-            c.in.width % kPack<T> == 0 && all_aligned(c.in.logits.data, c.in.target.data, c.dlogits.data);
-        launch_rows(Backward<T, Plan>{c, aligned}, Plan{}, c.in.rows, Plan::template shared_bytes<double>(),
+            c.width % kPack<T> == 0 && all_aligned(c.logits.data, c.target.data, c.dlogits.data);
+        launch_rows(Backward<T, Plan>{c, aligned}, Plan{}, c.rows, Plan::template shared_bytes<double>(),
                     queue.stream);
     });
 }

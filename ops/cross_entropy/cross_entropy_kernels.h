@@ -13,12 +13,10 @@ struct CrossEntropyRows {
     bool ignores;  // labels equal to `ignored` do not count
 };
 // losses, row_max and log_sum = log(sum exp(x - row_max)): [rows] in the dtype of target; so are all below but dlogits.
-struct CrossEntropyForward {
-    CrossEntropyRows in;
+struct CrossEntropyForward : CrossEntropyRows {
     Mem losses, row_max, log_sum;
 };
-struct CrossEntropyBackward {
-    CrossEntropyRows in;
+struct CrossEntropyBackward : CrossEntropyRows {
     ConstMem row_max, log_sum, dloss;
     bool one_dloss;        // for all rows
     double scale;          // dloss counts `scale` times

@@ -89,24 +89,22 @@ DEMI_INLINE void backward_row(const T* x, C norm, C eps, const T* dy, T* dx, int
         backward_scaled(x, dy, dx, width);
 }
 
-void forward(const L2NormalizeForward& c, Queue) {
-    dispatch_float(c.x.dtype, [&]<class T>() {
-        typedef lane_t<T> C;
-        parallel_rows(c.rows, c.width, [&](int64_t first, int64_t count) {
-            for (int64_t r = first; r < first + count; ++r)
-                elements<C>(c.norms)[r] = forward_row(row<T>(c.x, r, c.width), row<T>(c.y, r, c.width),
-                                                      static_cast<C>(c.eps), c.width);
+void forward(const L2NormalizeForward& call, Queue) {
+    dispatch_float(call.x.dtype, [&]<class T>() {
+        for_rows(call, [](const L2NormalizeForward& c, int64_t r) {
+            typedef lane_t<T> C;
+            elements<C>(c.norms)[r] =
+                forward_row(row<T>(c.x, r, c.width), row<T>(c.y, r, c.width), static_cast<C>(c.eps), c.width);
         });
     });
 }
 
-void backward(const L2NormalizeBackward& c, Queue) {
-    dispatch_float(c.x.dtype, [&]<class T>() {
-        typedef lane_t<T> C;
-        parallel_rows(c.rows, c.width, [&](int64_t first, int64_t count) {
-            for (int64_t r = first; r < first + count; ++r)
-                backward_row(row<T>(c.x, r, c.width), elements<C>(c.norms)[r], static_cast<C>(c.eps),
-                             row<T>(c.dy, r, c.width), row<T>(c.dx, r, c.width), c.width);
+void backward(const L2NormalizeBackward& call, Queue) {
+    dispatch_float(call.x.dtype, [&]<class T>() {
+        for_rows(call, [](const L2NormalizeBackward& c, int64_t r) {
+            typedef lane_t<T> C;
+            backward_row(row<T>(c.x, r, c.width), elements<C>(c.norms)[r], static_cast<C>(c.eps),
+                         row<T>(c.dy, r, c.width), row<T>(c.dx, r, c.width), c.width);
         });
     });
 }

@@ -95,23 +95,10 @@ template <class T, class Plan> struct Backward {
 };
 
 void forward(const L2NormalizeForward& c, Queue queue) {
-    with_rows(c.x.dtype, c.width, [&](auto tag, auto plan) {
-        typedef gpu::tag_t<decltype(tag)> T;
-        typedef decltype(plan) Plan;
-        const bool aligned = c.width % kPack<T> == 0 && all_aligned(c.x.data, c.y.data);
-        launch_rows(Forward<T, Plan>{c, aligned}, plan, c.rows,
-                    Plan::template shared_bytes<gpu::compute_t<T>>(), queue.stream);
-    });
+    launch_rows<Forward>(c.x.dtype, c, all_aligned(c.x.data, c.y.data), queue.stream);
 }
-
 void backward(const L2NormalizeBackward& c, Queue queue) {
-    with_rows(c.x.dtype, c.width, [&](auto tag, auto plan) {
-        typedef gpu::tag_t<decltype(tag)> T;
-        typedef decltype(plan) Plan;
-        const bool aligned = c.width % kPack<T> == 0 && all_aligned(c.x.data, c.dy.data, c.dx.data);
-        launch_rows(Backward<T, Plan>{c, aligned}, plan, c.rows,
-                    Plan::template shared_bytes<gpu::compute_t<T>>(), queue.stream);
-    });
+    launch_rows<Backward>(c.x.dtype, c, all_aligned(c.x.data, c.dy.data, c.dx.data), queue.stream);
 }
 
 }  // namespace

@@ -13,81 +13,68 @@ DEMI_INLINE void write_row(const T* x, const C* weight, const C* bias, const Sta
         put(y + i, fma(normal, get(weight + i, n), get(bias + i, n)), n);
     });
 }
-
 template <class T, class Y, class C>
-void forward_rows(const LayernormForward& call, const C* weight, const C* bias, int64_t first,
-                  int64_t count) {
-    const int64_t width = call.width;
-    const auto source = [&](int64_t r) {
-        const T *x = row<T>(call.x, r, width), *residual = row<T>(call.residual, r, width);
-        if (residual == nullptr) return x;
-        T* sum = row<T>(call.sum, r, width);
-        for_lanes<T>(width, [&] DEMI_LANES { put(sum + i, get(x + i, n) + get(residual + i, n), n); });
-        return static_cast<const T*>(sum);
-    };
-    const auto write = [&](const T* x, const Stats<C>& s, int64_t r) {
-        Y* y = row<Y>(call.y, r, width);
-        if (s.factor == 1)
-            write_row<true>(x, weight, bias, s, y, width);
+DEMI_RARE void write_scaled_row(const T* x, const C* weight, const C* bias, const Stats<C>& s, Y* y,
+                                int64_t width) {
+    write_row<false>(x, weight, bias, s, y, width);
+}
+
+// `count` rows from r on, one or two.
+template <class T, class Y, class C>
+DEMI_INLINE void forward_rows(const LayernormForward& c, const C* weight, const C* bias, int64_t r,
+                              int count) {
+    const T* x[2];
+    Stats<C> s[2];
+#pragma GCC unroll 1
+    for (int k = 0; k < count; ++k) {
+        const T *in = row<T>(c.x, r + k, c.width), *residual = row<T>(c.residual, r + k, c.width);
+        T* sum = row<T>(c.sum, r + k, c.width);
+        x[k] = residual == nullptr ? in : sum;
+        if (residual != nullptr)
+            for_lanes<T>(c.width, [&] DEMI_LANES { put(sum + i, get(in + i, n) + get(residual + i, n), n); });
+    }
+    (count == 2 ? stats_of<2, T, C> : stats_of<1, T, C>)(x, c.width, static_cast<C>(c.eps), s);
+#pragma GCC unroll 1
+    for (int k = 0; k < count; ++k) {
+        Y* y = row<Y>(c.y, r + k, c.width);
+        if (s[k].factor == 1) [[likely]]
+            write_row<true>(x[k], weight, bias, s[k], y, c.width);
         else
-            write_row<false>(x, weight, bias, s, y, width);
-        elements<Stats<C>>(call.stats)[r] = s;
-    };
-    const int64_t end = first + count;
-    // Two at a time: each waits for its own sums, not for the other's.
-    for (int64_t r = first; r < end; r += 2) {
-        const T* const x[2] = {source(r), r + 1 < end ? source(r + 1) : nullptr};
-        Stats<C> s[2];
-        if (r + 1 < end) {
-            stats_of_two(x, width, static_cast<C>(call.eps), s);
-            write(x[0], s[0], r);
-            write(x[1], s[1], r + 1);
-        } else {
-            stats_of(x[0], width, static_cast<C>(call.eps), s[0]);
-            write(x[0], s[0], r);
-        }
+            write_scaled_row(x[k], weight, bias, s[k], y, c.width);
+        elements<Stats<C>>(c.stats)[r + k] = s[k];
     }
 }
 
 // One row of factor 1. The sums of g and g * n come first; dweight and dbias take their share while the row
 // is in registers. False where a result is not finite.
-template <bool kAffine, bool kInput, class T, class Y, class C>
+template <bool kAffine, class T, class Y, class C>
 DEMI_INLINE bool backward_row(const T* x, const Y* dy, const T* dsum, const C* weight, const Stats<C>& s,
                               T* dx, C* dweight, C* dbias, int64_t width) {
     const auto m = splat<T>(s.mean), c = splat<T>(s.shift), r = splat<T>(s.rstd);
-    double total_g = 0, total_gn = 0;
-    for_blocks<T>(width, [&] DEMI_BLOCK {
-        auto sum_g = splat<T>(0), sum_gn = splat<T>(0);
-        for_lanes<T>(begin, end, [&] DEMI_LANES {
-            const auto d = get(dy + i, n);
-            const auto normal = ((get(x + i, n) - m) - c) * r;  // dy is 0 in unused lanes
-            if constexpr (kAffine) {
-                put(dweight + i, fma(d, normal, get(dweight + i, n)), n);
-                put(dbias + i, get(dbias + i, n) + d, n);
-            }
-            if constexpr (kInput) {
-                const auto g = d * get(weight + i, n);
-                sum_g = sum_g + g;
-                sum_gn = fma(g, normal, sum_gn);
-            }
-        });
-        total_g += static_cast<double>(hsum(sum_g));
-        total_gn += static_cast<double>(hsum(sum_gn));
+    C sums[2];
+    sums_of_lanes<T>(width, sums, [&] DEMI_SUMS {
+        const auto d = get(dy + i, n);
+        const auto normal = ((get(x + i, n) - m) - c) * r;  // dy is 0 in unused lanes
+        if constexpr (kAffine) {
+            put(dweight + i, fma(d, normal, get(dweight + i, n)), n);
+            put(dbias + i, get(dbias + i, n) + d, n);
+        }
+        const auto g = d * get(weight + i, n);
+        sum[0] = sum[0] + g;
+        sum[1] = fma(g, normal, sum[1]);
     });
-    auto good = all_lanes<T>();
-    if constexpr (kInput) {
-        const auto a = splat<T>(mean(static_cast<C>(total_g), width)),
-                   b = splat<T>(mean(static_cast<C>(total_gn), width));
-        for_lanes<T>(width, [&] DEMI_LANES {
-            const auto normal = ((get(x + i, n) - m) - c) * r;
-            const auto g = get(dy + i, n) * get(weight + i, n);
-            auto out = r * fnma(normal, b, g - a);
-            if (dsum != nullptr) out = out + get(dsum + i, n);
-            good = mask_and(good, is_finite(out));
-            put(dx + i, out, n);
-        });
-    }
-    return all(good);
+    if (kAffine && dx == nullptr) return true;
+    const auto a = splat<T>(mean(sums[0], width)), b = splat<T>(mean(sums[1], width));
+    AllFinite<T> finite;
+    for_lanes<T>(width, [&] DEMI_LANES {
+        const auto normal = ((get(x + i, n) - m) - c) * r;
+        const auto g = get(dy + i, n) * get(weight + i, n);
+        auto out = r * fnma(normal, b, g - a);
+        if (dsum != nullptr) out = out + get(dsum + i, n);
+        finite.add(out);
+        put(dx + i, out, n);
+    });
+    return finite.good();
 }
 
 // Any row, with dy times 2^h; the mean of g is corrected, so that a constant row turns a constant g into 0.
@@ -118,28 +105,20 @@ DEMI_RARE void rare_row(const T* x, const Y* dy, const T* dsum, const C* weight,
     });
 }
 
-// Adds to dweight and dbias where they are not null.
-template <class T, class Y, class C>
-void backward_rows(const LayernormBackward& call, const C* weight, int64_t first, int64_t count, C* dweight,
-                   C* dbias) {
-    const int64_t width = call.width;
+// Adds to dweight and dbias where they are wanted (kAffine).
+template <bool kAffine, class T, class Y, class C>
+DEMI_INLINE void backward_rows(const LayernormBackward& call, const C* weight, int64_t first, int64_t count,
+                               C* dweight, C* dbias) {
+    const LayernormBackward c = call;
     for (int64_t r = first; r < first + count; ++r) {
-        const T *x = row<T>(call.x, r, width), *dsum = row<T>(call.dsum, r, width);
-        const Y* dy = row<Y>(call.dy, r, width);
-        T* dx = row<T>(call.dx, r, width);
-        const Stats<C> s = elements<Stats<C>>(call.stats)[r];
-        if (s.factor != 1) {
-            rare_row(x, dy, dsum, weight, s, dx, dweight, dbias, width);
-            continue;
-        }
-        bool good = true;
-        if (dweight != nullptr && dx != nullptr)
-            good = backward_row<true, true>(x, dy, dsum, weight, s, dx, dweight, dbias, width);
-        else if (dweight != nullptr)
-            backward_row<true, false>(x, dy, dsum, weight, s, dx, dweight, dbias, width);
-        else
-            good = backward_row<false, true>(x, dy, dsum, weight, s, dx, dweight, dbias, width);
-        if (!good) rare_row<T, Y, C>(x, dy, dsum, weight, s, dx, nullptr, nullptr, width);
+        const T *x = row<T>(c.x, r, c.width), *dsum = row<T>(c.dsum, r, c.width);
+        const Y* dy = row<Y>(c.dy, r, c.width);
+        T* dx = row<T>(c.dx, r, c.width);
+        const Stats<C> s = elements<Stats<C>>(c.stats)[r];
+        if (s.factor != 1) [[unlikely]]
+            rare_row(x, dy, dsum, weight, s, dx, dweight, dbias, c.width);
+        else if (!backward_row<kAffine>(x, dy, dsum, weight, s, dx, dweight, dbias, c.width)) [[unlikely]]
+            rare_row<T, Y, C>(x, dy, dsum, weight, s, dx, nullptr, nullptr, c.width);
     }
 }
 
@@ -155,37 +134,40 @@ template <class F> DEMI_INLINE void with_types(DType x, DType y, const F& fn) {
 }
 
 // The parameter's memory, or `constant`, filled with `value`, in its place.
-template <class C> DEMI_INLINE const C* parameter(ConstMem m, C value, int64_t width, C* constant) {
+template <class C> DEMI_RARE const C* parameter(ConstMem m, C value, int64_t width, C* constant) {
     if (m.data != nullptr) return elements<C>(m);
-    for (int64_t i = 0; i < width; ++i) constant[i] = value;
+    fill_row(constant, value, width);
     return constant;
 }
 
-void forward(const LayernormForward& c, Queue queue) {
-    with_types(c.x.dtype, c.y.dtype, [&]<class T, class Y>() {
+void forward(const LayernormForward& call, Queue queue) {
+    with_types(call.x.dtype, call.y.dtype, [&]<class T, class Y>() {
         typedef lane_t<T> C;
-        const bool constants = c.weight.data == nullptr || c.bias.data == nullptr;
-        const Scratch scratch(constants ? static_cast<size_t>(2 * c.width) * sizeof(C) : 0, queue);
-        const C* weight = parameter<C>(c.weight, 1, c.width, scratch.as<C>());
-        const C* bias = parameter<C>(c.bias, 0, c.width, scratch.as<C>() + c.width);
-        parallel_rows(c.rows, c.width, [&](int64_t first, int64_t count) {
-            forward_rows<T, Y>(c, weight, bias, first, count);
+        const bool constants = call.weight.data == nullptr || call.bias.data == nullptr;
+        const Scratch scratch(constants ? static_cast<size_t>(2 * call.width) * sizeof(C) : 0, queue);
+        const C* weight = parameter<C>(call.weight, 1, call.width, scratch.as<C>());
+        const C* bias = parameter<C>(call.bias, 0, call.width, scratch.as<C>() + call.width);
+        parallel_rows(call.rows, call.width, [&](int64_t first, int64_t count) {
+            const LayernormForward c = call;
+            for (int64_t r = first, end = first + count; r < end; r += 2)
+                forward_rows<T, Y>(c, weight, bias, r, r + 1 < end ? 2 : 1);
         });
     });
 }
 
-void backward(const LayernormBackward& c, Queue queue) {
-    with_types(c.x.dtype, c.dy.dtype, [&]<class T, class Y>() {
+void backward(const LayernormBackward& call, Queue queue) {
+    with_types(call.x.dtype, call.dy.dtype, [&]<class T, class Y>() {
         typedef lane_t<T> C;
-        const Scratch scratch(c.weight.data == nullptr ? static_cast<size_t>(c.width) * sizeof(C) : 0, queue);
-        const C* weight = parameter<C>(c.weight, 1, c.width, scratch.as<C>());
-        if (c.dweight.data == nullptr)
-            return parallel_rows(c.rows, c.width, [&](int64_t first, int64_t count) {
-                backward_rows<T, Y, C>(c, weight, first, count, nullptr, nullptr);
+        const size_t constants = call.weight.data == nullptr ? static_cast<size_t>(call.width) : 0;
+        const Scratch scratch(constants * sizeof(C), queue);
+        const C* weight = parameter<C>(call.weight, 1, call.width, scratch.as<C>());
+        if (call.dweight.data == nullptr)
+            return parallel_rows(call.rows, call.width, [&](int64_t first, int64_t count) {
+                backward_rows<false, T, Y, C>(call, weight, first, count, nullptr, nullptr);
             });
-        sum_rows(c.rows, c.width, {elements<C>(c.dweight), elements<C>(c.dbias)}, queue,
+        sum_rows(call.rows, call.width, {elements<C>(call.dweight), elements<C>(call.dbias)}, queue,
                  [&](int64_t first, int64_t count, C* const(&sums)[2]) {
-                     backward_rows<T, Y>(c, weight, first, count, sums[0], sums[1]);
+                     backward_rows<true, T, Y>(call, weight, first, count, sums[0], sums[1]);
                  });
     });
 }

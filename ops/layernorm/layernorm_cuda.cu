@@ -46,11 +46,7 @@ template <class T, class Y, class Plan> struct Forward {
     }
     DEMI_DEVICE void rare_stats(const Row<T, Plan>& x, Stats<C>& s) const {
         const C eps = static_cast<C>(p.eps), root_eps = gpu::sqrt(eps);
-        C top = -gpu::infinity(), others = 0;
-        x.each(p.width, [&](C v) { top = v > top ? v : top; });
-        top = Plan::max(top);
-        x.each(p.width, [&](C v) { others += v == top ? C(0) : C(1); });
-        if (Plan::sum(others) == 0) {
+        if (x.all_are(x.top(p.width), p.width)) {
             s = {0, 0, eps > 0 ? 1 / root_eps : C(0), 0};
             return;
         }

@@ -10,13 +10,10 @@ namespace {
 
 constexpr const char* kMaskOp = "memory_efficient_attention";
 
-AttentionPattern band(bool bottom_right, int64_t left, int64_t right, std::string name) {
-    return {bottom_right, left, right, std::move(name)};
-}
-
-int64_t checked_window(int64_t window, const char* what) {
-    check(window >= 1, kMaskOp, what, " must be at least 1: got ", window);
-    return window;
+// How many keys before its own a query sees.
+int64_t left_of(int64_t window) {
+    check(window >= 1, kMaskOp, "window must be at least 1: got ", window);
+    return window - 1;
 }
 
 // Within these no sum or difference of positions and windows leaves 64 bits.
@@ -91,34 +88,31 @@ void BlockDiagonalMask::set_batch_sizes(std::vector<int64_t> batch_sizes, std::v
     group_lengths_ = std::move(lengths);
 }
 
-BlockDiagonalMask BlockDiagonalMask::with(AttentionPattern pattern) const {
+BlockDiagonalMask BlockDiagonalMask::causal(bool bottom_right, int64_t left, const char* name) const {
     BlockDiagonalMask mask = *this;
-    mask.pattern_ = std::move(pattern);
+    mask.pattern_ = {bottom_right, left, 0, name};
     return mask;
 }
 BlockDiagonalMask BlockDiagonalMask::make_causal() const {
-    return with(band(false, -1, 0, "BlockDiagonalCausalMask"));
+    return causal(false, -1, "BlockDiagonalCausalMask");
 }
 BlockDiagonalMask BlockDiagonalMask::make_causal_from_bottomright() const {
-    return with(band(true, -1, 0, "BlockDiagonalCausalFromBottomRightMask"));
+    return causal(true, -1, "BlockDiagonalCausalFromBottomRightMask");
 }
 BlockDiagonalMask BlockDiagonalMask::make_local_attention(int64_t window) const {
-    return with(
-        band(false, checked_window(window, "window") - 1, 0, "BlockDiagonalCausalLocalAttentionMask"));
+    return causal(false, left_of(window), "BlockDiagonalCausalLocalAttentionMask");
 }
 BlockDiagonalMask BlockDiagonalMask::make_local_attention_from_bottomright(int64_t window) const {
-    return with(band(true, checked_window(window, "window") - 1, 0,
-                     "BlockDiagonalCausalLocalAttentionFromBottomRightMask"));
+    return causal(true, left_of(window), "BlockDiagonalCausalLocalAttentionFromBottomRightMask");
 }
 
-AttentionBias::AttentionBias(LowerTriangularMask) : pattern_(band(false, -1, 0, "LowerTriangularMask")) {}
+AttentionBias::AttentionBias(LowerTriangularMask) : pattern_{false, -1, 0, "LowerTriangularMask"} {}
 AttentionBias::AttentionBias(LowerTriangularFromBottomRightMask)
-    : pattern_(band(true, -1, 0, "LowerTriangularFromBottomRightMask")) {}
+    : pattern_{true, -1, 0, "LowerTriangularFromBottomRightMask"} {}
 AttentionBias::AttentionBias(LowerTriangularFromBottomRightLocalAttentionMask m)
-    : pattern_(band(true, checked_window(m.window, "window") - 1, 0,
-                    "LowerTriangularFromBottomRightLocalAttentionMask")) {}
+    : pattern_{true, left_of(m.window), 0, "LowerTriangularFromBottomRightLocalAttentionMask"} {}
 AttentionBias::AttentionBias(LocalAttentionFromBottomRightMask m)
-    : pattern_(band(true, m.left, m.right, "LocalAttentionFromBottomRightMask")) {
+    : pattern_{true, m.left, m.right, "LocalAttentionFromBottomRightMask"} {
     check(m.left >= 0 && m.right >= 0, kMaskOp, "a local window must not be negative: got left ", m.left,
           ", right ", m.right);
 }
@@ -168,10 +162,9 @@ Tensor AttentionBias::materialize(int64_t queries, int64_t keys) const {
     if (mask.numel() == 0) return mask;
     float* to = mask.mutable_data<float>();
     for (const AttentionSegment& s : segments(1, queries, keys))
-        for (int64_t i = 0; i < s.q_end - s.q_begin; ++i) {
-            const int64_t n = s.k_end - s.k_begin;
-            const int64_t begin = std::clamp<int64_t>(i + s.low, 0, n),
-                          end = std::clamp<int64_t>(i + s.high, begin, n);
+        for (int64_t i = 0; i < s.queries(); ++i) {
+            const int64_t begin = std::clamp<int64_t>(i + s.low, 0, s.keys()),
+                          end = std::clamp<int64_t>(i + s.high, begin, s.keys());
             float* row = to + (s.q_begin + i) * keys + s.k_begin;
             std::fill(row + begin, row + end, 0.f);
         }

@@ -71,7 +71,7 @@ class BlockDiagonalMask {
     const AttentionPattern& pattern() const { return pattern_; }
 
   private:
-    BlockDiagonalMask with(AttentionPattern pattern) const;
+    BlockDiagonalMask causal(bool bottom_right, int64_t left, const char* name) const;
     std::vector<Variable> split(const Variable& packed, const std::vector<int64_t>& lengths,
                                 const char* what) const;
 

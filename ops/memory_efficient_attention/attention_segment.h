@@ -11,6 +11,9 @@ constexpr int64_t kAttentionNoBound = int64_t{1} << 40;
 struct AttentionSegment {
     int64_t q_begin = 0, q_end = 0, k_begin = 0, k_end = 0;
     int64_t low = -kAttentionNoBound, high = kAttentionNoBound;
+
+    int64_t queries() const { return q_end - q_begin; }
+    int64_t keys() const { return k_end - k_begin; }
 };
 
 }  // namespace demi

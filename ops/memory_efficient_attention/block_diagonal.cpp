@@ -1,10 +1,11 @@
-// Packing and splitting of sequences, as graph nodes.
+// Packing and splitting of sequences.
 #include <numeric>
 
-#include "autograd/record.h"
 #include "ops/memory_efficient_attention/attention_mask.h"
+#include "ops/views/concat.h"
+#include "ops/views/split.h"
+#include "ops/views/views.h"
 #include "runtime/check.h"
-#include "runtime/copy.h"
 
 namespace demi {
 namespace {
@@ -13,18 +14,11 @@ constexpr const char* kPack = "BlockDiagonalMask::from_tensor_list";
 constexpr const char* kSplit = "BlockDiagonalMask::split";
 constexpr int64_t kMostSequences = int64_t{1} << 27;
 
-// [B, M, ...] -> [1, B * M, ...] and back.
-Shape packed_shape(const Shape& shape, int64_t tokens) {
-    Shape s = shape;
-    s[0] = 1;
-    s[1] = tokens;
-    return s;
-}
-Shape part_shape(const Shape& packed, int64_t batch, int64_t length) {
-    Shape s = packed;
-    s[0] = batch;
-    s[1] = length;
-    return s;
+// Another size of the first two dimensions: [B, M, ...] packed is [1, B * M, ...].
+Shape with_leading(Shape shape, int64_t batch, int64_t tokens) {
+    shape[0] = batch;
+    shape[1] = tokens;
+    return shape;
 }
 
 }  // namespace
@@ -34,14 +28,13 @@ BlockDiagonalMask::from_tensor_list(const std::vector<Variable>& tensors) {
     check(!tensors.empty(), kPack, "needs at least one tensor: got none");
     const Tensor& first = tensors[0].value();
     std::vector<int64_t> lengths, batch_sizes, group_lengths;
-    std::vector<Shape> shapes;
-    int64_t total = 0;
+    std::vector<Variable> rows;
     for (size_t i = 0; i < tensors.size(); ++i) {
         check(tensors[i].defined() && tensors[i].rank() >= 2, kPack, "needs tensors [B, M, ...]: tensor ", i,
               " is ", describe(tensors[i].value()));
         const Tensor& x = tensors[i].value();
         const bool fits = x.dtype() == first.dtype() && x.device() == first.device() &&
-                          packed_shape(x.shape(), 1) == packed_shape(first.shape(), 1);
+                          with_leading(x.shape(), 1, 1) == with_leading(first.shape(), 1, 1);
         check(fits, kPack, "tensors may differ in their first two sizes only: tensor 0 is ", describe(first),
               ", tensor ", i, " is ", describe(x));
         // Without elements sizes may be anything.
@@ -50,30 +43,12 @@ BlockDiagonalMask::from_tensor_list(const std::vector<Variable>& tensors) {
         lengths.insert(lengths.end(), static_cast<size_t>(x.size(0)), x.size(1));
         batch_sizes.push_back(x.size(0));
         group_lengths.push_back(x.size(1));
-        shapes.push_back(x.shape());
-        total = checked_add(total, checked_mul(x.size(0), x.size(1), kPack), kPack);
-    }
-    Tensor packed = Tensor::empty(packed_shape(first.shape(), total), first.dtype(), first.device());
-    int64_t at = 0;
-    for (const Variable& x : tensors) {
-        const int64_t tokens = x.size(0) * x.size(1);
-        copy(packed.slice(1, at, at + tokens).view(x.shape()), x.value());
-        at += tokens;
+        const int64_t tokens = checked_mul(x.size(0), x.size(1), kPack);
+        rows.push_back(reshape(tensors[i], with_leading(x.shape(), 1, tokens)));
     }
     BlockDiagonalMask mask = from_seqlens(std::move(lengths));
     mask.set_batch_sizes(std::move(batch_sizes), std::move(group_lengths));
-    Variable y =
-        record("block_diagonal_pack", tensors, packed, [shapes](const Tensor& grad, const Needs& needs) {
-            Tensors grads(shapes.size());
-            int64_t begin = 0;
-            for (size_t i = 0; i < shapes.size(); ++i) {
-                const int64_t tokens = shapes[i][0] * shapes[i][1];
-                if (needs[i]) grads[i] = grad.slice(1, begin, begin + tokens).reshape(shapes[i]);
-                begin += tokens;
-            }
-            return grads;
-        });
-    return {std::move(mask), std::move(y)};
+    return {std::move(mask), concat(rows, 1)};
 }
 
 std::vector<Variable> BlockDiagonalMask::split(const Variable& packed, const std::vector<int64_t>& lengths,
@@ -82,40 +57,22 @@ std::vector<Variable> BlockDiagonalMask::split(const Variable& packed, const std
     check(packed.defined() && packed.rank() >= 2 && packed.size(0) == 1 && packed.size(1) == total, kSplit,
           "needs packed ", what, " (1, ", total, ", ...): got ",
           packed.defined() ? describe(packed.value()) : "nothing");
-    Tensors parts;
+    std::vector<Shape> shapes;
+    std::vector<int64_t> tokens;
     size_t sequence = 0;
-    int64_t at = 0;
     for (size_t group = 0; group < batch_sizes_.size(); ++group) {
         const int64_t batch = batch_sizes_[group];
         const int64_t length = batch > 0                ? lengths[sequence]
                                : group_lengths_.empty() ? 0
                                                         : group_lengths_[group];
-        parts.push_back(packed.value()
-                            .slice(1, at, at + batch * length)
-                            .reshape(part_shape(packed.shape(), batch, length)));
-        at += batch * length;
+        shapes.push_back(with_leading(packed.shape(), batch, length));
+        tokens.push_back(batch * length);
         sequence += static_cast<size_t>(batch);
     }
-    if (parts.empty()) return {};
-    std::vector<Shape> shapes;
-    for (const Tensor& part : parts) shapes.push_back(part.shape());
-    const Tensor& x = packed.value();
-    return record("block_diagonal_split", {packed}, parts,
-                  [shapes, shape = x.shape(), dtype = x.dtype(),
-                   device = x.device()](std::span<const Tensor> grads, const Needs&) -> Tensors {
-                      Tensor grad = Tensor::empty(shape, dtype, device);
-                      int64_t begin = 0;
-                      for (size_t i = 0; i < shapes.size(); ++i) {
-                          const int64_t tokens = shapes[i][0] * shapes[i][1];
-                          const Tensor to = grad.slice(1, begin, begin + tokens).view(shapes[i]);
-                          if (grads[i].defined())
-                              copy(to, grads[i]);
-                          else
-                              fill(to, 0);
-                          begin += tokens;
-                      }
-                      return {grad};
-                  });
+    if (tokens.empty()) return {};
+    std::vector<Variable> parts = demi::split(packed, tokens, 1);
+    for (size_t i = 0; i < parts.size(); ++i) parts[i] = reshape(parts[i], shapes[i]);
+    return parts;
 }
 
 std::vector<Variable> BlockDiagonalMask::split(const Variable& packed) const {

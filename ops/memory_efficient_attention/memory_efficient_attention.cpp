@@ -1,6 +1,7 @@
 #include "ops/memory_efficient_attention/memory_efficient_attention.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "autograd/grad_mode.h"
@@ -14,60 +15,62 @@ namespace {
 
 constexpr const char* kOp = "memory_efficient_attention";
 
-AttentionOperand as_it_is(const Tensor& x) {
+template <class Data> AttentionRows<Data> rows_of(Data* data, const Tensor& x) {
     const Shape& s = x.strides();
-    return {x.raw(), s[0], s[1], s[2], x.dtype()};
+    return {data, s[0], s[1], s[2], x.dtype()};
 }
-AttentionOperand kernel_operand(Entering& x) {
-    const Shape& s = x.tensor.strides();
-    return {x.tensor.raw(), s[0], s[1], s[2], x.tensor.dtype(), x.cast, x.lost()};
+AttentionOperand operand_of(Entering& x) {
+    if (!x.tensor.defined()) return {};
+    AttentionOperand rows = rows_of(x.tensor.raw(), x.tensor);
+    rows.cast = x.cast;
+    rows.lost = x.lost();
+    return rows;
 }
-AttentionResult kernel_result(Leaving& y) {
+AttentionResult result_of(Leaving& y) {
     if (!y.target.defined()) return {};
-    const Shape& s = y.target.strides();
-    return {y.target.mutable_raw(), s[0], s[1], s[2], y.target.dtype(), y.cast, y.lost()};
+    AttentionResult rows = rows_of(y.target.mutable_raw(), y.target);
+    rows.cast = y.cast;
+    rows.lost = y.lost();
+    return rows;
 }
 
-// The operands of a call on their way into the kernels.
-struct Operands {
-    Entering q, k, v, bias;
+// The operands q, k, v and bias of a call on their way into the kernels.
+std::array<Entering, 4> enter(const Crossing& call, const AttentionPlan& p, bool count) {
+    const EnterAs as{.count = count};
+    return {call.enter("q", p.q, as), call.enter("k", p.k, as), call.enter("v", p.v, as),
+            call.enter("bias", p.bias, as)};
+}
 
-    Operands(const Crossing& call, const AttentionPlan& p, bool count)
-        : q(call.enter("q", p.q, {.count = count})), k(call.enter("k", p.k, {.count = count})),
-          v(call.enter("v", p.v, {.count = count})), bias(call.enter("bias", p.bias, {.count = count})) {}
-
-    template <class Call> Call kernel(const AttentionPlan& p) {
-        Call c;
-        c.batch = p.q.size(0);
-        c.queries = p.q.size(1);
-        c.heads = p.q.size(2);
-        c.head_size = p.q.size(3);
-        c.keys = p.k.size(1);
-        c.value_size = p.v.size(3);
-        c.segments = p.segments.data();
-        c.segment_count = static_cast<int64_t>(p.segments.size());
-        if (!p.segments.empty()) c.first = p.segments[0];
-        c.q = kernel_operand(q);
-        c.k = kernel_operand(k);
-        c.v = kernel_operand(v);
-        if (p.bias.defined()) {
-            static_cast<AttentionOperand&>(c.bias) = kernel_operand(bias);
-            std::swap(c.bias.token, c.bias.head);
-            c.bias.sum_batch = p.bias.size(0) == 1;
-            c.bias.sum_head = p.bias.size(1) == 1;
-            c.bias.sum_query = p.bias.size(2) != c.queries;
-            c.bias.sum_key = p.bias.size(3) != c.keys;
-            if (c.bias.sum_batch) c.bias.batch = 0;
-            if (c.bias.sum_head) c.bias.head = 0;
-            if (c.bias.sum_query) c.bias.token = 0;
-            if (c.bias.sum_key) c.bias.key = 0;
-        }
-        c.dropout = {p.dropout, p.draw.seed, p.draw.offset, p.draw.live};
-        c.scale_f64 = p.scale;
-        c.scale = static_cast<float>(p.scale);
-        return c;
-    }
-};
+AttentionCall call_of(const AttentionPlan& p, std::array<Entering, 4>& operands) {
+    AttentionCall c;
+    c.batch = p.q.size(0);
+    c.queries = p.q.size(1);
+    c.heads = p.q.size(2);
+    c.head_size = p.q.size(3);
+    c.keys = p.k.size(1);
+    c.value_size = p.v.size(3);
+    c.segments = p.segments.data();
+    c.segment_count = static_cast<int64_t>(p.segments.size());
+    if (!p.segments.empty()) c.first = p.segments[0];
+    c.q = operand_of(operands[0]);
+    c.k = operand_of(operands[1]);
+    c.v = operand_of(operands[2]);
+    c.dropout = {p.dropout, p.draw.seed, p.draw.offset, p.draw.live};
+    c.scale_f64 = p.scale;
+    c.scale = static_cast<float>(p.scale);
+    if (!p.bias.defined()) return c;
+    static_cast<AttentionOperand&>(c.bias) = operand_of(operands[3]);
+    std::swap(c.bias.token, c.bias.head);
+    c.bias.sum_batch = p.bias.size(0) == 1;
+    c.bias.sum_head = p.bias.size(1) == 1;
+    c.bias.sum_query = p.bias.size(2) != c.queries;
+    c.bias.sum_key = p.bias.size(3) != c.keys;
+    if (c.bias.sum_batch) c.bias.batch = 0;
+    if (c.bias.sum_head) c.bias.head = 0;
+    if (c.bias.sum_query) c.bias.token = 0;
+    if (c.bias.sum_key) c.bias.key = 0;
+    return c;
+}
 
 // Bounds of the gradients' absolute values, from those of the operands.
 struct Bounds {
@@ -76,7 +79,7 @@ struct Bounds {
 Bounds gradient_bounds(const AttentionPlan& plan, double grad_out, const Tensor& grad_lse) {
     const double kept = plan.dropout < 1 ? 1 / (1 - plan.dropout) : 0;
     int64_t longest = 0;  // a key is seen by one segment's queries at most
-    for (const AttentionSegment& s : plan.segments) longest = std::max(longest, s.q_end - s.q_begin);
+    for (const AttentionSegment& s : plan.segments) longest = std::max(longest, s.queries());
     const auto queries = static_cast<double>(longest);
     const double row = 2 * static_cast<double>(plan.v.size(3)) * grad_out * finite_amax(plan.v) * kept +
                        (grad_lse.defined() ? finite_amax(grad_lse) : 0);
@@ -107,7 +110,8 @@ bool is_packed(const AttentionPlan& p) {
 // What backward needs, and the shapes and dtypes that gradients must have.
 struct Context {
     AttentionPlan plan;  // its tensors live in the Saved ones
-    Saved q, k, v, bias, out, lse;
+    Saved operands[4];   // q, k, v and the bias
+    Saved out, lse;
     struct Original {
         Shape shape;
         DType dtype;
@@ -123,11 +127,10 @@ struct Context {
             const Tensor packed = Tensor::empty({s[0], s[1], 3, s[2], s[3]}, p.q.dtype(), p.q.device());
             for (int i = 0; i < 3; ++i) grads[static_cast<size_t>(i)] = packed.select(2, i);
         }
-        const Tensor* operands[] = {&p.q, &p.k, &p.v, &p.bias};
         for (size_t i = 0; i < inputs.size(); ++i)
             if (needs[i] && !grads[i].defined())
-                grads[i] = Tensor::empty(operands[i]->shape(), written_gradient(inputs[i].dtype, p.q.dtype()),
-                                         p.q.device());
+                grads[i] = Tensor::empty(operands[i].get().shape(),
+                                         written_gradient(inputs[i].dtype, p.q.dtype()), p.q.device());
         return grads;
     }
 
@@ -143,49 +146,38 @@ struct Context {
         const int scale = call.gradient_exponent(Role::operand, [&] { return amax = finite_amax(grad_out); });
         const Bounds bounds =
             call.scales() && call.rounds_gradients() ? gradient_bounds(p, amax, grad_lse) : Bounds{};
-        Operands operands(call, p, false);  // counted forward
+        std::array<Entering, 4> entering = enter(call, p, false);  // counted forward
         Entering g = call.enter("grad", grad_out, {.k = scale});
         Leaving leaving[] = {
             call.leave_gradient("grad_q", grads[0], scale, bounds.q),
             call.leave_gradient("grad_k", grads[1], scale, bounds.k),
             call.leave_gradient("grad_v", grads[2], scale, bounds.v),
             call.leave_gradient("grad_bias", scores ? grads[3] : Tensor(), scale, bounds.bias)};
-        AttentionBackward kernel = operands.kernel<AttentionBackward>(p);
-        const Tensor saved_out = out.get(), saved_lse = lse.get();
-        kernel.out = as_it_is(saved_out);
-        kernel.lse = reads(saved_lse);
-        kernel.grad_out = kernel_operand(g);
-        kernel.grad_lse = reads(grad_lse);
-        kernel.grad_lse_scale = std::ldexp(1.f, scale);
-        kernel.grad_q = kernel_result(leaving[0]);
-        kernel.grad_k = kernel_result(leaving[1]);
-        kernel.grad_v = kernel_result(leaving[2]);
-        kernel.grad_bias = kernel_result(leaving[3]);
-        memory_efficient_attention_on(p.q.device()).backward(kernel, queue_of(p.q));
+        const Tensor y = out.get(), log = lse.get();
+        memory_efficient_attention_on(p.q.device())
+            .backward({call_of(p, entering), rows_of(y.raw(), y), operand_of(g), reads(log), reads(grad_lse),
+                       std::ldexp(1.f, scale), result_of(leaving[0]), result_of(leaving[1]),
+                       result_of(leaving[2]), result_of(leaving[3])},
+                      queue_of(p.q));
         call.note(g);
-        for (const Leaving& y : leaving) (void)call.finish(y);
+        for (const Leaving& left : leaving) (void)call.finish(left);
         return grads;
     }
 
     Tensors backward(std::span<const Tensor> grads, const Needs& needs) const {
         AttentionPlan p = plan;
-        p.q = q.get();
-        p.k = k.get();
-        p.v = v.get();
-        p.bias = bias.get();
+        p.q = operands[0].get();
+        p.k = operands[1].get();
+        p.v = operands[2].get();
+        p.bias = operands[3].get();
         // Gradients arrive with the result's rank, in any strides; one of the two may not have been used.
         const Tensor y = out.get();
-        const Tensor grad_out =
-            grads[0].defined() ? with_unit_stride(grads[0].rank() == 3 ? grads[0].unsqueeze(2) : grads[0])
-                               : Tensor::zeros(y.shape(), y.dtype(), y.device());
+        const Tensor grad_out = grads[0].defined() ? with_unit_stride(grads[0].reshape(y.shape()))
+                                                   : Tensor::zeros(y.shape(), y.dtype(), y.device());
         Tensors result = run(p, grad_out, grads[1].defined() ? grads[1].contiguous() : Tensor(), needs);
         result.resize(inputs.size());
-        for (size_t i = 0; i < result.size(); ++i) {
-            if (!result[i].defined()) continue;
-            if (result[i].shape() != inputs[i].shape)
-                result[i] = i < 3 ? result[i].squeeze(2) : result[i].view(inputs[i].shape);
-            result[i] = result[i].to(inputs[i].dtype);
-        }
+        for (size_t i = 0; i < result.size(); ++i)
+            if (result[i].defined()) result[i] = result[i].view(inputs[i].shape).to(inputs[i].dtype);
         return result;
     }
 };
@@ -200,26 +192,20 @@ AttentionWithLse attention_with_lse(const Variable& q, const Variable& k, const 
     plan = make_plan(op, q.value(), k.value(), v.value(), bias, options);
     const Tensor& x = plan.q;
     const Crossing call(kOp, plan.boundary, Direction::forward, x.dtype());
-    Operands operands(call, plan, true);
+    std::array<Entering, 4> entering = enter(call, plan, true);
     Leaving leaving = call.leave(
         "result", Tensor::empty({x.size(0), x.size(1), x.size(2), plan.v.size(3)}, x.dtype(), x.device()));
     Tensor lse = Tensor::empty({x.size(0), x.size(2), x.size(1)}, compute_dtype(x.dtype()), x.device());
-    if (x.numel() > 0 || plan.k.numel() > 0) {  // else batches and heads may be any number
-        AttentionForward kernel = operands.kernel<AttentionForward>(plan);
-        kernel.out = kernel_result(leaving);
-        kernel.lse = writes(lse);
-        memory_efficient_attention_on(x.device()).forward(kernel, queue_of(x));
-    }
-    for (const Entering* e : {&operands.q, &operands.k, &operands.v, &operands.bias}) call.note(*e);
+    if (x.numel() > 0 || plan.k.numel() > 0)  // else batches and heads may be any number
+        memory_efficient_attention_on(x.device())
+            .forward({call_of(plan, entering), result_of(leaving), writes(lse)}, queue_of(x));
+    for (const Entering& operand : entering) call.note(operand);
     const Tensor whole = call.finish(leaving), out = q.rank() == 3 ? whole.squeeze(2) : whole;
 
     std::vector<Variable> inputs{q, k, v};
     if (plan.bias.defined() && is_float(bias.tensor().dtype())) inputs.push_back(bias.tensor());
     if (!needs_grad(inputs)) return {out, lse};
-    context.q = operands.q.kept();
-    context.k = operands.k.kept();
-    context.v = operands.v.kept();
-    context.bias = operands.bias.kept();
+    for (size_t i = 0; i < 4; ++i) context.operands[i] = entering[i].kept();
     context.out = whole;
     context.lse = lse;
     for (const Variable& input : inputs) context.inputs.push_back({input.shape(), input.dtype()});

@@ -7,13 +7,28 @@ namespace demi::DEMI_BACKEND {
 
 constexpr float kInf = __builtin_inff();
 
-template <class T> DEMI_INLINE auto all_lanes() { return equal(splat<T>(0), splat<T>(0)); }
 template <class V> DEMI_INLINE auto is_finite(V x) { return less(abs(x), V{} + kInf); }
 template <class M> DEMI_INLINE bool all(M m) { return !any(mask_not(m)); }
+// Whether all that was added is finite: 0 x is NaN for what is not.
+template <class T> struct AllFinite {
+    vector_t<T> sum = splat<T>(0);
+
+    DEMI_INLINE void add(vector_t<T> x) { sum = fma(x, splat<T>(0), sum); }
+    DEMI_INLINE bool good() const { return all(equal(sum, sum)); }
+};
 template <class T> DEMI_RARE bool all_finite(const T* x, int64_t width) {
-    auto good = all_lanes<T>();
-    for_lanes<T>(width, [&] DEMI_LANES { good = mask_and(good, is_finite(get(x + i, n))); });
-    return all(good);
+    AllFinite<T> finite;
+    for_lanes<T>(width, [&] DEMI_LANES { finite.add(get(x + i, n)); });
+    return finite.good();
+}
+
+// fn(call, r) for all rows of a call. What it says stays in registers: read through a reference it would be read again
+// after every vector stored.
+template <class Call, class F> DEMI_INLINE void for_rows(const Call& call, const F& fn) {
+    parallel_rows(call.rows, call.width, [&](int64_t first, int64_t count) {
+        const Call c = call;
+        for (int64_t r = first; r < first + count; ++r) fn(c, r);
+    });
 }
 
 template <class T> DEMI_INLINE lane_t<T> value_of(const T* x) {
@@ -54,6 +69,8 @@ template <class T> DEMI_INLINE lane_t<T> max_abs(const T* x, int64_t width) {
 
 DEMI_INLINE float root(float x) { return __builtin_sqrtf(x); }
 DEMI_INLINE double root(double x) { return __builtin_sqrt(x); }
+DEMI_INLINE float log_of(float x) { return __builtin_logf(x); }
+DEMI_INLINE double log_of(double x) { return __builtin_log(x); }
 DEMI_INLINE int exponent_of(float x) { return static_cast<int>(float_to_bits(x) >> 23 & 255u) - 127; }
 DEMI_INLINE int exponent_of(double x) {
     return static_cast<int>(__builtin_bit_cast(uint64_t, x) >> 52 & 2047u) - 1023;
@@ -71,6 +88,15 @@ template <class C> DEMI_INLINE C power_of_two(int e) {
         return __builtin_bit_cast(double, static_cast<uint64_t>(e + 1023) << 52);
     else
         return bits_to_float(static_cast<uint32_t>(e + 127) << 23);
+}
+
+// to = the sum of `count` rows of partial sums, `step` apart, in order.
+template <class C>
+__attribute__((noinline)) void sum_partials(const C* partial, int64_t count, int64_t step, int64_t width,
+                                            C* to) {
+    for (int64_t i = 0; i < width; ++i) to[i] = 0;
+    for (int64_t b = 0; b < count; ++b, partial += step)
+        for (int64_t i = 0; i < width; ++i) to[i] += partial[i];
 }
 
 // Sums over rows, in an order that depends on the shape only: fixed blocks of rows have partial sums of their own, which
@@ -93,14 +119,8 @@ DEMI_INLINE void sum_rows(int64_t rows, int64_t width, C* const (&outs)[N], Queu
         const int64_t begin = b * per_block;
         fn(begin, rows - begin < per_block ? rows - begin : per_block, sums);
     });
-    for (int k = 0; k < N; ++k) {
-        if (outs[k] == nullptr) continue;
-        for (int64_t i = 0; i < width; ++i) outs[k][i] = 0;
-        for (int64_t b = 0; b < blocks; ++b) {
-            const C* sums = partial + (b * N + k) * step;
-            for (int64_t i = 0; i < width; ++i) outs[k][i] += sums[i];
-        }
-    }
+    for (int k = 0; k < N; ++k)
+        if (outs[k] != nullptr) sum_partials(partial + k * step, blocks, N * step, width, outs[k]);
 }
 
 }  // namespace demi::DEMI_BACKEND

@@ -26,26 +26,20 @@ template <int kThreads_, bool kCached_, int kElements_ = 32> struct RowPlan {
 
     // Over the threads of a row; the same value in each. All of them call it.
     template <class C> static DEMI_DEVICE C sum(C v) {
-        v = gpu::warp_sum(v);
+        return over_warps(gpu::warp_sum(v), [](C a, C b) { return a + b; });
+    }
+    template <class C> static DEMI_DEVICE C max(C v) {
+        return over_warps(gpu::warp_max(v), [](C a, C b) { return b > a ? b : a; });
+    }
+    template <class C, class F> static DEMI_DEVICE C over_warps(C v, F&& fn) {
         if (kThreads == 32) return v;
         C* scratch = gpu::shared<C>();
         gpu::sync_threads();
         if (gpu::lane() == 0) scratch[gpu::warp()] = v;
         gpu::sync_threads();
         C total = scratch[0];
-        for (int w = 1; w < kThreads / 32; ++w) total += scratch[w];
+        for (int w = 1; w < kThreads / 32; ++w) total = fn(total, scratch[w]);
         return total;
-    }
-    template <class C> static DEMI_DEVICE C max(C v) {
-        v = gpu::warp_max(v);
-        if (kThreads == 32) return v;
-        C* scratch = gpu::shared<C>();
-        gpu::sync_threads();
-        if (gpu::lane() == 0) scratch[gpu::warp()] = v;
-        gpu::sync_threads();
-        C top = scratch[0];
-        for (int w = 1; w < kThreads / 32; ++w) top = scratch[w] > top ? scratch[w] : top;
-        return top;
     }
     template <class C> static constexpr size_t shared_bytes() {
         return kThreads == 32 ? 0 : kThreads / 32 * sizeof(C);
@@ -97,7 +91,17 @@ template <class T, class Plan, class Y = T> struct Row {
     DEMI_DEVICE Values<T> values(int k, int64_t at, int count) const {
         return Access::values(Plan::kCached ? kept[k] : Access::read(start + at, count, aligned));
     }
-    // The largest |x| of the row, in each of its threads.
+    // The largest x of the row (-infinity where all are NaN) and |x|, in each of its threads; whether all are `value`.
+    DEMI_DEVICE gpu::compute_t<T> top(int64_t width) const {
+        gpu::compute_t<T> top = -gpu::infinity();
+        each(width, [&](gpu::compute_t<T> v) { top = v > top ? v : top; });
+        return Plan::max(top);
+    }
+    DEMI_DEVICE bool all_are(gpu::compute_t<T> value, int64_t width) const {
+        gpu::compute_t<T> others = 0;
+        each(width, [&](gpu::compute_t<T> v) { others += v == value ? 0 : 1; });
+        return Plan::sum(others) == 0;
+    }
     DEMI_DEVICE gpu::compute_t<T> largest(int64_t width) const {
         gpu::compute_t<T> top = 0;
         each(width, [&](gpu::compute_t<T> v) { top = gpu::abs(v) > top ? gpu::abs(v) : top; });
@@ -221,6 +225,17 @@ template <class Plan, class Kernel>
 void launch_rows(const Kernel& kernel, Plan, int64_t rows, size_t shared_bytes, gpu::Stream stream) {
     gpu::launch(kernel, gpu::blocks_for(rows, Plan::kRows, kRowBlocks), {static_cast<unsigned>(Plan::kBlock)},
                 shared_bytes, stream);
+}
+
+// Kernel<T, Plan>{call, aligned} for the rows of a call. lines: its memory starts at 16-byte lines.
+template <template <class, class> class Kernel, class Call>
+void launch_rows(DType type, const Call& call, bool lines, gpu::Stream stream) {
+    with_rows(type, call.width, [&](auto tag, auto plan) {
+        typedef gpu::tag_t<decltype(tag)> T;
+        typedef decltype(plan) Plan;
+        launch_rows(Kernel<T, Plan>{call, lines && call.width % kPack<T> == 0}, plan, call.rows,
+                    Plan::template shared_bytes<gpu::compute_t<T>>(), stream);
+    });
 }
 
 }  // namespace demi::gpu_kernels

@@ -38,17 +38,9 @@ template <class T, class Plan, class Call> struct RowKernel {
             write_values(out + at, b, count, aligned);
         });
     }
-    DEMI_DEVICE C top(const Row<T, Plan>& x) const {
-        C top = -gpu::infinity();
-        x.each(p.width, [&](C v) { top = v > top ? v : top; });
-        return Plan::max(top);
-    }
     // Nothing but -inf. The maximum alone may have lost a NaN.
     DEMI_DEVICE bool all_masked(const Row<T, Plan>& x, C top) const {
-        if (top != -gpu::infinity()) return false;
-        C others = 0;
-        x.each(p.width, [&](C v) { others += v == -gpu::infinity() ? C(0) : C(1); });
-        return Plan::sum(others) == 0;
+        return top == -gpu::infinity() && x.all_are(top, p.width);
     }
 };
 
@@ -60,7 +52,7 @@ template <class T, class Plan, bool kLog> struct Forward : RowKernel<T, Plan, So
     DEMI_DEVICE void operator()() const {
         for (int64_t r = Plan::first_row(); r < p.rows; r += Plan::row_step()) {
             const Row<T, Plan> x = this->read(p.x, r);
-            const C top = this->top(x);
+            const C top = x.top(p.width);
             const bool masked = this->all_masked(x, top);
             C sum = 0;
             x.each(p.width, [&](C v) { sum += gpu::exp(v - top); });
@@ -96,7 +88,7 @@ template <class T, class Plan, bool kLog> struct Backward : RowKernel<T, Plan, S
     DEMI_DEVICE void operator()() const {
         for (int64_t r = Plan::first_row(); r < p.rows; r += Plan::row_step()) {
             const Row<T, Plan> y = this->read(p.y, r), dy = this->read(p.dy, r);
-            const bool masked = kLog && this->all_masked(y, this->top(y));
+            const bool masked = kLog && this->all_masked(y, y.top(p.width));
             C small = 1, sum = sum_of(y, dy, small);
             if (!gpu::is_finite(sum)) sum = sum_of(y, dy, small = kSmall);
             const C back = 1 / small;
@@ -109,26 +101,20 @@ template <class T, class Plan, bool kLog> struct Backward : RowKernel<T, Plan, S
     }
 };
 
-template <template <class, class, bool> class Kernel, bool kLog, class Call>
-void launch(DType dtype, const Call& call, bool lines, Queue queue) {
-    with_rows(dtype, call.width, [&](auto tag, auto plan) {
-        typedef gpu::tag_t<decltype(tag)> T;
-        typedef decltype(plan) Plan;
-        Kernel<T, Plan, kLog> kernel;
-        kernel.p = call;
-        kernel.aligned = call.width % kPack<T> == 0 && lines;
-        launch_rows(kernel, plan, call.rows, Plan::template shared_bytes<gpu::compute_t<T>>(), queue.stream);
-    });
-}
+template <class T, class Plan> using LogForward = Forward<T, Plan, true>;
+template <class T, class Plan> using ExpForward = Forward<T, Plan, false>;
+template <class T, class Plan> using LogBackward = Backward<T, Plan, true>;
+template <class T, class Plan> using ExpBackward = Backward<T, Plan, false>;
 
 void forward(const SoftmaxForward& c, Queue queue) {
-    const auto run = c.log ? launch<Forward, true, SoftmaxForward> : launch<Forward, false, SoftmaxForward>;
-    run(c.x.dtype, c, all_aligned(c.x.data, c.y.data), queue);
+    const auto launch =
+        c.log ? launch_rows<LogForward, SoftmaxForward> : launch_rows<ExpForward, SoftmaxForward>;
+    launch(c.x.dtype, c, all_aligned(c.x.data, c.y.data), queue.stream);
 }
 void backward(const SoftmaxBackward& c, Queue queue) {
-    const auto run =
-        c.log ? launch<Backward, true, SoftmaxBackward> : launch<Backward, false, SoftmaxBackward>;
-    run(c.y.dtype, c, all_aligned(c.y.data, c.dy.data, c.dx.data), queue);
+    const auto launch =
+        c.log ? launch_rows<LogBackward, SoftmaxBackward> : launch_rows<ExpBackward, SoftmaxBackward>;
+    launch(c.y.dtype, c, all_aligned(c.y.data, c.dy.data, c.dx.data), queue.stream);
 }
 
 }  // namespace

@@ -28,37 +28,39 @@ struct Buffers {
           dot(arena.take(cut.queries)), values(arena.take(cut.keys * cut.value_width)) {}
 };
 
+DEMI_INLINE TileSizes sizes_of(const AttentionCall& call, const Task& task) {
+    return tile_sizes(call, task.keys(), kKeyLimit, kQueryLimit);
+}
+
 // Returns whether all keys are finite.
 bool load_tile(const AttentionCall& call, const TileSizes& cut, const Place& at, const Tile& tile,
                const Buffers& buf) {
     const int64_t key = at.segment->k_begin + tile.first;
-    load_rows(rows_of(call.v, at.batch, at.head, key), tile.count, call.value_size, buf.values,
-              cut.value_width);
+    load_rows(rows_of(call.v, at, key), tile.count, call.value_size, buf.values, cut.value_width);
     pack_transposed(buf.values, cut.value_width, tile.count, call.value_size, buf.values_t);
     const int64_t last = min64(tile.count % kLanes, kFewColumns) * cut.value_width;
     for (int64_t i = 0; i < last; ++i)
         buf.last_values[i] = buf.values[tile.count * cut.value_width - last + i];
-    const bool finite =
-        load_rows(rows_of(call.k, at.batch, at.head, key), tile.count, call.head_size, buf.keys, cut.width);
+    const bool finite = load_rows(rows_of(call.k, at, key), tile.count, call.head_size, buf.keys, cut.width);
     pack_transposed(buf.keys, cut.width, tile.count, call.head_size, buf.keys_t);
     return finite;
 }
 
-// Whether the tile holds every key that these queries see, so that sums over a row of weights are complete.
-bool holds_all(const Place& at, int64_t query, int64_t rows, const Tile& tile) {
-    const AttentionSegment& seg = *at.segment;
-    return max64(0, query + seg.low) >= tile.first &&
-           min64(at.keys(), query + rows - 1 + seg.high) <= tile.first + tile.count;
+// Whether the tile holds every key that a block's queries see, so that sums over a row of weights are complete.
+bool holds_all(const Block& b) {
+    const AttentionSegment& seg = *b.at.segment;
+    return max64(0, b.query + seg.low) >= b.tile.first &&
+           min64(b.at.keys(), b.query + b.rows - 1 + seg.high) <= b.tile.first + b.tile.count;
 }
 
 // Loads q, grad_out, the log-sum-exp and, unless the row sums come later, the row sums of grad_out * out. A
 // query that saw nothing gives nothing: its rows become zero. Returns whether all rows are finite.
-bool load_block(const AttentionBackward& call, const TileSizes& cut, const Place& at, int64_t query,
-                int64_t rows, bool complete, const Buffers& buf) {
+bool load_block(const AttentionBackward& call, const Block& b, bool complete, const Buffers& buf) {
+    const auto& [base, cut, at, tile, query, rows, columns] = b;
     const int64_t token = at.segment->q_begin + query;
-    bool finite = load_queries(call, cut, at, query, rows, buf.queries);
-    finite &= load_rows(rows_of(call.grad_out, at.batch, at.head, token), rows, call.value_size, buf.grad_out,
-                        cut.value_width);
+    bool finite = load_queries(b, buf.queries);
+    finite &=
+        load_rows(rows_of(call.grad_out, at, token), rows, call.value_size, buf.grad_out, cut.value_width);
     const int64_t index = (at.batch * call.heads + at.head) * call.queries + token;
     const float* lse = elements<float>(call.lse) + index;
     const float* grad_lse = call.grad_lse.data != nullptr ? elements<float>(call.grad_lse) + index : nullptr;
@@ -75,8 +77,7 @@ bool load_block(const AttentionBackward& call, const TileSizes& cut, const Place
         if (!(__builtin_fabsf(lse[r]) < kAttentionOddLse)) buf.shift[r] = __builtin_nanf("");
         if (grad_lse != nullptr) buf.dot[r] = -grad_lse[r] * call.grad_lse_scale;
         if (complete) continue;
-        load_rows(rows_of(call.out, at.batch, at.head, token + r), 1, call.value_size, buf.row,
-                  cut.value_width);
+        load_rows(rows_of(call.out, at, token + r), 1, call.value_size, buf.row, cut.value_width);
         vf sum = zero();
         for (int64_t c = 0; c < cut.value_width; c += kLanes)
             sum = fma(loadu(g + c), loadu(buf.row + c), sum);
@@ -87,31 +88,31 @@ bool load_block(const AttentionBackward& call, const TileSizes& cut, const Place
 
 // Where a task's gradients go, asked for little by little while the weights are taken.
 struct Gradients {
-    OutRows q{}, k{}, v{};
+    AttentionResult q{}, k{}, v{};
     int64_t queries = 0;  // what rows of q count from
     DEMI_INLINE void fetch(const AttentionCall& call, int64_t query, const Tile& tile) const {
-        fetch_result(q, query - queries, call.head_size);
+        fetch_row(q, query - queries, call.head_size);
         if (query < tile.first || query >= tile.first + tile.count) return;
-        fetch_result(k, query, call.head_size);
-        fetch_result(v, query, call.value_size);
+        fetch_row(k, query, call.head_size);
+        fetch_row(v, query, call.value_size);
     }
 };
 
 // weights = P (after dropout), grad_scores = dS, both zero outside of what each query sees. The sum of
 // grad_out * out over a row equals that of P * dP, which knows nothing of the rounding of out: taken where
 // the whole row is here.
-void weight_block(const AttentionBackward& call, const TileSizes& cut, const Place& at, int64_t query,
-                  int64_t rows, const Tile& tile, const Columns& columns, bool complete, const Buffers& buf,
+void weight_block(const AttentionBackward& call, const Block& b, bool complete, const Buffers& buf,
                   Exact& exact, const Upcoming& soon = {}, const Gradients& to = {}) {
-    score_block(call, cut, at, query, rows, tile, columns, buf.queries, buf.weights, buf.row);
-    against_keys(rows, columns, tile, call.value_size, buf.grad_out, cut.value_width, buf.values_t,
-                 buf.last_values + few_columns(columns, tile) * cut.value_width, buf.grad_scores, cut.row);
+    const auto& [base, cut, at, tile, query, rows, columns] = b;
+    score_block(b, buf.queries, buf.weights, buf.row);
+    against_keys(b, call.value_size, buf.grad_out, cut.value_width, buf.values_t,
+                 buf.last_values + few_columns(columns, tile) * cut.value_width, buf.grad_scores);
     for (int64_t r = 0; r < rows; ++r) {
         soon.fetch(query + r);
         to.fetch(call, query + r, tile);
         float* weight = buf.weights + r * cut.row;
         float* grad = buf.grad_scores + r * cut.row;
-        const SeenColumns row = seen_by(*at.segment, query + r, tile, columns);
+        const SeenColumns row = b.seen_by_row(r);
         const bool dropout = call.dropout.probability > 0;
         const vf shift = broadcast(buf.shift[r]);
         for (int64_t j = columns.left; j < columns.right; j += kLanes)
@@ -120,7 +121,7 @@ void weight_block(const AttentionBackward& call, const TileSizes& cut, const Pla
         fill_outside(grad, columns, row, 0.f);
         if (dropout) {
             fill(buf.row, columns.left, columns.right, 0.f);
-            dropout_row(call, at, query + r, tile, row, buf.row);
+            dropout_row(b, r, row, buf.row);
             for (int64_t j = columns.left; j < columns.right; j += kLanes)
                 storeu(grad + j, loadu(grad + j) * loadu(buf.row + j));
         }
@@ -142,11 +143,11 @@ void weight_block(const AttentionBackward& call, const TileSizes& cut, const Pla
     }
 }
 
-// mend(r, row) puts finite numbers in place of others, where it knows them.
+// Nothing where `out` is not wanted. mend(r, row) puts finite numbers in place of others, where it knows them.
 template <class F>
-void store_rows(const OutRows& out, float* in, int64_t width, int64_t rows, int64_t columns, float factor,
-                CastCounters* lost, const F& mend) {
-    for (int64_t r = 0; r < rows; ++r) {
+void store_rows(const AttentionResult& out, float* in, int64_t width, int64_t rows, int64_t columns,
+                float factor, CastCounters* lost, const F& mend) {
+    for (int64_t r = 0; out.data != nullptr && r < rows; ++r) {
         float *row = in + r * width, times = factor;
         if (!is_finite_row(row, columns, factor)) [[unlikely]] {
             scale_row(row, columns, factor);

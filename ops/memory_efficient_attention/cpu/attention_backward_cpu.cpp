@@ -3,30 +3,19 @@
 namespace demi::DEMI_BACKEND::attention {
 namespace {
 
-// sum[key, :] += sum over the block's queries of a[query, key] * rows[query, :].
-void add_to_keys(const TileSizes& cut, const Place& at, int64_t query, int64_t rows, const Tile& tile,
-                 const Columns& columns, bool together, const float* a, const float* b, int64_t width,
+// sum[key, :] += the sum over the block's queries of weights[query, key] * rows[query, :].
+void add_to_keys(const Block& b, bool finite, const float* weights, const float* rows, int64_t width,
                  float* sum) {
-    if (together)
-        return multiply_add(columns.end - columns.begin, width / kLanes, rows, a + columns.begin, 1, cut.row,
-                            b, width, kPanel, sum + columns.begin * width, width);
-    for (int64_t j = columns.begin; j < columns.end; ++j) {  // only the queries that see the key
-        const int64_t key = tile.first + j;
-        const int64_t begin = clamp64(key - at.segment->high + 1 - query, 0, rows);
-        const int64_t end = clamp64(key - at.segment->low + 1 - query, begin, rows);
-        multiply_add(1, width / kLanes, end - begin, a + begin * cut.row + j, 1, cut.row, b + begin * width,
-                     width, kPanel, sum + j * width, width);
-    }
-}
-
-void add_to_queries(const TileSizes& cut, const Place& at, int64_t query, int64_t rows, const Tile& tile,
-                    const Columns& columns, bool together, const float* a, const float* keys, float* sum) {
-    for (int64_t r = 0; r < rows; r += together ? rows : 1) {
-        const SeenColumns row = together ? SeenColumns{columns.begin, columns.end}
-                                         : seen_by(*at.segment, query + r, tile, columns);
-        multiply_add(together ? rows : 1, cut.width / kLanes, row.end - row.begin,
-                     a + r * cut.row + row.begin, cut.row, 1, keys + row.begin * cut.width, cut.width, kPanel,
-                     sum + r * cut.width, cut.width);
+    const int64_t begin = b.columns.begin, end = b.columns.end, row = b.cut.row;
+    if (finite || b.columns.all_seen)
+        return multiply(true, end - begin, width / kLanes, b.rows, weights + begin, 1, row, rows, width,
+                        kPanel, sum + begin * width, width);
+    for (int64_t j = begin; j < end; ++j) {  // only the queries that see the key
+        const int64_t key = b.tile.first + j;
+        const int64_t first = clamp64(key - b.at.segment->high + 1 - b.query, 0, b.rows);
+        const int64_t last = clamp64(key - b.at.segment->low + 1 - b.query, first, b.rows);
+        multiply(true, 1, width / kLanes, last - first, weights + first * row + j, 1, row,
+                 rows + first * width, width, kPanel, sum + j * width, width);
     }
 }
 
@@ -38,10 +27,6 @@ struct TaskBuffers : Buffers {
           grad_v(arena.take(cut.keys * cut.value_width)),
           grad_q(task.want_q ? arena.take(task.queries() * cut.width) : nullptr) {}
 };
-
-DEMI_INLINE TileSizes sizes_of(const AttentionCall& call, const Task& task) {
-    return tile_sizes(call, task.keys(), kKeyLimit, kQueryLimit);
-}
 
 // grad_q of the task's queries where wanted, grad_k and grad_v of its keys where wanted. A gradient that is
 // wanted is complete after the task: all keys for grad_q, all queries for the others. lost: of grad_out,
@@ -59,8 +44,7 @@ void run_task(const AttentionBackward& call, const Task& task, const Task* next,
     const bool want_q = task.want_q, want_kv = task.want_kv;
     if (want_q) fill(grad_q, 0, rows * cut.width, 0.f);
     if (task.count_grad_out)
-        count_rows(rows_of(call.grad_out, at.batch, at.head, seg.q_begin + task.q_begin), rows,
-                   call.value_size, lost[0]);
+        count_rows(rows_of(call.grad_out, at, seg.q_begin + task.q_begin), rows, call.value_size, lost[0]);
 
     Exact exact(call);
     const auto mend = [&](char operand, int64_t first) {
@@ -69,54 +53,45 @@ void run_task(const AttentionBackward& call, const Task& task, const Task* next,
         };
     };
 
+    const AttentionResult out_q = rows_of(call.grad_q, at, seg.q_begin + task.q_begin);
     Gradients to;
-    if (want_kv && call.grad_k.data != nullptr) to.k = rows_of(call.grad_k, at.batch, at.head, seg.k_begin);
-    if (want_kv && call.grad_v.data != nullptr) to.v = rows_of(call.grad_v, at.batch, at.head, seg.k_begin);
+    if (want_kv) to.k = rows_of(call.grad_k, at, seg.k_begin);
+    if (want_kv) to.v = rows_of(call.grad_v, at, seg.k_begin);
     to.queries = task.q_begin;
 
-    const int64_t blocks = (rows + cut.queries - 1) / cut.queries;
+    const int64_t blocks = ceil_div(rows, cut.queries);
     for (int64_t first = task.k_begin; first < task.k_end; first += cut.keys) {
         const Tile tile{first, min64(cut.keys, task.k_end - first), buf.keys_t, buf.keys};
-        if (want_q && call.grad_q.data != nullptr && first + cut.keys >= task.k_end)  // stored after it
-            to.q = rows_of(call.grad_q, at.batch, at.head, seg.q_begin + task.q_begin);
+        if (want_q && first + cut.keys >= task.k_end) to.q = out_q;  // stored after it
         const bool seen = rows > 0 && !columns_of(seg, task.q_begin, rows, tile).empty();
         if (!seen && !want_kv) continue;
         const bool keys_finite = !seen || load_tile(call, cut, at, tile, buf);
         fill(grad_k, 0, cut.keys * cut.width, 0.f);
         fill(grad_v, 0, cut.keys * cut.value_width, 0.f);
         for (int64_t i = 0; seen && i < blocks; ++i) {
-            const int64_t begin = rows * i / blocks, n = rows * (i + 1) / blocks - begin;
-            const int64_t query = task.q_begin + begin;
-            const Columns columns = columns_of(seg, query, n, tile);
-            if (columns.empty()) continue;
-            const bool complete = holds_all(at, query, n, tile);
-            const bool rows_finite = load_block(call, cut, at, query, n, complete, buf);
-            weight_block(call, cut, at, query, n, tile, columns, complete, buf, exact,
-                         first == 0 ? soon : Upcoming(), to);
+            const int64_t begin = rows * i / blocks, end = rows * (i + 1) / blocks;
+            const Block b{call, cut, at, tile, task.q_begin + begin, end - begin};
+            if (b.columns.empty()) continue;
+            const bool complete = holds_all(b), rows_finite = load_block(call, b, complete, buf);
+            weight_block(call, b, complete, buf, exact, first == 0 ? soon : Upcoming(), to);
             if (want_kv) {
-                const bool together = rows_finite || columns.all_seen;
-                add_to_keys(cut, at, query, n, tile, columns, together, buf.weights, buf.grad_out,
-                            cut.value_width, grad_v);
-                add_to_keys(cut, at, query, n, tile, columns, together, buf.grad_scores, buf.queries,
-                            cut.width, grad_k);
+                add_to_keys(b, rows_finite, buf.weights, buf.grad_out, cut.value_width, grad_v);
+                add_to_keys(b, rows_finite, buf.grad_scores, buf.queries, cut.width, grad_k);
             }
             if (want_q)
-                add_to_queries(cut, at, query, n, tile, columns, keys_finite || columns.all_seen,
-                               buf.grad_scores, buf.keys, grad_q + begin * cut.width);
+                add_to_queries(b, keys_finite, buf.grad_scores, buf.keys, cut.width,
+                               grad_q + begin * cut.width);
         }
         if (!want_kv) continue;
         // The queries carry scale * log2(e): what is left of it in grad_k is log2(e).
-        const int64_t key = seg.k_begin + first;
-        if (call.grad_k.data != nullptr)
-            store_rows(rows_of(call.grad_k, at.batch, at.head, key), grad_k, cut.width, tile.count,
-                       call.head_size, kLn2, lost[2], mend('k', first));
-        if (call.grad_v.data != nullptr)
-            store_rows(rows_of(call.grad_v, at.batch, at.head, key), grad_v, cut.value_width, tile.count,
-                       call.value_size, 1.f, lost[3], mend('v', first));
+        store_rows(rows_of(call.grad_k, at, seg.k_begin + first), grad_k, cut.width, tile.count,
+                   call.head_size, kLn2, lost[2], mend('k', first));
+        store_rows(rows_of(call.grad_v, at, seg.k_begin + first), grad_v, cut.value_width, tile.count,
+                   call.value_size, 1.f, lost[3], mend('v', first));
     }
-    if (want_q && call.grad_q.data != nullptr)
-        store_rows(rows_of(call.grad_q, at.batch, at.head, seg.q_begin + task.q_begin), grad_q, cut.width,
-                   rows, call.head_size, call.scale, lost[1], mend('q', task.q_begin));
+    if (want_q)
+        store_rows(out_q, grad_q, cut.width, rows, call.head_size, call.scale, lost[1],
+                   mend('q', task.q_begin));
 }
 
 }  // namespace
@@ -128,28 +103,35 @@ void backward_f32(const AttentionBackward& call, Queue queue) {
                want_kv = call.grad_k.data != nullptr || call.grad_v.data != nullptr;
     int64_t longest = 0;
     for (int64_t s = 0; s < call.segment_count; ++s)
-        longest = max64(longest, max64(queries_of(call.segments[s]), keys_of(call.segments[s])));
+        longest = max64(longest, max64(call.segments[s].queries(), call.segments[s].keys()));
     const bool split = longest > 2048 && call.segment_count * call.batch * call.heads < 16;
     const int64_t q_limit = rows_for_size(512, call), k_limit = rows_for_size(576, call);
-    const auto cut = [&](const auto& add) {
-        for_each_place(call, [&](int64_t s, int64_t b, int64_t h) {
-            const int64_t queries = queries_of(call.segments[s]), keys = keys_of(call.segments[s]);
-            const auto part = [&](int64_t q_begin, int64_t q_end, int64_t k_begin, int64_t k_end, bool q,
-                                  bool kv, bool count) {
-                if (q || kv || count)
-                    add(with_cost({s, b, h, q_begin, q_end, k_begin, k_end, q, kv, count, 0}, call));
-            };
-            if (!split) return part(0, queries, 0, keys, want_q, want_kv, want_q || want_kv);
-            const int64_t q_parts = ceil_div(queries, q_limit), k_parts = ceil_div(keys, k_limit);
-            for (int64_t i = 0; want_q && i < q_parts; ++i)
-                part(queries * i / q_parts, queries * (i + 1) / q_parts, 0, keys, true, false, true);
-            for (int64_t i = 0; want_kv && i < k_parts; ++i)
-                part(0, queries, keys * i / k_parts, keys * (i + 1) / k_parts, false, true,
-                     !want_q && i == 0);
-        });
+    const auto cut = [&](Task task, const auto& add) {
+        const int64_t queries = task.q_end, keys = task.k_end;
+        task.want_q = want_q && !split;
+        task.want_kv = want_kv && !split;
+        task.count_grad_out = true;
+        if (!split) {
+            if (want_q || want_kv) add(task);
+            return;
+        }
+        const int64_t q_parts = ceil_div(queries, q_limit), k_parts = ceil_div(keys, k_limit);
+        task.want_q = true;
+        for (int64_t i = 0; want_q && i < q_parts; ++i) {
+            task.q_begin = queries * i / q_parts;
+            task.q_end = queries * (i + 1) / q_parts;
+            add(task);
+        }
+        task = {task.segment, task.batch, task.head, 0, queries, 0, keys, false, true};
+        for (int64_t i = 0; want_kv && i < k_parts; ++i) {
+            task.k_begin = keys * i / k_parts;
+            task.k_end = keys * (i + 1) / k_parts;
+            task.count_grad_out = !want_q && i == 0;
+            add(task);
+        }
     };
-    run_tasks<4>(
-        cut, {call.grad_out.lost, call.grad_q.lost, call.grad_k.lost, call.grad_v.lost}, queue,
+    run_tasks(
+        call, cut, {call.grad_out.lost, call.grad_q.lost, call.grad_k.lost, call.grad_v.lost}, queue,
         [&](const Task& task, Arena& arena) { TaskBuffers(call, sizes_of(call, task), task, arena); },
         [&](const Task& task, const Task* next, float* memory, CastCounters* const* lost) {
             run_task(call, task, next, memory, lost);

@@ -24,10 +24,6 @@ struct TaskBuffers : Buffers {
     }
 };
 
-DEMI_INLINE TileSizes sizes_of(const AttentionCall& call, const Task& task) {
-    return tile_sizes(call, task.keys(), kKeyLimit, kQueryLimit);
-}
-
 void run_task(const AttentionBackward& call, const Task& task, float* memory, CastCounters* lost) {
     const AttentionSegment& seg = call.segments[task.segment];
     const int64_t rows = task.queries();
@@ -41,20 +37,17 @@ void run_task(const AttentionBackward& call, const Task& task, float* memory, Ca
     Exact exact(call);
     fill(over_keys, 0, sum_rows, 0.f);
     const int64_t batches = over_batch ? call.batch : 1, heads = over_head ? call.heads : 1;
-    const int64_t blocks = (rows + cut.queries - 1) / cut.queries;
-    const int64_t slice =
-        (over_batch ? 0 : task.batch) * (over_head ? 1 : call.heads) + (over_head ? 0 : task.head);
-    const int64_t at_row = over_query ? slice : slice * call.queries + seg.q_begin + task.q_begin;
+    const int64_t blocks = ceil_div(rows, cut.queries);
+    const int64_t at_row = grad_bias_row(call, task.batch, task.head, seg.q_begin + task.q_begin);
     const int64_t width = call.bias.sum_key ? 1 : call.keys;
     const Place mine{&seg, task.batch, task.head};
     const auto store = [&](float* from, int64_t apart, int64_t first, int64_t columns) {
-        char* out = static_cast<char*>(call.grad_bias.data) +
-                    (at_row * width + (call.bias.sum_key ? 0 : seg.k_begin + first)) *
-                        element_size(call.grad_bias.dtype);
-        store_rows(OutRows{out, width, call.grad_bias.dtype, call.grad_bias.cast}, from, apart, sum_rows,
-                   columns, 1.f, lost, [&](int64_t r, float* row) {
-                       exact.bias_gradient(mine, task.q_begin + r, first, columns, row);
-                   });
+        AttentionResult out = call.grad_bias;
+        out.token = width;
+        out = rows_of(out, Place{}, at_row, call.bias.sum_key ? 0 : seg.k_begin + first);
+        store_rows(out, from, apart, sum_rows, columns, 1.f, lost, [&](int64_t r, float* row) {
+            exact.bias_gradient(mine, task.q_begin + r, first, columns, row);
+        });
     };
     for (int64_t first = task.k_begin; first < task.k_end; first += cut.keys) {
         const Tile tile{first, min64(cut.keys, task.k_end - first), buf.keys_t, buf.keys};
@@ -65,21 +58,15 @@ void run_task(const AttentionBackward& call, const Task& task, float* memory, Ca
             load_tile(call, cut, at, tile, buf);
             for (int64_t i = 0; i < blocks; ++i) {
                 const int64_t begin = rows * i / blocks, n = rows * (i + 1) / blocks - begin;
-                const Columns columns = columns_of(seg, task.q_begin + begin, n, tile);
+                const Block b{call, cut, at, tile, task.q_begin + begin, n};
+                const Columns& columns = b.columns;
                 if (columns.empty()) continue;
-                const bool complete = holds_all(at, task.q_begin + begin, n, tile);
-                load_block(call, cut, at, task.q_begin + begin, n, complete, buf);
-                weight_block(call, cut, at, task.q_begin + begin, n, tile, columns, complete, buf, exact);
-                if (over_query) {
-                    add_rows_together(sum, buf.grad_scores, cut.row, n, columns);
-                    continue;
-                }
-                for (int64_t r = 0; r < n; ++r) {
-                    float* to = sum + (begin + r) * cut.row;
-                    const float* from = buf.grad_scores + r * cut.row;
-                    for (int64_t j = columns.left; j < columns.right; j += kLanes)
-                        storeu(to + j, loadu(to + j) + loadu(from + j));
-                }
+                const bool complete = holds_all(b);
+                load_block(call, b, complete, buf);
+                weight_block(call, b, complete, buf, exact);
+                for (int64_t r = 0; r < n; r += over_query ? n : 1)
+                    add_rows_together(over_query ? sum : sum + (begin + r) * cut.row,
+                                      buf.grad_scores + r * cut.row, cut.row, over_query ? n : 1, columns);
             }
         }
         if (!call.bias.sum_key) {
@@ -102,24 +89,18 @@ void bias_backward(const AttentionBackward& call, Queue queue) {
     const AttentionBiasOperand& bias = call.bias;
     const int64_t limit = rows_for_size(448, call);
     const bool cut_keys = bias.sum_query && !bias.sum_key;
-    const auto cut = [&](const auto& add) {
-        for_each_place(call, [&](int64_t s, int64_t b, int64_t h) {
-            if ((bias.sum_batch && b > 0) || (bias.sum_head && h > 0)) return;
-            const int64_t queries = queries_of(call.segments[s]), keys = keys_of(call.segments[s]);
-            const int64_t parts =
-                bias.sum_query && bias.sum_key ? 1 : ceil_div(cut_keys ? keys : queries, limit);
-            for (int64_t i = 0; i < parts; ++i) {
-                Task task{s, b, h, 0, queries, 0, keys};
-                int64_t &begin = cut_keys ? task.k_begin : task.q_begin,
-                        &end = cut_keys ? task.k_end : task.q_end;
-                begin = end * i / parts;
-                end = end * (i + 1) / parts;
-                add(with_cost(task, call));
-            }
-        });
+    const auto cut = [&](Task task, const auto& add) {
+        if ((bias.sum_batch && task.batch > 0) || (bias.sum_head && task.head > 0)) return;
+        int64_t &begin = cut_keys ? task.k_begin : task.q_begin, &end = cut_keys ? task.k_end : task.q_end;
+        const int64_t all = end, parts = bias.sum_query && bias.sum_key ? 1 : ceil_div(all, limit);
+        for (int64_t i = 0; i < parts; ++i) {
+            begin = all * i / parts;
+            end = all * (i + 1) / parts;
+            add(task);
+        }
     };
-    run_tasks<1>(
-        cut, {call.grad_bias.lost}, queue,
+    run_tasks(
+        call, cut, {call.grad_bias.lost}, queue,
         [&](const Task& task, Arena& arena) { TaskBuffers(call, sizes_of(call, task), task, arena); },
         [&](const Task& task, const Task*, float* memory, CastCounters* const* lost) {
             run_task(call, task, memory, lost[0]);

@@ -68,83 +68,114 @@ DEMI_INLINE void fill_outside(float* p, const Columns& block, SeenColumns row, f
 
 // One (segment, batch, head).
 struct Place {
-    const AttentionSegment* segment;
-    int64_t batch, head;
-    int64_t queries() const { return segment->q_end - segment->q_begin; }
-    int64_t keys() const { return segment->k_end - segment->k_begin; }
+    const AttentionSegment* segment = nullptr;
+    int64_t batch = 0, head = 0;
+    int64_t queries() const { return segment->queries(); }
+    int64_t keys() const { return segment->keys(); }
+};
+
+// The row of the gradient of the bias that a query adds to.
+DEMI_INLINE int64_t grad_bias_row(const AttentionCall& c, int64_t batch, int64_t head, int64_t query) {
+    const int64_t slice =
+        (c.bias.sum_batch ? 0 : batch) * (c.bias.sum_head ? 1 : c.heads) + (c.bias.sum_head ? 0 : head);
+    return c.bias.sum_query ? slice : slice * c.queries + query;
+}
+
+// Queries [query, query + rows) of a place against one tile of keys.
+struct Block {
+    const AttentionCall& call;
+    const TileSizes& cut;
+    const Place& at;
+    const Tile& tile;
+    int64_t query, rows;
+    Columns columns = columns_of(*at.segment, query, rows, tile);
+
+    SeenColumns seen_by_row(int64_t r) const { return seen_by(*at.segment, query + r, tile, columns); }
 };
 
 // Rows of q, times scale * log2(e), so that the softmax is a power of two.
-DEMI_INLINE bool load_queries(const AttentionCall& call, const TileSizes& cut, const Place& at, int64_t query,
-                              int64_t rows, float* out) {
-    const InRows q = rows_of(call.q, at.batch, at.head, at.segment->q_begin + query);
-    return load_rows(q, rows, call.head_size, out, cut.width, call.scale * kLog2E);
+DEMI_INLINE bool load_queries(const Block& b, float* out) {
+    const AttentionOperand q = rows_of(b.call.q, b.at, b.at.segment->q_begin + b.query);
+    return load_rows(q, b.rows, b.call.head_size, out, b.cut.width, b.call.scale * kLog2E);
 }
 
 // out[r, left..right) = row r of a times every key's row of b: `panels` holds b transposed, its last
 // rows end at `rows_end`. What a few keys beyond whole vectors give comes from those: a vector of their
 // own would be mostly empty.
-DEMI_INLINE void against_keys(int64_t rows, const Columns& columns, const Tile& tile, int64_t depth,
-                              const float* a, int64_t width, const float* panels, const float* rows_end,
-                              float* out, int64_t out_row) {
-    const int64_t few = few_columns(columns, tile);
-    multiply(rows, (columns.right - columns.left) / kLanes - (few > 0), depth, a, width, 1,
-             panels + columns.left * depth, kPanel, kPanel * depth, out + columns.left, out_row);
-    multiply_rows(rows, few, width, a, width, rows_end - few * width, width, out + columns.end - few,
-                  out_row);
+DEMI_INLINE void against_keys(const Block& b, int64_t depth, const float* a, int64_t width,
+                              const float* panels, const float* rows_end, float* out) {
+    const Columns& columns = b.columns;
+    const int64_t few = few_columns(columns, b.tile);
+    multiply(false, b.rows, (columns.right - columns.left) / kLanes - (few > 0), depth, a, width, 1,
+             panels + columns.left * depth, kPanel, kPanel * depth, out + columns.left, b.cut.row);
+    multiply_rows(b.rows, few, width, a, width, rows_end - few * width, width, out + columns.end - few,
+                  b.cut.row);
 }
 
 // scores[r, left..right) = q k^T (+ bias), in units of log2(e). Columns outside of the row's own span hold
 // anything finite or not.
-DEMI_INLINE void score_block(const AttentionCall& call, const TileSizes& cut, const Place& at, int64_t query,
-                             int64_t rows, const Tile& tile, const Columns& columns, const float* queries,
-                             float* scores, float* bias_row) {
-    against_keys(rows, columns, tile, call.head_size, queries, cut.width, tile.transposed,
-                 tile.rows + tile.count * cut.width, scores, cut.row);
-    if (call.bias.data == nullptr) return;
-    const int64_t count = columns.end - columns.left, width = round_up(count, kLanes);
-    for (int64_t r = 0; r < rows; ++r) {
-        if (r == 0 || call.bias.token != 0) {
-            InRows in = rows_of(call.bias, at.batch, at.head, at.segment->q_begin + query + r);
-            in.data +=
-                (at.segment->k_begin + tile.first + columns.left) * call.bias.key * element_size(in.dtype);
-            load_rows(in, 1, call.bias.key != 0 ? count : 1, bias_row, width, kLog2E);
-            if (call.bias.key == 0) fill(bias_row, 1, count, bias_row[0]);
+DEMI_INLINE void score_block(const Block& b, const float* queries, float* scores, float* bias_row) {
+    const AttentionBiasOperand& bias = b.call.bias;
+    against_keys(b, b.call.head_size, queries, b.cut.width, b.tile.transposed,
+                 b.tile.rows + b.tile.count * b.cut.width, scores);
+    if (bias.data == nullptr) return;
+    const int64_t count = b.columns.end - b.columns.left, width = round_up(count, kLanes);
+    const int64_t key = b.at.segment->k_begin + b.tile.first + b.columns.left;
+    for (int64_t r = 0; r < b.rows; ++r) {
+        if (r == 0 || bias.token != 0) {
+            load_rows(rows_of(bias, b.at, b.at.segment->q_begin + b.query + r, key * bias.key), 1,
+                      bias.key != 0 ? count : 1, bias_row, width, kLog2E);
+            if (bias.key == 0) fill(bias_row, 1, count, bias_row[0]);
         }
-        float* s = scores + r * cut.row + columns.left;
+        float* s = scores + r * b.cut.row + b.columns.left;
         for (int64_t j = 0; j < width; j += kLanes) storeu(s + j, loadu(s + j) + loadu(bias_row + j));
     }
 }
 
-DEMI_INLINE void fetch_bytes(const char* p, int64_t bytes) {
-    for (int64_t j = 0; j < bytes; j += 64) __builtin_prefetch(p + j, 0, 2);
+// Dropout's factors of what a row sees.
+DEMI_INLINE void dropout_row(const Block& b, int64_t r, SeenColumns row, float* factor) {
+    const AttentionSegment& s = *b.at.segment;
+    dropout_factors(b.call, b.at.batch, b.at.head, s.q_begin + b.query + r,
+                    s.k_begin + b.tile.first + row.begin, row.end - row.begin, factor + row.begin);
 }
 
-// Asks for a row that will be stored.
-DEMI_INLINE void fetch_result(const OutRows& out, int64_t row, int64_t columns) {
-    const int64_t size = element_size(out.dtype);
-    if (out.data != nullptr) fetch_bytes(out.data + row * out.stride * size, columns * size);
+// sum[r, :] += the sum over keys of weights[r, key] * keys[key, :]. 0 * infinity is NaN: where keys are not finite, a row
+// must not even touch those that it does not see.
+DEMI_INLINE void add_to_queries(const Block& b, bool finite, const float* weights, const float* keys,
+                                int64_t width, float* sum) {
+    const int64_t together = finite || b.columns.all_seen ? b.rows : 1;
+    for (int64_t r = 0; r < b.rows; r += together) {
+        const SeenColumns row =
+            together == b.rows ? SeenColumns{b.columns.begin, b.columns.end} : b.seen_by_row(r);
+        multiply(true, together, width / kLanes, row.end - row.begin, weights + r * b.cut.row + row.begin,
+                 b.cut.row, 1, keys + row.begin * width, width, kPanel, sum + r * width, width);
+    }
+}
+
+// Asks for a row.
+template <class Data> DEMI_INLINE void fetch_row(const AttentionRows<Data>& x, int64_t row, int64_t columns) {
+    const int64_t size = static_cast<int64_t>(size_of(x.dtype));
+    const char* p = static_cast<const char*>(x.data) + row * x.token * size;
+    for (int64_t j = 0; x.data != nullptr && j < columns * size; j += 64) __builtin_prefetch(p + j, 0, 2);
 }
 
 // The rows of the task that this thread runs next, fetched little by little while the processor calculates.
 // Heads lie interleaved in memory, so without it every task begins by waiting.
 struct Upcoming {
     static constexpr int kOperands = 4;
-    InRows rows[kOperands];
-    int64_t count[kOperands] = {}, bytes[kOperands] = {};
+    AttentionOperand rows[kOperands];
+    int64_t count[kOperands] = {}, columns[kOperands] = {};
 
     void add(int i, const AttentionOperand& x, const Task& task, int64_t token, int64_t tokens,
-             int64_t columns) {
-        rows[i] = rows_of(x, task.batch, task.head, token);
+             int64_t size) {
+        rows[i] = rows_of(x, task, token);
         count[i] = tokens;
-        bytes[i] = columns * element_size(x.dtype);
+        columns[i] = size;
     }
     DEMI_INLINE void fetch(int64_t row) const {
 #pragma GCC unroll 4
-        for (int i = 0; i < kOperands; ++i) {
-            if (row >= count[i]) continue;
-            fetch_bytes(rows[i].data + row * rows[i].stride * element_size(rows[i].dtype), bytes[i]);
-        }
+        for (int i = 0; i < kOperands; ++i)
+            if (row < count[i]) fetch_row(rows[i], row, columns[i]);
     }
 };
 
@@ -154,7 +185,7 @@ DEMI_INLINE Upcoming upcoming(const AttentionCall& call, const Task* next, const
     Upcoming u;
     if (next == nullptr) return u;
     const AttentionSegment& seg = call.segments[next->segment];
-    const int64_t queries = next->q_end - next->q_begin, keys = seg.k_end - seg.k_begin;
+    const int64_t queries = next->queries(), keys = seg.keys();
     if ((queries + keys) * (call.head_size + call.value_size) > 100000) return u;
     const int64_t q = seg.q_begin + next->q_begin;
     u.add(0, call.q, *next, q, queries, call.head_size);
@@ -162,12 +193,6 @@ DEMI_INLINE Upcoming upcoming(const AttentionCall& call, const Task* next, const
     u.add(2, call.v, *next, seg.k_begin, keys, call.value_size);
     if (grad_out != nullptr) u.add(3, *grad_out, *next, q, queries, call.value_size);
     return u;
-}
-
-DEMI_INLINE void dropout_row(const AttentionCall& call, const Place& at, int64_t query, const Tile& tile,
-                             SeenColumns row, float* factor) {
-    dropout_factors(call, at.batch, at.head, at.segment->q_begin + query,
-                    at.segment->k_begin + tile.first + row.begin, row.end - row.begin, factor + row.begin);
 }
 
 }  // namespace demi::DEMI_BACKEND::attention

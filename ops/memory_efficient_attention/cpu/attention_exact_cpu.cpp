@@ -34,12 +34,9 @@ void Exact::result(const Place& at, int64_t query, float* to, float* lse) {
     if (lse != nullptr && r.count() == 0) return;
     RowF64& x = row(at);
     if (lse != nullptr && !x.sees_a_number(r)) return;
-    if (!x.weigh(r)) return;
     const Scratch memory(static_cast<size_t>(c_.value_size) * sizeof(double), {});
     double* y = memory.as<double>();
-    for (int64_t c = 0; c < c_.value_size; ++c) y[c] = 0;
-    for (int64_t j = 0; j < r.count(); ++j)
-        add_f64(y, x.weights[j] * x.kept[j], x.row(c_.v, r, r.begin + j, c_.value_size), c_.value_size);
+    if (!x.attend(r, y)) return;
     for (int64_t c = 0; c < c_.value_size; ++c) {
         if (lse != nullptr)
             to[c] = static_cast<float>(y[c]);
@@ -53,7 +50,7 @@ void Exact::result(const Place& at, int64_t query, float* to, float* lse) {
 }
 
 bool Exact::differentiate(const Place& at, const Seen& r) {
-    const int64_t index = (r.batch * c_.heads + r.head) * c_.queries + r.query;
+    const int64_t index = r.lse_index(c_);
     if (__builtin_isinf(elements<float>(b_->lse)[index])) return false;  // saw nothing
     const float* grad_lse = elements<float>(b_->grad_lse);
     const double grad_log =
@@ -84,7 +81,7 @@ bool Exact::sweep(const Place& at) {
     RowF64& x = row(at);
     swept_ = new Scratch(static_cast<size_t>(all) * sizeof(double), {});
     double *dq = swept_->as<double>(), *dk = dq + queries * size, *dv = dk + keys * size;
-    for (int64_t i = 0; i < all; ++i) dq[i] = 0;
+    zero_f64(dq, all);
     finite_ = true;
     const Seen here{at.batch, at.head, 0, 0, 0};
     for (int64_t i = s.q_begin; finite_ && i < s.q_end; ++i)
@@ -95,14 +92,10 @@ bool Exact::sweep(const Place& at) {
                   all_finite(x.row(c_.v, here, j, value_size), value_size);
     for (int64_t i = 0; finite_ && i < queries; ++i) {
         const Seen r = keys_of_query(at, i);
-        if (!differentiate(at, r)) continue;
-        for (int64_t j = r.begin; j < r.end; ++j) {
-            const int64_t n = j - r.begin, key = j - s.k_begin;
-            const double ds = x.grads[n] * c_.scale_f64, weight = x.weights[n] * x.kept[n];
-            add_f64(dq + i * size, ds, x.row(c_.k, r, j, size), size);
-            add_f64(dk + key * size, ds, x.row(c_.q, r, r.query, size), size);
-            add_f64(dv + key * value_size, weight, x.row(b_->grad_out, r, r.query, value_size), value_size);
-        }
+        const int64_t key = r.begin - s.k_begin;
+        if (differentiate(at, r))
+            x.add_gradients(r, b_->grad_out, dq + i * size, dk + key * size, size, dv + key * value_size,
+                            value_size);
     }
     return finite_;
 }
@@ -120,7 +113,7 @@ void Exact::bias_gradient(const Place& at, int64_t query, int64_t first, int64_t
     const AttentionBiasOperand& bias = c_.bias;
     const Scratch memory(static_cast<size_t>(count) * sizeof(double), {});
     double* sum = memory.as<double>();
-    for (int64_t j = 0; j < count; ++j) sum[j] = 0;
+    zero_f64(sum, count);
     const int64_t batches = bias.sum_batch ? c_.batch : 1, heads = bias.sum_head ? c_.heads : 1;
     const int64_t begin = bias.sum_query ? 0 : query, end = bias.sum_query ? at.queries() : query + 1;
     for (int64_t pair = 0; pair < batches * heads; ++pair) {

@@ -9,6 +9,7 @@ namespace demi::DEMI_BACKEND::attention {
 struct Seen {
     int64_t batch, head, query, begin, end;
     int64_t count() const { return end - begin; }
+    int64_t lse_index(const AttentionCall& c) const { return (batch * c.heads + head) * c.queries + query; }
 };
 Seen keys_of_query(const Place& at, int64_t query);
 
@@ -21,8 +22,14 @@ class RowF64 {
     void score(const Seen& r);
     // Scores and weights; false where there is no finite log-sum-exp.
     bool weigh(const Seen& r);
+    // And what they make of the values: value_size numbers.
+    bool attend(const Seen& r, double* y);
     // And the gradients of the scores, from those of out and of the log-sum-exp.
     bool differentiate(const Seen& r, const AttentionOperand& grad_out, double grad_lse);
+    // Adds what weights and grads make of the gradients of q, k and v: to the query's row, and to those of its keys from
+    // the first on, which lie apart. Null: not wanted.
+    void add_gradients(const Seen& r, const AttentionOperand& grad_out, double* dq, double* dk,
+                       int64_t dk_row, double* dv, int64_t dv_row);
 
     // A row of an operand; valid until the next, also of the functions above. Two at a time: `other` for
     // the second.
@@ -52,6 +59,10 @@ DEMI_INLINE double dot_f64(const double* a, const double* b, int64_t n) {
 DEMI_INLINE void add_f64(double* to, double factor, const double* from, int64_t n) {
     for (int64_t i = 0; i < n; ++i) to[i] += factor * from[i];
 }
+DEMI_INLINE void zero_f64(double* to, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) to[i] = 0;
+}
+
 // Where f32 left its range although the operands are finite: answers in double, for one task. Each does
 // nothing where double has none either. Memory is taken at the first question.
 class Exact {

@@ -5,33 +5,30 @@ namespace {
 
 constexpr double kMinusInfinity = -__builtin_inf();
 
-// The row of an f64 result.
-DEMI_INLINE double* row_of(const AttentionResult& x, const Seen& r, int64_t token) {
-    return static_cast<double*>(x.data) + offset_of(x, r.batch, r.head, token);
-}
-DEMI_INLINE void fill_f64(double* to, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) to[i] = 0;
-}
-DEMI_INLINE int64_t lse_index(const AttentionCall& c, const Seen& r) {
-    return (r.batch * c.heads + r.head) * c.queries + r.query;
+// A row of an f64 result; null where that is not wanted.
+template <class At> DEMI_INLINE double* row_of(const AttentionResult& x, const At& at, int64_t token) {
+    return static_cast<double*>(rows_of(x, at, token).data);
 }
 
-// Calls fn(row, seen) for all queries; (batch, head) pairs run at once unless asked not to. start(place)
-// comes before the queries of each.
-template <class Start, class F>
-void for_all_queries(const AttentionCall& c, bool at_once, const Start& start, const F& fn) {
+// Calls fn(row, seen) for all queries; (batch, head) pairs run at once unless asked not to.
+template <class F> void for_all_queries(const AttentionCall& c, bool at_once, const F& fn) {
     int64_t longest = 0;
-    for (int64_t s = 0; s < c.segment_count; ++s) longest = max64(longest, keys_of(c.segments[s]));
+    for (int64_t s = 0; s < c.segment_count; ++s) longest = max64(longest, c.segments[s].keys());
     const auto pair = [&](int64_t i) {
         RowF64 row(c, longest);
         for (int64_t s = 0; s < c.segment_count; ++s) {
             const Place at{&c.segments[s], i / c.heads, i % c.heads};
-            start(at);
             for (int64_t query = 0; query < at.queries(); ++query) fn(row, keys_of_query(at, query));
         }
     };
     if (at_once) return parallel_for(c.batch * c.heads, pair);
     for (int64_t i = 0; i < c.batch * c.heads; ++i) pair(i);
+}
+
+void clear(const AttentionCall& c, const AttentionResult& x, int64_t tokens, int64_t columns) {
+    for (int64_t i = 0; x.data != nullptr && i < c.batch * c.heads; ++i)
+        for (int64_t token = 0; token < tokens; ++token)
+            zero_f64(row_of(x, Place{nullptr, i / c.heads, i % c.heads}, token), columns);
 }
 
 }  // namespace
@@ -65,25 +62,22 @@ RowF64::~RowF64() {}
 
 const double* RowF64::row(const AttentionOperand& x, const Seen& r, int64_t token, int64_t columns,
                           bool other) {
-    if (x.dtype == DType::f64)
-        return static_cast<const double*>(x.data) + offset_of(x, r.batch, r.head, token);
-    load_rows(rows_of(x, r.batch, r.head, token), 1, columns, narrow_, round_up(columns, kLanes));
+    const AttentionOperand in = rows_of(x, r, token);
+    if (in.dtype == DType::f64) return static_cast<const double*>(in.data);
+    load_rows(in, 1, columns, narrow_, round_up(columns, kLanes));
     for (int64_t i = 0; i < columns; ++i) rows_[other][i] = static_cast<double>(narrow_[i]);
     return rows_[other];
 }
 
 void RowF64::bias_row(const Seen& r, double* to) {
-    const AttentionBiasOperand& bias = c_.bias;
-    if (bias.dtype == DType::f64) {
-        const double* from =
-            static_cast<const double*>(bias.data) + offset_of(bias, r.batch, r.head, r.query);
-        for (int64_t j = 0; j < r.count(); ++j) to[j] = from[(r.begin + j) * bias.key];
+    const int64_t step = c_.bias.key;
+    const AttentionOperand in = rows_of(c_.bias, r, r.query, r.begin * step);
+    if (in.dtype == DType::f64) {
+        for (int64_t j = 0; j < r.count(); ++j) to[j] = static_cast<const double*>(in.data)[j * step];
         return;
     }
-    InRows in = rows_of(bias, r.batch, r.head, r.query);
-    in.data += r.begin * bias.key * element_size(bias.dtype);
-    load_rows(in, 1, bias.key != 0 ? r.count() : 1, narrow_, round_up(r.count(), kLanes));
-    for (int64_t j = 0; j < r.count(); ++j) to[j] = static_cast<double>(narrow_[j * bias.key]);
+    load_rows(in, 1, step != 0 ? r.count() : 1, narrow_, round_up(r.count(), kLanes));
+    for (int64_t j = 0; j < r.count(); ++j) to[j] = static_cast<double>(narrow_[j * step]);
 }
 
 bool RowF64::sees_a_number(const Seen& r) {
@@ -115,12 +109,19 @@ bool RowF64::weigh(const Seen& r) {
     const int64_t n = r.count();
     double top = kMinusInfinity, sum = 0;
     for (int64_t j = 0; j < n; ++j) top = top < scores[j] ? scores[j] : top;
-    lse = top;
-    if (!__builtin_isfinite(top)) return false;
-    for (int64_t j = 0; j < n; ++j) sum += weights[j] = __builtin_exp(scores[j] - top);
+    const double base = top == kMinusInfinity ? 0 : top;
+    for (int64_t j = 0; j < n; ++j) sum += weights[j] = __builtin_exp(scores[j] - base);
     for (int64_t j = 0; j < n; ++j) weights[j] /= sum;
-    lse = top + __builtin_log(sum);
+    lse = sum == 0 ? kMinusInfinity : base + __builtin_log(sum);
     return __builtin_isfinite(lse);
+}
+
+bool RowF64::attend(const Seen& r, double* y) {
+    const bool finite = weigh(r);
+    zero_f64(y, c_.value_size);
+    for (int64_t j = 0; j < r.count() && lse != kMinusInfinity; ++j)
+        add_f64(y, weights[j] * kept[j], row(c_.v, r, r.begin + j, c_.value_size), c_.value_size);
+    return finite;
 }
 
 bool RowF64::differentiate(const Seen& r, const AttentionOperand& grad_out, double grad_lse) {
@@ -136,76 +137,54 @@ bool RowF64::differentiate(const Seen& r, const AttentionOperand& grad_out, doub
     return true;
 }
 
+void RowF64::add_gradients(const Seen& r, const AttentionOperand& grad_out, double* dq, double* dk,
+                           int64_t dk_row, double* dv, int64_t dv_row) {
+    const int64_t size = c_.head_size, value_size = c_.value_size;
+    for (int64_t j = 0; j < r.count(); ++j) {
+        const double ds = grads[j] * c_.scale_f64;
+        if (dq != nullptr) add_f64(dq, ds, row(c_.k, r, r.begin + j, size), size);
+        if (dk != nullptr) add_f64(dk + j * dk_row, ds, row(c_.q, r, r.query, size), size);
+        if (dv != nullptr)
+            add_f64(dv + j * dv_row, weights[j] * kept[j], row(grad_out, r, r.query, value_size), value_size);
+    }
+}
+
 void forward_f64(const AttentionForward& c, Queue) {
-    double* logs = elements<double>(c.lse);
-    const auto nothing = [](const Place&) {};
-    for_all_queries(c, true, nothing, [&](RowF64& x, const Seen& r) {
-        x.score(r);
-        double* y = row_of(c.out, r, r.query);
-        fill_f64(y, c.value_size);
-        const int64_t n = r.count();
-        double top = kMinusInfinity, sum = 0;
-        for (int64_t j = 0; j < n; ++j) top = top < x.scores[j] ? x.scores[j] : top;
-        const double base = top == kMinusInfinity ? 0 : top;
-        for (int64_t j = 0; j < n; ++j) sum += x.scores[j] = __builtin_exp(x.scores[j] - base);
-        logs[lse_index(c, r)] = sum == 0 ? kMinusInfinity : base + __builtin_log(sum);
-        for (int64_t j = 0; j < n && sum != 0; ++j)
-            add_f64(y, x.scores[j] / sum * x.kept[j], x.row(c.v, r, r.begin + j, c.value_size, true),
-                    c.value_size);
+    for_all_queries(c, true, [&](RowF64& x, const Seen& r) {
+        x.attend(r, row_of(c.out, r, r.query));
+        elements<double>(c.lse)[r.lse_index(c)] = x.lse;
     });
 }
 
 void backward_f64(const AttentionBackward& c, Queue) {
     const double *logs = elements<double>(c.lse), *grad_logs = elements<double>(c.grad_lse);
-    const AttentionBiasOperand& bias = c.bias;
     double* grad_bias = static_cast<double*>(c.grad_bias.data);
-    // Of the gradient of the bias, contiguous.
-    const int64_t key_step = bias.sum_key ? 0 : 1, query_step = bias.sum_query ? 0
-                                                                : bias.sum_key ? 1
-                                                                               : c.keys;
-    const int64_t head_size = (bias.sum_query ? 1 : c.queries) * (bias.sum_key ? 1 : c.keys);
-    const int64_t batch_size = (bias.sum_head ? 1 : c.heads) * head_size;
-    if (grad_bias != nullptr) fill_f64(grad_bias, (bias.sum_batch ? 1 : c.batch) * batch_size);
-
-    const auto start = [&](const Place& at) {
-        const AttentionSegment& s = *at.segment;
-        const auto clear = [&](const AttentionResult& x, int64_t begin, int64_t end, int64_t columns) {
-            for (int64_t token = begin; x.data != nullptr && token < end; ++token)
-                fill_f64(row_of(x, {at.batch, at.head, 0, 0, 0}, token), columns);
-        };
-        clear(c.grad_q, s.q_begin, s.q_end, c.head_size);
-        clear(c.grad_k, s.k_begin, s.k_end, c.head_size);
-        clear(c.grad_v, s.k_begin, s.k_end, c.value_size);
-    };
-    for_all_queries(c, grad_bias == nullptr, start, [&](RowF64& x, const Seen& r) {
-        const double log = logs[lse_index(c, r)];
+    const int64_t keys = c.bias.sum_key ? 1 : c.keys;
+    if (grad_bias != nullptr)
+        zero_f64(grad_bias, (grad_bias_row(c, c.batch - 1, c.heads - 1, c.queries - 1) + 1) * keys);
+    clear(c, c.grad_q, c.queries, c.head_size);
+    clear(c, c.grad_k, c.keys, c.head_size);
+    clear(c, c.grad_v, c.keys, c.value_size);
+    for_all_queries(c, grad_bias == nullptr, [&](RowF64& x, const Seen& r) {
+        const double log = logs[r.lse_index(c)];
         if (log == kMinusInfinity) return;
-        const double *g = x.row(c.grad_out, r, r.query, c.value_size),
-                     *query = x.row(c.q, r, r.query, c.head_size),
-                     *out = x.row(c.out, r, r.query, c.value_size);
-        const double grad_log = grad_logs != nullptr ? grad_logs[lse_index(c, r)] : 0;
-        const bool exact =
-            __builtin_fabs(log) >= kAttentionOddLseF64 && x.differentiate(r, c.grad_out, grad_log);
-        if (!exact) x.score(r);
-        const double mean = dot_f64(g, out, c.value_size) - grad_log;
-        for (int64_t j = r.begin; j < r.end; ++j) {
-            const int64_t at = j - r.begin;
-            const double weight = exact ? x.weights[at] : __builtin_exp(x.scores[at] - log);
-            const double* value = x.row(c.v, r, j, c.value_size);
-            const double ds =
-                exact ? x.grads[at] : weight * (dot_f64(g, value, c.value_size) * x.kept[at] - mean);
-            if (c.grad_v.data != nullptr)
-                add_f64(row_of(c.grad_v, r, j), weight * x.kept[at], g, c.value_size);
-            if (c.grad_k.data != nullptr)
-                add_f64(row_of(c.grad_k, r, j), ds * c.scale_f64, query, c.head_size);
-            if (c.grad_q.data != nullptr)
-                add_f64(row_of(c.grad_q, r, r.query), ds * c.scale_f64, x.row(c.k, r, j, c.head_size),
-                        c.head_size);
-            if (grad_bias != nullptr)
-                grad_bias[(bias.sum_batch ? 0 : r.batch) * batch_size +
-                          (bias.sum_head ? 0 : r.head) * head_size + r.query * query_step + j * key_step] +=
-                    ds;
+        const double grad_log = grad_logs != nullptr ? grad_logs[r.lse_index(c)] : 0;
+        if (!(__builtin_fabs(log) >= kAttentionOddLseF64 && x.differentiate(r, c.grad_out, grad_log))) {
+            x.score(r);
+            const double *g = x.row(c.grad_out, r, r.query, c.value_size),
+                         *out = x.row(c.out, r, r.query, c.value_size);
+            const double mean = dot_f64(g, out, c.value_size) - grad_log;
+            for (int64_t j = 0; j < r.count(); ++j) {
+                const double* value = x.row(c.v, r, r.begin + j, c.value_size);
+                x.weights[j] = __builtin_exp(x.scores[j] - log);
+                x.grads[j] = x.weights[j] * (dot_f64(g, value, c.value_size) * x.kept[j] - mean);
+            }
         }
+        x.add_gradients(r, c.grad_out, row_of(c.grad_q, r, r.query), row_of(c.grad_k, r, r.begin),
+                        c.grad_k.token, row_of(c.grad_v, r, r.begin), c.grad_v.token);
+        if (grad_bias == nullptr) return;
+        double* to = grad_bias + grad_bias_row(c, r.batch, r.head, r.query) * keys;
+        for (int64_t j = 0; j < r.count(); ++j) to[c.bias.sum_key ? 0 : r.begin + j] += x.grads[j];
     });
 }
 

@@ -77,48 +77,33 @@ struct Buffers {
                                           arena.take(rows)} {}
 };
 
-// One block of queries, `rows` from `query` on, against one tile of keys. `out`: where
-// the block's results will go.
-void block(const AttentionCall& call, const TileSizes& cut, const Place& at, int64_t query, int64_t rows,
-           const Tile& tile, bool values_finite, const Buffers& buf, const State& state, const Upcoming& soon,
-           const OutRows& out) {
-    const AttentionSegment& seg = *at.segment;
-    const Columns columns = columns_of(seg, query, rows, tile);
-    if (columns.empty()) return;
-    load_queries(call, cut, at, query, rows, buf.queries);
-    score_block(call, cut, at, query, rows, tile, columns, buf.queries, buf.scores, buf.row);
+// `out`: where the block's results will go.
+void attend(const Block& b, bool values_finite, const Buffers& buf, const State& state, const Upcoming& soon,
+            const AttentionResult& out) {
+    load_queries(b, buf.queries);
+    score_block(b, buf.queries, buf.scores, buf.row);
     BlockRows each;
-    for (int64_t r = 0; r < rows; ++r) each.seen[r] = seen_by(seg, query + r, tile, columns);
-    raise_tops(buf.scores, cut.row, rows, columns, state.top, &each);
-    for (int64_t r = 0; r < rows; ++r) {
-        float* s = buf.scores + r * cut.row;
-        soon.fetch(query + r);
-        fetch_result(out, r, call.value_size);
-        softmax_row(s, columns, each.top[r], state.acc + r * cut.value_width, cut.value_width, state.top + r,
-                    state.sum + r);
-        if (call.dropout.probability == 0) continue;
+    for (int64_t r = 0; r < b.rows; ++r) each.seen[r] = b.seen_by_row(r);
+    raise_tops(buf.scores, b.cut.row, b.rows, b.columns, state.top, &each);
+    for (int64_t r = 0; r < b.rows; ++r) {
+        float* s = buf.scores + r * b.cut.row;
+        soon.fetch(b.query + r);
+        fetch_row(out, r, b.call.value_size);
+        softmax_row(s, b.columns, each.top[r], state.acc + r * b.cut.value_width, b.cut.value_width,
+                    state.top + r, state.sum + r);
+        if (b.call.dropout.probability == 0) continue;
         const SeenColumns row = each.seen[r];
-        dropout_row(call, at, query + r, tile, row, buf.row);
+        dropout_row(b, r, row, buf.row);
         for (int64_t j = row.begin; j < row.end; ++j) s[j] *= buf.row[j];
     }
-    // 0 * infinity is NaN: where a value is not finite, a row must not even touch the
-    // keys that it does not see.
-    const bool together = values_finite || columns.all_seen;
-    for (int64_t r = 0; r < rows; r += together ? rows : 1) {
-        const SeenColumns row =
-            together ? SeenColumns{columns.begin, columns.end} : seen_by(seg, query + r, tile, columns);
-        multiply_add(together ? rows : 1, cut.value_width / kLanes, row.end - row.begin,
-                     buf.scores + r * cut.row + row.begin, cut.row, 1,
-                     buf.values + row.begin * cut.value_width, cut.value_width, kPanel,
-                     state.acc + r * cut.value_width, cut.value_width);
-    }
+    add_to_queries(b, values_finite, buf.scores, buf.values, b.cut.value_width, state.acc);
 }
 
 void finish(const AttentionForward& call, const Task& task, const TileSizes& cut, const Place& at,
             const State& state, CastCounters* lost) {
     const int64_t first = at.segment->q_begin + task.q_begin;
     float* lse = elements<float>(call.lse) + (at.batch * call.heads + at.head) * call.queries + first;
-    const OutRows out = rows_of(call.out, at.batch, at.head, first);
+    const AttentionResult out = rows_of(call.out, at, first);
     Exact exact(call);
     for (int64_t r = 0; r < task.queries(); ++r) {
         const float sum = state.sum[r];
@@ -140,7 +125,7 @@ void finish(const AttentionForward& call, const Task& task, const TileSizes& cut
 }
 
 DEMI_INLINE TileSizes sizes_of(const AttentionCall& call, const Task& task) {
-    return tile_sizes(call, keys_of(call.segments[task.segment]), kKeyLimit, kQueryLimit);
+    return tile_sizes(call, call.segments[task.segment].keys(), kKeyLimit, kQueryLimit);
 }
 
 // Queries of the task against all keys of the segment; of the keys and values [k_begin, k_end) it only counts
@@ -158,28 +143,27 @@ void run_task(const AttentionForward& call, const Task& task, const Task* next, 
     fill(state.acc, 0, rows * cut.value_width, 0.f);
     fill(state.top, 0, rows, -__builtin_inff());
     fill(state.sum, 0, rows, 0.f);
-    count_rows(rows_of(call.q, at.batch, at.head, seg.q_begin + task.q_begin), rows, call.head_size, lost[0]);
-    count_rows(rows_of(call.k, at.batch, at.head, k_begin), task.keys(), call.head_size, lost[1]);
-    count_rows(rows_of(call.v, at.batch, at.head, k_begin), task.keys(), call.value_size, lost[2]);
+    count_rows(rows_of(call.q, at, seg.q_begin + task.q_begin), rows, call.head_size, lost[0]);
+    count_rows(rows_of(call.k, at, k_begin), task.keys(), call.head_size, lost[1]);
+    count_rows(rows_of(call.v, at, k_begin), task.keys(), call.value_size, lost[2]);
 
-    const auto out_from = [&](int64_t row) {
-        return rows_of(call.out, at.batch, at.head, seg.q_begin + task.q_begin + row);
-    };
-    const int64_t blocks = (rows + cut.queries - 1) / cut.queries;
+    const int64_t blocks = ceil_div(rows, cut.queries);
     for (int64_t first = 0; first < at.keys(); first += cut.keys) {
         const Tile tile{first, min64(cut.keys, at.keys() - first), buf.transposed, buf.keys};
         if (columns_of(seg, task.q_begin, rows, tile).empty()) continue;
         const bool last = first + cut.keys >= at.keys();
         const int64_t key = seg.k_begin + first;
-        load_rows(rows_of(call.k, at.batch, at.head, key), tile.count, call.head_size, buf.keys, cut.width);
+        load_rows(rows_of(call.k, at, key), tile.count, call.head_size, buf.keys, cut.width);
         pack_transposed(buf.keys, cut.width, tile.count, call.head_size, buf.transposed);
-        const bool values_finite = load_rows(rows_of(call.v, at.batch, at.head, key), tile.count,
-                                             call.value_size, buf.values, cut.value_width);
+        const bool values_finite =
+            load_rows(rows_of(call.v, at, key), tile.count, call.value_size, buf.values, cut.value_width);
         for (int64_t i = 0; i < blocks; ++i) {
             const int64_t begin = rows * i / blocks, end = rows * (i + 1) / blocks;
+            const Block block{call, cut, at, tile, task.q_begin + begin, end - begin};
+            if (block.columns.empty()) continue;
             const State part{state.acc + begin * cut.value_width, state.top + begin, state.sum + begin};
-            block(call, cut, at, task.q_begin + begin, end - begin, tile, values_finite, buf, part,
-                  first == 0 ? soon : Upcoming(), last ? out_from(begin) : OutRows{});
+            attend(block, values_finite, buf, part, first == 0 ? soon : Upcoming(),
+                   last ? rows_of(call.out, at, seg.q_begin + block.query) : AttentionResult{});
         }
     }
     finish(call, task, cut, at, state, lost[3]);
@@ -189,21 +173,18 @@ void run_task(const AttentionForward& call, const Task& task, const Task* next, 
 
 void forward_f32(const AttentionForward& call, Queue queue) {
     const int64_t limit = rows_for_size(512, call);
-    const auto cut = [&](const auto& add) {
-        for_each_place(call, [&](int64_t s, int64_t b, int64_t h) {
-            const int64_t queries = queries_of(call.segments[s]), keys = keys_of(call.segments[s]);
-            const int64_t parts = max64(1, ceil_div(queries, limit));
-            for (int64_t i = 0; i < parts; ++i) {
-                Task task =
-                    with_cost({s, b, h, queries * i / parts, queries * (i + 1) / parts, 0, keys}, call);
-                task.k_begin = keys * i / parts;
-                task.k_end = keys * (i + 1) / parts;
-                add(task);
-            }
-        });
+    const auto cut = [&](Task task, const auto& add) {
+        const int64_t queries = task.q_end, keys = task.k_end, parts = max64(1, ceil_div(queries, limit));
+        for (int64_t i = 0; i < parts; ++i) {
+            task.q_begin = queries * i / parts;
+            task.q_end = queries * (i + 1) / parts;
+            task.k_begin = keys * i / parts;
+            task.k_end = keys * (i + 1) / parts;
+            add(task);
+        }
     };
-    run_tasks<4>(
-        cut, {call.q.lost, call.k.lost, call.v.lost, call.out.lost}, queue,
+    run_tasks(
+        call, cut, {call.q.lost, call.k.lost, call.v.lost, call.out.lost}, queue,
         [&](const Task& task, Arena& arena) { Buffers(call, sizes_of(call, task), task.queries(), arena); },
         [&](const Task& task, const Task* next, float* memory, CastCounters* const* lost) {
             run_task(call, task, next, memory, lost);
@@ -211,7 +192,7 @@ void forward_f32(const AttentionForward& call, Queue queue) {
     const AttentionBiasOperand& bias = call.bias;
     for (int64_t b = 0; bias.lost != nullptr && b < (bias.sum_batch ? 1 : call.batch); ++b)
         for (int64_t h = 0; h < (bias.sum_head ? 1 : call.heads); ++h)
-            count_rows(rows_of(bias, b, h, 0), bias.sum_query ? 1 : call.queries,
+            count_rows(rows_of(bias, Place{nullptr, b, h}, 0), bias.sum_query ? 1 : call.queries,
                        bias.sum_key ? 1 : call.keys, bias.lost);
 }
 

@@ -22,40 +22,31 @@ DEMI_INLINE void prefetch_row(const T* in, int64_t stride, int64_t row, int64_t 
 }
 
 template <class T>
-bool load_rows_of(const InRows& in, int64_t rows, int64_t columns, float* out, int64_t width, float factor) {
-    const T* data = reinterpret_cast<const T*>(in.data);
+bool load_rows_of(const AttentionOperand& in, int64_t rows, int64_t columns, float* out, int64_t width,
+                  float factor) {
+    const T* data = static_cast<const T*>(in.data);
     const Cast cast = in.cast;
     const vf before = broadcast(cast.scale), after = broadcast(cast.undo * factor);
-    const int64_t whole = columns / kLanes * kLanes;
-    const int rest = static_cast<int>(columns - whole);
-    vf bad = zero();  // 0 * x is 0 for every finite x and NaN for the others
-    for (int64_t i = 0; i < rows; ++i) {
-        const T* row = data + i * in.stride;
-        float* to = out + i * width;
-        prefetch_row(data, in.stride, i, rows, columns);
-        for (int64_t j = 0; j < whole; j += kLanes) {
-            const vf x = through_f16(loadu(row + j) * before, cast) * after;
-            bad = fma(x, zero(), bad);
-            storeu(to + j, x);
-        }
-        if (rest != 0) {
-            const vf x = through_f16(load_n(row + whole, rest) * before, cast) * after;
-            bad = fma(x, zero(), bad);
-            storeu(to + whole, x);
-        }
+    AllFinite<float> finite;
+    for (int64_t r = 0; r < rows; ++r) {
+        const T* row = data + r * in.token;
+        float* to = out + r * width;
+        prefetch_row(data, in.token, r, rows, columns);
+        for_lanes<T>(columns, [&] DEMI_LANES {
+            const vf x = through_f16(get(row + i, n) * before, cast) * after;
+            finite.add(x);
+            storeu(to + i, x);
+        });
     }
-    return !any(mask_not(equal(bad, bad)));
+    return finite.good();
 }
 
 template <class T>
 void store_row_of(T* out, const Cast& cast, const float* in, int64_t columns, float factor) {
     const vf times = broadcast(factor), before = broadcast(cast.scale), after = broadcast(cast.undo);
-    const int64_t whole = columns / kLanes * kLanes;
-    const int rest = static_cast<int>(columns - whole);
-    for (int64_t j = 0; j < whole; j += kLanes)
-        storeu(out + j, through_f16(loadu(in + j) * times * before, cast) * after);
-    if (rest != 0)
-        store_n(out + whole, through_f16(load_n(in + whole, rest) * times * before, cast) * after, rest);
+    for_lanes<T>(columns, [&] DEMI_LANES {
+        put(out + i, through_f16(get(in + i, n) * times * before, cast) * after, n);
+    });
 }
 
 // As boundary_cpu.h counts; a row is a block.
@@ -82,27 +73,25 @@ template <class F> DEMI_INLINE auto with_type(DType dtype, const F& fn) {
 
 }  // namespace
 
-bool load_rows(const InRows& in, int64_t rows, int64_t columns, float* out, int64_t width, float factor) {
-    for (int64_t i = 0; columns % kLanes != 0 && i < rows; ++i)
-        storeu(out + (i + 1) * width - kLanes, zero());
+bool load_rows(const AttentionOperand& in, int64_t rows, int64_t columns, float* out, int64_t width,
+               float factor) {
     return with_type(
         in.dtype, [&](auto t) { return load_rows_of<decltype(t)>(in, rows, columns, out, width, factor); });
 }
 
-void store_row(const OutRows& out, int64_t row, const float* in, int64_t columns, float factor,
+void store_row(const AttentionResult& out, int64_t row, const float* in, int64_t columns, float factor,
                CastCounters* lost) {
     if (lost != nullptr) count_rows_of(in, 0, 1, columns, factor, out.cast.scale, lost);
-    char* to = out.data + row * out.stride * element_size(out.dtype);
     with_type(out.dtype, [&](auto t) {
-        store_row_of(reinterpret_cast<decltype(t)*>(to), out.cast, in, columns, factor);
+        store_row_of(static_cast<decltype(t)*>(out.data) + row * out.token, out.cast, in, columns, factor);
     });
 }
 
-void count_rows(const InRows& in, int64_t rows, int64_t columns, CastCounters* lost) {
+void count_rows(const AttentionOperand& in, int64_t rows, int64_t columns, CastCounters* lost) {
     if (lost == nullptr) return;
     with_type(in.dtype, [&](auto t) {
-        count_rows_of(reinterpret_cast<const decltype(t)*>(in.data), in.stride, rows, columns, 1.f,
-                      in.cast.scale, lost);
+        count_rows_of(static_cast<const decltype(t)*>(in.data), in.token, rows, columns, 1.f, in.cast.scale,
+                      lost);
     });
 }
 

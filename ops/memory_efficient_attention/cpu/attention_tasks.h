@@ -27,134 +27,73 @@ struct Task {
 
 namespace {
 
-DEMI_INLINE int64_t queries_of(const AttentionSegment& s) { return s.q_end - s.q_begin; }
-DEMI_INLINE int64_t keys_of(const AttentionSegment& s) { return s.k_end - s.k_begin; }
-
-DEMI_INLINE Task with_cost(Task t, const AttentionCall& c) {
-    t.cost = (t.queries() + 8) * (t.keys() + 8) * (c.head_size + c.value_size);
-    return t;
-}
-
-// Calls fn(segment, batch, head) for each combination.
-template <class F> void for_each_place(const AttentionCall& c, const F& fn) {
-    for (int64_t s = 0; s < c.segment_count; ++s)
-        for (int64_t b = 0; b < c.batch; ++b)
-            for (int64_t h = 0; h < c.heads; ++h) fn(s, b, h);
-}
-
 DEMI_INLINE int64_t rows_for_size(int64_t rows, const AttentionCall& c) {
     return clamp64(rows * 128 / max64(c.head_size, c.value_size), 64, rows);
 }
 
-class Tasks {
-  public:
-    // cut(add) calls add(task) for each; it is called twice.
-    template <class Cut>
-    Tasks(const Cut& cut, Queue queue)
-        : count_(count_of(cut)), memory_(static_cast<size_t>(2 * count_) * sizeof(Task), queue),
-          begins_(static_cast<size_t>(count_ + 1) * sizeof(int64_t), queue), tasks_(memory_.as<Task>()) {
-        int64_t n = 0;
-        cut([&](const Task& task) { tasks_[n++] = task; });
-        sort();
-        group();
-    }
-    ~Tasks() {}
-    int64_t groups() const { return groups_; }
-
-    // fn(group, begin, end, next) for all groups of tasks. next: the task that this thread is likely to run
-    // afterwards, or null.
-    template <class F> void run(const F& fn) const {
-        const int64_t* begins = begins_.as<int64_t>();
-        const int64_t threads = num_threads();
-        parallel_for(groups_, [&](int64_t i) {
-            const Task* next = i + threads < groups_ ? tasks_ + begins[i + threads] : nullptr;
-            fn(i, tasks_ + begins[i], tasks_ + begins[i + 1], next);
-        });
-    }
-
-  private:
-    template <class Cut> static int64_t count_of(const Cut& cut) {
-        int64_t n = 0;
-        cut([&](const Task&) { ++n; });
-        return n;
-    }
-    // Long ones first; those of one cost stay in order.
-    void sort() {
-        Task *from = tasks_, *to = tasks_ + count_;
-        for (int64_t run = 1; run < count_; run *= 2) {
-            for (int64_t begin = 0; begin < count_; begin += 2 * run) {
-                const int64_t middle = min64(begin + run, count_), end = min64(begin + 2 * run, count_);
-                int64_t a = begin, b = middle;
-                for (int64_t i = begin; i < end; ++i)
-                    to[i] = b == end || (a < middle && from[a].cost >= from[b].cost) ? from[a++] : from[b++];
-            }
-            Task* const sorted = to;
-            to = from;
-            from = sorted;
+// Long ones first; those of one cost stay in order. `tasks` has room for twice as many, and the result is one half of it.
+DEMI_INLINE Task* sorted(Task* tasks, int64_t count) {
+    Task *from = tasks, *to = tasks + count;
+    for (int64_t run = 1; run < count; run *= 2) {
+        for (int64_t begin = 0; begin < count; begin += 2 * run) {
+            const int64_t middle = min64(begin + run, count), end = min64(begin + 2 * run, count);
+            int64_t a = begin, b = middle;
+            for (int64_t i = begin; i < end; ++i)
+                to[i] = b == end || (a < middle && from[a].cost >= from[b].cost) ? from[a++] : from[b++];
         }
-        tasks_ = from;
+        Task* const done = to;
+        to = from;
+        from = done;
     }
-    // Short ones run several at a time.
-    void group() {
-        constexpr int64_t kWorthAThread = int64_t{1} << 19;
-        int64_t* begins = begins_.as<int64_t>();
-        int64_t cost = kWorthAThread;
-        for (int64_t i = 0; i < count_; ++i) {
-            if (cost >= kWorthAThread) {
-                begins[groups_++] = i;
-                cost = 0;
-            }
-            cost += tasks_[i].cost;
+    return from;
+}
+
+// Short ones run several at a time: group i is [begins[i], begins[i + 1]). Gives the number of groups.
+DEMI_INLINE int64_t group(const Task* tasks, int64_t count, int64_t* begins) {
+    constexpr int64_t kWorthAThread = int64_t{1} << 19;
+    int64_t groups = 0, cost = kWorthAThread;
+    for (int64_t i = 0; i < count; ++i) {
+        if (cost >= kWorthAThread) {
+            begins[groups++] = i;
+            cost = 0;
         }
-        begins[groups_] = count_;
+        cost += tasks[i].cost;
     }
+    begins[groups] = count;
+    return groups;
+}
 
-    int64_t count_, groups_ = 0;
-    Scratch memory_, begins_;
-    Task* tasks_;
-};
-
-// What is counted of N tensors, apart for each group, so that groups do not wait for one another.
-template <int N> class GroupCounters {
-  public:
-    GroupCounters(CastCounters* const (&lost)[N], int64_t groups, Queue queue)
-        : groups_(groups), memory_(static_cast<size_t>(groups) * sizeof(Counters), queue) {
-        for (int i = 0; i < N; ++i) lost_[i] = lost[i];
-    }
-    ~GroupCounters() {}
-
-    struct Counters {
-        CastCounters of[N] = {};
+// Cuts a call and runs it: cut(task, add) gets all of a segment, batch and head, and calls add(task) for each task that it
+// makes of it; it is called twice. floats(task, arena) takes the memory of a task; run(task, next, memory, lost) does its
+// work. next: the task that this thread is likely to run afterwards, or null. lost: the counters to add to, null where
+// nothing is counted.
+template <class Cut, class Floats, class Run>
+void run_tasks(const AttentionCall& c, const Cut& cut, CastCounters* const (&counters)[4], Queue queue,
+               const Floats& floats, const Run& run) {
+    const auto for_each = [&](const auto& add) {
+        for (int64_t s = 0; s < c.segment_count; ++s)
+            for (int64_t b = 0; b < c.batch; ++b)
+                for (int64_t h = 0; h < c.heads; ++h)
+                    cut(Task{s, b, h, 0, c.segments[s].queries(), 0, c.segments[s].keys()}, add);
     };
-    // Of a group: fn gets pointers to count with, null where nothing is counted.
-    template <class F> void count(int64_t group, const F& fn) const {
-        Counters mine;
-        CastCounters* counted[N];
-        for (int i = 0; i < N; ++i) counted[i] = lost_[i] != nullptr ? &mine.of[i] : nullptr;
-        fn(counted);
-        memory_.as<Counters>()[group] = mine;
-    }
-    // Once all groups have run.
-    void finish() const {
-        for (int64_t g = 0; g < groups_; ++g)
-            for (int i = 0; i < N; ++i)
-                if (lost_[i] != nullptr) add_counters(*lost_[i], memory_.as<Counters>()[g].of[i]);
-    }
-
-  private:
-    int64_t groups_;
-    CastCounters* lost_[N];
-    Scratch memory_;
-};
-
-// Cuts a call and runs it: floats(task, arena) takes the memory of a task, run(task, next, memory, lost) does
-// its work. `lost` are the counters to add to, null where nothing is counted.
-template <int N, class Cut, class Floats, class Run>
-void run_tasks(const Cut& cut, CastCounters* const (&counters)[N], Queue queue, const Floats& floats,
-               const Run& run) {
-    const Tasks tasks(cut, queue);
-    const GroupCounters<N> lost(counters, tasks.groups(), queue);
-    tasks.run([&](int64_t group, const Task* begin, const Task* end, const Task* next) {
+    int64_t count = 0, n = 0;
+    for_each([&](const Task&) { ++count; });
+    const Scratch task_memory(static_cast<size_t>(2 * count) * sizeof(Task), queue);
+    for_each([&](const Task& task) {
+        Task& mine = task_memory.as<Task>()[n++] = task;
+        mine.cost = (task.queries() + 8) * (task.keys() + 8) * (c.head_size + c.value_size);
+    });
+    const Task* const tasks = sorted(task_memory.as<Task>(), count);
+    const Scratch begin_memory(static_cast<size_t>(count + 1) * sizeof(int64_t), queue);
+    int64_t* const begins = begin_memory.as<int64_t>();
+    const int64_t groups = group(tasks, count, begins), threads = num_threads();
+    const TileCounters lost[] = {{groups, counters[0], queue},
+                                 {groups, counters[1], queue},
+                                 {groups, counters[2], queue},
+                                 {groups, counters[3], queue}};
+    parallel_for(groups, [&](int64_t g) {
+        const Task *const begin = tasks + begins[g], *const end = tasks + begins[g + 1];
+        const Task* const next = g + threads < groups ? tasks + begins[g + threads] : nullptr;
         int64_t most = 0;
         for (const Task* task = begin; task != end; ++task) {
             Arena arena;
@@ -162,12 +101,11 @@ void run_tasks(const Cut& cut, CastCounters* const (&counters)[N], Queue queue, 
             most = max64(most, arena.used);
         }
         const Scratch memory(static_cast<size_t>(most) * sizeof(float), queue);
-        lost.count(group, [&](CastCounters* const* counted) {
-            for (const Task* task = begin; task != end; ++task)
-                run(*task, task + 1 != end ? task + 1 : next, memory.as<float>(), counted);
-        });
+        CastCounters* const mine[] = {lost[0].of(g), lost[1].of(g), lost[2].of(g), lost[3].of(g)};
+        for (const Task* task = begin; task != end; ++task)
+            run(*task, task + 1 != end ? task + 1 : next, memory.as<float>(), mine);
     });
-    lost.finish();
+    for (int i = 0; i < 4; ++i) lost[i].add_to(counters[i]);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 // rounding, scaling) and storing them. Everything in between is f32 and does not know the element type.
 #include "ops/boundary/boundary_cpu.h"
 #include "ops/memory_efficient_attention/attention_kernels.h"
+#include "ops/rows/rows_cpu.h"
 
 namespace demi::DEMI_BACKEND::attention {
 
@@ -15,38 +16,19 @@ DEMI_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 DEMI_INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 DEMI_INLINE int64_t clamp64(int64_t x, int64_t low, int64_t high) { return min64(max64(x, low), high); }
 
-// Rows of one batch and head, `stride` elements apart.
-struct InRows {
-    const char* data;
-    int64_t stride;
-    DType dtype;
-    Cast cast;
-};
-struct OutRows {
-    char* data;
-    int64_t stride;
-    DType dtype;
-    Cast cast;
-};
-
-DEMI_INLINE int64_t element_size(DType dtype) { return dtype == DType::f32 ? 4 : 2; }
-
-template <class Data>
-DEMI_INLINE int64_t offset_of(const AttentionRows<Data>& x, int64_t batch, int64_t head, int64_t token) {
-    return batch * x.batch + head * x.head + token * x.token;
-}
-DEMI_INLINE InRows rows_of(const AttentionOperand& x, int64_t batch, int64_t head, int64_t token) {
-    const int64_t first = offset_of(x, batch, head, token);
-    return {static_cast<const char*>(x.data) + first * element_size(x.dtype), x.token, x.dtype, x.cast};
-}
-DEMI_INLINE OutRows rows_of(const AttentionResult& x, int64_t batch, int64_t head, int64_t token) {
-    const int64_t first = offset_of(x, batch, head, token);
-    return {static_cast<char*>(x.data) + first * element_size(x.dtype), x.token, x.dtype, x.cast};
+// x from a batch, head, token and column on; without data it stays so. Rows are x.token elements apart.
+template <class Data, class At>
+AttentionRows<Data> rows_of(AttentionRows<Data> x, const At& at, int64_t token, int64_t column = 0) {
+    const int64_t first = at.batch * x.batch + at.head * x.head + token * x.token + column;
+    if (x.data != nullptr)
+        x.data = const_cast<char*>(static_cast<const char*>(x.data)) +
+                 first * static_cast<int64_t>(size_of(x.dtype));
+    return x;
 }
 
-// out[i, 0..width) = cast(row i) * factor in f32, zero from `columns` on. `width` is a whole number of
-// vectors. Returns false when a value is infinite or NaN. Counts nothing: rows are loaded more than once.
-bool load_rows(const InRows& in, int64_t rows, int64_t columns, float* out, int64_t width,
+// out[i * width..] = cast(row i) * factor in f32, in whole vectors, zero from `columns` on. Returns false when a value is
+// infinite or NaN. Counts nothing: rows are loaded more than once.
+bool load_rows(const AttentionOperand& in, int64_t rows, int64_t columns, float* out, int64_t width,
                float factor = 1.f);
 
 // The transpose in panels of kPanel rows: out[panel][column][row in panel]; missing rows
@@ -54,37 +36,32 @@ bool load_rows(const InRows& in, int64_t rows, int64_t columns, float* out, int6
 void pack_transposed(const float* in, int64_t width, int64_t rows, int64_t columns, float* out);
 
 // Row `row` of the result = cast(in * factor), counted unless `lost` is null.
-void store_row(const OutRows& out, int64_t row, const float* in, int64_t columns, float factor,
+void store_row(const AttentionResult& out, int64_t row, const float* in, int64_t columns, float factor,
                CastCounters* lost);
 
 // Whether every in[i] * factor is a finite number.
 DEMI_INLINE bool is_finite_row(const float* in, int64_t columns, float factor) {
     const vf times = broadcast(factor);
-    vf bad = zero();  // 0 * x is NaN for every x that is not finite
-    int64_t j = 0;
-    for (; j + kLanes <= columns; j += kLanes) bad = fma(loadu(in + j) * times, zero(), bad);
-    if (j < columns) bad = fma(load_n(in + j, static_cast<int>(columns - j)) * times, zero(), bad);
-    return !any(mask_not(equal(bad, bad)));
+    AllFinite<float> finite;
+    for_lanes<float>(columns, [&] DEMI_LANES { finite.add(get(in + i, n) * times); });
+    return finite.good();
 }
 DEMI_INLINE void scale_row(float* row, int64_t columns, float factor) {
     for (int64_t j = 0; j < columns; ++j) row[j] *= factor;
 }
 
 // Counts what the cast does to the rows, unless `lost` is null.
-void count_rows(const InRows& in, int64_t rows, int64_t columns, CastCounters* lost);
+void count_rows(const AttentionOperand& in, int64_t rows, int64_t columns, CastCounters* lost);
 
 // Dropout's factors of the keys key.. of one query: 0 where the weight is dropped, 1 / (1 - p) where it
 // is kept.
 void dropout_factors(const AttentionCall& c, int64_t batch, int64_t head, int64_t query, int64_t key,
                      int64_t n, float* factor);
 
-// C[rows, vectors * kLanes] += A B, with A(i, k) = a[i * row + k * column], B's rows `b_row` apart and B's
-// panels of kPanel columns `b_panel` apart. Each element is one chain over k in order, whatever the blocking.
-void multiply_add(int64_t rows, int64_t vectors, int64_t depth, const float* a, int64_t a_row,
-                  int64_t a_column, const float* b, int64_t b_row, int64_t b_panel, float* c, int64_t c_row);
-// The same with C = A B.
-void multiply(int64_t rows, int64_t vectors, int64_t depth, const float* a, int64_t a_row, int64_t a_column,
-              const float* b, int64_t b_row, int64_t b_panel, float* c, int64_t c_row);
+// C[rows, vectors * kLanes] = A B (+ C where `add`), with A(i, k) = a[i * row + k * column], B's rows `b_row` apart and
+// B's panels of kPanel columns `b_panel` apart. Each element is one chain over k in order, whatever the blocking.
+void multiply(bool add, int64_t rows, int64_t vectors, int64_t depth, const float* a, int64_t a_row,
+              int64_t a_column, const float* b, int64_t b_row, int64_t b_panel, float* c, int64_t c_row);
 
 // c[r, j] = the sum over [0, width) of row r of a times row j of b: a few columns that would leave most lanes
 // of a vector empty. `width` is a whole number of vectors.

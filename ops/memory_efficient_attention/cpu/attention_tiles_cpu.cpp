@@ -40,71 +40,35 @@ __attribute__((noinline)) void register_tile(int64_t depth, const float* a, int6
     }
 }
 
+template <int... I> struct Ids {};
+template <int N, int... I> struct MakeIds : MakeIds<N - 1, N - 1, I...> {};
+template <int... I> struct MakeIds<0, I...> { using type = Ids<I...>; };
+
+// Of height h at [h - 1].
 using TileFn = void (*)(int64_t, const float*, int64_t, int64_t, const float*, int64_t, float*, int64_t);
-
-template <int V, bool kAdd> struct TileTable { TileFn fn[15]; };
-template <int V, bool kAdd> constexpr TileTable<V, kAdd> make_table() {
-    TileTable<V, kAdd> t{};
-    t.fn[1] = register_tile<1, V, kAdd>;
-    t.fn[2] = register_tile<2, V, kAdd>;
-    t.fn[3] = register_tile<3, V, kAdd>;
-    t.fn[4] = register_tile<4, V, kAdd>;
-    t.fn[5] = register_tile<5, V, kAdd>;
-    t.fn[6] = register_tile<6, V, kAdd>;
-    if constexpr (kTileRows == 14) {
-        t.fn[7] = register_tile<7, V, kAdd>;
-        t.fn[8] = register_tile<8, V, kAdd>;
-        t.fn[9] = register_tile<9, V, kAdd>;
-        t.fn[10] = register_tile<10, V, kAdd>;
-        t.fn[11] = register_tile<11, V, kAdd>;
-        t.fn[12] = register_tile<12, V, kAdd>;
-        t.fn[13] = register_tile<13, V, kAdd>;
-        t.fn[14] = register_tile<14, V, kAdd>;
-    }
-    return t;
-}
-template <int V, bool kAdd> constexpr TileTable<V, kAdd> kTiles = make_table<V, kAdd>();
-
-template <bool kAdd>
-DEMI_INLINE void product(int64_t rows, int64_t vectors, int64_t depth, const float* a, int64_t a_row,
-                         int64_t a_column, const float* b, int64_t b_row, int64_t b_panel, float* c,
-                         int64_t c_row) {
-    if (rows <= 0) return;
-    const int64_t blocks = (rows + kTileRows - 1) / kTileRows;
-    const int64_t small = rows / blocks,
-                  larger = rows % blocks;  // blocks of nearly equal height: no thin last one
-    for (int64_t v = 0; v < vectors; v += 2) {
-        const TileFn* table = v + 2 <= vectors ? kTiles<2, kAdd>.fn : kTiles<1, kAdd>.fn;
-        const float* panel = b + v / 2 * b_panel;
-        int64_t i = 0;
-        for (int64_t block = 0; block < blocks; ++block) {
-            const int64_t height = small + (block < larger ? 1 : 0);
-            table[height](depth, a + i * a_row, a_row, a_column, panel, b_row, c + i * c_row + v * kLanes,
-                          c_row);
-            i += height;
-        }
-    }
+template <int... I> DEMI_INLINE const TileFn* tiles(bool add, bool two_vectors, Ids<I...>) {
+    static constexpr TileFn table[2][2][kTileRows] = {
+        {{register_tile<I + 1, 1, false>...}, {register_tile<I + 1, 2, false>...}},
+        {{register_tile<I + 1, 1, true>...}, {register_tile<I + 1, 2, true>...}}};
+    return table[add][two_vectors];
 }
 
 // kLanes x kLanes transpose: log2(kLanes) times interleave the first half with the second.
-template <int... I> struct Lanes {};
-template <int N, int... I> struct MakeLanes : MakeLanes<N - 1, N - 1, I...> {};
-template <int... I> struct MakeLanes<0, I...> { using type = Lanes<I...>; };
-template <int... I> DEMI_INLINE vf interleave_low(vf a, vf b, Lanes<I...>) {
+template <int... I> DEMI_INLINE vf interleave_low(vf a, vf b, Ids<I...>) {
     return __builtin_shufflevector(a, b, (I / 2 + I % 2 * kLanes)...);
 }
-template <int... I> DEMI_INLINE vf interleave_high(vf a, vf b, Lanes<I...>) {
+template <int... I> DEMI_INLINE vf interleave_high(vf a, vf b, Ids<I...>) {
     return __builtin_shufflevector(a, b, (kLanes / 2 + I / 2 + I % 2 * kLanes)...);
 }
 DEMI_INLINE void transpose(vf (&r)[kLanes]) {
-    using Ids = typename MakeLanes<kLanes>::type;
+    const typename MakeIds<kLanes>::type ids;
 #pragma GCC unroll 4
     for (int step = 1; step < kLanes; step *= 2) {
         vf s[kLanes];
 #pragma GCC unroll 8
         for (int i = 0; i < kLanes / 2; ++i) {
-            s[2 * i] = interleave_low(r[i], r[i + kLanes / 2], Ids{});
-            s[2 * i + 1] = interleave_high(r[i], r[i + kLanes / 2], Ids{});
+            s[2 * i] = interleave_low(r[i], r[i + kLanes / 2], ids);
+            s[2 * i + 1] = interleave_high(r[i], r[i + kLanes / 2], ids);
         }
 #pragma GCC unroll 16
         for (int i = 0; i < kLanes; ++i) r[i] = s[i];
@@ -131,14 +95,23 @@ void pack_transposed(const float* in, int64_t width, int64_t rows, int64_t colum
     }
 }
 
-void multiply_add(int64_t rows, int64_t vectors, int64_t depth, const float* a, int64_t a_row,
-                  int64_t a_column, const float* b, int64_t b_row, int64_t b_panel, float* c, int64_t c_row) {
-    product<true>(rows, vectors, depth, a, a_row, a_column, b, b_row, b_panel, c, c_row);
-}
-
-void multiply(int64_t rows, int64_t vectors, int64_t depth, const float* a, int64_t a_row, int64_t a_column,
-              const float* b, int64_t b_row, int64_t b_panel, float* c, int64_t c_row) {
-    product<false>(rows, vectors, depth, a, a_row, a_column, b, b_row, b_panel, c, c_row);
+void multiply(bool add, int64_t rows, int64_t vectors, int64_t depth, const float* a, int64_t a_row,
+              int64_t a_column, const float* b, int64_t b_row, int64_t b_panel, float* c, int64_t c_row) {
+    if (rows <= 0) return;
+    const int64_t blocks = ceil_div(rows, kTileRows);
+    const int64_t small = rows / blocks,
+                  larger = rows % blocks;  // blocks of nearly equal height: no thin last one
+    for (int64_t v = 0; v < vectors; v += 2) {
+        const TileFn* table = tiles(add, v + 2 <= vectors, typename MakeIds<kTileRows>::type());
+        const float* panel = b + v / 2 * b_panel;
+        int64_t i = 0;
+        for (int64_t block = 0; block < blocks; ++block) {
+            const int64_t height = small + (block < larger ? 1 : 0);
+            table[height - 1](depth, a + i * a_row, a_row, a_column, panel, b_row, c + i * c_row + v * kLanes,
+                              c_row);
+            i += height;
+        }
+    }
 }
 
 void multiply_rows(int64_t rows, int64_t columns, int64_t width, const float* a, int64_t a_row,
