@@ -37,16 +37,12 @@ template <int N> DEMI_HOST_DEVICE Offsets<N> offsets_of(const Strided<N>& s, int
 
 // On the CPU, in parallel: fn(where row r starts, its elements) for the innermost dimension, cut into rows of bounded length.
 template <int N, class F> DEMI_INLINE void for_each_row(const Strided<N>& s, const F& fn) {
-    constexpr int64_t kGrain = 32768;
-    const int64_t inner = s.sizes[s.rank - 1];
     if (s.count == 0) return;
-    const int64_t outer = s.count / inner, pieces = ceil_div(inner, kGrain);     // a long row is cut
-    const int64_t rows = pieces > 1 || inner > kGrain / 2 ? 1 : kGrain / inner;  // short rows are bundled
-    parallel_for(ceil_div(outer, rows) * pieces, [&](int64_t tile) {
-        const int64_t first = tile / pieces * rows, begin = tile % pieces * kGrain;
-        for (int64_t row = first; row < outer && row < first + rows; ++row)
-            fn(offsets_of(s, row * inner + begin), inner - begin < kGrain ? inner - begin : kGrain);
-    });
+    const int64_t inner = s.sizes[s.rank - 1];
+    RowTiles(s.count / inner, inner, 32768)
+        .for_each([&](int64_t, int64_t row, int64_t end, int64_t begin, int64_t n) {
+            for (; row < end; ++row) fn(offsets_of(s, row * inner + begin), n);
+        });
 }
 
 }  // namespace demi

@@ -7,7 +7,10 @@ namespace {
 
 constexpr int64_t kBlock = 1024;
 
-// What one vector goes through; kPlain: no scaling, no saturation.
+// kPlain: no scaling, no saturation.
+template <bool kPlain, class T> DEMI_INLINE vf scaled(const T* p, int n, const Cast& cast) {
+    return kPlain ? get(p, n) : get(p, n) * broadcast(cast.scale);
+}
 template <bool kRound, bool kPlain> DEMI_INLINE vf cross(vf scaled, const Cast& cast) {
     vf y = scaled;
     if (!kPlain && cast.saturate) y = saturate_f16(y);
@@ -15,115 +18,75 @@ template <bool kRound, bool kPlain> DEMI_INLINE vf cross(vf scaled, const Cast& 
     return kPlain ? y : y * broadcast(cast.undo);
 }
 
-template <bool kPlain, class T> DEMI_INLINE vf scaled(const T* p, const Cast& cast) {
-    return kPlain ? loadu(p) : loadu(p) * broadcast(cast.scale);
-}
-template <bool kPlain, class T> DEMI_INLINE vf scaled_n(const T* p, int n, const Cast& cast) {
-    return kPlain ? load_n(p, n) : load_n(p, n) * broadcast(cast.scale);
-}
-
-template <class Out> DEMI_INLINE void write(Out* p, vf x, bool) { storeu(p, x); }
-DEMI_INLINE void write(float* p, vf x, bool streaming) {
-    if (streaming)
-        stream(p, x);
-    else
-        storeu(p, x);
-}
-
-// How many elements to do first so that the rest of dst is aligned to a vector; all floats are aligned to 4.
-DEMI_INLINE int64_t head(const void* dst, int64_t count) {
-    const uint64_t past = reinterpret_cast<uintptr_t>(dst) / sizeof(float) % kLanes;
-    const int64_t wanted = past == 0 ? 0 : kLanes - static_cast<int64_t>(past);
-    return wanted < count ? wanted : count;
-}
-
-template <bool kRound, bool kCount, bool kPlain, bool kStream, class Out, class In>
-DEMI_INLINE Range block(Out* dst, const In* src, int64_t count, const Cast& cast) {
-    Range range;
-    int64_t i = 0;
-    const auto part = [&](int64_t n) {
-        const vf x = scaled_n<kPlain>(src + i, static_cast<int>(n), cast);
-        if (kCount) range.add(x);
-        store_n(dst + i, cross<kRound, kPlain>(x, cast), static_cast<int>(n));
-        i += n;
-    };
-    if (kStream && head(dst, count) > 0) part(head(dst, count));
-    for (; i + kLanes <= count; i += kLanes) {
-        const vf x = scaled<kPlain>(src + i, cast);
-        if (kCount) range.add(x);
-        write(dst + i, cross<kRound, kPlain>(x, cast), kStream);
-    }
-    if (i < count) part(count - i);
-    return range;
-}
-
-template <bool kRound, bool kCount, bool kPlain, bool kStream, class Out, class In>
-void blocks(Out* dst, const In* src, int64_t count, const Cast& cast, CastCounters* counters) {
-    if (!kCount) {
-        block<kRound, false, kPlain, kStream>(dst, src, count, cast);
-        return;
-    }
+template <bool kRound, bool kCount, bool kPlain, class Out, class In>
+void cross_all(Out* dst, const In* src, int64_t count, const Cast& cast, CastCounters* counters,
+               bool streaming) {
     Watch watch;
-    for (int64_t i = 0; i < count;) {
-        int64_t n = kRangeBlock;
-        if (kStream && i == 0) n += head(dst, count);  // later blocks begin aligned
-        n = count - i < n ? count - i : n;
-        const Range range = block<kRound, true, kPlain, kStream>(dst + i, src + i, n, cast);
-        const In* from = src + i;
-        watch.block(range, n, counters,
-                    [=, &cast](int64_t j, int lanes) { return scaled_n<kPlain>(from + j, lanes, cast); });
-        i += n;
+    for (int64_t done = 0, n; done < count; done += n, dst += n, src += n) {
+        n = kCount ? kRangeBlock + (streaming ? unaligned(dst) : 0) : count;  // later blocks begin aligned
+        n = count - done < n ? count - done : n;
+        Range range;
+        for_aligned_lanes(
+            dst, n, streaming, [&](int64_t i, int lanes) __attribute__((always_inline)) {
+                const vf x = scaled<kPlain>(src + i, lanes, cast);
+                if (kCount) range.add(x);
+                put_past(dst + i, cross<kRound, kPlain>(x, cast), lanes, streaming);
+            });
+        if (kCount)
+            watch.block(range, n, counters,
+                        [src, &cast](int64_t i, int lanes) { return scaled<kPlain>(src + i, lanes, cast); });
     }
-    watch.into(counters);
+    if (kCount) watch.into(counters);
 }
 
-template <bool kStream, class Out, class In>
-void dispatch(Out* dst, const In* src, int64_t count, const Cast& cast, CastCounters* counters) {
+template <class Out, class In>
+void cross_as_told(Out* dst, const In* src, int64_t count, const Cast& cast, CastCounters* counters,
+                   bool streaming) {
     const bool plain = cast.scale == 1 && cast.undo == 1 && !cast.saturate;
-    if (!cast.round)
-        return plain ? blocks<false, false, true, kStream>(dst, src, count, cast, counters)
-                     : blocks<false, false, false, kStream>(dst, src, count, cast, counters);
-    if (cast.count && counters != nullptr)
-        return plain ? blocks<true, true, true, kStream>(dst, src, count, cast, counters)
-                     : blocks<true, true, false, kStream>(dst, src, count, cast, counters);
-    return plain ? blocks<true, false, true, kStream>(dst, src, count, cast, counters)
-                 : blocks<true, false, false, kStream>(dst, src, count, cast, counters);
+    const auto all = [&]<bool kRound, bool kCount>() {
+        plain ? cross_all<kRound, kCount, true>(dst, src, count, cast, counters, streaming)
+              : cross_all<kRound, kCount, false>(dst, src, count, cast, counters, streaming);
+    };
+    if (!cast.round) return all.template operator()<false, false>();
+    cast.count&& counters != nullptr ? all.template operator()<true, true>()
+                                     : all.template operator()<true, false>();
+}
+
+// Elements [i, i + n) of a strided row, brought together in `room` where they do not follow one another.
+template <class T> DEMI_INLINE const T* joined(const T* src, int64_t i, int64_t n, int64_t step, T* room) {
+    if (step == 1) return src + i;
+    for (int64_t j = 0; j < n; ++j) room[j] = src[(i + j) * step];
+    return room;
 }
 
 template <class In>
 void load_from(float* dst, const In* src, int64_t count, int64_t step, const Cast& cast,
                CastCounters* counters, bool streaming) {
     if (step == 1 || count == 1) {
-        if (!streaming) return dispatch<false>(dst, src, count, cast, counters);
-        dispatch<true>(dst, src, count, cast, counters);
-        stream_fence();
+        cross_as_told(dst, src, count, cast, counters, streaming);
+        if (streaming) stream_fence();
         return;
     }
-    In gathered[kBlock];
-    for (int64_t i = 0; i < count; i += kBlock) {
-        const int64_t n = count - i < kBlock ? count - i : kBlock;
-        for (int64_t j = 0; j < n; ++j) gathered[j] = src[(i + j) * step];
-        dispatch<false>(dst + i, gathered, n, cast, counters);
+    In room[kBlock];
+    for (int64_t i = 0, n; i < count; i += n) {
+        n = count - i < kBlock ? count - i : kBlock;
+        cross_as_told(dst + i, joined(src, i, n, step, room), n, cast, counters, false);
     }
 }
 
 // The largest finite |src[i * step]|.
 template <class T> float finite_amax(const T* src, int64_t count, int64_t step) {
     vu highest = vu{};
-    T gathered[kBlock];
-    for (int64_t i = 0; i < count; i += kBlock) {
-        const int64_t n = count - i < kBlock ? count - i : kBlock;
-        const T* p = src + i;
-        if (step != 1) {
-            for (int64_t j = 0; j < n; ++j) gathered[j] = src[(i + j) * step];
-            p = gathered;
-        }
-        for (int64_t j = 0; j < n; j += kLanes) {
-            const int left = static_cast<int>(n - j);
-            const vu m = magnitude(left >= kLanes ? loadu(p + j) : load_n(p + j, left));
-            const vu finite = m & (vu)(m < splat(kInfinityBits));
-            highest = finite > highest ? finite : highest;
-        }
+    T room[kBlock];
+    for (int64_t i = 0, n; i < count; i += n) {
+        n = count - i < kBlock ? count - i : kBlock;
+        const T* p = joined(src, i, n, step, room);
+        for_lanes<T>(
+            n, [&](int64_t j, int lanes) __attribute__((always_inline)) {
+                const vu m = magnitude(get(p + j, lanes));
+                const vu finite = m & (vu)(m < splat(kInfinityBits));
+                highest = finite > highest ? finite : highest;
+            });
         if (step == 0) break;  // one value
     }
     return bits_to_float(demi::DEMI_BACKEND::largest(highest));
@@ -138,64 +101,45 @@ DEMI_INLINE double finite_amax(const double* src, int64_t count, int64_t step) {
     return highest;
 }
 
-constexpr int64_t kTile = 65536;
-
-// Pieces of rows of a strided tensor, in tiles: fn(tile, offset, position, count, step); position is
-// the place in logical order.
+// fn(tile, the place in logical order, offset, count, step) for pieces of the rows of a strided tensor.
 struct Pieces {
     const Strided<1>& shape;
-    int64_t inner, outer, chunks, bundle, tiles;
+    RowTiles tiles;
 
     explicit Pieces(const Strided<1>& s)
-        : shape(s), inner(s.sizes[s.rank - 1]), outer(inner > 0 ? s.count / inner : 0),
-          chunks(inner > kTile ? ceil_div(inner, kTile) : 1),
-          bundle(chunks > 1 || inner == 0 ? 1 : kTile / inner), tiles(ceil_div(outer, bundle) * chunks) {}
+        : shape(s), tiles(s.count > 0 ? s.count / s.sizes[s.rank - 1] : 0, s.sizes[s.rank - 1], 65536) {}
 
     template <class F> DEMI_INLINE void for_each(const F& fn) const {
-        const int64_t step = shape.strides[0][shape.rank - 1];
-        parallel_for(tiles, [&](int64_t tile) {
-            const int64_t first = tile / chunks * bundle, begin = tile % chunks * kTile;
-            for (int64_t row = first; row < outer && row < first + bundle; ++row)
-                fn(tile, offsets_of(shape, row * inner + begin).at[0], row * inner + begin,
-                   inner - begin < kTile ? inner - begin : kTile, step);
+        tiles.for_each([&](int64_t tile, int64_t row, int64_t end, int64_t begin, int64_t n) {
+            for (; row < end; ++row) {
+                const int64_t place = row * tiles.width + begin;
+                fn(tile, place, offsets_of(shape, place).at[0], n, shape.strides[0][shape.rank - 1]);
+            }
         });
     }
 };
 
 void cast_tensor(const CastTensor& c, Queue queue) {
     const Pieces pieces(c.shape);
-    const TileCounters lost(pieces.tiles, c.lost, queue);
-    const int64_t in_size = static_cast<int64_t>(size_of(c.src.dtype)),
-                  out_size = static_cast<int64_t>(size_of(c.dst.dtype));
-    pieces.for_each([&](int64_t tile, int64_t offset, int64_t position, int64_t count, int64_t step) {
-        const char* x = static_cast<const char*>(c.src.data) + offset * in_size;
-        char* y = static_cast<char*>(c.dst.data) + position * out_size;
-        CastCounters* counters = lost.of(tile);
-        if (c.dst.dtype == DType::f32)
-            return load_row(reinterpret_cast<float*>(y), {x, c.src.dtype}, count, step, c.cast, counters,
-                            false);
-        float block[kBlock];
-        for (int64_t i = 0; i < count; i += kBlock) {
-            const int64_t n = count - i < kBlock ? count - i : kBlock;
-            load_row(block, {x + i * step * in_size, c.src.dtype}, n, step, c.cast, counters, false);
-            store_row({y + i * out_size, c.dst.dtype}, block, n, Cast{}, nullptr, false);
-        }
+    const TileCounters lost(pieces.tiles.count, c.lost, queue);
+    pieces.for_each([&](int64_t tile, int64_t place, int64_t offset, int64_t count, int64_t step) {
+        cross_row(from(c.dst, place), from(c.src, offset), count, step, c.cast, lost.of(tile), false);
     });
     lost.add_to(c.lost);
 }
 
 void amax(const FindAmax& c, Queue queue) {
     const Pieces pieces(c.shape);
-    const Scratch scratch(static_cast<size_t>(pieces.tiles) * sizeof(double), queue);
+    const Scratch scratch(static_cast<size_t>(pieces.tiles.count) * sizeof(double), queue);
     double* highest = scratch.as<double>();
-    for (int64_t tile = 0; tile < pieces.tiles; ++tile) highest[tile] = 0;
+    for (int64_t tile = 0; tile < pieces.tiles.count; ++tile) highest[tile] = 0;
     dispatch_float(c.src.dtype, [&]<class T>() {
-        pieces.for_each([&](int64_t tile, int64_t offset, int64_t, int64_t count, int64_t step) {
+        pieces.for_each([&](int64_t tile, int64_t, int64_t offset, int64_t count, int64_t step) {
             const double most = static_cast<double>(finite_amax(elements<T>(c.src) + offset, count, step));
             if (most > highest[tile]) highest[tile] = most;
         });
     });
-    for (int64_t tile = 0; tile < pieces.tiles; ++tile)
+    for (int64_t tile = 0; tile < pieces.tiles.count; ++tile)
         if (highest[tile] > c.highest[0]) c.highest[0] = highest[tile];
 }
 
@@ -214,9 +158,20 @@ void load_row(float* dst, ConstMem src, int64_t count, int64_t step, const Cast&
 void store_row(Mem dst, const float* src, int64_t count, const Cast& cast, CastCounters* lost, bool stream) {
     if (count <= 0) return;
     switch (dst.dtype) {
-    case DType::f16: return dispatch<false>(elements<Half>(dst), src, count, cast, lost);
-    case DType::bf16: return dispatch<false>(elements<BFloat16>(dst), src, count, cast, lost);
+    case DType::f16: return cross_as_told(elements<Half>(dst), src, count, cast, lost, false);
+    case DType::bf16: return cross_as_told(elements<BFloat16>(dst), src, count, cast, lost, false);
     default: return load_from(elements<float>(dst), src, count, 1, cast, lost, stream);
+    }
+}
+
+void cross_row(Mem dst, ConstMem src, int64_t count, int64_t step, const Cast& cast, CastCounters* lost,
+               bool stream) {
+    if (dst.dtype == DType::f32) return load_row(elements<float>(dst), src, count, step, cast, lost, stream);
+    float block[kBlock];
+    for (int64_t i = 0, n; i < count; i += n) {
+        n = count - i < kBlock ? count - i : kBlock;
+        load_row(block, from(src, i * step), n, step, cast, lost, false);
+        store_row(from(dst, i), block, n, Cast{}, nullptr, false);
     }
 }
 

@@ -126,6 +126,25 @@ DEMI_INLINE void stream_fence() {
     _mm_sfence();
 #endif
 }
+template <class T> DEMI_INLINE void put_past(T* p, vf x, int n, bool streaming) {
+    if constexpr (sizeof(T) == sizeof(float))
+        if (streaming && n == kLanes) return stream(p, x);
+    put(p, x, n);
+}
+
+// How many elements lie before the first that is aligned to a vector.
+template <class T> DEMI_INLINE int64_t unaligned(const T* p) {
+    const uint64_t past = reinterpret_cast<uintptr_t>(p) / sizeof(T) % kLanes;
+    return past == 0 ? 0 : kLanes - static_cast<int64_t>(past);
+}
+// for_lanes() over dst; whole vectors are aligned where put_past() is to be `streaming`.
+template <class T, class F>
+DEMI_INLINE void for_aligned_lanes(const T* dst, int64_t count, bool streaming, const F& body) {
+    int64_t head = streaming && sizeof(T) == sizeof(float) ? unaligned(dst) : 0;
+    head = head < count ? head : count;
+    if (head > 0) body(0, static_cast<int>(head));
+    for_lanes<T>(head, count, body);
+}
 
 // dst[i] = cast(src[i * step]): loads, rounds and counts in one pass. `lost` may be null where cast.count is false.
 // `streaming` writes past the caches.
@@ -133,6 +152,9 @@ void load_row(float* dst, ConstMem src, int64_t count, int64_t step, const Cast&
               bool streaming);
 // dst[i] = cast(src[i]) in dst's dtype, rounded to nearest even.
 void store_row(Mem dst, const float* src, int64_t count, const Cast& cast, CastCounters* lost,
+               bool streaming);
+// dst[i] = cast(src[i * step]) in dst's dtype.
+void cross_row(Mem dst, ConstMem src, int64_t count, int64_t step, const Cast& cast, CastCounters* lost,
                bool streaming);
 
 namespace {

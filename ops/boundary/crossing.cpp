@@ -1,7 +1,6 @@
 #include "ops/boundary/crossing.h"
 
 #include <cmath>
-#include <sstream>
 #include <vector>
 
 #include "ops/boundary/pending_counts.h"
@@ -97,7 +96,7 @@ Leaving Crossing::leave_gradient(const char* name, const Tensor& result, int k, 
 Tensor Crossing::finish(const Leaving& y, const FindOverflow& find) const {
     if (!y.result.defined()) return y.result;
     note(
-        y.name, y.counters, y.k, find ? find : [&] { return find_in(y.name, y.target); });
+        y.name, y.counters, y.k, find ? find : [&] { return find_overflow(y.name, y.target); });
     if (y.target.buffer() != y.result.buffer())
         copy(y.result, cast_from_half(y.target, y.result.dtype(), y.undo));
     return y.result;
@@ -115,12 +114,12 @@ Tensor Crossing::leave_sums(const char* name, const char* text, const Tensor& su
     } else {
         result = cast_tensor(sums, e.cast, dtype, e.counters);
     }
-    note(name, e.counters, e.k, [&] { return find_in(text, sums, e.k - k, k); });
+    note(name, e.counters, e.k, [&] { return find_overflow(text, sums, e.k - k, k); });
     return result;
 }
 
 void Crossing::note(const Entering& x) const {
-    note(x.name, x.counters, x.k, [&] { return find_in(x.name, x.given, x.k); });
+    note(x.name, x.counters, x.k, [&] { return find_overflow(x.name, x.given, x.k); });
 }
 
 void Crossing::note(std::string_view operand, const CastCounters& counters, int k,
@@ -136,38 +135,32 @@ void Crossing::note(std::string_view operand, const CastCounters& counters, int 
         add_to_ledger(
             {boundary_.site, std::string(op_), direction_, std::string(operand), 1, counters, k, k});
     if (!refuses || counters.to_inf == 0) return;
-    const Overflow first = find ? find() : Overflow{std::string(operand), counters.amax};
+    const Overflow first = find ? find() : Overflow{std::string(operand), {}, counters.amax};
     fail(op_, "overflow at the fp16 boundary", boundary_.site.empty() ? "" : " of " + boundary_.site, " (",
-         name(direction_), "): ", first.place, " is ", first.value, ", at most 65504 fits; ", counters.to_inf,
+         name(direction_), "): ", first, " is ", first.value, ", at most 65504 fits; ", counters.to_inf,
          " of ", counters.elements, " elements do not (OverflowPolicy::error)");
+}
+
+static std::ostream& operator<<(std::ostream& out, const Overflow& o) {
+    return o.at.rank() > 0 ? out << o.operand << " at " << o.at : out << o.operand;
 }
 
 CastCounters* Entering::lost() { return counted_in(counters, cast, tensor); }
 CastCounters* Leaving::lost() { return counted_in(counters, cast, target); }
 
-Overflow find_in(const std::string& name, const Tensor& tensor, int k, int taken_out) {
-    const std::optional<Overflow> found = find_overflow(tensor, power(k));
-    if (!found) return {name, 0};
-    return {name + " " + found->place, std::ldexp(found->value, -taken_out)};
-}
-
-std::optional<Overflow> find_overflow(const Tensor& tensor, float scale) {
+Overflow find_overflow(std::string operand, const Tensor& tensor, int k, int taken_out) {
     const Tensor here = tensor.to(Device::cpu()).contiguous();
-    std::optional<Overflow> found;
+    const double scale = std::ldexp(1.0, k);
+    Overflow found{std::move(operand)};
     dispatch_float(here.dtype(), "boundary", [&]<class T>() {
         const T* p = here.data<T>();
-        for (int64_t i = 0; i < here.numel() && !found; ++i) {
+        for (int64_t i = 0; i < here.numel() && found.value == 0; ++i) {
             const double x = static_cast<double>(p[i]);
-            if (!(std::fabs(x * static_cast<double>(scale)) >= 65520)) continue;
-            Shape at = here.shape();
+            if (!(std::fabs(x * scale) >= 65520)) continue;
+            found.value = std::ldexp(x, -taken_out);
+            found.at = here.shape();
             int64_t rest = i;
-            for (int d = at.rank() - 1; d >= 0; --d) {
-                at[d] = rest % here.size(d);
-                rest /= here.size(d);
-            }
-            std::ostringstream place;
-            place << "at " << at;
-            found = Overflow{place.str(), x};
+            for (int d = here.rank() - 1; d >= 0; rest /= here.size(d--)) found.at[d] = rest % here.size(d);
         }
     });
     return found;
@@ -195,58 +188,44 @@ Tensor cast_tensor(const Tensor& tensor, const Cast& cast, DType dtype, CastCoun
     return out;
 }
 
-namespace {
-
-// The definition of a crossing on the CPU, number by number: x is f32, and becomes half(...) of itself.
-template <class Half> Tensor number_by_number(const Tensor& tensor, const Cast& cast, const Half& half) {
-    Tensor all = tensor.to(DType::f32).clone();
-    float* x = all.mutable_data<float>();
-    parallel_ranges(all.numel(), 65536, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) x[i] = cross_number(x[i], cast, half, [](float) {});
-    });
-    return all;
+Tensor cast_to_half(const Tensor& tensor, const Cast& cast) {
+    const Cast quiet{cast.scale, 1, true, cast.saturate, false};
+    CastCounters none;
+    const bool wide = tensor.dtype() == DType::f64;
+    if (cast.scale != 1 || !wide)
+        return cast_tensor(wide ? tensor.to(DType::f32) : tensor, quiet, DType::f16, none);
+    const Tensor half = tensor.to(DType::f16).contiguous();  // rounded once
+    return cast.saturate ? cast_tensor(half, quiet, DType::f16, none) : half;
 }
 
-template <class T> CastCounters count_values(const T* x, int64_t numel, T scale) {
-    constexpr int64_t kPiece = 65536;
-    std::vector<CastCounters> parts(static_cast<size_t>(ceil_div(numel, kPiece)));
-    parallel_ranges(numel, kPiece, [&](int64_t begin, int64_t end) {
-        CastCounters part;
-        for (int64_t i = begin; i < end; ++i) count_crossing(part, x[i] * scale);
-        parts[static_cast<size_t>(begin / kPiece)] = part;
-    });
+Tensor cast_from_half(const Tensor& tensor, DType dtype, float undo) {
+    CastCounters none;
+    return undo == 1 ? tensor.to(dtype) : cast_tensor(tensor, {1, undo, false, false, false}, dtype, none);
+}
+
+CastCounters count_cast(const Tensor& tensor, const Cast& cast) {
     CastCounters all;
+    if (!cast.count || !cast.round || capturing()) return all;
+    const Tensor here = tensor.to(Device::cpu()).contiguous();
+    if (here.dtype() != DType::f64) {
+        (void)cast_tensor(here, cast, DType::f16, all);
+        return all;
+    }
+    constexpr int64_t kPiece = 65536;  // f64 is counted before it is rounded to f32
+    std::vector<CastCounters> parts(static_cast<size_t>(ceil_div(here.numel(), kPiece)));
+    parallel_ranges(here.numel(), kPiece, [&](int64_t begin, int64_t end) {
+        CastCounters& part = parts[static_cast<size_t>(begin / kPiece)];
+        for (int64_t i = begin; i < end; ++i)
+            count_crossing(part, here.data<double>()[i] * static_cast<double>(cast.scale));
+    });
     for (const CastCounters& part : parts) add_counters(all, part);
     return all;
 }
 
-}  // namespace
-
-Tensor cast_to_half(const Tensor& tensor, const Cast& cast) {
-    const Cast quiet{cast.scale, 1, true, cast.saturate, false};
-    CastCounters none;
-    if (cast.scale == 1 && (!cast.saturate || tensor.dtype() == DType::f64)) {
-        const Tensor half = tensor.to(DType::f16).contiguous();  // rounded once, from f64 too
-        return cast.saturate ? cast_tensor(half, quiet, DType::f16, none) : half;
-    }
-    if (!tensor.device().is_cpu()) return cast_tensor(tensor, quiet, DType::f16, none);
-    return number_by_number(tensor, quiet, [](float x) { return x; }).to(DType::f16);
-}
-
-Tensor cast_from_half(const Tensor& tensor, DType dtype, float undo) {
-    if (undo == 1) return tensor.to(dtype);
-    const Cast back{1, undo, false, false, false};
-    CastCounters none;
-    if (!tensor.device().is_cpu()) return cast_tensor(tensor, back, dtype, none);
-    return number_by_number(tensor, back, [](float x) { return x; }).to(dtype);
-}
-
-CastCounters count_cast(const Tensor& tensor, const Cast& cast) {
-    if (!cast.count || !cast.round || capturing()) return {};
-    const Tensor here = tensor.to(Device::cpu()).contiguous();
-    if (here.dtype() == DType::f64)
-        return count_values(here.data<double>(), here.numel(), static_cast<double>(cast.scale));
-    return count_values(here.to(DType::f32).data<float>(), here.numel(), cast.scale);
+CastCounters count_rows(const Tensor& tensor, const Tensor& rows, const Cast& cast) {
+    CastCounters all;
+    for (const int64_t row : rows.to_vector<int64_t>()) merge(all, count_cast(tensor.select(0, row), cast));
+    return all;
 }
 
 }  // namespace demi

@@ -9,7 +9,6 @@
 //   call.note(k);
 //   return call.finish(y);
 #include <functional>
-#include <optional>
 
 #include "ops/boundary/boundary.h"
 #include "ops/boundary/boundary_kernels.h"
@@ -25,9 +24,10 @@ const BoundaryRule& rule_of(BoundaryMode mode);
 
 enum class Role : uint8_t { operand, accumulator };
 
-// A number that does not fit into fp16: where it is and what it was.
+// A number that does not fit into fp16: what it was and where, or 0 where there is none.
 struct Overflow {
-    std::string place;  // "sources[1] at (3, 17)"
+    std::string operand;
+    Shape at = {};
     double value = 0;
 };
 using FindOverflow = std::function<Overflow()>;
@@ -130,10 +130,8 @@ constexpr DType written_gradient(DType operand, DType first) {
 // One of the two may be pending without a wait.
 void merge(CastCounters& into, const CastCounters& from);
 
-// The first element, in logical order, with |x * 2^k| >= 65520: "name at (3, 17)" and its value without `taken_out`, a power
-// of two that `tensor` carries. "name" where there is none.
-std::optional<Overflow> find_overflow(const Tensor& tensor, float scale);
-Overflow find_in(const std::string& name, const Tensor& tensor, int k = 0, int taken_out = 0);
+// The first element, in logical order, with |x * 2^k| >= 65520; its value without 2^taken_out, which `tensor` carries.
+Overflow find_overflow(std::string operand, const Tensor& tensor, int k = 0, int taken_out = 0);
 
 // Largest finite |x| of a floating-point tensor of any strides, in parallel.
 double finite_amax(const Tensor& tensor);
@@ -144,7 +142,8 @@ Tensor cast_tensor(const Tensor& tensor, const Cast& cast, DType dtype, CastCoun
 // The explicit path: fp16(x * scale) as a new contiguous f16 tensor; and back: x * undo in `dtype`.
 Tensor cast_to_half(const Tensor& tensor, const Cast& cast);
 Tensor cast_from_half(const Tensor& tensor, DType dtype, float undo);
-// What cast_to_half would count; nothing while a step is captured.
+// What cast_to_half would count, and of some rows; nothing while a step is captured.
 CastCounters count_cast(const Tensor& tensor, const Cast& cast);
+CastCounters count_rows(const Tensor& tensor, const Tensor& rows, const Cast& cast);
 
 }  // namespace demi

@@ -22,17 +22,6 @@ int64_t fresh_ids() {
 
 }  // namespace
 
-// Sets [begin, end) of a slab, on the host.
-struct CopiedSets {
-    int64_t begin = 0, end = 0;
-    Tensor words;
-
-    void add_to(CastCounters& counters, int64_t set) const {
-        add_counters(counters, reinterpret_cast<const CastCounters*>(words.data<int64_t>())[set - begin]);
-        counters.pending = 0;
-    }
-};
-
 // One thread takes sets from it, and launches what adds to them, on the device's one stream: behind the zeros,
 // before any copy that is asked for later.
 class CountSlab {
@@ -49,23 +38,29 @@ class CountSlab {
     }
 
     bool holds(int64_t pending) const { return pending >= first_ && pending < first_ + kSets; }
-    int64_t set_of(int64_t pending) const { return pending - first_; }
-    CopiedSets copy(int64_t begin, int64_t end) const {
-        return {begin, end, memory_.slice(0, begin, end).to(Device::cpu())};
+
+    Tensor copy() const { return memory_.to(Device::cpu()); }
+    // Adds what a copy holds; nothing is pending then.
+    void add(const Tensor& copied, CastCounters& counters) const {
+        const auto* sets = reinterpret_cast<const CastCounters*>(copied.data<int64_t>());
+        add_counters(counters, sets[counters.pending - first_]);
+        counters.pending = 0;
     }
 
     // For its thread. The sets of one call come with one copy.
     void settle(CastCounters& counters) {
-        const int64_t set = set_of(counters.pending);
-        if (set < last_.begin || set >= last_.end) last_ = copy(set, used_);
-        last_.add_to(counters, set);
+        if (counters.pending - first_ >= copied_) {
+            last_ = copy();
+            copied_ = used_;
+        }
+        add(last_, counters);
     }
 
   private:
-    int64_t first_, used_ = 0;
+    int64_t first_, used_ = 0, copied_ = 0;  // last_ holds the first copied_ sets
     Tensor memory_;
     CastCounters* sums_;
-    CopiedSets last_;
+    Tensor last_;
 };
 
 namespace {
@@ -111,16 +106,12 @@ std::shared_ptr<CountSlab> slab_of(int64_t pending) {
 void settle(CastCounters& counters) { slab_of(counters.pending)->settle(counters); }
 
 void settle(std::vector<PendingRow>& rows) {
-    std::map<const CountSlab*, CopiedSets> copies;
-    for (const PendingRow& row : rows) {
-        const int64_t set = row.slab->set_of(row.counters.pending);
-        CopiedSets& c = copies.try_emplace(row.slab.get(), CopiedSets{set, set + 1, {}}).first->second;
-        c.begin = std::min(c.begin, set);
-        c.end = std::max(c.end, set + 1);
+    std::map<const CountSlab*, Tensor> copies;
+    for (PendingRow& row : rows) {
+        Tensor& copied = copies[row.slab.get()];
+        if (!copied.defined()) copied = row.slab->copy();
+        row.slab->add(copied, row.counters);
     }
-    for (auto& [slab, c] : copies) c = slab->copy(c.begin, c.end);
-    for (PendingRow& row : rows)
-        copies.at(row.slab.get()).add_to(row.counters, row.slab->set_of(row.counters.pending));
 }
 
 }  // namespace demi

@@ -98,16 +98,11 @@ template <class T> void drop_sample(const T* x, T* y, int64_t count, bool kept, 
 }
 
 template <class T> void drop_samples(const Drop& c) {
-    constexpr int64_t kGrain = 32768;
-    const int64_t samples = c.count / c.width, pieces = ceil_div(c.width, kGrain);  // a long sample is cut
-    const int64_t together = c.width < kGrain ? kGrain / c.width : 1;               // short ones are bundled
-    parallel_for(ceil_div(samples, together) * pieces, [&](int64_t tile) {
-        const int64_t first = tile / pieces * together, begin = tile % pieces * kGrain,
-                      left = c.width - begin;
-        for (int64_t s = first; s < first + together && s < samples; ++s) {
+    const RowTiles tiles(c.count / c.width, c.width, 32768);
+    tiles.for_each([&](int64_t, int64_t s, int64_t end, int64_t begin, int64_t n) {
+        for (; s < end; ++s) {
             const bool kept = (gpu::philox(c.seed, c.offset, static_cast<uint64_t>(s)) >> 8) >= c.threshold;
-            drop_sample(row<T>(c.x, s, c.width) + begin, row<T>(c.y, s, c.width) + begin,
-                        left < kGrain ? left : kGrain, kept, c.scale);
+            drop_sample(row<T>(c.x, s, c.width) + begin, row<T>(c.y, s, c.width) + begin, n, kept, c.scale);
         }
     });
 }

@@ -15,6 +15,19 @@ Variable with_number(const char* name, ElementFn fn, const Variable& x, double p
     });
 }
 
+// An op of two tensors: y = fn(a, b); grad(i, dy, shape, dtype) is the gradient of operand i, summed to its shape.
+template <class Grad>
+Variable with_tensor(const char* name, ElementFn fn, const Variable& a, const Variable& b, Grad grad) {
+    const Op op(name);
+    const DType dtype = result_dtype(name, a, b);
+    return op.record(
+        {a, b}, elementwise(name, fn, {a.value(), b.value()}, dtype),
+        [grad, sa = a.shape(), sb = b.shape(), ta = a.dtype(),
+         tb = b.dtype()](const Tensor& dy, const Needs& needs) -> Tensors {
+            return {needs[0] ? grad(0, dy, sa, ta) : Tensor(), needs[1] ? grad(1, dy, sb, tb) : Tensor()};
+        });
+}
+
 // maximum, or with `smaller` minimum.
 Variable extreme(const char* name, ElementFn fn, const Variable& a, const Variable& b, bool smaller) {
     const Op op(name);
@@ -37,28 +50,20 @@ Variable extreme(const char* name, ElementFn fn, const Variable& a, const Variab
 }  // namespace
 
 Variable add(const Variable& a, const Variable& b) {
-    const Op op("add");
-    const DType dtype = result_dtype("add", a, b);
-    return op.record(
-        {a, b}, elementwise("add", ElementFn::add, {a.value(), b.value()}, dtype),
-        [sa = a.shape(), sb = b.shape(), ta = a.dtype(), tb = b.dtype()](const Tensor& dy,
-                                                                         const Needs& needs) -> Tensors {
-            return {needs[0] ? sum_to(dy, sa, ta) : Tensor(), needs[1] ? sum_to(dy, sb, tb) : Tensor()};
-        });
+    return with_tensor(
+        "add", ElementFn::add, a, b,
+        [](int, const Tensor& dy, const Shape& shape, DType dtype) { return sum_to(dy, shape, dtype); });
 }
 Variable add(const Variable& a, double b) {
     return with_number("add", ElementFn::add_scalar, a, b, ElementFn::add_scalar);
 }
 
 Variable sub(const Variable& a, const Variable& b) {
-    const Op op("sub");
-    const DType dtype = result_dtype("sub", a, b);
-    return op.record({a, b}, elementwise("sub", ElementFn::sub, {a.value(), b.value()}, dtype),
-                     [sa = a.shape(), sb = b.shape(), ta = a.dtype(),
-                      tb = b.dtype()](const Tensor& dy, const Needs& needs) -> Tensors {
-                         return {needs[0] ? sum_to(dy, sa, ta) : Tensor(),
-                                 needs[1] ? elementwise_to("sub", ElementFn::neg, {dy}, sb, tb) : Tensor()};
-                     });
+    return with_tensor("sub", ElementFn::sub, a, b,
+                       [](int i, const Tensor& dy, const Shape& shape, DType dtype) {
+                           return i == 0 ? sum_to(dy, shape, dtype)
+                                         : elementwise_to("sub", ElementFn::neg, {dy}, shape, dtype);
+                       });
 }
 Variable sub(const Variable& a, double b) {
     return with_number("sub", ElementFn::add_scalar, a, -b, ElementFn::add_scalar);
@@ -68,35 +73,24 @@ Variable sub(double a, const Variable& b) {
 }
 
 Variable mul(const Variable& a, const Variable& b) {
-    const Op op("mul");
-    const DType dtype = result_dtype("mul", a, b);
     // each gradient needs the other operand
-    const Saved saved_a = b.requires_grad() ? Saved(a) : Saved();
-    const Saved saved_b = a.requires_grad() ? Saved(b) : Saved();
-    return op.record({a, b}, elementwise("mul", ElementFn::mul, {a.value(), b.value()}, dtype),
-                     [=, sa = a.shape(), sb = b.shape(), ta = a.dtype(),
-                      tb = b.dtype()](const Tensor& dy, const Needs& needs) -> Tensors {
-                         return {needs[0] ? sum_product_to(dy, saved_b, sa, ta) : Tensor(),
-                                 needs[1] ? sum_product_to(dy, saved_a, sb, tb) : Tensor()};
-                     });
+    const Saved saved_a = b.requires_grad() ? Saved(a) : Saved(),
+                saved_b = a.requires_grad() ? Saved(b) : Saved();
+    return with_tensor("mul", ElementFn::mul, a, b,
+                       [=](int i, const Tensor& dy, const Shape& shape, DType dtype) {
+                           return sum_product_to(dy, i == 0 ? saved_b : saved_a, shape, dtype);
+                       });
 }
 Variable mul(const Variable& a, double b) {
     return with_number("mul", ElementFn::mul_scalar, a, b, ElementFn::mul_scalar);
 }
 
 Variable div(const Variable& a, const Variable& b) {
-    const Op op("div");
-    const DType dtype = result_dtype("div", a, b);
-    const Saved saved_a = b.requires_grad() ? Saved(a) : Saved();
-    return op.record(
-        {a, b}, elementwise("div", ElementFn::div, {a.value(), b.value()}, dtype),
-        [saved_a, saved_b = Saved(b), sa = a.shape(), sb = b.shape(), ta = a.dtype(),
-         tb = b.dtype()](const Tensor& dy, const Needs& needs) -> Tensors {
-            Tensors grads(2);
-            if (needs[0]) grads[0] = elementwise_to("div", ElementFn::div, {dy, saved_b}, sa, ta);
-            if (needs[1])
-                grads[1] = elementwise_to("div", ElementFn::div_grad, {dy, saved_a, saved_b}, sb, tb);
-            return grads;
+    const Saved saved_a = b.requires_grad() ? Saved(a) : Saved(), saved_b = Saved(b);
+    return with_tensor(
+        "div", ElementFn::div, a, b, [=](int i, const Tensor& dy, const Shape& shape, DType dtype) {
+            return i == 0 ? elementwise_to("div", ElementFn::div, {dy, saved_b}, shape, dtype)
+                          : elementwise_to("div", ElementFn::div_grad, {dy, saved_a, saved_b}, shape, dtype);
         });
 }
 Variable div(const Variable& a, double b) {

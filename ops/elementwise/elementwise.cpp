@@ -9,8 +9,6 @@
 namespace demi {
 namespace {
 
-static_assert(kMaxElementRank == Shape::kMaxRank);
-
 bool fits_f32(double p) {
     using Limits = std::numeric_limits<float>;
     const double a = std::fabs(p);
@@ -33,7 +31,6 @@ void elementwise_into(Tensor& out, ElementFn fn, const std::vector<Tensor>& in, 
     call.compute = compute_type(traits_of(fn).kind, out, in);
     call.p = p, call.q = q;
     call.out = writes(out);
-    call.count = out.numel();
     std::array<const Shape*, 4> steps;
     steps.fill(&out.strides());
     bool flat = out.is_contiguous();  // a walk of one dimension
@@ -44,15 +41,10 @@ void elementwise_into(Tensor& out, ElementFn fn, const std::vector<Tensor>& in, 
     }
     if (flat) {
         call.rank = 1;
-        call.sizes[0] = call.count;
+        call.count = call.sizes[0] = out.numel();
         for (auto& s : call.strides) s[0] = 1;
     } else {
-        const Strided<4> walk = strided<4>(out.shape(), steps);
-        call.rank = walk.rank;
-        for (int d = 0; d < walk.rank; ++d) {
-            call.sizes[d] = walk.sizes[d];
-            for (int k = 0; k < 4; ++k) call.strides[k][d] = walk.strides[k][d];
-        }
+        static_cast<Strided<4>&>(call) = strided<4>(out.shape(), steps);
     }
     elementwise_on(out.device()).apply(call, queue_of(out));
 }

@@ -72,23 +72,6 @@ constexpr Rows kRows[] = {
 };
 
 // ---- walks: any strides and dtypes ---------------------------------------------------------------------
-// fn(offset of each tensor, count): `count` elements of the innermost dimension.
-template <class F> void for_each_row(const ElementCall& c, const F& fn) {
-    const int64_t inner = c.sizes[c.rank - 1], outer = c.count / inner;
-    const int64_t pieces = ceil_div(inner, kTile);               // a long row is cut
-    const int64_t rows = inner > kTile / 2 ? 1 : kTile / inner;  // short rows are bundled
-    parallel_for(ceil_div(outer, rows) * pieces, [&](int64_t tile) {
-        const int64_t first = tile / pieces * rows, begin = tile % pieces * kTile;
-        for (int64_t r = first; r < first + rows && r < outer; ++r) {
-            int64_t at[4] = {}, rest = r;
-            for (int d = c.rank - 2; d >= 0; rest /= c.sizes[d--])
-                for (int k = 0; k < 4; ++k) at[k] += rest % c.sizes[d] * c.strides[k][d];
-            for (int k = 0; k < 4; ++k) at[k] += begin * c.strides[k][c.rank - 1];
-            fn(at, inner - begin < kTile ? inner - begin : kTile);
-        }
-    });
-}
-
 // Contiguous elements of 16 bits to and from f32.
 template <class To, class From> DEMI_INLINE void convert_row(To* to, const From* from, int64_t count) {
     const int64_t most = count & ~int64_t{4 * kLanes - 1};
@@ -154,7 +137,8 @@ template <class C> void walk(const ElementCall& call, Row fn) {
         all_in_place = all_in_place && in[k].in_place;
     }
     const int64_t block = all_in_place ? kTile : kBlock;
-    for_each_row(call, [&](const int64_t* at, int64_t count) {
+    for_each_row(call, [&](const Offsets<4>& first, int64_t count) {
+        const int64_t* at = first.at;
         alignas(64) C blocks[4][kBlock + kPad];
         const void* rows[3];
         for (int64_t begin = 0; begin < count; begin += block) {

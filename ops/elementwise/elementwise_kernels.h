@@ -1,6 +1,7 @@
 #pragma once
 // The engine behind every element-wise op: out = fn(in...), with the functions of functions.inc.
 #include "runtime/backends.h"
+#include "runtime/strided.h"
 
 namespace demi {
 
@@ -28,20 +29,16 @@ constexpr ElementTraits kElementTraits[] = {
 };
 constexpr ElementTraits traits_of(ElementFn fn) { return kElementTraits[static_cast<int>(fn)]; }
 
-constexpr int kMaxElementRank = 8;  // as many dimensions as a Shape has
-
 // Arithmetic runs in `compute`: f64 where a tensor is f64, i64 for ElementKind::whole of integers and bool, else f32. It
 // is rounded once to out's dtype: from f64 to f64 or bool, from f32 to any other float or bool, from i64 to an integer or
 // bool. The tensors of ElementKind::own are contiguous and of one dtype; others have any strides and dtypes.
-struct ElementCall {
+// The base is the walk over all elements; strides of out first.
+struct ElementCall : Strided<4> {
     ElementFn fn;
     DType compute;
     Mem out;
     ConstMem in[3];
     double p, q;
-    // The walk over all elements: dimensions merged where every tensor allows it; strides in elements, those of out first.
-    int rank;
-    int64_t count, sizes[kMaxElementRank], strides[4][kMaxElementRank];
 };
 
 struct ElementwiseKernels {

@@ -12,7 +12,6 @@ namespace demi {
 namespace {
 
 constexpr const char* kName = "index_select_cat";
-const EnterAs kSource{.role = Role::accumulator};
 
 std::string indexed(const char* what, size_t i) { return std::string(what) + "[" + std::to_string(i) + "]"; }
 
@@ -22,7 +21,7 @@ struct Part {
     Shape shape;  // of the source
     DType dtype;  // of the source
     int64_t begin;
-    int64_t end() const { return begin + list.numel() * shape[1]; }
+    Tensor of(const Tensor& y) const { return y.slice(0, begin, begin + list.numel() * shape[1]); }
 };
 
 void check_source(const Op& op, const Variable& source, const Tensor& index, size_t i, Device device) {
@@ -34,30 +33,19 @@ void check_source(const Op& op, const Variable& source, const Tensor& index, siz
              source.value(), ", indices[", i, "] is ", index);
 }
 
-// What a cast of the rows taken loses.
-CastCounters count_rows(const Tensor& source, const Tensor& list, const Cast& cast) {
-    CastCounters counters;
-    if (!cast.count) return counters;
-    const Tensor rows = list.to(Device::cpu());
-    for (int64_t i = 0; i < rows.numel(); ++i)
-        merge(counters, count_cast(source.select(0, rows.data<int64_t>()[i]), cast));
-    return counters;
-}
-
 Overflow find_in_sources(const Crossing& call, const std::vector<Entering>& sources,
                          const std::vector<Part>& parts) {
     for (size_t i = 0; i < parts.size(); ++i) {
-        const Tensor rows = parts[i].list.to(Device::cpu());
-        const bool rounds = call.entry(sources[i].given.dtype(), 0, Role::accumulator).round;
-        for (int64_t j = 0; rounds && j < rows.numel(); ++j) {
-            const int64_t row = rows.data<int64_t>()[j];
-            const auto found = find_overflow(sources[i].given.slice(0, row, row + 1), 1);
-            if (!found) continue;
-            const std::string column = found->place.substr(found->place.find(',') + 2);  // "at (0, 17)"
-            return {indexed("sources", i) + " at (" + std::to_string(row) + ", " + column, found->value};
+        const Tensor& x = sources[i].given;
+        if (!call.entry(x.dtype(), 0, Role::accumulator).round) continue;
+        for (const int64_t row : parts[i].list.to_vector<int64_t>()) {
+            Overflow first = find_overflow(indexed("sources", i), x.slice(0, row, row + 1));
+            if (first.value == 0) continue;
+            first.at[0] = row;
+            return first;
         }
     }
-    return {"sources", 0};
+    return {"sources"};
 }
 
 Tensor forward(const std::vector<Variable>& sources, const std::vector<Part>& parts, int64_t elements,
@@ -66,27 +54,25 @@ Tensor forward(const std::vector<Variable>& sources, const std::vector<Part>& pa
     const Crossing call(kName, boundary, Direction::forward, first.dtype());
     std::vector<Entering> entering;
     entering.reserve(parts.size());
-    Entering all{"sources", {}, first, {}, 0, {}};  // what all of them lose
-    for (size_t i = 0; i < parts.size(); ++i) {
-        EnterAs as = kSource;
-        // two pointers: what std::function keeps without memory of its own
-        as.count_converted = [x = &sources[i].value(), list = &parts[i].list](const Cast& cast) {
-            return count_rows(*x, *list, cast);
-        };
-        entering.push_back(call.enter("sources", sources[i].value(), as));
-        merge(all.counters, entering[i].counters);
-        if (entering[i].cast.round) all.cast = entering[i].cast;
-    }
-    Leaving y = call.leave("result", Tensor::empty({elements}, first.dtype(), first.device()));
     std::vector<SelectPart> kernel;
     kernel.reserve(parts.size());
+    Entering all{"sources", {}, first, {}, 0, {}};  // what all of them lose
     for (size_t i = 0; i < parts.size(); ++i) {
-        const Tensor& x = entering[i].tensor;
-        if (parts[i].list.numel() > 0 && x.size(1) > 0)
-            kernel.push_back({reads(x), x.strides()[0], x.strides()[1], x.size(1),
-                              parts[i].list.data<int64_t>(), parts[i].list.numel(), parts[i].begin,
-                              entering[i].cast});
+        const Tensor &source = sources[i].value(), &list = parts[i].list;
+        EnterAs as{.role = Role::accumulator};
+        // two pointers: what std::function keeps without memory of its own
+        as.count_converted = [x = &source, rows = &list](const Cast& cast) {
+            return count_rows(*x, *rows, cast);
+        };
+        const Entering& x = entering.emplace_back(call.enter("sources", source, as));
+        merge(all.counters, x.counters);
+        if (x.cast.round) all.cast = x.cast;
+        const Shape& steps = x.tensor.strides();
+        if (list.numel() > 0 && source.size(1) > 0)
+            kernel.push_back({reads(x.tensor), steps[0], steps[1], source.size(1), list.data<int64_t>(),
+                              list.numel(), parts[i].begin, x.cast});
     }
+    Leaving y = call.leave("result", Tensor::empty({elements}, first.dtype(), first.device()));
     if (elements > 0)
         index_select_cat_on(first.device())
             .forward(
@@ -110,34 +96,23 @@ Tensors backward(const Tensor& dy, const std::vector<Part>& parts, const Boundar
         }
         return bound = finite_amax(dy) * static_cast<double>(most);
     });
-    // fn(i, its part of dy) for the gradients that are needed
-    const auto for_needed = [&](const auto& fn) {
-        for (size_t i = 0; i < parts.size(); ++i)
-            if (needs[i]) fn(i, dy.slice(0, parts[i].begin, parts[i].end()));
-    };
     Entering entering =
         call.enter("grad", dy, {.role = Role::accumulator, .k = k, .count_converted = [&](const Cast& cast) {
                                     CastCounters counters;
-                                    for_needed([&](size_t, const Tensor& part) {
-                                        merge(counters, count_cast(part, cast));
-                                    });
+                                    for (size_t i = 0; i < parts.size(); ++i)
+                                        if (needs[i]) merge(counters, count_cast(parts[i].of(dy), cast));
                                     return counters;
                                 }});
-    std::vector<SelectGradient> kernel;
-    const auto add = [&](Tensor& to, const Part& part) {
-        if (to.numel() > 0)
-            kernel.push_back({writes(to), part.shape[0], part.shape[1], part.list.data<int64_t>(),
-                              part.list.numel(), part.begin});
-    };
-    std::vector<Leaving> leaving(parts.size());
-    Leaving all;  // what all of them lose
-    for_needed([&](size_t i, const Tensor&) {
-        const DType dtype = written_gradient(parts[i].dtype, dy.dtype());
-        all = leaving[i] =
-            call.leave_gradient("grad_sources", Tensor::empty(parts[i].shape, dtype, dy.device()), k, bound);
-        add(leaving[i].target, parts[i]);
-    });
-    const auto run = [&](const Cast& entry, const Cast& exit, CastCounters* entered, CastCounters* left) {
+    // Writes those of to[i] that are defined and have elements.
+    const auto run = [&](std::span<Tensor> to, const Cast& entry, const Cast& exit, CastCounters* entered,
+                         CastCounters* left) {
+        std::vector<SelectGradient> kernel;
+        for (size_t i = 0; i < to.size(); ++i) {
+            const Part& part = parts[i];
+            if (to[i].defined() && to[i].numel() > 0)
+                kernel.push_back({writes(to[i]), part.shape[0], part.shape[1], part.list.data<int64_t>(),
+                                  part.list.numel(), part.begin});
+        }
         const Tensor& x = entering.tensor;
         if (!kernel.empty())
             index_select_cat_on(x.device())
@@ -145,37 +120,44 @@ Tensors backward(const Tensor& dy, const std::vector<Part>& parts, const Boundar
                            static_cast<int64_t>(kernel.size()), entry, exit, entered, left},
                           queue_of(x));
     };
-    run(entering.cast, all.cast, entering.lost(), all.lost());
+    std::vector<Leaving> leaving(parts.size());
+    Tensors targets(parts.size());
+    Leaving all;  // what all of them lose
+    for (size_t i = 0; i < parts.size(); ++i) {
+        if (!needs[i]) continue;
+        const DType dtype = written_gradient(parts[i].dtype, dy.dtype());
+        all = leaving[i] =
+            call.leave_gradient("grad_sources", Tensor::empty(parts[i].shape, dtype, dy.device()), k, bound);
+        targets[i] = all.target;
+    }
+    run(targets, entering.cast, all.cast, entering.lost(), all.lost());
     call.note("grad", entering.counters, k, [&] {
-        std::optional<Overflow> first;
-        for_needed([&](size_t i, const Tensor& part) {
-            if (first) return;
-            first = find_overflow(part, std::ldexp(1.0f, k));
-            if (!first) return;
-            const int64_t at = parts[i].begin + std::stoll(first->place.substr(first->place.find('(') + 1));
-            first->place = "grad at (" + std::to_string(at) + ",)";
-        });
-        return first.value_or(Overflow{"grad", 0});
+        for (size_t i = 0; i < parts.size(); ++i) {
+            if (!needs[i]) continue;
+            Overflow first = find_overflow("grad", parts[i].of(dy), k);
+            if (first.value == 0) continue;
+            first.at[0] += parts[i].begin;
+            return first;
+        }
+        return Overflow{"grad"};
     });
     call.note("grad_sources", all.counters, k, [&] {  // the f32 sums, before they are rounded
         Tensors sums(parts.size());
-        kernel.clear();
-        for_needed([&](size_t i, const Tensor&) {
-            sums[i] = Tensor::empty(parts[i].shape, DType::f32, dy.device());
-            add(sums[i], parts[i]);
-        });
+        for (size_t i = 0; i < parts.size(); ++i)
+            if (needs[i]) sums[i] = Tensor::empty(parts[i].shape, DType::f32, dy.device());
         Cast entry = entering.cast;
         entry.count = false;
-        run(entry, Cast{}, nullptr, nullptr);
+        run(sums, entry, Cast{}, nullptr, nullptr);
         for (size_t i = 0; i < parts.size(); ++i) {
-            if (!sums[i].defined()) continue;
-            const Overflow first = find_in("the gradient of " + indexed("sources", i), sums[i], 0, k);
+            if (!needs[i]) continue;
+            const Overflow first = find_overflow("the gradient of " + indexed("sources", i), sums[i], 0, k);
             if (first.value != 0) return first;
         }
-        return Overflow{"grad_sources", 0};
+        return Overflow{"grad_sources"};
     });
     Tensors grads(parts.size());
-    for_needed([&](size_t i, const Tensor&) { grads[i] = call.finish(leaving[i]).to(parts[i].dtype); });
+    for (size_t i = 0; i < parts.size(); ++i)
+        if (needs[i]) grads[i] = call.finish(leaving[i]).to(parts[i].dtype);
     return grads;
 }
 

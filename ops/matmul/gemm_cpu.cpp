@@ -18,13 +18,6 @@ int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
-const void* advance(const void* p, GemmType type, int64_t elements) {
-    return p == nullptr ? nullptr : static_cast<const char*>(p) + elements * stored_size(type);
-}
-void* advance(void* p, GemmType type, int64_t elements) {
-    return p == nullptr ? nullptr : static_cast<char*>(p) + elements * stored_size(type);
-}
-
 // How elements of `stored` enter a product that computes in `dtype`.
 GemmType type_of(DType stored, DType dtype, bool gelu = false) {
     if (stored == DType::f16) return gelu ? GemmType::gelu_of_f16 : GemmType::f16;
@@ -33,6 +26,10 @@ GemmType type_of(DType stored, DType dtype, bool gelu = false) {
     return dtype == DType::f16    ? GemmType::f32_as_f16
            : dtype == DType::bf16 ? GemmType::f32_as_bf16
                                   : GemmType::f32;
+}
+
+Stored stored(const GemmOperand& x, DType dtype) {
+    return {x.mem.data, type_of(x.mem.dtype, dtype, x.gelu), x.row, x.col};
 }
 
 int epilogue_of(const GemmCall& g) {
@@ -96,12 +93,11 @@ TileSize choose_tiles(const GemmCall& g) {
 
 // B in panels, by all threads.
 void pack_whole_b(const GemmOperand& b, DType dtype, int64_t k, int64_t n, float* out) {
-    const GemmType type = type_of(b.mem.dtype, dtype, b.gelu);
+    const Stored all = stored(b, dtype);
     const int64_t group = larger(1, (1 << 16) / larger(1, k * kNr)) * kNr;
     parallel_for(ceil_div(n, group), [&](int64_t i) {
         const int64_t n0 = i * group;
-        pack_b(advance(b.mem.data, type, n0 * b.col), type, b.row, b.col, k, smaller(group, n - n0),
-               out + n0 * k);
+        pack_b(all.from(0, n0), k, smaller(group, n - n0), out + n0 * k, k * kNr);
     });
 }
 
@@ -114,15 +110,13 @@ bool one_b(const Strided<2>& batch) {
 // With the bias as floats, padded to whole panels; row_sums [m] in f32, or null.
 void run_tiles(const GemmCall& g, const float* bias, float* row_sums) {
     const TileSize size = choose_tiles(g);
-    const GemmType a_type = type_of(g.a.mem.dtype, g.dtype, g.a.gelu);
-    const GemmType b_type = type_of(g.b.mem.dtype, g.dtype, g.b.gelu);
-    const GemmType c_type = type_of(g.c.dtype, g.c.dtype);
+    const Stored a = stored(g.a, g.dtype), b = stored(g.b, g.dtype);
     // Down first: tiles that run after one another share columns of B.
     const int64_t down = ceil_div(g.m, size.rows);
     const int64_t per_matrix = down * larger(1, ceil_div(g.n, size.cols));
     const auto b_of = [&](int64_t index) {
         const int64_t n = index % per_matrix / down * size.cols;
-        return advance(g.b.mem.data, b_type, offsets_of(g.batch, index / per_matrix).at[1] + n * g.b.col);
+        return b.after(offsets_of(g.batch, index / per_matrix).at[1] + n * b.col);
     };
     const int64_t tiles = per_matrix * g.batch.count, threads = num_threads();
     const int epilogue = epilogue_of(g);
@@ -134,24 +128,21 @@ void run_tiles(const GemmCall& g, const float* bias, float* row_sums) {
         t.rows = smaller(size.rows, g.m - m);
         t.cols = smaller(size.cols, g.n - n);
         t.depth = g.k;
-        t.a = advance(g.a.mem.data, a_type, offsets_of(g.batch, matrix).at[0] + m * g.a.row);
-        t.a_type = a_type;
-        t.a_row = g.a.row;
-        t.a_col = g.a.col;
-        t.b_packed = g.b_packed == nullptr ? nullptr : g.b_packed + n * g.k;
-        t.b = b_of(index);
-        t.next_b = g.b_packed == nullptr && index + threads < tiles ? b_of(index + threads) : nullptr;
-        t.b_type = b_type;
-        t.b_row = g.b.row;
-        t.b_col = g.b.col;
-        t.c = advance(g.c.data, c_type, matrix * g.m * g.ldc + at);
-        t.c_type = c_type;
+        t.a = a.after(offsets_of(g.batch, matrix).at[0] + m * a.row);
+        if (g.b_packed != nullptr) {
+            t.b_packed = g.b_packed + n * g.k;
+        } else {
+            t.b = b_of(index);
+            if (index + threads < tiles) t.next_b = b_of(index + threads);
+        }
+        t.c = from(g.c, matrix * g.m * g.ldc + at).data;
+        t.c_type = type_of(g.c.dtype, g.c.dtype);
         t.ldc = g.ldc;
         t.epilogue = epilogue;
         t.bias = bias == nullptr ? nullptr : bias + n;
-        t.residual = advance(g.residual.data, c_type, at);
-        t.gelu_grad_of = advance(g.gelu_grad_of.data, c_type, at);
-        t.pre = advance(g.save_pre.data, c_type, at);
+        if (g.residual.data != nullptr) t.residual = from(g.residual, at).data;
+        if (g.gelu_grad_of.data != nullptr) t.gelu_grad_of = from(g.gelu_grad_of, at).data;
+        if (g.save_pre.data != nullptr) t.pre = from(g.save_pre, at).data;
         t.row_sums = row_sums != nullptr && n == 0 ? row_sums + m : nullptr;
         static thread_local HostWorkspace scratch;
         t.scratch = scratch.reserve(scratch_floats(t));
@@ -170,7 +161,7 @@ void multiply_floats(GemmCall g) {
     if (g.bias.data != nullptr) {
         bias = bias_memory.reserve(round_up(g.n, kNr) + kNr);
         // A matrix of one row: its panels hold it in order.
-        pack_b(g.bias.data, type_of(g.bias.dtype, g.dtype), 0, 1, 1, g.n, bias);
+        pack_b({g.bias.data, type_of(g.bias.dtype, g.dtype), 0, 1}, 1, g.n, bias, kNr);
     }
     if (g.row_sums.data == nullptr || g.row_sums.dtype == DType::f32)
         return run_tiles(g, bias, elements<float>(g.row_sums));

@@ -19,15 +19,9 @@ enum GemmEpilogueBits : int {
 struct GemmTile {
     int64_t rows, cols, depth;
 
-    const void* a;  // element (m, k) at a[m * a_row + k * a_col]
-    GemmType a_type;
-    int64_t a_row, a_col;
-
+    Stored a, b;
+    Stored next_b;          // b of the tile that this thread is likely to compute next; or null
     const float* b_packed;  // panels of kNr columns, [depth][kNr] each; or null: pack b for this tile alone
-    const void* b;          // element (k, n) at b[k * b_row + n * b_col]
-    GemmType b_type;
-    int64_t b_row, b_col;
-    const void* next_b;  // or null: b of the tile that this thread is likely to compute next
 
     void* c;  // element (m, n) at c[m * ldc + n]; c_type is f32, f16 or bf16
     GemmType c_type;
@@ -37,7 +31,7 @@ struct GemmTile {
     const float* bias;                    // padded to whole panels
     const void *residual, *gelu_grad_of;  // these three lie like C
     void* pre;
-    float* row_sums;  // or null: row_sums[m] = sum over k of A[m, k]; needs a_row = 1
+    float* row_sums;  // or null: row_sums[m] = sum over k of A[m, k]; needs a.row = 1
 
     float* scratch;  // scratch_floats() of them, aligned to 64 bytes
 };
@@ -86,13 +80,12 @@ class AheadRows {
     int64_t row_bytes_ = 0, lines_ = 1, left_ = 0, at_ = 0;
 };
 
-// The stored elements (i, k) of a matrix for i < rows, k < cols, strides in elements; nothing where neither is 1.
-inline AheadRows ahead_of(const void* p, GemmType type, int64_t row, int64_t col, int64_t rows,
-                          int64_t cols) {
-    const int64_t size = stored_size(type);
-    if (rows <= 0 || cols <= 0) return {};
-    if (col == 1) return {p, row * size, rows, cols * size};
-    if (row == 1) return {p, col * size, cols, rows * size};
+// Elements (i, k) of a matrix for i < rows, k < cols; nothing where neither stride is 1.
+inline AheadRows ahead_of(const Stored& x, int64_t rows, int64_t cols) {
+    const int64_t size = stored_size(x.type);
+    if (x.p == nullptr || rows <= 0 || cols <= 0) return {};
+    if (x.col == 1) return {x.p, x.row * size, rows, cols * size};
+    if (x.row == 1) return {x.p, x.col * size, cols, rows * size};
     return {};
 }
 

@@ -19,35 +19,40 @@ DEMI_INLINE int64_t stored_size(GemmType type) {
     }
 }
 
-// Floats that are rounded to a 16-bit format as they are read.
-struct f32_as_f16 {
-    float value;
-};
-struct f32_as_bf16 {
-    float value;
+// A matrix as it is stored: element (i, j) at p[i * row + j * col].
+struct Stored {
+    const void* p;
+    GemmType type;
+    int64_t row, col;
+
+    Stored after(int64_t elements) const {
+        return {static_cast<const char*>(p) + elements * stored_size(type), type, row, col};
+    }
+    Stored from(int64_t i, int64_t j) const { return after(i * row + j * col); }
 };
 
-DEMI_INLINE vf loadu(const f32_as_f16* p) { return round_f16(loadu(&p->value)); }
-DEMI_INLINE vf loadu(const f32_as_bf16* p) { return round_bf16(loadu(&p->value)); }
-DEMI_INLINE vf load_n(const f32_as_f16* p, int n) { return round_f16(load_n(&p->value, n)); }
-DEMI_INLINE vf load_n(const f32_as_bf16* p, int n) { return round_bf16(load_n(&p->value, n)); }
-DEMI_INLINE float to_float(f32_as_f16 x) {
-    Half h;
-    from_float(x.value, &h);
-    return to_float(h);
+DEMI_INLINE vf rounded_like(vf x, const float*) { return x; }
+DEMI_INLINE vf rounded_like(vf x, const Half*) { return round_f16(x); }
+DEMI_INLINE vf rounded_like(vf x, const BFloat16*) { return round_bf16(x); }
+
+// Floats that are rounded to a 16-bit format as they are read.
+template <class T> struct f32_as { float value; };
+
+template <class T> DEMI_INLINE vf loadu(const f32_as<T>* p) {
+    return rounded_like(loadu(&p->value), static_cast<const T*>(nullptr));
 }
-DEMI_INLINE float to_float(f32_as_bf16 x) {
-    BFloat16 h;
-    from_float(x.value, &h);
-    return to_float(h);
+template <class T> DEMI_INLINE vf load_n(const f32_as<T>* p, int n) {
+    return rounded_like(load_n(&p->value, n), static_cast<const T*>(nullptr));
+}
+template <class T> DEMI_INLINE float to_float(f32_as<T> x) {
+    T rounded;
+    from_float(x.value, &rounded);
+    return to_float(rounded);
 }
 
 // gelu of a stored value, as if it had been stored itself.
 template <class T> struct gelu_of { T value; };
 
-DEMI_INLINE vf rounded_like(vf x, const float*) { return x; }
-DEMI_INLINE vf rounded_like(vf x, const Half*) { return round_f16(x); }
-DEMI_INLINE vf rounded_like(vf x, const BFloat16*) { return round_bf16(x); }
 template <class T> DEMI_INLINE vf loadu(const gelu_of<T>* p) {
     return rounded_like(gelu(loadu(&p->value)), &p->value);
 }
@@ -61,13 +66,14 @@ template <class T> DEMI_INLINE float to_float(gelu_of<T> x) {
 }
 
 // Calls f(pointer of the element type).
-template <class F> DEMI_INLINE void with_type(GemmType type, const void* p, F f) {
-    switch (type) {
+template <class F> DEMI_INLINE void with_type(const Stored& s, F f) {
+    const void* p = s.p;
+    switch (s.type) {
     case GemmType::f32: return f(static_cast<const float*>(p));
     case GemmType::f16: return f(static_cast<const Half*>(p));
     case GemmType::bf16: return f(static_cast<const BFloat16*>(p));
-    case GemmType::f32_as_f16: return f(static_cast<const f32_as_f16*>(p));
-    case GemmType::f32_as_bf16: return f(static_cast<const f32_as_bf16*>(p));
+    case GemmType::f32_as_f16: return f(static_cast<const f32_as<Half>*>(p));
+    case GemmType::f32_as_bf16: return f(static_cast<const f32_as<BFloat16>*>(p));
     case GemmType::gelu_of_f32: return f(static_cast<const gelu_of<float>*>(p));
     case GemmType::gelu_of_f16: return f(static_cast<const gelu_of<Half>*>(p));
     case GemmType::gelu_of_bf16: return f(static_cast<const gelu_of<BFloat16>*>(p));
@@ -87,7 +93,7 @@ DEMI_INLINE __m256 load8(const BFloat16* p) {
     const __m128i h = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
 }
-DEMI_INLINE __m256 load8(const f32_as_f16* p) {
+DEMI_INLINE __m256 load8(const f32_as<Half>* p) {
     return _mm256_cvtph_ps(_mm256_cvtps_ph(_mm256_loadu_ps(&p->value), _MM_FROUND_TO_NEAREST_INT));
 }
 template <class T> DEMI_INLINE __m256 load8(const T* p) {

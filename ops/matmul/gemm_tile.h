@@ -8,7 +8,7 @@ namespace {
 // From one panel in scratch to the next: not a multiple of 4096 bytes, so that they do not collide in the cache.
 int64_t panel_stride(int64_t depth, int width) { return depth * width + 16; }
 
-bool a_in_panels(const GemmTile& t) { return t.a_row == 1 && (t.a_col != 1 || t.row_sums != nullptr); }
+bool a_in_panels(const GemmTile& t) { return t.a.row == 1 && (t.a.col != 1 || t.row_sums != nullptr); }
 
 struct Chunks {
     int64_t count, step;
@@ -49,10 +49,10 @@ int64_t scratch_floats(const GemmTile& t) {
     return s.a + s.b + s.c + s.sums;
 }
 
-// Columns [0, cols) of b over k in [0, depth) in panels of kNr columns, zero padded. out: aligned to 64 bytes.
-void pack_b(const void* b, GemmType type, int64_t b_row, int64_t b_col, int64_t depth, int64_t cols,
-            float* out) {
-    with_type(type, b, [&](auto* p) { pack_b_panels<kNr>(p, b_row, b_col, depth, cols, out, depth * kNr); });
+// Columns [0, cols) of b over k in [0, depth) in panels of kNr columns, `stride` floats apart, zero padded. out: aligned to
+// 64 bytes.
+void pack_b(const Stored& b, int64_t depth, int64_t cols, float* out, int64_t stride) {
+    with_type(b, [&](auto* p) { pack_b_panels<kNr>(p, b.row, b.col, depth, cols, out, stride); });
 }
 
 Finish finish_of(const GemmTile& t) {
@@ -101,17 +101,9 @@ class ChunkOfTile {
     int rows_at(int64_t m) const { return static_cast<int>(t.rows - m < kMr ? t.rows - m : kMr); }
     int cols_at(int64_t n) const { return static_cast<int>(t.cols - n < kNr ? t.cols - n : kNr); }
 
-    const char* stored_a(int64_t m, int64_t k) const {
-        return static_cast<const char*>(t.a) + (m * t.a_row + k * t.a_col) * stored_size(t.a_type);
-    }
-    const char* stored_b(int64_t k, int64_t n) const {
-        return static_cast<const char*>(t.b) + (k * t.b_row + n * t.b_col) * stored_size(t.b_type);
-    }
-
     void copy_rows(int64_t m, int64_t rows, float* out) const {
-        with_type(t.a_type, t.a, [&](auto* p) {
-            copy_a_rows(p + m * t.a_row + k0_ * t.a_col, t.a_row, t.a_col, rows, depth_, out, kARowStride);
-        });
+        with_type(t.a.from(m, k0_),
+                  [&](auto* p) { copy_a_rows(p, t.a.row, t.a.col, rows, depth_, out, kARowStride); });
     }
 
     // With B packed before: a few rows of A stay in the first-level cache while the panels of B stream by.
@@ -121,8 +113,7 @@ class ChunkOfTile {
             const int rows = rows_at(m);
             if (!panels_ && depth_ > 0) {
                 copy_rows(m, rows, a_);
-                soon_ =
-                    ahead_of(stored_a(m + rows, k0_), t.a_type, t.a_row, t.a_col, rows_at(m + rows), depth_);
+                soon_ = ahead_of(t.a.from(m + rows, k0_), rows_at(m + rows), depth_);
             }
             const float* a = panels_ ? a_panel(m) : a_;
             for (int64_t n = 0; n < t.cols; n += kNr) {
@@ -137,19 +128,15 @@ class ChunkOfTile {
     void columns_first() {
         panels_ ? pack_a() : copy_rows(0, t.rows, a_);
         const int64_t k1 = k0_ + depth_;
-        later_ = ahead_of(stored_a(0, k1), t.a_type, t.a_row, t.a_col, t.rows, depth_at(k1));
+        later_ = ahead_of(t.a.from(0, k1), t.rows, depth_at(k1));
         for (int64_t n = 0; n < t.cols; n += kNr) {
-            with_type(t.b_type, t.b, [&](auto* p) {
-                pack_b_panels<kNr>(p + k0_ * t.b_row + n * t.b_col, t.b_row, t.b_col, depth_, cols_at(n), b_,
-                                   panel_stride(depth_, kNr));
-            });
+            pack_b(t.b.from(k0_, n), depth_, cols_at(n), b_, panel_stride(depth_, kNr));
             if (n + kNr < t.cols)
-                soon_ =
-                    ahead_of(stored_b(k0_, n + kNr), t.b_type, t.b_row, t.b_col, depth_, cols_at(n + kNr));
+                soon_ = ahead_of(t.b.from(k0_, n + kNr), depth_, cols_at(n + kNr));
             else if (!last_)
-                soon_ = ahead_of(stored_b(k1, 0), t.b_type, t.b_row, t.b_col, depth_at(k1), cols_at(0));
-            else if (t.next_b != nullptr)
-                soon_ = ahead_of(t.next_b, t.b_type, t.b_row, t.b_col, depth_at(0), kNr);
+                soon_ = ahead_of(t.b.from(k1, 0), depth_at(k1), cols_at(0));
+            else if (t.next_b.p != nullptr)
+                soon_ = ahead_of(t.next_b, depth_at(0), kNr);
             for (int64_t m = 0; m < t.rows; m += kMr) {
                 const bool wraps = m + kMr >= t.rows;
                 multiply(m, n, panels_ ? a_panel(m) : a_ + m * kARowStride, b_, wraps ? 0 : m + kMr,
@@ -159,9 +146,9 @@ class ChunkOfTile {
     }
 
     void pack_a() {
-        with_type(t.a_type, t.a, [&](auto* p) {
-            pack_a_panels<kPanelRows>(p + k0_ * t.a_col, t.a_col, t.rows, depth_, a_,
-                                      panel_stride(depth_, kLanes), t.row_sums != nullptr ? sums_ : nullptr);
+        with_type(t.a.from(0, k0_), [&](auto* p) {
+            pack_a_panels<kPanelRows>(p, t.a.col, t.rows, depth_, a_, panel_stride(depth_, kLanes),
+                                      t.row_sums != nullptr ? sums_ : nullptr);
         });
     }
     const float* a_panel(int64_t m) const {

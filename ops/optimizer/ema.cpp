@@ -1,7 +1,5 @@
 #include "ops/optimizer/ema.h"
 
-#include "ops/op.h"
-#include "ops/optimizer/parameters.h"
 #include "ops/optimizer/tensor_list.h"
 
 namespace demi {

@@ -31,23 +31,20 @@ constexpr int kMaxListGroups = 55;
 struct AdamwNumbers {
     double decay, beta1_rest, beta2, beta2_rest, step_size, root_correction, eps, grad_scale;
 };
-struct AdamwStep {
-    TensorList list;
-    const AdamwNumbers* groups;  // on the host
-    int group_count;
-    const AdamwNumbers* live;  // null, or in place of groups in the device's memory
-};
 
 // data: parameter, gradient, momentum buffer (null without momentum).
 struct SgdNumbers {
     double lr, weight_decay, momentum, nesterov, grad_scale;
 };
-struct SgdStep {
+
+template <class Numbers> struct GroupedStep {
     TensorList list;
-    const SgdNumbers* groups;
+    const Numbers* groups;  // on the host
     int group_count;
-    const SgdNumbers* live;
+    const Numbers* live;  // null, or in place of groups in the device's memory
 };
+using AdamwStep = GroupedStep<AdamwNumbers>;
+using SgdStep = GroupedStep<SgdNumbers>;
 
 // data: average, source.
 struct EmaUpdate {

@@ -1,14 +1,27 @@
 #pragma once
-// Internal: builds the TensorList of a call, and the groups of numbers that its entries share.
+// Internal: what the optimizers share: checks, the TensorList of a call, and the groups of numbers of its entries.
+#include <array>
 #include <cstring>
 #include <functional>
 #include <initializer_list>
 #include <vector>
 
+#include "ops/op.h"
 #include "ops/optimizer/optimizer_kernels.h"
 #include "runtime/capture.h"
 
 namespace demi {
+
+// `index` is the tensor's place in the list.
+// A contiguous float parameter.
+void check_parameter(const Op& op, size_t index, const Tensor& param);
+// A gradient (or another tensor) of the parameter's shape and device: f64 beside f64, else f16, bf16 or f32.
+void check_beside(const Op& op, size_t index, std::string_view name, const Tensor& param,
+                  const Tensor& other);
+// Optimizer state: the parameter's shape and device, contiguous, f32 (f64 beside f64).
+void check_state(const Op& op, size_t index, std::string_view name, const Tensor& param, const Tensor& state);
+// What a gradient is multiplied with where that is decided on the device: undefined, or f64 [1] beside the parameter.
+void check_factor(const Op& op, size_t index, const Tensor& param, const Tensor& factor);
 
 class TensorListBuilder {
   public:
@@ -71,5 +84,53 @@ template <class Numbers> class NumberGroups {
     std::vector<Numbers> groups_;
     std::vector<std::function<Numbers(bool replay)>> captured_;
 };
+
+// A step of all AdamwTensors or SgdTensors that have a gradient and elements, on one device. check(i, t) checks what is not
+// checked here, numbers(t) gives what NumberGroups takes, state(t) the memory beside the parameter and the gradient.
+template <class Numbers, class Tensors, class Check, class MakeNumbers, class State>
+void take_steps(const Op& op, const Tensors& tensors,
+                void (*OptimizerKernels::*kernel)(const GroupedStep<Numbers>&, Queue), Check check,
+                MakeNumbers numbers, State state) {
+    std::vector<size_t> work;
+    size_t first = tensors.size();
+    for (size_t i = 0; i < tensors.size(); ++i) {
+        const auto& t = tensors[i];
+        check_parameter(op, i, t.param);
+        if (!t.grad.defined()) continue;
+        check_beside(op, i, "gradient", t.param, t.grad);
+        check_factor(op, i, t.param, t.factor);
+        first = first < i ? first : i;
+        op.check(tensors[first].param.device() == t.param.device(), "parameters must be on one device: got ",
+                 t.param, " at ", i);
+        if (t.param.numel() != 0) work.push_back(i);
+    }
+    for (size_t i : work) check(i, tensors[i]);
+    if (work.empty()) return;
+    const Device device = tensors[work[0]].param.device();
+    TensorListBuilder list(device);
+    NumberGroups<Numbers> groups;
+    std::vector<Tensor> grads;  // alive until the kernel runs
+    const auto run = [&] {
+        if (list.empty()) return;
+        (optimizer_on(device).*kernel)({list.list(), groups.data(), groups.count(), groups.live(device)},
+                                       queue_of(device));
+        list.clear();
+        groups.clear();
+    };
+    for (size_t i : work) {
+        auto t = tensors[i];
+        const auto own = numbers(t);
+        int32_t group = groups.add(device, own);
+        if (group < 0) {
+            run();
+            group = groups.add(device, own);
+        }
+        grads.push_back(t.grad.contiguous());
+        const std::array<void*, 2> more = state(t);
+        list.add({t.param.mutable_raw(), grads.back().raw(), more[0], more[1]}, t.param, t.grad, group,
+                 t.factor);
+    }
+    run();
+}
 
 }  // namespace demi

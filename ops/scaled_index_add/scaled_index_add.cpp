@@ -108,54 +108,49 @@ struct Forward {
             kernel.out = {writes(unrounded), {}, nullptr};
             kernel.in_place = false;
             on.forward(kernel, queue_of(out));
-            return find_in("the result", unrounded);
+            return find_overflow("the result", unrounded);
         });
     }
 };
 
-struct Wanted {
-    bool input, source, scaling;
-};
-struct Gradients {
-    Tensor input, source, scaling;
+// What backward needs: source for the gradient of scaling only, where that may be asked for; scaling for that of source.
+struct Kept {
+    Saved index, source, scaling;
+    DType source_dtype, scaling_dtype;  // of the gradients
+    float alpha;
+    Boundary boundary;
 };
 
-// `first` is the dtype of input, source_dtype and scaling_dtype those of the gradients; source serves the
-// gradient of scaling only.
-Gradients backward(const Tensor& dy, const Tensor& index, const Tensor& source, const Tensor& scaling,
-                   float alpha, DType source_dtype, DType scaling_dtype, const Boundary& boundary,
-                   Wanted wanted) {
-    const Crossing call(kName, boundary, Direction::backward, dy.dtype());
+Tensors backward(const Kept& kept, const Tensor& dy, const Needs& needs) {
+    const Tensor index = kept.index, source = kept.source, scaling = kept.scaling;
+    const Crossing call(kName, kept.boundary, Direction::backward, dy.dtype());
+    const bool wants_scaling = needs.size() > 2 && needs[2];
     double amax = 0;
     const int k = call.gradient_exponent(Role::operand, [&] { return amax = finite_amax(dy); });
-    Gradients out;
-    if (wanted.input) {
+    Tensors out(needs.size());
+    if (needs[0]) {
         Entering all = call.enter("grad", dy, {.role = Role::accumulator, .k = k});
-        out.input = call.pass(all);
+        out[0] = call.pass(all);
         call.note(all);
     }
-    if (!wanted.source && !wanted.scaling) return out;
+    if (!needs[1] && !wants_scaling) return out;
 
     // dy is counted once: all of it, or the rows that are named. What forward has counted is not counted again.
-    const bool counted = wanted.input && call.rounds(Role::accumulator);
-    Entering g = call.enter("grad", dy,
-                            {.k = k, .count = !counted, .count_converted = [&](const Cast& cast) {
-                                 CastCounters counters;
-                                 const Tensor rows = index.to(Device::cpu());
-                                 for (int64_t i = 0; i < rows.numel(); ++i)
-                                     merge(counters, count_cast(dy.select(0, rows.data<int64_t>()[i]), cast));
-                                 return counters;
-                             }});
-    Entering s = call.enter("source", wanted.scaling ? source : Tensor(), {.count = false});
+    const bool counted = needs[0] && call.rounds(Role::accumulator);
+    Entering g = call.enter("grad", dy, {.k = k, .count = !counted, .count_converted = [&](const Cast& cast) {
+                                             return count_rows(dy, index, cast);
+                                         }});
+    Entering s = call.enter("source", wants_scaling ? source : Tensor(), {.count = false});
     Entering f = call.enter("scaling", scaling, {.count = false});
     const bool bounded = call.scales() && call.rounds_gradients();
     const double factor = bounded && scaling.defined() ? finite_amax(scaling) : 1;
     const Shape shape{index.numel(), dy.size(1), dy.size(2)};
+    const DType source_dtype = written_gradient(kept.source_dtype, dy.dtype());
     Leaving grad_source = call.leave_gradient(
-        "grad_source", wanted.source ? Tensor::empty(shape, source_dtype, dy.device()) : Tensor(), k,
-        bounded ? amax * std::fabs(static_cast<double>(alpha)) * factor : 0);
+        "grad_source", needs[1] ? Tensor::empty(shape, source_dtype, dy.device()) : Tensor(), k,
+        bounded ? amax * std::fabs(static_cast<double>(kept.alpha)) * factor : 0);
     Tensor sums =
-        wanted.scaling ? Tensor::empty({shape[2]}, compute_dtype(dy.dtype()), dy.device()) : Tensor();
+        wants_scaling ? Tensor::empty({shape[2]}, compute_dtype(dy.dtype()), dy.device()) : Tensor();
     ScaledIndexAddBackward kernel{kernel_operand(g),
                                   kernel_operand(s),
                                   kernel_operand(f),
@@ -165,23 +160,27 @@ Gradients backward(const Tensor& dy, const Tensor& index, const Tensor& source, 
                                   shape[0],
                                   shape[1],
                                   shape[2],
-                                  alpha};
+                                  kept.alpha};
     const auto& on = scaled_index_add_on(dy.device());
     if (shape.numel() > 0)
         on.backward(kernel, queue_of(dy));
     else if (sums.defined())
         fill(sums, 0);
     call.note(g);
-    out.source = call.finish(grad_source, [&] {
+    call.finish(grad_source, [&] {
         Tensor unrounded = Tensor::empty(shape, DType::f32, dy.device());
         kernel.dy.lost = nullptr;
         kernel.grad_source = {writes(unrounded), {grad_source.cast.scale, 1, false, false, false}, nullptr};
         kernel.sums = {};
         on.backward(kernel, queue_of(dy));
-        return find_in("the gradient of source", unrounded, 0, grad_source.k);
+        return find_overflow("the gradient of source", unrounded, 0, grad_source.k);
     });
-    if (wanted.scaling)
-        out.scaling = call.leave_sums("grad_scaling", "the gradient of scaling", sums, scaling_dtype, k);
+    if (needs[1]) out[1] = grad_source.result.to(kept.source_dtype);
+    if (wants_scaling) {
+        const DType dtype = written_gradient(kept.scaling_dtype, dy.dtype());
+        out[2] =
+            call.leave_sums("grad_scaling", "the gradient of scaling", sums, dtype, k).to(kept.scaling_dtype);
+    }
     return out;
 }
 
@@ -199,33 +198,16 @@ Variable scaled_index_add(const Variable& input, const Tensor& index, const Vari
     std::vector<Variable> inputs{input, source};
     if (scaling.defined()) inputs.push_back(scaling);
     if (!needs_grad(inputs)) return out;
-    // source serves the gradient of scaling only; scaling that of source.
-    struct Kept {
-        Saved index, source, scaling;
-        bool source_kept, scaled;
-        DType source_dtype, scaling_dtype;
-        float alpha;
-        Boundary boundary;
-    };
-    Kept kept{
-        Saved(forward.index), {},    {},      scaling.requires_grad(), scaling.defined(), source.dtype(),
-        source.dtype(),       alpha, boundary};
-    if (kept.source_kept) kept.source = Saved(forward.source.kept());
-    if (kept.scaled) {
-        kept.scaling = Saved(forward.scaling.kept());
-        kept.scaling_dtype = scaling.dtype();
-    }
-    return op.record(
-        inputs, std::move(out), [kept = std::move(kept)](const Tensor& dy, const Needs& needs) -> Tensors {
-            Gradients grads = backward(dy, kept.index.get(), kept.source_kept ? kept.source.get() : Tensor(),
-                                       kept.scaled ? kept.scaling.get() : Tensor(), kept.alpha,
-                                       written_gradient(kept.source_dtype, dy.dtype()),
-                                       written_gradient(kept.scaling_dtype, dy.dtype()), kept.boundary,
-                                       {needs[0], needs[1], kept.scaled && needs[2]});
-            Tensors all{grads.input, needs[1] ? grads.source.to(kept.source_dtype) : Tensor()};
-            if (kept.scaled) all.push_back(needs[2] ? grads.scaling.to(kept.scaling_dtype) : Tensor());
-            return all;
-        });
+    Kept kept{forward.index,
+              scaling.requires_grad() ? Saved(forward.source.kept()) : Saved(),
+              forward.scaling.kept(),
+              source.dtype(),
+              scaling.defined() ? scaling.dtype() : source.dtype(),
+              alpha,
+              boundary};
+    return op.record(inputs, std::move(out), [kept = std::move(kept)](const Tensor& dy, const Needs& needs) {
+        return backward(kept, dy, needs);
+    });
 }
 
 void scaled_index_add_(Tensor input, const Tensor& index, const Tensor& source, const Tensor& scaling,

@@ -9,28 +9,25 @@ namespace {
 constexpr int64_t kTile = 32768;  // elements
 constexpr int64_t kBlock = 1024;  // elements on the way through the first-level cache
 
-DEMI_INLINE const char* place_of(const AddOperand& x, int64_t row, int64_t m, int64_t d) {
-    return static_cast<const char*>(x.x.data) +
-           (row * x.row_step + m * x.m_step + d * x.step) * size_in_bytes(x.x.dtype);
+DEMI_INLINE ConstMem at(const AddOperand& x, int64_t row, int64_t m, int64_t d) {
+    return from(x.x, row * x.row_step + m * x.m_step + d * x.step);
 }
 
 // Elements of a row as they cross, in C: f32, or f64 where all is f64.
 DEMI_INLINE void load(float* to, const AddOperand& x, int64_t row, int64_t m, int64_t d, int64_t n,
                       CastCounters* lost) {
-    load_row(to, {place_of(x, row, m, d), x.x.dtype}, n, x.step, x.cast, lost, false);
+    load_row(to, at(x, row, m, d), n, x.step, x.cast, lost, false);
 }
 DEMI_INLINE void load(double* to, const AddOperand& x, int64_t row, int64_t m, int64_t d, int64_t n,
                       CastCounters*) {
-    const double* from = reinterpret_cast<const double*>(place_of(x, row, m, d));
-    for (int64_t i = 0; i < n; ++i) to[i] = from[i * x.step];
+    const double* p = elements<double>(at(x, row, m, d));
+    for (int64_t i = 0; i < n; ++i) to[i] = p[i * x.step];
 }
-DEMI_INLINE void write(const AddResult& y, int64_t at, const float* from, int64_t n, CastCounters* lost,
-                       bool stream) {
-    store_row({static_cast<char*>(y.y.data) + at * size_in_bytes(y.y.dtype), y.y.dtype}, from, n, y.cast,
-              lost, stream);
+DEMI_INLINE void write(Mem to, const float* x, int64_t n, const Cast& cast, CastCounters* lost, bool stream) {
+    store_row(to, x, n, cast, lost, stream);
 }
-DEMI_INLINE void write(const AddResult& y, int64_t at, const double* from, int64_t n, CastCounters*, bool) {
-    __builtin_memcpy(elements<double>(y.y) + at, from, static_cast<size_t>(n) * sizeof(double));
+DEMI_INLINE void write(Mem to, const double* x, int64_t n, const Cast&, CastCounters*, bool) {
+    __builtin_memcpy(to.data, x, static_cast<size_t>(n) * sizeof(double));
 }
 
 // x += factor * source; x = factor * x; y = a * b.
@@ -58,11 +55,11 @@ template <class C> struct ForwardRows {
         const int64_t named = uses.end(row) - uses.begin(row);
         if (named == 0 && c.in_place && !c.input.cast.round) return;
         if (named == 1 && direct) {
-            const int64_t place = uses.place(uses.begin(row));
-            return add_directly({place_of(c.input, row, m, d), place_of(c.source, place, m, d),
-                                 target(row, m, d), reinterpret_cast<const float*>(factor + d), rows, count,
-                                 c.input.m_step, c.source.m_step, c.D, c.source.cast.round, c.out.cast.round,
-                                 stream, input_lost, source_lost, out_lost},
+            const int64_t use = uses.place(uses.begin(row));
+            return add_directly({at(c.input, row, m, d).data, at(c.source, use, m, d).data,
+                                 target(row, m, d).data, reinterpret_cast<const float*>(factor + d), rows,
+                                 count, c.input.m_step, c.source.m_step, c.D, c.source.cast.round,
+                                 c.out.cast.round, stream, input_lost, source_lost, out_lost},
                                 c.out.y.dtype);
         }
         // rows one behind the other are one long row
@@ -75,29 +72,23 @@ template <class C> struct ForwardRows {
                 add_to(row, i, d, count);
     }
 
-    int64_t position(int64_t row, int64_t m, int64_t d) const { return (row * c.M + m) * c.D + d; }
-    char* target(int64_t row, int64_t m, int64_t d) const {
-        return static_cast<char*>(c.out.y.data) + position(row, m, d) * size_in_bytes(c.out.y.dtype);
-    }
+    Mem target(int64_t row, int64_t m, int64_t d) const { return from(c.out.y, (row * c.M + m) * c.D + d); }
 
     // A row that nothing is added to: cast as it enters, and as it is stored.
     void copy(int64_t row, int64_t m, int64_t d, int64_t count) const {
-        const DType to = c.out.y.dtype;
-        if (!stream && !c.input.cast.round && to == c.input.x.dtype && c.input.step == 1) {
-            __builtin_memcpy(target(row, m, d), place_of(c.input, row, m, d),
-                             static_cast<size_t>(count * size_in_bytes(to)));
+        const Mem to = target(row, m, d);
+        const ConstMem x = at(c.input, row, m, d);
+        if (!stream && !c.input.cast.round && to.dtype == x.dtype && c.input.step == 1) {
+            __builtin_memcpy(to.data, x.data, static_cast<size_t>(count * size_in_bytes(to.dtype)));
             return;
         }
-        if (!c.in_place && to == DType::f32)
-            return load_row(reinterpret_cast<float*>(target(row, m, d)),
-                            {place_of(c.input, row, m, d), c.input.x.dtype}, count, c.input.step,
-                            c.input.cast, input_lost, stream);
-        const AddResult as_it_is{c.out.y, {}, nullptr};
-        C x[kBlock];
+        if (!c.in_place && to.dtype == DType::f32)
+            return cross_row(to, x, count, c.input.step, c.input.cast, input_lost, stream);
+        C block[kBlock];
         for (int64_t i = 0; i < count; i += kBlock) {
             const int64_t n = least(kBlock, count - i);
-            load(x, c.input, row, m, d + i, n, input_lost);
-            write(as_it_is, position(row, m, d + i), x, n, nullptr, stream);
+            load(block, c.input, row, m, d + i, n, input_lost);
+            write(from(to, i), block, n, Cast{}, nullptr, stream);
         }
     }
 
@@ -110,7 +101,7 @@ template <class C> struct ForwardRows {
                 load(s, c.source, uses.place(use), m, d + i, n, source_lost);
                 add(x, factor + d + i, s, n);
             }
-            write(c.out, position(row, m, d + i), x, n, out_lost, stream);
+            write(target(row, m, d + i), x, n, c.out.cast, out_lost, stream);
         }
     }
 };
@@ -135,13 +126,10 @@ template <class C> void forward_in(const ScaledIndexAddForward& c, Queue queue) 
                         c.input.x.dtype == to && c.input.step == 1 && c.source.step == 1 &&
                         !c.source.cast.saturate && !c.out.cast.saturate &&
                         (c.input.cast.round == c.out.cast.round || to == DType::f16);
-    const int64_t chunks = ceil_div(c.D, kTile), bundle = c.D < kTile ? kTile / c.D : 1, rows = c.B * c.M;
-    const int64_t tiles = ceil_div(rows, bundle) * chunks;
-    const TileCounters input_lost(tiles, c.input.lost, queue), source_lost(tiles, c.source.lost, queue),
-        out_lost(tiles, c.out.lost, queue);
-    parallel_for(tiles, [&](int64_t tile) {
-        const int64_t d = tile % chunks * kTile, count = least(kTile, c.D - d),
-                      first = tile / chunks * bundle;
+    const RowTiles tiles(c.B * c.M, c.D, kTile);
+    const TileCounters input_lost(tiles.count, c.input.lost, queue),
+        source_lost(tiles.count, c.source.lost, queue), out_lost(tiles.count, c.out.lost, queue);
+    tiles.for_each([&](int64_t tile, int64_t r, int64_t end, int64_t d, int64_t count) {
         const ForwardRows<C> part{c,
                                   uses,
                                   factor.data(),
@@ -150,7 +138,7 @@ template <class C> void forward_in(const ScaledIndexAddForward& c, Queue queue) 
                                   input_lost.of(tile),
                                   source_lost.of(tile),
                                   out_lost.of(tile)};
-        for (int64_t r = first, end = least(rows, first + bundle); r < end;) {
+        while (r < end) {
             const int64_t here = least(c.M - r % c.M, end - r);
             part(r / c.M, r % c.M, here, d, count);
             r += here;
@@ -186,7 +174,8 @@ template <class C> void backward_in(const ScaledIndexAddBackward& c, Queue queue
             scale(g, static_cast<C>(c.alpha), n);
             if (grad) {
                 if (scaled) multiply(other, g, factor + d, n);
-                write(c.grad_source, r * c.D + d, scaled ? other : g, n, grad_lost.of(tile), stream);
+                write(from(c.grad_source.y, r * c.D + d), scaled ? other : g, n, c.grad_source.cast,
+                      grad_lost.of(tile), stream);
             }
             if (sums) {
                 load(other, c.source, b, m, d, n, nullptr);

@@ -22,9 +22,6 @@ template <bool kRound, class T> DEMI_INLINE vf enter(vf x) {
     return kRound && !kIsHalf<T> ? round_f16(x) : x;
 }
 
-template <class T> DEMI_INLINE void write_past(T* p, vf x) { storeu(p, x); }
-DEMI_INLINE void write_past(float* p, vf x) { stream(p, x); }
-
 // Rows of out = factor * source + x that need no detour: one dtype for all, unit steps, one source row, no saturation, out
 // apart from x.
 struct DirectAdd {
@@ -57,34 +54,9 @@ template <class T, bool kX, bool kSource, bool kOut, bool kCount> struct Direct 
     }
 };
 
-template <class T, bool kX, bool kSource, bool kOut, bool kCount>
-DEMI_INLINE Direct<T, kX, kSource, kOut, kCount>
-direct_block(const T* x, const T* source, T* out, const float* factor, int64_t count, bool streaming) {
-    Direct<T, kX, kSource, kOut, kCount> step;
-    int64_t i = 0;
-    const auto part = [&](int64_t n) {
-        const int lanes = static_cast<int>(n);
-        store_n(out + i, step(load_n(x + i, lanes), load_n(source + i, lanes), load_n(factor + i, lanes)),
-                lanes);
-        i += n;
-    };
-    if (streaming) {
-        const uint64_t past = reinterpret_cast<uintptr_t>(out) / sizeof(float) % kLanes;
-        const int64_t head = past == 0 ? 0 : kLanes - static_cast<int64_t>(past);
-        if (head > 0) part(head < count ? head : count);
-        for (; i + kLanes <= count; i += kLanes)
-            write_past(out + i, step(loadu(x + i), loadu(source + i), loadu(factor + i)));
-    }
-    for (; i + kLanes <= count; i += kLanes)
-        storeu(out + i, step(loadu(x + i), loadu(source + i), loadu(factor + i)));
-    if (i < count) part(count - i);
-    return step;
-}
-
 template <class T, bool kX, bool kSource, bool kOut, bool kCount> void direct_all(const DirectAdd& job) {
     using Step = Direct<T, kX, kSource, kOut, kCount>;
     Watch x_watch, source_watch, out_watch;
-    const bool streaming = job.stream && sizeof(T) == sizeof(float);
     for (int64_t row = 0; row < job.rows; ++row) {
         const T* x = static_cast<const T*>(job.x) + row * job.x_step;
         const T* source = static_cast<const T*>(job.source) + row * job.source_step;
@@ -92,8 +64,12 @@ template <class T, bool kX, bool kSource, bool kOut, bool kCount> void direct_al
         const float* factor = job.factor;
         for (int64_t left = job.count; left > 0;) {
             const int64_t n = !kCount || left < kRangeBlock ? left : kRangeBlock;
-            const Step step =
-                direct_block<T, kX, kSource, kOut, kCount>(x, source, out, factor, n, streaming);
+            Step step;
+            for_aligned_lanes(
+                out, n, job.stream, [&](int64_t i, int lanes) __attribute__((always_inline)) {
+                    put_past(out + i, step(get(x + i, lanes), get(source + i, lanes), get(factor + i, lanes)),
+                             lanes, job.stream);
+                });
             if (Step::kCountX)
                 x_watch.block(step.x_range, n, job.x_lost,
                               [=](int64_t j, int lanes) { return load_n(x + j, lanes); });

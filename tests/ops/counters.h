@@ -1,4 +1,7 @@
 #pragma once
+#include <algorithm>
+#include <cmath>
+
 #include "ops/boundary/boundary.h"
 #include "tests/support/check_error.h"
 
@@ -17,6 +20,31 @@ inline std::string different(const CastCounters& got, const CastCounters& want) 
     compare("subnormal", got.subnormal, want.subnormal);
     compare("amax", got.amax, want.amax);
     return out;
+}
+
+// A crossing of f32, bf16 or f16 number by number, and what it loses.
+struct Crossed {
+    Tensor y;  // f32
+    CastCounters lost;
+};
+inline Crossed by_definition(const Tensor& x, const Cast& cast) {
+    std::vector<float> scaled;
+    CastCounters lost;
+    for (const float v : x.to(DType::f32).to_vector<float>()) {
+        const float s = v * cast.scale;
+        const double size = std::isnan(s) ? 0 : std::fabs(double(s));
+        ++lost.elements;
+        lost.nan += std::isnan(s);
+        lost.to_inf += size >= 65520;
+        lost.to_zero += size > 0 && size <= 0x1p-25;
+        lost.subnormal += size > 0x1p-25 && size < 0x1p-14 - 0x1p-25;
+        lost.amax = std::max(lost.amax, size);
+        scaled.push_back(cast.saturate && !std::isnan(s) ? std::clamp(s, -65504.f, 65504.f) : s);
+    }
+    std::vector<float> y = Tensor::from(scaled, x.shape()).to(DType::f16).to(DType::f32).to_vector<float>();
+    for (float& v : y)
+        if (cast.undo != 1) v *= cast.undo;
+    return {Tensor::from(y, x.shape()), lost};
 }
 
 }  // namespace demi::test
