@@ -125,7 +125,6 @@ void cast_tensor(const CastTensor& c, Queue queue) {
     pieces.for_each([&](int64_t tile, int64_t place, int64_t offset, int64_t count, int64_t step) {
         cross_row(from(c.dst, place), from(c.src, offset), count, step, c.cast, lost.of(tile), false);
     });
-    lost.add_to(c.lost);
 }
 
 void amax(const FindAmax& c, Queue queue) {

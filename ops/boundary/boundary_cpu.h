@@ -156,25 +156,33 @@ void store_row(Mem dst, const float* src, int64_t count, const Cast& cast, CastC
 // dst[i] = cast(src[i * step]) in dst's dtype.
 void cross_row(Mem dst, ConstMem src, int64_t count, int64_t step, const Cast& cast, CastCounters* lost,
                bool streaming);
+// The same for f64, which crosses as it is.
+DEMI_INLINE void load_row(double* dst, ConstMem src, int64_t count, int64_t step, const Cast&, CastCounters*,
+                          bool) {
+    for (int64_t i = 0; i < count; ++i) dst[i] = elements<double>(src)[i * step];
+}
+DEMI_INLINE void store_row(Mem dst, const double* src, int64_t count, const Cast&, CastCounters*, bool) {
+    __builtin_memcpy(dst.data, src, static_cast<size_t>(count) * sizeof(double));
+}
 
 namespace {
 
-// Counters of a call's tiles, one behind the other, so that tiles count without waiting for one another. Without `lost`
-// there are none.
+// Counters of a call's tiles, one behind the other, so that tiles count without waiting for one another; `lost` gets them in
+// the end. Without it there are none.
 class TileCounters {
   public:
     DEMI_INLINE TileCounters(int64_t tiles, CastCounters* lost, Queue queue)
-        : tiles_(lost != nullptr ? tiles : 0), memory_(tiles_, queue) {
+        : tiles_(lost != nullptr ? tiles : 0), lost_(lost), memory_(tiles_, queue) {
         for (int64_t i = 0; i < tiles_; ++i) memory_.data()[i] = CastCounters{};
     }
-    DEMI_INLINE ~TileCounters() {}
-    DEMI_INLINE CastCounters* of(int64_t tile) const { return tiles_ > 0 ? memory_.data() + tile : nullptr; }
-    DEMI_INLINE void add_to(CastCounters* lost) const {
-        for (int64_t i = 0; i < tiles_; ++i) add_counters(*lost, memory_.data()[i]);
+    DEMI_INLINE ~TileCounters() {
+        for (int64_t i = 0; i < tiles_; ++i) add_counters(*lost_, memory_.data()[i]);
     }
+    DEMI_INLINE CastCounters* of(int64_t tile) const { return tiles_ > 0 ? memory_.data() + tile : nullptr; }
 
   private:
     int64_t tiles_;
+    CastCounters* lost_;
     LocalScratch<CastCounters, 16> memory_;
 };
 

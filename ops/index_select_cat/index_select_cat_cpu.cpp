@@ -48,23 +48,9 @@ void forward(const IndexSelectCatForward& c, Queue queue) {
             i += n;
         }
     });
-    lost.add_to(c.lost);
 }
 
-// What the sums are added in: f32, or f64 where all is f64.
-DEMI_INLINE void load(float* to, const IndexSelectCatBackward& c, int64_t at, int64_t n, CastCounters* lost) {
-    load_row(to, from(c.dy, at), n, c.step, c.entry, lost, false);
-}
-DEMI_INLINE void load(double* to, const IndexSelectCatBackward& c, int64_t at, int64_t n, CastCounters*) {
-    copy_elements(to, from(c.dy, at).data, n, c.step, 8);
-}
-DEMI_INLINE void write(Mem to, const float* from, int64_t n, const Cast& exit, CastCounters* lost) {
-    store_row(to, from, n, exit, lost, false);
-}
-DEMI_INLINE void write(Mem to, const double* from, int64_t n, const Cast&, CastCounters*) {
-    __builtin_memcpy(to.data, from, static_cast<size_t>(n) * sizeof(double));
-}
-
+// C: what the sums are added in, f32, or f64 where all is f64.
 template <class C> struct GradientRows {
     const IndexSelectCatBackward& c;
     const SelectGradient& g;
@@ -96,12 +82,12 @@ template <class C> struct GradientRows {
         C sum[kBlock], more[kBlock];
         for (int64_t i = 0; i < count; i += kBlock) {
             const int64_t n = least(kBlock, count - i);
-            load(sum, c, place(uses.begin(row), column + i), n, entered);
+            load_row(sum, from(c.dy, place(uses.begin(row), column + i)), n, c.step, c.entry, entered, false);
             for (int64_t u = uses.begin(row) + 1; u < uses.end(row); ++u) {
-                load(more, c, place(u, column + i), n, entered);
+                load_row(more, from(c.dy, place(u, column + i)), n, c.step, c.entry, entered, false);
                 for (int64_t j = 0; j < n; ++j) sum[j] += more[j];
             }
-            write(from(to, i), sum, n, c.exit, left);
+            store_row(from(to, i), sum, n, c.exit, left, false);
         }
     }
 };
@@ -115,8 +101,6 @@ template <class C> void backward_in(const IndexSelectCatBackward& c, const Selec
         const GradientRows<C> rows{c, g, uses, stream, entered.of(tile), left.of(tile)};
         for (; row < end; ++row) rows(row, begin, n);
     });
-    entered.add_to(c.entered);
-    left.add_to(c.left);
 }
 
 void backward(const IndexSelectCatBackward& c, Queue queue) {

@@ -14,20 +14,10 @@ DEMI_INLINE ConstMem at(const AddOperand& x, int64_t row, int64_t m, int64_t d) 
 }
 
 // Elements of a row as they cross, in C: f32, or f64 where all is f64.
-DEMI_INLINE void load(float* to, const AddOperand& x, int64_t row, int64_t m, int64_t d, int64_t n,
+template <class C>
+DEMI_INLINE void load(C* to, const AddOperand& x, int64_t row, int64_t m, int64_t d, int64_t n,
                       CastCounters* lost) {
     load_row(to, at(x, row, m, d), n, x.step, x.cast, lost, false);
-}
-DEMI_INLINE void load(double* to, const AddOperand& x, int64_t row, int64_t m, int64_t d, int64_t n,
-                      CastCounters*) {
-    const double* p = elements<double>(at(x, row, m, d));
-    for (int64_t i = 0; i < n; ++i) to[i] = p[i * x.step];
-}
-DEMI_INLINE void write(Mem to, const float* x, int64_t n, const Cast& cast, CastCounters* lost, bool stream) {
-    store_row(to, x, n, cast, lost, stream);
-}
-DEMI_INLINE void write(Mem to, const double* x, int64_t n, const Cast&, CastCounters*, bool) {
-    __builtin_memcpy(to.data, x, static_cast<size_t>(n) * sizeof(double));
 }
 
 // x += factor * source; x = factor * x; y = a * b.
@@ -88,7 +78,7 @@ template <class C> struct ForwardRows {
         for (int64_t i = 0; i < count; i += kBlock) {
             const int64_t n = least(kBlock, count - i);
             load(block, c.input, row, m, d + i, n, input_lost);
-            write(from(to, i), block, n, Cast{}, nullptr, stream);
+            store_row(from(to, i), block, n, Cast{}, nullptr, stream);
         }
     }
 
@@ -101,7 +91,7 @@ template <class C> struct ForwardRows {
                 load(s, c.source, uses.place(use), m, d + i, n, source_lost);
                 add(x, factor + d + i, s, n);
             }
-            write(target(row, m, d + i), x, n, c.out.cast, out_lost, stream);
+            store_row(target(row, m, d + i), x, n, c.out.cast, out_lost, stream);
         }
     }
 };
@@ -144,9 +134,6 @@ template <class C> void forward_in(const ScaledIndexAddForward& c, Queue queue) 
             r += here;
         }
     });
-    input_lost.add_to(c.input.lost);
-    source_lost.add_to(c.source.lost);
-    out_lost.add_to(c.out.lost);
 }
 
 // Both gradients in one pass over dy. Rows (b, m) are cut into parts, each with a partial sum for the gradient of scaling;
@@ -174,8 +161,8 @@ template <class C> void backward_in(const ScaledIndexAddBackward& c, Queue queue
             scale(g, static_cast<C>(c.alpha), n);
             if (grad) {
                 if (scaled) multiply(other, g, factor + d, n);
-                write(from(c.grad_source.y, r * c.D + d), scaled ? other : g, n, c.grad_source.cast,
-                      grad_lost.of(tile), stream);
+                store_row(from(c.grad_source.y, r * c.D + d), scaled ? other : g, n, c.grad_source.cast,
+                          grad_lost.of(tile), stream);
             }
             if (sums) {
                 load(other, c.source, b, m, d, n, nullptr);
@@ -183,8 +170,6 @@ template <class C> void backward_in(const ScaledIndexAddBackward& c, Queue queue
             }
         }
     });
-    dy_lost.add_to(c.dy.lost);
-    grad_lost.add_to(c.grad_source.lost);
     if (!sums) return;
     C* total = elements<C>(c.sums);
     for (int64_t d = 0; d < c.D; ++d) total[d] = 0;
