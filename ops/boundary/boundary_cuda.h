@@ -142,6 +142,16 @@ DEMI_DEVICE void store_one(void* base, int64_t at, DType s, float x) {
         static_cast<uint16_t*>(base)[at] = s == DType::f16 ? gpu::float_to_half(x) : gpu::float_to_bf16(x);
 }
 
+// f64 beside them: in kernels that take it, nothing casts it.
+template <class C> DEMI_DEVICE C load_as(const void* base, int64_t at, DType s) {
+    if constexpr (sizeof(C) == sizeof(double))
+        return static_cast<const double*>(base)[at];
+    else
+        return load_one(base, at, s);
+}
+DEMI_DEVICE void store_one(void* base, int64_t at, DType, double x) { static_cast<double*>(base)[at] = x; }
+DEMI_DEVICE double cross(double x, const Cast&, LaneCount&) { return x; }
+
 // Eight elements that lie at a multiple of 16 bytes, as they are in memory: loads may be on their way while
 // others are unpacked.
 struct Raw8 {

@@ -1,7 +1,7 @@
 #pragma once
 // Internal, for .cu files: matrices cut into tiles for blocks of threads, from shapes only; and sorted lists of row numbers.
 #include "runtime/backends.h"
-#include "runtime/cuda/gpu_types.h"
+#include "runtime/cuda/gpu.h"
 
 namespace demi::gpu_kernels {
 
@@ -37,26 +37,30 @@ DEMI_HOST_DEVICE RowTile tile_at(const RowTiles& t, int64_t tile) {
     return {row, column, static_cast<int>(rows), static_cast<int>(columns)};
 }
 
+// By a block: prepare(r) for each row of a tile, then, once all is there, fn(r, column) for each of its elements.
+template <class Prepare, class F>
+DEMI_DEVICE void for_tile(const RowTile& tile, const Prepare& prepare, const F& fn) {
+    const int t = static_cast<int>(gpu::thread_idx().x), threads = static_cast<int>(gpu::block_dim().x);
+    gpu::sync_threads();
+    if (t < tile.rows) prepare(t);
+    gpu::sync_threads();
+    for (int u = t; u < tile.columns * tile.rows; u += threads) {
+        const int r = tile.rows == 1 ? 0 : u / tile.columns;
+        fn(r, u - r * tile.columns);
+    }
+}
+
 // A list of row numbers in rising order, and where each stood; equal ones in the order of the list.
 struct SortedRows {
     const int64_t* rows = nullptr;
     const int64_t* places = nullptr;
     int64_t count = 0;
-    // What find() gives, for every row and one more; null where they are many.
-    const int64_t* first = nullptr;
+    const int64_t* first = nullptr;  // what find() gives, for every row and one more; null: they are many
 
     // The first entry that is not below `row`.
-    DEMI_HOST_DEVICE int64_t find(int64_t row) const {
+    DEMI_DEVICE int64_t find(int64_t row) const {
         if (first != nullptr) return first[row];
-        int64_t low = 0, high = count;
-        while (low < high) {
-            const int64_t middle = (low + high) / 2;
-            if (rows[middle] < row)
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        return low;
+        return gpu::first_true(count, [&](int64_t i) { return rows[i] >= row; });
     }
 };
 

@@ -58,6 +58,19 @@ inline Dim3 blocks_for(int64_t items, int64_t per_block, int64_t at_most = 65536
     return {static_cast<unsigned>(blocks < at_most ? blocks : at_most), 1, 1};
 }
 
+// The first i in [0, count) where fn holds, which is false before and true from there on; count where it never is.
+template <class F> DEMI_DEVICE int64_t first_true(int64_t count, const F& fn) {
+    int64_t low = 0, high = count;
+    while (low < high) {
+        const int64_t middle = (low + high) / 2;
+        if (fn(middle))
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
 // ---- elements: load() to the type that arithmetic runs in, store() with one rounding -----------------
 template <class T> struct ComputeOf { typedef float type; };
 template <> struct ComputeOf<double> { typedef double type; };

@@ -36,16 +36,10 @@ DEMI_DEVICE const AttentionSegment& segment_at(const AttentionCall& call, int64_
 // The segment that a query, or a key, lies in.
 template <bool kKeys>
 DEMI_DEVICE const AttentionSegment& segment_of(const AttentionCall& call, int64_t token) {
-    int64_t low = 0, high = call.segment_count - 1;
-    while (low < high) {
-        const int64_t middle = (low + high) / 2;
-        const AttentionSegment& s = call.segments[middle];
-        if ((kKeys ? s.k_end : s.q_end) > token)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return segment_at(call, low);
+    const auto ends_behind = [&](int64_t s) {
+        return (kKeys ? call.segments[s].k_end : call.segments[s].q_end) > token;
+    };
+    return segment_at(call, gpu::first_true(call.segment_count - 1, ends_behind));
 }
 
 DEMI_DEVICE int64_t queries_in(const AttentionSegment& s) { return s.q_end - s.q_begin; }
@@ -77,10 +71,7 @@ template <class C> DEMI_DEVICE C element(const AttentionOperand& x, int64_t at) 
 }
 
 template <class C> DEMI_DEVICE void put(const AttentionResult& x, int64_t at, C value, LaneCount& lost) {
-    if constexpr (sizeof(C) == sizeof(double))
-        static_cast<double*>(x.data)[at] = value;
-    else
-        store_one(x.data, at, x.dtype, cross(value, x.cast, lost));
+    store_one(x.data, at, x.dtype, cross(value, x.cast, lost));
 }
 
 DEMI_DEVICE int64_t bias_offset(const AttentionCall& call, int64_t batch, int64_t head, int64_t query_token) {

@@ -37,36 +37,33 @@ struct WarpScale {
     DEMI_DEVICE float out_of() const { return exponent == kUnset ? 1.f : power_of_two(exponent); }
 };
 
-template <int kCount> DEMI_DEVICE void scale_all(float (&x)[kCount][4], float factor) {
+// The largest finite magnitude of some gradients of scores.
+template <int kCount> DEMI_DEVICE uint32_t largest_finite(const float (&x)[kCount][4]) {
+    float largest = 0;
     DEMI_UNROLL
     for (int n = 0; n < kCount; ++n) {
         DEMI_UNROLL
-        for (int e = 0; e < 4; ++e) x[n][e] *= factor;
+        for (int e = 0; e < 4; ++e) largest = gpu::max_number(largest, gpu::abs(x[n][e]));
     }
-}
-
-// Brings gradients of scores, of `whole` columns, into fp16's range, and the sums so far to the same scale.
-template <bool kBf16, int kSums, int kCount>
-DEMI_DEVICE void fit(float (&grads)[kCount][4], int whole, WarpScale& scale, float (&sums)[kSums][4]) {
-    if constexpr (kBf16) return;
-    uint32_t largest = 0;
-    DEMI_UNROLL
+    uint32_t bits = gpu::bit_cast<uint32_t>(largest);
+    if (bits < kInfinityBits) return bits;
+    bits = 0;
     for (int n = 0; n < kCount; ++n) {
-        if (8 * n >= whole) break;
-        DEMI_UNROLL
         for (int e = 0; e < 4; ++e) {
-            const uint32_t m = WarpScale::magnitude(grads[n][e]);
-            largest = m > largest ? m : largest;
+            const uint32_t m = WarpScale::magnitude(x[n][e]);
+            bits = m > bits ? m : bits;
         }
     }
-    const float decay = scale.make_room(largest);
-    if (decay != 1) scale_all(sums, decay);
-    const float factor = scale.into();
-    DEMI_UNROLL
-    for (int n = 0; n < kCount; ++n) {
-        if (8 * n >= whole) break;
-        DEMI_UNROLL
-        for (int e = 0; e < 4; ++e) grads[n][e] *= factor;
+    return bits;
+}
+
+// Brings gradients of scores into fp16's range, and the sums so far to the same scale.
+template <bool kBf16, int kSums, int kCount>
+DEMI_DEVICE void fit(float (&grads)[kCount][4], WarpScale& scale, float (&sums)[kSums][4]) {
+    if constexpr (!kBf16) {
+        const float decay = scale.make_room(largest_finite(grads));
+        if (decay != 1) scale_rows(sums, decay, decay);
+        scale_rows(grads, scale.into(), scale.into());
     }
 }
 

@@ -5,19 +5,18 @@
 namespace demi::gpu_kernels {
 namespace {
 
-template <int kSize> constexpr int kQueryTile = kSize <= 128 ? 32 : 16;
-
-// kWhich: 0 both gradients, 1 the keys', 2 the values'. Both do not fit into the
-// registers at the largest size.
-template <int kSize, bool kBf16, int kWhich> struct MmaBackwardKvKernel {
-    static constexpr int threads = 256;
-    static constexpr int kQueries = kQueryTile<kSize>, kStride = kSize + 8;
+// kWhich: 0 both gradients, 1 the keys', 2 the values'. Both do not fit into the registers at the largest
+// size.
+template <int kSize, bool kBf16, bool kMasked, int kWhich> struct BackwardKvKernel {
+    static constexpr int threads = kThreads<kSize, kMasked>, blocks = kBlocks<kSize, kMasked>;
+    static constexpr int kQueries = queries_of_tile(kSize), kStride = kSize + 8;
     static constexpr bool kForKeys = kWhich != 2, kForValues = kWhich != 1;
+    typedef Walk<kSize, kBf16, kMasked> Rows;
     MmaBackward m;
 
-    // Shared memory: counters, a flag, keys, values, two stages of queries, of gradients and
-    // of what is known of them.
-    DEMI_DEVICE uint16_t* keys() const { return gpu::shared<uint16_t>() + kHeader; }
+    // Shared memory: the header (without kMasked a flag meanwhile), keys, values, two stages of queries, of
+    // gradients and of what is known of them.
+    DEMI_DEVICE uint16_t* keys() const { return gpu::shared<uint16_t>() + kHeader<kMasked>; }
     DEMI_DEVICE uint16_t* values() const { return keys() + m.keys.rows * kStride; }
     DEMI_DEVICE uint16_t* queries(int stage) const {
         return keys() + (2 * m.keys.rows + stage * kQueries) * kStride;
@@ -27,143 +26,162 @@ template <int kSize, bool kBf16, int kWhich> struct MmaBackwardKvKernel {
         return reinterpret_cast<float*>(queries(4)) + stage * kQueries;
     }
     DEMI_DEVICE float* dots(int stage) const { return shifts(2 + stage); }
+    DEMI_DEVICE int* any_left_out() const { return gpu::shared<int>(); }
 
     DEMI_DEVICE void operator()() const {
         const AttentionBackward& call = m.call;
         const TilePlace at = place_of<true>(m, gpu::block_idx().x);
         const AttentionSegment& segment = *at.segment;
         if (at.rows == 0) return;
-        const int capacity = m.keys.rows, row = gpu::warp() * 16;
+        const int capacity = m.keys.rows, row = gpu::warp() * 16, all = static_cast<int>(queries_in(segment));
         const int64_t token = segment.k_begin + at.first;
-        if (gpu::thread_idx().x == 0) *found() = 0;
-        load_tile<kSize, kBf16>(keys(), capacity, call.k, row_offset(call.k, at.batch, at.head, token),
-                                at.rows, call.head_size, m.eights.k);
-        load_tile<kSize, kBf16>(values(), capacity, call.v, row_offset(call.v, at.batch, at.head, token),
-                                at.rows, call.value_size, m.eights.v);
-        const IntRange first = int_range(queries_of_key(segment, at.first)),
-                       last = int_range(queries_of_key(segment, at.first + at.rows - 1));
-        const int begin = first.begin / kQueries * kQueries, end = last.end,
-                  all = static_cast<int>(queries_in(segment));
-        if (begin < end) load_queries(at, begin, 0);
+        if (gpu::thread_idx().x == 0) *(kMasked ? found() : any_left_out()) = 0;
+        Rows(call.k, at, token, call.head_size, m.eights.k).load(keys(), capacity, at.rows);
+        Rows(call.v, at, token, call.value_size, m.eights.v).load(values(), capacity, at.rows);
+        // Queries that see the first key of the block, and the last; and those that see a lane's keys.
+        IntRange first{0, all}, last{0, all}, seen[2];
+        if constexpr (kMasked) {
+            first = int_range(queries_of_key(segment, at.first));
+            last = int_range(queries_of_key(segment, at.first + at.rows - 1));
+            for (int half = 0; half < 2; ++half)
+                seen[half] = int_range(queries_of_key(segment, at.first + row + gpu::lane() / 4 + 8 * half));
+        }
+        const int begin = first.begin / kQueries * kQueries, end = last.end;
+        Next next{{call.q, at, segment.q_begin + begin, call.head_size, m.eights.q},
+                  {call.grad_out, at, segment.q_begin + begin, call.value_size, m.eights.grad_out},
+                  query_index(m.call, at.batch, at.head, segment.q_begin + begin)};
+        look_ahead(next, all - begin);
+        const auto load = [&](int tile, int stage) { load_queries(stage, next, all - tile); };
+        if (begin < end) load(begin, 0);
         gpu::cp_async_commit();
-        if (begin >= end) gpu::cp_async_wait<0>();
 
-        IntRange seen[2];
-        for (int half = 0; half < 2; ++half)
-            seen[half] = int_range(queries_of_key(segment, at.first + row + gpu::lane() / 4 + 8 * half));
         float for_keys[kForKeys ? kSize / 8 : 1][4], for_values[kForValues ? kSize / 8 : 1][4];
         set_zero(for_keys);
         set_zero(for_values);
         LeftRows<kSize> left, left_values;
         WarpScale scale;
         bool left_out = false;
-        int stage = 0;
-        for (int tile = begin; tile < end; tile += kQueries, stage ^= 1) {
-            if (tile + kQueries < end) {
-                load_queries(at, tile + kQueries, stage ^ 1);
-                gpu::cp_async_commit();
-                gpu::cp_async_wait<1>();
-            } else {
-                gpu::cp_async_wait<0>();
-            }
-            gpu::sync_threads();
+        for_tiles<kQueries>(begin, end, load, [&](int tile, int stage) {
             if (tile == begin) {
-                left.load(keys(), row, call.head_size);
-                left_values.load(values(), row, call.value_size);
+                left.load(keys(), row, kMasked ? call.head_size : kSize);
+                left_values.load(values(), row, kMasked ? call.value_size : kSize);
             }
-            const int here = smaller(kQueries, all - tile), whole = round_up_16(here);
-            float weights[kQueries / 8][4], grads[kQueries / 8][4];
-            if (row < at.rows) step(at, tile, whole, stage, left, left_values, seen, weights, grads);
-            // A query that saw nothing has an infinite shift, one that is left out that of -infinity.
-            const float shift = shifts(stage)[gpu::lane() % kQueries];
-            const bool blind = gpu::ballot(gpu::abs(shift) == gpu::infinity()) != 0;
-            left_out |= blind && gpu::ballot(is_minus_infinity(shift)) != 0;
-            if (blind || last.begin > tile || first.end < tile + here) {
-                gpu::sync_threads();  // the scores needed all as it is
-                take_out_not_finite<kSize, kBf16>(queries(stage), here, call.head_size, found());
-                take_out_not_finite<kSize, kBf16>(grad_out(stage), here, call.value_size, found());
-                gpu::sync_threads();
-            }
-            if (row < at.rows) {
+            const int here = smaller(kQueries, all - tile);
+            if constexpr (kMasked) {
+                const int whole = round_up_16(here);
+                float weights[kQueries / 8][4], grads[kQueries / 8][4];
+                if (row < at.rows)
+                    masked_step(at, tile, whole, stage, left, left_values, seen, weights, grads);
+                // A query that saw nothing has an infinite shift, one that is left out that of -infinity.
+                const float shift = shifts(stage)[gpu::lane() % kQueries];
+                const bool blind = gpu::ballot(gpu::abs(shift) == gpu::infinity()) != 0;
+                left_out |= blind && gpu::ballot(is_minus_infinity(shift)) != 0;
+                if (blind || last.begin > tile || first.end < tile + here) {
+                    gpu::sync_threads();  // the scores needed all as it is
+                    take_out_not_finite<kSize, kBf16>(queries(stage), here, call.head_size, found());
+                    take_out_not_finite<kSize, kBf16>(grad_out(stage), here, call.value_size, found());
+                    gpu::sync_threads();
+                }
+                if (row >= at.rows) return;
                 if constexpr (kForValues)
                     multiply_add_rows<kSize, kQueries, kBf16>(for_values, weights, grad_out(stage), whole,
                                                               static_cast<int>(call.value_size));
                 if constexpr (kForKeys) {
-                    fit<kBf16>(grads, whole, scale, for_keys);
+                    fit<kBf16>(grads, scale, for_keys);
                     multiply_add_rows<kSize, kQueries, kBf16>(for_keys, grads, queries(stage), whole,
                                                               static_cast<int>(call.head_size));
                 }
+            } else {
+                // A query that saw nothing, or is left out, must not pass on its NaN or infinity.
+                if (gpu::ballot(shifts(stage)[gpu::lane()] == gpu::infinity()) != 0) {
+                    *any_left_out() = 1;
+                    clear_blind(stage);
+                    gpu::sync_threads();
+                }
+                if (row + 16 <= at.rows && here == kQueries)
+                    step<kQueries, true>(at, stage, here, left, left_values, scale, for_keys, for_values);
+                else if (row < at.rows && here > 16)
+                    step<kQueries, false>(at, stage, here, left, left_values, scale, for_keys, for_values);
+                else if (row < at.rows)
+                    step<16, false>(at, stage, here, left, left_values, scale, for_keys, for_values);
             }
-            gpu::sync_threads();
-        }
-        gpu::sync_threads();
-        const bool put_back = begin < end && *found() != 0;
+        });
+        if constexpr (!kMasked) left_out = *any_left_out() != 0;
         const float unshift = power_of_two(-kWeightShift<kBf16>);
         if constexpr (kForKeys)
             if (call.grad_k.data != nullptr)
-                store(call.grad_k, at, row, call.head_size, for_keys, scale.out_of() * unshift * call.scale,
-                      put_back ? &call.q : nullptr, left_out, m.eights.grad_k, m.call.grad_k.lost);
+                store(call.grad_k, call.q, at, row, call.head_size, for_keys,
+                      scale.out_of() * unshift * call.scale, left_out, m.eights.grad_k);
         if constexpr (kForValues)
             if (call.grad_v.data != nullptr)
-                store(call.grad_v, at, row, call.value_size, for_values,
-                      unshift * (has_dropout(m.call) ? kept_factor(m.call) : 1.f),
-                      put_back ? &call.grad_out : nullptr, left_out, m.eights.grad_v, m.call.grad_v.lost);
+                store(call.grad_v, call.grad_out, at, row, call.value_size, for_values,
+                      kMasked && has_dropout(m.call) ? unshift * kept_factor(m.call) : unshift, left_out,
+                      m.eights.grad_v);
     }
 
-    // `taken_from`: the operand whose values that are not finite the sums lack, or null.
-    template <int kCount>
-    DEMI_DEVICE void store(const AttentionResult& out, const TilePlace& at, int row, int64_t size,
-                           const float (&acc)[kCount][4], float factor, const AttentionOperand* taken_from,
-                           bool left_out, bool in_eights, CastCounters* sums) const {
-        LaneCount lost;
-        const int rows = smaller(16, at.rows - row);
-        if (rows > 0) {
-            const AttentionSegment& segment = *at.segment;
-            const int64_t token = segment.k_begin + at.first + row;
-            const RowsOut<kSize> leaving(keys());
-            leaving.take(acc, factor, factor);
-            // A blind query must not pass on its NaN or infinity.
-            const float* lse = lse_of(m.call) + query_index(m.call, at.batch, at.head, segment.q_begin);
-            if (taken_from != nullptr)
+    // x: the operand that the sums are made of. What of it is not finite, they may lack.
+    DEMI_DEVICE void store(const AttentionResult& out, const AttentionOperand& x, const TilePlace& at,
+                           int row, int64_t size, float (&acc)[kSize / 8][4], float factor, bool left_out,
+                           bool in_eights) const {
+        const AttentionSegment& segment = *at.segment;
+        store_sums<kSize, kMasked>(
+            keys(), out, at, row, segment.k_begin + at.first, size, in_eights, acc, factor, factor, left_out,
+            [&](const RowsOut<kSize>& leaving, int rows) {
+                if (*found() == 0) return;
+                // A blind query must not pass on its NaN or infinity.
+                const float* lse = lse_of(m.call) + query_index(m.call, at.batch, at.head, segment.q_begin);
                 leaving.add_not_finite(
-                    *taken_from, row_offset(*taken_from, at.batch, at.head, segment.q_begin), size, rows,
-                    factor, [&](int r) { return int_range(queries_of_key(segment, at.first + row + r)); },
+                    x, row_offset(x, at.batch, at.head, segment.q_begin), size, rows, factor,
+                    [&](int r) { return int_range(queries_of_key(segment, at.first + row + r)); },
                     [&](int query) { return is_minus_infinity(lse[query]); });
-            if (left_out || any_not_finite(acc, factor, factor))
-                exact_grad_keys(m, {at, row, rows, kStride, leaving.stage}, out.data == m.call.grad_v.data,
-                                left_out);
-            leaving.store(out, row_offset(out, at.batch, at.head, token), rows, size, in_eights, lost);
-        }
-        if (sums != nullptr) add_counts(lost, gpu::shared<uint32_t>(), sums);
+            },
+            [&](const StagedRows& rows) {
+                exact_grad_keys(m, rows, out.data == m.call.grad_v.data, left_out);
+            });
     }
 
-    DEMI_DEVICE void load_queries(const TilePlace& at, int tile, int stage) const {
-        const AttentionBackward& call = m.call;
-        const int64_t token = at.segment->q_begin + tile;
-        const int rows = static_cast<int>(least(kQueries, queries_in(*at.segment) - tile));
-        load_tile<kSize, kBf16>(queries(stage), kQueries, call.q,
-                                row_offset(call.q, at.batch, at.head, token), rows, call.head_size,
-                                m.eights.q);
-        load_tile<kSize, kBf16>(grad_out(stage), kQueries, call.grad_out,
-                                row_offset(call.grad_out, at.batch, at.head, token), rows, call.value_size,
-                                m.eights.grad_out);
+    // Where the next tile comes from, and what a thread knows already of one of its queries.
+    struct Next {
+        Rows queries, grad_out;
+        int64_t index;
+        float lse = 0, dot = 0;
+    };
+
+    // Reads it, of `rest` queries at most: on its way while a tile is multiplied.
+    DEMI_DEVICE void look_ahead(Next& next, int rest) const {
         const int t = static_cast<int>(gpu::thread_idx().x);
-        if (t >= kQueries) return;
-        const bool real = t < rows;
-        const int64_t index = query_index(m.call, at.batch, at.head, token + (real ? t : 0));
-        const float lse = lse_of(call)[index];
-        const bool saw = real && !is_minus_infinity(lse), exact = saw && is_exact(m.sums, index);
-        shifts(stage)[t] = !real   ? 0.f
-                           : !saw  ? gpu::infinity()
-                           : exact ? -gpu::infinity()
-                                   : static_cast<float>(static_cast<double>(lse) * kLog2E);
-        dots(stage)[t] = saw && !exact ? m.sums.dot[index] : 0.f;
+        const bool real = t < smaller(kQueries, rest);
+        next.lse = real ? lse_of(m.call)[next.index + t] : 0.f;
+        next.dot = real ? m.sums.dot[next.index + t] : 0.f;
+    }
+
+    // The next tile, of `rest` queries at most.
+    DEMI_DEVICE void load_queries(int stage, Next& next, int rest) const {
+        const int t = static_cast<int>(gpu::thread_idx().x), rows = smaller(kQueries, rest);
+        next.queries.load(queries(stage), kQueries, rows);
+        next.grad_out.load(grad_out(stage), kQueries, rows);
+        if (t < kQueries) {
+            const bool blind = is_minus_infinity(next.lse);
+            const bool exact = !blind && next.dot != next.dot && m.sums.exact[next.index + t].sum > 0;
+            float shift = gpu::infinity();
+            if constexpr (kMasked) {
+                if (exact) shift = -shift;
+                if (!blind && !exact) shift = static_cast<float>(static_cast<double>(next.lse) * kLog2E);
+            } else if (!blind && !exact) {
+                shift = next.lse * static_cast<float>(kLog2E) - static_cast<float>(kWeightShift<kBf16>);
+            }
+            shifts(stage)[t] = shift;
+            dots(stage)[t] = blind || exact ? 0.f : next.dot;
+        }
+        next.index += kQueries;
+        look_ahead(next, rest - kQueries);
     }
 
     // Weights, with dropout, and the gradients of the scores of one tile.
-    DEMI_DEVICE void step(const TilePlace& at, int tile, int whole, int stage, const LeftRows<kSize>& left,
-                          const LeftRows<kSize>& left_values, const IntRange (&seen)[2],
-                          float (&weights)[kQueries / 8][4], float (&grads)[kQueries / 8][4]) const {
+    DEMI_DEVICE void masked_step(const TilePlace& at, int tile, int whole, int stage,
+                                 const LeftRows<kSize>& left, const LeftRows<kSize>& left_values,
+                                 const IntRange (&seen)[2], float (&weights)[kQueries / 8][4],
+                                 float (&grads)[kQueries / 8][4]) const {
         const AttentionBackward& call = m.call;
         multiply_transposed<kSize, kQueries, kBf16>(weights, left, queries(stage), whole,
                                                     static_cast<int>(call.head_size));
@@ -204,29 +222,72 @@ template <int kSize, bool kBf16, int kWhich> struct MmaBackwardKvKernel {
             }
         }
     }
+
+    DEMI_DEVICE void clear_blind(int stage) const {
+        const int step = static_cast<int>(gpu::block_dim().x);
+        for (int u = static_cast<int>(gpu::thread_idx().x); u < kQueries * kSize / 8; u += step) {
+            const int query = u / (kSize / 8), at = query * kStride + u % (kSize / 8) * 8;
+            if (shifts(stage)[query] != gpu::infinity()) continue;
+            gpu::store16(queries(stage) + at, {});
+            gpu::store16(grad_out(stage) + at, {});
+        }
+    }
+
+    // `here` of kCount queries for the sixteen keys of this warp.
+    template <int kCount, bool kWhole>
+    DEMI_DEVICE void step(const TilePlace& at, int stage, int here, const LeftRows<kSize>& left,
+                          const LeftRows<kSize>& left_values, WarpScale& scale,
+                          float (&for_keys)[kSize / 8][4], float (&for_values)[kSize / 8][4]) const {
+        float weights[kCount / 8][4], grads[kCount / 8][4];
+        const int mine = gpu::warp() * 16 + gpu::lane() / 4;
+        scores<kSize, kCount, kBf16, kWhole>(weights, left, queries(stage), here, mine < at.rows,
+                                             mine + 8 < at.rows);
+        multiply_transposed<kSize, kCount, kBf16>(grads, left_values, grad_out(stage), kCount, kSize);
+        const float to_powers = m.call.scale * static_cast<float>(kLog2E);
+        DEMI_UNROLL
+        for (int n = 0; n < kCount / 8; ++n) {
+            DEMI_UNROLL
+            for (int e = 0; e < 2; ++e) {
+                const int column = 8 * n + 2 * (gpu::lane() % 4) + e;
+                const float shift = shifts(stage)[column], dot = dots(stage)[column];
+                DEMI_UNROLL
+                for (int half = 0; half < 2; ++half) {
+                    float& weight = weights[n][2 * half + e];
+                    float& grad = grads[n][2 * half + e];
+                    weight = gpu::exp2_approx(gpu::fma(weight, to_powers, -shift));
+                    const bool real = kWhole || (column < here && mine + 8 * half < at.rows);
+                    grad = real ? weight * (grad - dot) : 0.f;  // not 0 times what is not finite
+                }
+            }
+        }
+        multiply_add_rows<kSize, kCount, kBf16>(for_values, weights, grad_out(stage), kCount, kSize);
+        fit<kBf16>(grads, scale, for_keys);
+        multiply_add_rows<kSize, kCount, kBf16>(for_keys, grads, queries(stage), kCount, kSize);
+    }
 };
 
-template <int kSize, bool kBf16> using BothKernel = MmaBackwardKvKernel<kSize, kBf16, 0>;
-template <int kSize, bool kBf16> using KeysKernel = MmaBackwardKvKernel<kSize, kBf16, 1>;
-template <int kSize, bool kBf16> using ValuesKernel = MmaBackwardKvKernel<kSize, kBf16, 2>;
+template <int kSize, bool kBf16, bool kMasked> using Both = BackwardKvKernel<kSize, kBf16, kMasked, 0>;
+template <int kSize, bool kBf16, bool kMasked> using Keys = BackwardKvKernel<kSize, kBf16, kMasked, 1>;
+template <int kSize, bool kBf16, bool kMasked> using Values = BackwardKvKernel<kSize, kBf16, kMasked, 2>;
 
-size_t shared(int64_t size, int rows) {
-    const int64_t padded = padded_size(size);
-    const int64_t queries = padded <= 128 ? kQueryTile<128> : kQueryTile<256>;
-    return kCountScratch + 16 + static_cast<size_t>((2 * rows + 4 * queries) * (padded + 8)) * 2 +
-           static_cast<size_t>(4 * queries) * sizeof(float);
+template <bool kMasked> size_t shared(int64_t size, int rows) {
+    const int queries = queries_of_tile(padded_size(size));
+    const size_t tiles = shared_bytes<kMasked>(size, rows, 2 * rows + 4 * queries);
+    return tiles == SIZE_MAX ? tiles : tiles + static_cast<size_t>(4 * queries) * sizeof(float);
 }
-
-void launch(const MmaBackward& m, Queue queue) {
+template <bool kMasked> void launch(const MmaBackward& m, Queue queue) {
     const int64_t size = padded_size_of(m.call);
-    if (size == 64) return launch_tiles<BothKernel, 64>(m, m.keys, shared, queue);
-    if (size == 128) return launch_tiles<BothKernel, 128>(m, m.keys, shared, queue);
-    if (m.call.grad_k.data != nullptr) launch_tiles<KeysKernel, 256>(m, m.keys, shared, queue);
-    if (m.call.grad_v.data != nullptr) launch_tiles<ValuesKernel, 256>(m, m.keys, shared, queue);
+    if (size == 64) return launch_tiles<Both, 64, kMasked>(m, m.keys, shared<kMasked>, queue);
+    if (size == 128) return launch_tiles<Both, 128, kMasked>(m, m.keys, shared<kMasked>, queue);
+    if constexpr (kMasked) {
+        if (m.call.grad_k.data != nullptr) launch_tiles<Keys, 256, true>(m, m.keys, shared<true>, queue);
+        if (m.call.grad_v.data != nullptr) launch_tiles<Values, 256, true>(m, m.keys, shared<true>, queue);
+    }
 }
 
 }  // namespace
 
-const MmaKernel<AttentionBackward> mma_backward_kv{shared, launch};
+const MmaKernel<AttentionBackward> mma_backward_kv{shared<true>, launch<true>};
+const MmaKernel<AttentionBackward> unmasked_backward_kv{shared<false>, launch<false>};
 
 }  // namespace demi::gpu_kernels

@@ -1,121 +1,148 @@
-// The queries' gradient on tensor cores, one block for a tile of queries; and the row sums
-// that the keys' kernel needs.
+// The queries' gradient on tensor cores, one block for a tile of queries; and the row sums that the keys'
+// kernel needs.
 #include "ops/memory_efficient_attention/cuda/attention_backward_cuda.h"
 
 namespace demi::gpu_kernels {
 namespace {
 
+constexpr int kPart = 32;  // of a tile's keys, that a warp takes at a time without kMasked
+
 // What a lane knows of its two rows, g and g + 8 of its warp.
 struct RowState {
-    IntRange seen[2];        // keys
-    float shift[2], dot[2];  // log-sum-exp in powers of two
-    bool complete;           // one tile holds all keys that the warp's rows see
-    bool odd = false;        // the log-sum-exp of a row does not tell its weights apart
+    float shift[2], dot[2];  // shift: log-sum-exp in powers of two
+    // kMasked. Without it the shift of a row that saw nothing, or is taken in double, is infinite.
+    IntRange seen[2];  // keys
+    bool complete;     // one tile holds all keys that the warp's rows see
+    bool odd;          // the log-sum-exp of a row does not tell its weights apart
 };
 
-template <int kSize, bool kBf16> struct MmaBackwardQKernel {
-    static constexpr int threads = 256;
+template <int kSize, bool kBf16, bool kMasked> struct BackwardQKernel {
+    static constexpr int threads = kThreads<kSize, kMasked>, blocks = kBlocks<kSize, kMasked>;
     static constexpr int kKeys = keys_of_tile(kSize), kStride = kSize + 8;
     MmaBackward m;
 
-    // Shared memory: counters, a flag, queries, gradients of the result, two stages of keys and of values.
-    DEMI_DEVICE uint16_t* queries() const { return gpu::shared<uint16_t>() + kHeader; }
+    // Shared memory: the header (without kMasked a flag for each warp meanwhile), queries, gradients of the
+    // result, two stages of keys and of values.
+    DEMI_DEVICE uint16_t* queries() const { return gpu::shared<uint16_t>() + kHeader<kMasked>; }
     DEMI_DEVICE uint16_t* grad_out() const { return queries() + m.queries.rows * kStride; }
     DEMI_DEVICE uint16_t* keys(int stage) const {
         return queries() + (2 * m.queries.rows + stage * kKeys) * kStride;
     }
     DEMI_DEVICE uint16_t* values(int stage) const { return keys(2 + stage); }
+    DEMI_DEVICE int* is_exact() const { return gpu::shared<int>(); }
 
     DEMI_DEVICE void operator()() const {
         const AttentionBackward& call = m.call;
         const TilePlace at = place_of<false>(m, gpu::block_idx().x);
         const AttentionSegment& segment = *at.segment;
         if (at.rows == 0) return;
-        const int capacity = m.queries.rows, row = gpu::warp() * 16;
+        const int capacity = m.queries.rows, row = gpu::warp() * 16, all = static_cast<int>(keys_in(segment));
         const int64_t token = segment.q_begin + at.first;
-        if (gpu::thread_idx().x == 0) *found() = 0;
-        count_grad_out(m, at);
-        load_tile<kSize, kBf16>(queries(), capacity, call.q, row_offset(call.q, at.batch, at.head, token),
-                                at.rows, call.head_size, m.eights.q);
-        load_tile<kSize, kBf16>(grad_out(), capacity, call.grad_out,
-                                row_offset(call.grad_out, at.batch, at.head, token), at.rows, call.value_size,
-                                m.eights.grad_out);
-        const IntRange first = int_range(keys_of_query(segment, at.first)),
-                       last = int_range(keys_of_query(segment, at.first + at.rows - 1));
-        const int begin = first.begin / kKeys * kKeys, end = last.end,
-                  all = static_cast<int>(keys_in(segment));
-        if (begin < end) load_keys(at, begin, 0);
+        if (kMasked && gpu::thread_idx().x == 0) *found() = 0;
+        count_rows(call.grad_out, at, token, at.rows, call.value_size, m.eights.grad_out);
+        typedef Walk<kSize, kBf16, kMasked> Rows;
+        Rows(call.q, at, token, call.head_size, m.eights.q).load(queries(), capacity, at.rows);
+        Rows(call.grad_out, at, token, call.value_size, m.eights.grad_out)
+            .load(grad_out(), capacity, at.rows);
+        IntRange first{0, all}, last{0, all};
+        if constexpr (kMasked) {
+            first = int_range(keys_of_query(segment, at.first));
+            last = int_range(keys_of_query(segment, at.first + at.rows - 1));
+        }
+        const int begin = first.begin / kKeys * kKeys, end = last.end;
+        Rows key_rows(call.k, at, segment.k_begin + begin, call.head_size, m.eights.k);
+        Rows value_rows(call.v, at, segment.k_begin + begin, call.value_size, m.eights.v);
+        const auto load_keys = [&](int tile, int stage) {
+            const int rows = smaller(kKeys, all - tile);
+            key_rows.load(keys(stage), kKeys, rows);
+            value_rows.load(values(stage), kKeys, rows);
+        };
         gpu::cp_async_commit();
-        gpu::cp_async_wait<0>();
-        gpu::sync_threads();
+        if (begin < end) load_keys(begin, 0);
+        gpu::cp_async_commit();
 
-        RowState state = start(at, row);
+        RowState state;
+        if constexpr (kMasked) {
+            gpu::cp_async_wait<1>();
+            gpu::sync_threads();
+            state = masked_start(at, row);
+        } else {
+            const Results results = read_results(at, row);
+            gpu::cp_async_wait<1>();
+            gpu::sync_threads();
+            state = start(at, row, results);
+            const bool needs = needs_exact(at, row, state);
+            if (gpu::lane() == 0) is_exact()[gpu::warp()] = needs;
+        }
         float acc[kSize / 8][4];
         set_zero(acc);
         LeftRows<kSize> left, left_grad;
-        left.load(queries(), row, call.head_size);
-        left_grad.load(grad_out(), row, call.value_size);
+        left.load(queries(), row, kMasked ? call.head_size : kSize);
+        left_grad.load(grad_out(), row, kMasked ? call.value_size : kSize);
         WarpScale scale;
-        int stage = 0;
-        for (int tile = begin; tile < end; tile += kKeys, stage ^= 1) {
-            if (tile + kKeys < end) {
-                load_keys(at, tile + kKeys, stage ^ 1);
-                gpu::cp_async_commit();
-                gpu::cp_async_wait<1>();
-            } else {
-                gpu::cp_async_wait<0>();
-            }
-            gpu::sync_threads();
-            const int here = smaller(kKeys, all - tile), whole = round_up_16(here);
-            float grads[kKeys / 8][4];
-            if (row < at.rows) step(at, tile, whole, stage, left, left_grad, state, grads);
-            if (last.begin > tile || first.end < tile + here) {
-                gpu::sync_threads();  // the scores needed the keys as they are
-                take_out_not_finite<kSize, kBf16>(keys(stage), here, call.head_size, found());
-                gpu::sync_threads();
-            }
-            if (row < at.rows) {
-                fit<kBf16>(grads, whole, scale, acc);
+        for_tiles<kKeys>(begin, end, load_keys, [&](int tile, int stage) {
+            if constexpr (kMasked) {
+                const int here = smaller(kKeys, all - tile), whole = round_up_16(here);
+                float grads[kKeys / 8][4];
+                if (row < at.rows) masked_step(at, tile, whole, stage, left, left_grad, state, grads);
+                if (last.begin > tile || first.end < tile + here) {
+                    gpu::sync_threads();  // the scores needed the keys as they are
+                    take_out_not_finite<kSize, kBf16>(keys(stage), here, call.head_size, found());
+                    gpu::sync_threads();
+                }
+                if (row >= at.rows) return;
+                fit<kBf16>(grads, scale, acc);
                 multiply_add_rows<kSize, kKeys, kBf16>(acc, grads, keys(stage), whole,
                                                        static_cast<int>(call.head_size));
+            } else {
+                const int count = row < at.rows ? smaller(kKeys, all - tile) : 0;
+                DEMI_ROLLED
+                for (int part = 0; part < count; part += kPart) {
+                    const uint16_t *k = keys(stage) + part * kStride, *v = values(stage) + part * kStride;
+                    if (count - part >= kPart)
+                        step<kPart, true>(k, v, kPart, left, left_grad, state, scale, acc);
+                    else if (count - part > 16)
+                        step<kPart, false>(k, v, count - part, left, left_grad, state, scale, acc);
+                    else
+                        step<16, false>(k, v, count - part, left, left_grad, state, scale, acc);
+                }
             }
-            gpu::sync_threads();
-        }
-        const int rows = smaller(16, at.rows - row);
-        const bool exact = rows > 0 && store_dots(at, row, state);
+        });
+        const bool exact =
+            row < at.rows && (kMasked ? store_dots(at, row, state) : is_exact()[gpu::warp()] != 0);
         if (call.grad_q.data == nullptr) {
-            if (exact) exact_grad_queries(m, {at, row, rows, kStride, nullptr});
+            if (exact) exact_grad_queries(m, {at, row, smaller(16, at.rows - row), kStride, nullptr});
             return;
         }
-        gpu::sync_threads();
-        LaneCount lost;
-        if (rows > 0) {
-            const float factor = scale.out_of() * call.scale;
-            const RowsOut<kSize> leaving(queries());
-            leaving.take(acc, factor, factor);
-            if (*found() != 0)
-                leaving.add_not_finite(
-                    call.k, row_offset(call.k, at.batch, at.head, segment.k_begin), call.head_size, rows,
-                    factor, [&](int r) { return seen_by_row(m.call, at, row + r); },
-                    [](int) { return false; });
-            if (exact || any_not_finite(acc, factor, factor))
-                exact_grad_queries(m, {at, row, rows, kStride, leaving.stage});
-            leaving.store(call.grad_q, row_offset(call.grad_q, at.batch, at.head, token + row), rows,
-                          call.head_size, m.eights.grad_q, lost);
+        const float factor = scale.out_of() * call.scale;
+        if constexpr (!kMasked) {
+            DEMI_UNROLL
+            for (int n = 0; n < kSize / 8; ++n) {  // a row that saw nothing: not 0 times what it holds
+                DEMI_UNROLL
+                for (int e = 0; e < 4; ++e)
+                    if (state.shift[e / 2] == gpu::infinity()) acc[n][e] = 0;
+            }
         }
-        if (m.call.grad_q.lost != nullptr) add_counts(lost, gpu::shared<uint32_t>(), m.call.grad_q.lost);
+        store_sums<kSize, kMasked>(
+            queries(), m.call.grad_q, at, row, token, call.head_size, m.eights.grad_q, acc, factor, factor,
+            exact,
+            [&](const RowsOut<kSize>& leaving, int rows) {
+                if (*found() != 0)
+                    leaving.add_not_finite(
+                        call.k, row_offset(call.k, at.batch, at.head, segment.k_begin), call.head_size, rows,
+                        factor, [&](int r) { return seen_by_row(m.call, at, row + r); },
+                        [](int) { return false; });
+            },
+            [&](const StagedRows& rows) { exact_grad_queries(m, rows); });
     }
 
-    DEMI_DEVICE void load_keys(const TilePlace& at, int tile, int stage) const {
-        load_keys_and_values<kSize, kBf16>(m, at, tile, keys(stage), values(stage));
-    }
-
-    // The rows' ranges, log-sum-exp and sums of grad_out * out. A row that saw nothing
-    // sees nothing here either.
-    DEMI_DEVICE RowState start(const TilePlace& at, int row) const {
+    // The rows' ranges, log-sum-exp and sums of grad_out * out. A row that saw nothing sees nothing here
+    // either.
+    DEMI_DEVICE RowState masked_start(const TilePlace& at, int row) const {
         const AttentionBackward& call = m.call;
         const AttentionOperand& out = m.call.out;
         RowState state;
+        state.odd = false;
         for (int half = 0; half < 2; ++half) {
             const int mine = row + gpu::lane() / 4 + 8 * half;
             const int64_t query = at.first + mine, token = at.segment->q_begin + query;
@@ -160,9 +187,9 @@ template <int kSize, bool kBf16> struct MmaBackwardQKernel {
     }
 
     // The gradients of the scores of one tile.
-    DEMI_DEVICE void step(const TilePlace& at, int tile, int whole, int stage, const LeftRows<kSize>& left,
-                          const LeftRows<kSize>& left_grad, RowState& state,
-                          float (&grads)[kKeys / 8][4]) const {
+    DEMI_DEVICE void masked_step(const TilePlace& at, int tile, int whole, int stage,
+                                 const LeftRows<kSize>& left, const LeftRows<kSize>& left_grad,
+                                 RowState& state, float (&grads)[kKeys / 8][4]) const {
         const AttentionBackward& call = m.call;
         float weights[kKeys / 8][4];
         multiply_transposed<kSize, kKeys, kBf16>(weights, left, keys(stage), whole,
@@ -219,19 +246,108 @@ template <int kSize, bool kBf16> struct MmaBackwardQKernel {
             }
         }
     }
+
+    // What a lane reads of the result's rows without kMasked: on its way while the tiles come.
+    struct Results {
+        Raw8 part[2][kSize / 32];
+        float lse[2];
+    };
+    DEMI_DEVICE Results read_results(const TilePlace& at, int row) const {
+        const AttentionOperand& out = m.call.out;
+        Results r;
+        DEMI_UNROLL
+        for (int half = 0; half < 2; ++half) {
+            const int mine = row + gpu::lane() / 4 + 8 * half;
+            const int64_t token = at.segment->q_begin + at.first + mine;
+            const int64_t from = row_offset(out, at.batch, at.head, token) + gpu::lane() % 4 * 8;
+            const bool real = mine < at.rows;
+            r.lse[half] =
+                real ? lse_of(m.call)[query_index(m.call, at.batch, at.head, token)] : -gpu::infinity();
+            DEMI_UNROLL
+            for (int i = 0; i < kSize / 32; ++i)
+                r.part[half][i] = real ? load_raw(out.data, from + 32 * i, out.dtype) : Raw8{};
+        }
+        return r;
+    }
+
+    // As masked_start, and stores the sums.
+    DEMI_DEVICE RowState start(const TilePlace& at, int row, const Results& results) const {
+        const AttentionBackward& call = m.call;
+        RowState state;
+        DEMI_UNROLL
+        for (int half = 0; half < 2; ++half) {
+            const int mine = row + gpu::lane() / 4 + 8 * half;
+            const float lse = results.lse[half];
+            const bool saw = !is_minus_infinity(lse) && !is_odd_lse(lse);
+            state.shift[half] = saw ? lse * static_cast<float>(kLog2E) : gpu::infinity();
+            float sum = 0;
+            DEMI_UNROLL
+            for (int i = 0; i < kSize / 32; ++i) {
+                const gpu::Bytes16 grads =
+                    gpu::load16(grad_out() + mine * kStride + 32 * i + gpu::lane() % 4 * 8);
+                float x[8];
+                unpack(x, results.part[half][i], call.out.dtype);
+                DEMI_UNROLL
+                for (int j = 0; j < 8; ++j) {
+                    const uint16_t bits = static_cast<uint16_t>(grads.w[j / 2] >> (16 * (j % 2)));
+                    sum = gpu::fma(unpack_one<kBf16>(bits), x[j], sum);
+                }
+            }
+            sum = row_sum(sum);
+            const bool real = mine < at.rows;
+            const int64_t index =
+                query_index(m.call, at.batch, at.head, at.segment->q_begin + at.first + (real ? mine : 0));
+            if (saw) sum -= grad_lse_at(call, index);
+            state.dot[half] = saw ? sum : 0.f;
+            if (real && gpu::lane() % 4 == 0) m.sums.dot[index] = state.dot[half];
+        }
+        return state;
+    }
+
+    // Whether a row has weights that its log-sum-exp does not tell (or none), or a dot that is not finite.
+    DEMI_DEVICE bool needs_exact(const TilePlace& at, int row, const RowState& state) const {
+        bool needs = false;
+        DEMI_UNROLL
+        for (int half = 0; half < 2; ++half)
+            needs |= row + gpu::lane() / 4 + 8 * half < at.rows &&
+                     (state.shift[half] == gpu::infinity() || !gpu::is_finite(state.dot[half]));
+        return gpu::ballot(needs) != 0;
+    }
+
+    // `here` of kCount keys.
+    template <int kCount, bool kWhole>
+    DEMI_DEVICE void step(const uint16_t* k, const uint16_t* v, int here, const LeftRows<kSize>& left,
+                          const LeftRows<kSize>& left_grad, const RowState& state, WarpScale& scale,
+                          float (&acc)[kSize / 8][4]) const {
+        float weights[kCount / 8][4], grads[kCount / 8][4];
+        scores<kSize, kCount, kBf16, kWhole>(weights, left, k, here);
+        multiply_transposed<kSize, kCount, kBf16>(grads, left_grad, v, kCount, kSize);
+        const float to_powers = m.call.scale * static_cast<float>(kLog2E);
+        DEMI_UNROLL
+        for (int n = 0; n < kCount / 8; ++n) {
+            DEMI_UNROLL
+            for (int e = 0; e < 4; ++e) {
+                const float weight =
+                    gpu::exp2_approx(gpu::fma(weights[n][e], to_powers, -state.shift[e / 2]));
+                const bool real = kWhole || 8 * n + 2 * (gpu::lane() % 4) + e % 2 < here;
+                grads[n][e] = real ? weight * (grads[n][e] - state.dot[e / 2]) : 0.f;
+            }
+        }
+        fit<kBf16>(grads, scale, acc);
+        multiply_add_rows<kSize, kCount, kBf16>(acc, grads, k, kCount, kSize);
+    }
 };
 
-size_t shared(int64_t size, int rows) {
-    const int64_t padded = padded_size(size), keys = keys_of_tile(padded);
-    return kCountScratch + 16 + static_cast<size_t>((2 * rows + 4 * keys) * (padded + 8)) * 2;
+template <bool kMasked> size_t shared(int64_t size, int rows) {
+    return shared_bytes<kMasked>(size, rows, 2 * rows + 4 * keys_of_tile(padded_size(size)));
 }
-
-void launch(const MmaBackward& m, Queue queue) {
-    launch_padded<MmaBackwardQKernel>(m, m.queries, shared, queue);
+template <bool kMasked> void launch(const MmaBackward& m, Queue queue) {
+    launch_sizes<BackwardQKernel, kMasked>(m, m.queries, shared<kMasked>, queue);
 }
 
 }  // namespace
 
-const MmaKernel<AttentionBackward> mma_backward_q{shared, launch};
+const MmaKernel<AttentionBackward> mma_backward_q{shared<true>, launch<true>};
+const MmaKernel<AttentionBackward> unmasked_backward_q{shared<false>, launch<false>};
 
 }  // namespace demi::gpu_kernels

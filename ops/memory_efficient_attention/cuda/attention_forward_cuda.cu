@@ -7,19 +7,22 @@
 namespace demi::gpu_kernels {
 namespace {
 
-// What a lane knows of its two rows, g and g + 8 of its warp.
+// What a lane knows of its two rows, g and g + 8 of its warp. top: the largest score, in powers of two where
+// kMasked, else as it was multiplied; sum: its share of the sum of weights.
 struct RowState {
-    IntRange seen[2];  // keys
+    IntRange seen[2];  // keys; kMasked
     float top[2], sum[2];
 };
+// Weights are powers of two of scores minus this. A row of -infinity: weights 0, not NaN.
+DEMI_DEVICE float base_of(float top, float scale = 1) { return is_minus_infinity(top) ? 0.f : top * scale; }
 
-template <int kSize, bool kBf16> struct MmaForwardKernel {
-    static constexpr int threads = 256;
+template <int kSize, bool kBf16, bool kMasked> struct ForwardKernel {
+    static constexpr int threads = kThreads<kSize, kMasked>, blocks = kBlocks<kSize, kMasked>;
     static constexpr int kKeys = keys_of_tile(kSize), kStride = kSize + 8;
     MmaForward m;
 
-    // Shared memory: counters, a flag, queries, two stages of keys and of values.
-    DEMI_DEVICE uint16_t* queries() const { return gpu::shared<uint16_t>() + kHeader; }
+    // Shared memory: the header, queries, two stages of keys and of values.
+    DEMI_DEVICE uint16_t* queries() const { return gpu::shared<uint16_t>() + kHeader<kMasked>; }
     DEMI_DEVICE uint16_t* keys(int rows, int stage) const {
         return queries() + (rows + stage * kKeys) * kStride;
     }
@@ -29,72 +32,80 @@ template <int kSize, bool kBf16> struct MmaForwardKernel {
         const AttentionForward& call = m.call;
         const TilePlace at = place_of<false>(m, gpu::block_idx().x);
         const AttentionSegment& segment = *at.segment;
-        const int capacity = m.queries.rows, row = gpu::warp() * 16;
-        if (gpu::thread_idx().x == 0) *found() = 0;
+        const int capacity = m.queries.rows, row = gpu::warp() * 16, all = static_cast<int>(keys_in(segment));
+        if (kMasked && gpu::thread_idx().x == 0) *found() = 0;
         count_operands(m, at);
         if (at.rows == 0) return;
-        load_tile<kSize, kBf16>(queries(), capacity, call.q,
-                                row_offset(call.q, at.batch, at.head, segment.q_begin + at.first), at.rows,
-                                call.head_size, m.eights.q);
-        // Keys that any row of the block, or of the warp, sees.
-        const IntRange first = int_range(keys_of_query(segment, at.first)),
-                       last = int_range(keys_of_query(segment, at.first + at.rows - 1));
-        const int begin = first.begin / kKeys * kKeys, end = last.end,
-                  all = static_cast<int>(keys_in(segment));
-        if (begin < end) load_keys(at, begin, 0);
+        typedef Walk<kSize, kBf16, kMasked> Rows;
+        Rows(call.q, at, segment.q_begin + at.first, call.head_size, m.eights.q)
+            .load(queries(), capacity, at.rows);
+        // Keys that the first row of the block, and the last, sees.
+        IntRange first{0, all}, last{0, all};
+        if constexpr (kMasked) {
+            first = int_range(keys_of_query(segment, at.first));
+            last = int_range(keys_of_query(segment, at.first + at.rows - 1));
+        }
+        const int begin = first.begin / kKeys * kKeys, end = last.end;
+        Rows key_rows(call.k, at, segment.k_begin + begin, call.head_size, m.eights.k);
+        Rows value_rows(call.v, at, segment.k_begin + begin, call.value_size, m.eights.v);
+        const auto load_keys = [&](int tile, int stage) {
+            const int rows = smaller(kKeys, all - tile);
+            key_rows.load(keys(m.queries.rows, stage), kKeys, rows);
+            value_rows.load(values(m.queries.rows, stage), kKeys, rows);
+        };
+        if (begin < end) load_keys(begin, 0);
         gpu::cp_async_commit();
-        if (begin >= end) gpu::cp_async_wait<0>();
 
         RowState state;
         for (int half = 0; half < 2; ++half) {
-            state.seen[half] = int_range(keys_of_query(segment, at.first + row + gpu::lane() / 4 + 8 * half));
+            if constexpr (kMasked) state.seen[half] = int_range(keys_of_query(segment, query_of(at, half)));
             state.top[half] = -gpu::infinity();
             state.sum[half] = 0;
         }
         float acc[kSize / 8][4];
         set_zero(acc);
         LeftRows<kSize> left;
-        int stage = 0;
-        for (int tile = begin; tile < end; tile += kKeys, stage ^= 1) {
-            if (tile + kKeys < end) {
-                load_keys(at, tile + kKeys, stage ^ 1);
-                gpu::cp_async_commit();
-                gpu::cp_async_wait<1>();
-            } else {
-                gpu::cp_async_wait<0>();
-            }
-            gpu::sync_threads();
-            if (tile == begin) left.load(queries(), row, call.head_size);
+        for_tiles<kKeys>(begin, end, load_keys, [&](int tile, int stage) {
+            if (tile == begin) left.load(queries(), row, kMasked ? call.head_size : kSize);
             const int here = smaller(kKeys, all - tile);
-            // Some row of the block must not see some key: 0 * infinity must not reach it.
-            if (last.begin > tile || first.end < tile + here) {
-                take_out_not_finite<kSize, kBf16>(values(capacity, stage), here, call.value_size, found());
-                gpu::sync_threads();
+            const uint16_t* k = keys(capacity, stage);
+            uint16_t* v = values(capacity, stage);
+            if constexpr (kMasked) {
+                // Some row of the block must not see some key: 0 * infinity must not reach it.
+                if (last.begin > tile || first.end < tile + here) {
+                    take_out_not_finite<kSize, kBf16>(v, here, call.value_size, found());
+                    gpu::sync_threads();
+                }
+                if (row < at.rows) masked_step(k, v, at, tile, here, left, state, acc);
+            } else if (row >= at.rows) {
+            } else if (here == kKeys) {
+                step<kKeys, true>(k, v, here, left, state, acc);
+            } else if (here > 16) {
+                step<kKeys, false>(k, v, here, left, state, acc);
+            } else {
+                step<16, false>(k, v, here, left, state, acc);
             }
-            if (row < at.rows) step(at, tile, here, stage, left, state, acc);
-            gpu::sync_threads();
-        }
-        gpu::sync_threads();
-        finish(at, row, begin < end && *found() != 0, state, acc);
+        });
+        finish(at, row, state, acc);
     }
 
-    DEMI_DEVICE void load_keys(const TilePlace& at, int tile, int stage) const {
-        load_keys_and_values<kSize, kBf16>(m, at, tile, keys(m.queries.rows, stage),
-                                           values(m.queries.rows, stage));
+    // In the segment.
+    DEMI_DEVICE int64_t query_of(const TilePlace& at, int half) const {
+        return at.first + gpu::warp() * 16 + gpu::lane() / 4 + 8 * half;
     }
 
-    // One tile of keys for the sixteen rows of this warp.
-    DEMI_DEVICE void step(const TilePlace& at, int tile, int here, int stage, const LeftRows<kSize>& left,
-                          RowState& state, float (&acc)[kSize / 8][4]) const {
+    // `here` keys of a tile for the sixteen rows of this warp.
+    DEMI_DEVICE void masked_step(const uint16_t* k, const uint16_t* v, const TilePlace& at, int tile,
+                                 int here, const LeftRows<kSize>& left, RowState& state,
+                                 float (&acc)[kSize / 8][4]) const {
         const AttentionForward& call = m.call;
-        const int capacity = m.queries.rows, whole = round_up_16(here);
+        const int whole = round_up_16(here);
         float s[kKeys / 8][4];
-        multiply_transposed<kSize, kKeys, kBf16>(s, left, keys(capacity, stage), whole,
-                                                 static_cast<int>(call.head_size));
+        multiply_transposed<kSize, kKeys, kBf16>(s, left, k, whole, static_cast<int>(call.head_size));
         const float scale = call.scale * static_cast<float>(kLog2E);
         DEMI_UNROLL
         for (int half = 0; half < 2; ++half) {
-            const int64_t query = segment_row(at, half);
+            const int64_t query = query_of(at, half);
             const IntRange seen{state.seen[half].begin - tile, state.seen[half].end - tile};
             const bool biased = call.bias.data != nullptr && query < queries_in(*at.segment);
             const int64_t bias =
@@ -116,7 +127,7 @@ template <int kSize, bool kBf16> struct MmaForwardKernel {
             }
             top = row_max(top);
             top = state.top[half] > top ? state.top[half] : top;
-            const float base = is_minus_infinity(top) ? 0.f : top;  // a row of -infinity: weights 0, not NaN
+            const float base = base_of(top);
             const float decay = gpu::exp2(state.top[half] - base);
             state.top[half] = top;
             float sum = 0;
@@ -139,70 +150,95 @@ template <int kSize, bool kBf16> struct MmaForwardKernel {
                 }
             }
             state.sum[half] = state.sum[half] * decay + sum;
-            DEMI_UNROLL
-            for (int n = 0; n < kSize / 8; ++n) {
-                acc[n][2 * half] *= decay;
-                acc[n][2 * half + 1] *= decay;
-            }
+            scale_half(acc, half, decay);
         }
-        multiply_add_rows<kSize, kKeys, kBf16>(acc, s, values(capacity, stage), whole,
-                                               static_cast<int>(call.value_size));
+        multiply_add_rows<kSize, kKeys, kBf16>(acc, s, v, whole, static_cast<int>(call.value_size));
     }
 
-    DEMI_DEVICE int64_t segment_row(const TilePlace& at, int half) const {
-        return at.first + gpu::warp() * 16 + gpu::lane() / 4 + 8 * half;
+    // `here` of kCount keys.
+    template <int kCount, bool kWhole>
+    DEMI_DEVICE void step(const uint16_t* k, const uint16_t* v, int here, const LeftRows<kSize>& left,
+                          RowState& state, float (&acc)[kSize / 8][4]) const {
+        float s[kCount / 8][4];
+        scores<kSize, kCount, kBf16, kWhole>(s, left, k, here);
+        const float scale = m.call.scale * static_cast<float>(kLog2E);
+        DEMI_UNROLL
+        for (int half = 0; half < 2; ++half) {
+            float top = -gpu::infinity();
+            DEMI_UNROLL
+            for (int n = 0; n < kCount / 8; ++n)
+                top = gpu::max_number(top, gpu::max_number(s[n][2 * half], s[n][2 * half + 1]));
+            top = gpu::max_number(top, gpu::shfl_xor(top, 1));
+            top = gpu::max_number(top, gpu::shfl_xor(top, 2));
+            top = gpu::max_number(top, state.top[half]);
+            const float base = base_of(top, scale);
+            const float decay = gpu::exp2_approx(gpu::fma(state.top[half], scale, -base));
+            state.top[half] = top;
+            float sum[2] = {0, 0};
+            DEMI_UNROLL
+            for (int n = 0; n < kCount / 8; ++n) {
+                DEMI_UNROLL
+                for (int e = 0; e < 2; ++e) {
+                    float& x = s[n][2 * half + e];
+                    x = gpu::exp2_approx(gpu::fma(x, scale, -base));
+                    sum[e] += x;
+                }
+            }
+            state.sum[half] = gpu::fma(state.sum[half], decay, sum[0] + sum[1]);
+            scale_half(acc, half, decay);
+        }
+        multiply_add_rows<kSize, kCount, kBf16>(acc, s, v, kCount, kSize);
     }
 
-    DEMI_DEVICE void finish(const TilePlace& at, int row, bool put_back, const RowState& state,
-                            const float (&acc)[kSize / 8][4]) const {
+    DEMI_DEVICE void finish(const TilePlace& at, int row, const RowState& state,
+                            float (&acc)[kSize / 8][4]) const {
         const AttentionForward& call = m.call;
         float factor[2];
         uint32_t without[2];
         for (int half = 0; half < 2; ++half) {
+            const int64_t query = query_of(at, half);
             const float sum = row_sum(state.sum[half]);
-            const float kept = has_dropout(m.call) ? kept_factor(m.call) : 1.f;
+            const float kept = kMasked && has_dropout(m.call) ? kept_factor(m.call) : 1.f;
             factor[half] = sum == 0 ? 0.f : sum == sum ? kept / sum : 1.f;
-            const int64_t query = segment_row(at, half);
             without[half] = gpu::ballot(!(sum > 0) && query < at.first + at.rows);
             if (gpu::lane() % 4 != 0 || query >= at.first + at.rows) continue;
+            float lse = -gpu::infinity();
+            if (sum != 0) {
+                if constexpr (kMasked)
+                    lse = static_cast<float>(static_cast<double>(state.top[half]) * kLn2 +
+                                             gpu::log(static_cast<double>(sum)));
+                else
+                    lse = gpu::fma(base_of(state.top[half], call.scale * static_cast<float>(kLog2E)),
+                                   static_cast<float>(kLn2), gpu::log(sum));
+            }
             static_cast<float*>(
-                call.lse.data)[query_index(m.call, at.batch, at.head, at.segment->q_begin + query)] =
-                sum == 0 ? -gpu::infinity()
-                         : static_cast<float>(static_cast<double>(state.top[half]) * kLn2 +
-                                              gpu::log(static_cast<double>(sum)));
+                call.lse.data)[query_index(m.call, at.batch, at.head, at.segment->q_begin + query)] = lse;
         }
-        LaneCount lost;
-        const int rows = smaller(16, at.rows - row);
-        if (rows > 0) {
-            const AttentionResult& out = m.call.out;
-            const int64_t token = at.segment->q_begin + at.first + row;
-            const RowsOut<kSize> leaving(queries());
-            leaving.take(acc, factor[0], factor[1]);
-            if (put_back)
-                leaving.add_not_finite(
-                    call.v, row_offset(call.v, at.batch, at.head, at.segment->k_begin), call.value_size, rows,
-                    1, [&](int r) { return seen_by_row(m.call, at, row + r); }, [](int) { return false; });
-            if ((without[0] | without[1]) != 0 || any_not_finite(acc, factor[0], factor[1]))
-                exact_results(call, {at, row, rows, kStride, leaving.stage}, without[0], without[1]);
-            leaving.store(out, row_offset(out, at.batch, at.head, token), rows, call.value_size, m.eights.out,
-                          lost);
-        }
-        if (m.call.out.lost != nullptr) add_counts(lost, gpu::shared<uint32_t>(), m.call.out.lost);
+        store_sums<kSize, kMasked>(
+            queries(), m.call.out, at, row, at.segment->q_begin + at.first, call.value_size, m.eights.out,
+            acc, factor[0], factor[1], (without[0] | without[1]) != 0,
+            [&](const RowsOut<kSize>& leaving, int rows) {
+                if (*found() != 0)
+                    leaving.add_not_finite(
+                        call.v, row_offset(call.v, at.batch, at.head, at.segment->k_begin), call.value_size,
+                        rows, 1, [&](int r) { return seen_by_row(m.call, at, row + r); },
+                        [](int) { return false; });
+            },
+            [&](const StagedRows& rows) { exact_results(call, rows, without[0], without[1]); });
     }
 };
 
-size_t shared(int64_t size, int rows) {
-    const int64_t padded = padded_size(size), keys = keys_of_tile(padded);
-    return kCountScratch + 16 +
-           static_cast<size_t>(std::max<int64_t>(rows + 4 * keys, 2 * rows) * (padded + 8)) * 2;
+template <bool kMasked> size_t shared(int64_t size, int rows) {
+    const int64_t keys = keys_of_tile(padded_size(size));
+    return shared_bytes<kMasked>(size, rows, std::max<int64_t>(rows + 4 * keys, 2 * rows));
 }
-
-void launch(const MmaForward& m, Queue queue) {
-    launch_padded<MmaForwardKernel>(m, m.queries, shared, queue);
+template <bool kMasked> void launch(const MmaForward& m, Queue queue) {
+    launch_sizes<ForwardKernel, kMasked>(m, m.queries, shared<kMasked>, queue);
 }
 
 }  // namespace
 
-const MmaKernel<AttentionForward> mma_forward{shared, launch};
+const MmaKernel<AttentionForward> mma_forward{shared<true>, launch<true>};
+const MmaKernel<AttentionForward> unmasked_forward{shared<false>, launch<false>};
 
 }  // namespace demi::gpu_kernels

@@ -8,6 +8,14 @@ namespace demi::gpu_kernels {
 
 DEMI_HOST_DEVICE int round_up_16(int64_t x) { return static_cast<int>((x + 15) / 16 * 16); }
 
+inline int64_t padded_size(int64_t size) { return size <= 64 ? 64 : size <= 128 ? 128 : 256; }
+// Of the kernels that take a tile of queries through the keys: keys of a tile.
+DEMI_HOST_DEVICE constexpr int keys_of_tile(int64_t padded) {
+    return padded <= 64 ? 64 : padded <= 128 ? 32 : 16;
+}
+// Of the others: queries of a tile.
+DEMI_HOST_DEVICE constexpr int queries_of_tile(int64_t padded) { return padded <= 128 ? 32 : 16; }
+
 template <bool kBf16> DEMI_DEVICE uint32_t pack(float low, float high) {
     return kBf16 ? gpu::pack_bf16(low, high) : gpu::pack_f16(low, high);
 }
@@ -99,12 +107,43 @@ template <int kCount> DEMI_DEVICE void set_zero(float (&x)[kCount][4]) {
     }
 }
 
+// A lane's row g (half 0) or g + 8 (1) times a factor; both rows.
+template <int kCount> DEMI_DEVICE void scale_half(float (&x)[kCount][4], int half, float factor) {
+    DEMI_UNROLL
+    for (int n = 0; n < kCount; ++n) {
+        x[n][2 * half] *= factor;
+        x[n][2 * half + 1] *= factor;
+    }
+}
+template <int kCount> DEMI_DEVICE void scale_rows(float (&x)[kCount][4], float factor, float other_factor) {
+    scale_half(x, 0, factor);
+    scale_half(x, 1, other_factor);
+}
+
 // c = left * tile^T
 template <int kSize, int kColumns, bool kBf16>
 DEMI_DEVICE void multiply_transposed(float (&c)[kColumns / 8][4], const LeftRows<kSize>& left,
                                      const uint16_t* tile, int columns, int64_t size) {
     set_zero(c);
     add_transposed<kSize, kColumns, kBf16>(c, left, tile, columns, size);
+}
+
+// Products of the warp's rows with `kCount` rows of a tile: -infinity from column `here` on and in rows that
+// are not real. With kWhole there are no such rows and columns.
+template <int kSize, int kCount, bool kBf16, bool kWhole>
+DEMI_DEVICE void scores(float (&s)[kCount / 8][4], const LeftRows<kSize>& left, const uint16_t* tile,
+                        int here, bool row_is_real = true, bool row_8_is_real = true) {
+    multiply_transposed<kSize, kCount, kBf16>(s, left, tile, kCount, kSize);
+    if constexpr (!kWhole) {
+        DEMI_UNROLL
+        for (int n = 0; n < kCount / 8; ++n) {
+            DEMI_UNROLL
+            for (int e = 0; e < 4; ++e) {
+                const bool real = e < 2 ? row_is_real : row_8_is_real;
+                if (!real || 8 * n + 2 * (gpu::lane() % 4) + e % 2 >= here) s[n][e] = -gpu::infinity();
+            }
+        }
+    }
 }
 
 // acc += c * tile, c rounded to 16 bits; `rows` of the tile in whole sixteens.

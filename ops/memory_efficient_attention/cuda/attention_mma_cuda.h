@@ -2,6 +2,11 @@
 // Internal, for .cu files: the building blocks of attention on tensor cores. A block of threads works on 16
 // rows per warp; operands lie in shared memory as in attention_fragments_cuda.h, zero beyond the real size
 // and the real rows.
+//
+// kMasked: a kernel for any size, mask, bias and dropout. Without it nothing is in the way: every query of a
+// segment sees all its keys, no bias, no dropout, one head size, rows of whole 16 bytes. What holds for all
+// elements is settled before the loops then, so that these are products and a handful of instructions for
+// each score.
 #include "ops/memory_efficient_attention/cuda/attention_fragments_cuda.h"
 
 namespace demi::gpu_kernels {
@@ -20,17 +25,8 @@ DEMI_DEVICE TilePlace place_of(const AttentionMma<Call>& m, uint32_t block) {
     const AttentionTiles& tiles = kKeys ? m.keys : m.queries;
     const auto count = static_cast<uint32_t>(tiles.count), heads = static_cast<uint32_t>(m.call.heads);
     const uint32_t pair = block / count, tile = block - pair * count;
-    int64_t s = 0;
-    if (tiles.first_tile != nullptr) {
-        int64_t high = m.call.segment_count - 1;
-        while (s < high) {
-            const int64_t middle = (s + high + 1) / 2;
-            if (tiles.first_tile[middle] <= tile)
-                s = middle;
-            else
-                high = middle - 1;
-        }
-    }
+    const int64_t last = tiles.first_tile != nullptr ? m.call.segment_count - 1 : 0;
+    const int64_t s = gpu::first_true(last, [&](int64_t i) { return tiles.first_tile[i + 1] > tile; });
     const int64_t begin = tiles.first_tile != nullptr ? tiles.first_tile[s] : 0;
     const int64_t end = tiles.first_tile != nullptr ? tiles.first_tile[s + 1] : tiles.count;
     TilePlace at;
@@ -59,8 +55,7 @@ template <class Call> DEMI_DEVICE IntRange seen_by_row(const Call& call, const T
     return int_range(keys_of_query(*at.segment, query));
 }
 
-// Rows of an operand to shared memory, as they enter the kernel. What needs no cast is on its way when this
-// returns: see cp_async_wait.
+// Rows of an operand to shared memory, as they enter the kernel.
 template <int kSize, bool kBf16>
 DEMI_DEVICE void load_tile(uint16_t* tile, int capacity, const AttentionOperand& x, int64_t first, int rows,
                            int64_t size, bool in_eights) {
@@ -95,34 +90,108 @@ DEMI_DEVICE void load_tile(uint16_t* tile, int capacity, const AttentionOperand&
     }
 }
 
-// ---- what the kernels for any mask share
+// Without kMasked tiles travel in units of eight elements; a thread's next unit follows so many rows later.
+template <int kSize> DEMI_DEVICE int rows_at_once() {
+    return static_cast<int>(gpu::block_dim().x) / (kSize / 8);
+}
 
-// Shared memory begins with the counters and a flag: see take_out_not_finite.
-constexpr int kHeader = kCountScratch / 2 + 8;  // 16-bit elements
+// What casts stays out of line, so that it costs nothing where nothing is cast.
+template <int kSize, bool kBf16>
+DEMI_OUT_OF_LINE void cast_rows(uint16_t* to, int row, int rows, int capacity, const AttentionOperand& x,
+                                int64_t unit) {
+    const int step = rows_at_once<kSize>();
+    DEMI_ROLLED
+    for (; row < capacity; row += step, to += step * (kSize + 8), unit += step * x.token) {
+        gpu::Bytes16 packed{};
+        if (row < rows) {
+            float v[8];
+            load_eight(v, x.data, unit, x.dtype);
+            DEMI_UNROLL
+            for (int j = 0; j < 4; ++j)
+                packed.w[j] = pack<kBf16>(cross(v[2 * j], x.cast), cross(v[2 * j + 1], x.cast));
+        }
+        gpu::store16(to, packed);
+    }
+}
+// The same without kMasked, from a thread's first unit on.
+template <int kSize, bool kBf16>
+DEMI_DEVICE void load_rows(uint16_t* tile, int capacity, const AttentionOperand& x, int64_t unit, int rows) {
+    constexpr int kUnits = kSize / 8, kStride = kSize + 8;
+    const int t = static_cast<int>(gpu::thread_idx().x), step = rows_at_once<kSize>();
+    int row = t / kUnits;
+    uint16_t* to = tile + row * kStride + t % kUnits * 8;
+    if (x.dtype != (kBf16 ? DType::bf16 : DType::f16) || x.cast.round)
+        return cast_rows<kSize, kBf16>(to, row, rows, capacity, x, unit);
+    const uint16_t* from = static_cast<const uint16_t*>(x.data) + unit;
+    const int64_t apart = step * x.token;
+    for (; row < rows; row += step, to += step * kStride, from += apart) gpu::cp_async16(to, from, true);
+    for (; row < capacity; row += step, to += step * kStride) gpu::store16(to, {});
+}
+
+// The rows of an operand that a block goes through, from a token on: where the next ones are.
+template <int kSize, bool kBf16, bool kMasked> struct Walk {
+    const AttentionOperand& x;
+    int64_t at, size;  // at: of the next row, or (not kMasked) of this thread's first unit of it
+    bool in_eights;
+
+    DEMI_DEVICE Walk(const AttentionOperand& x_, const TilePlace& place, int64_t token, int64_t size_,
+                     bool in_eights_)
+        : x(x_), at(row_offset(x_, place.batch, place.head, token)), size(size_), in_eights(in_eights_) {
+        const int t = static_cast<int>(gpu::thread_idx().x);
+        if constexpr (!kMasked) at += t / (kSize / 8) * x.token + t % (kSize / 8) * 8;
+    }
+    // The next `capacity` rows to shared memory, zeros beyond `rows` of them. What needs no cast is on its
+    // way when this returns: see cp_async_wait.
+    DEMI_DEVICE void load(uint16_t* tile, int capacity, int rows) {
+        if constexpr (kMasked)
+            load_tile<kSize, kBf16>(tile, capacity, x, at, rows, size, in_eights);
+        else
+            load_rows<kSize, kBf16>(tile, capacity, x, at, rows);
+        at += capacity * x.token;
+    }
+};
+
+// fn(tile, stage) for the tiles of kRows rows from `begin` on, below `end`; load(tile, stage) puts one on its
+// way while the one before is worked on, the first one before. All threads of the block.
+template <int kRows, class Load, class F>
+DEMI_DEVICE void for_tiles(int begin, int end, const Load& load, const F& fn) {
+    int stage = 0;
+    for (int tile = begin; tile < end; tile += kRows, stage ^= 1) {
+        gpu::cp_async_wait<0>();
+        gpu::sync_threads();  // the tile is there, and the one before it is done with
+        if (tile + kRows < end) load(tile + kRows, stage ^ 1);
+        gpu::cp_async_commit();
+        fn(tile, stage);
+    }
+    gpu::cp_async_wait<0>();
+    gpu::sync_threads();
+}
+
+// ---- shared memory and counts
+
+// Shared memory begins with the counters and (kMasked) a flag: see take_out_not_finite.
+template <bool kMasked> constexpr int kHeader = kCountScratch / 2 + (kMasked ? 8 : 0);  // 16-bit elements
 DEMI_DEVICE int* found() { return reinterpret_cast<int*>(gpu::shared<uint16_t>() + kCountScratch / 2); }
 
-inline int64_t padded_size(int64_t size) { return size <= 64 ? 64 : size <= 128 ? 128 : 256; }
-// Of the kernels that take a tile of queries through the keys: keys of a tile.
-DEMI_HOST_DEVICE constexpr int keys_of_tile(int64_t padded) {
-    return padded <= 64 ? 64 : padded <= 128 ? 32 : 16;
-}
-template <int kSize, bool kBf16, class Call>
-DEMI_DEVICE void load_keys_and_values(const AttentionMma<Call>& m, const TilePlace& at, int tile,
-                                      uint16_t* keys, uint16_t* values) {
-    constexpr int kKeys = keys_of_tile(kSize);
-    const Call& call = m.call;
-    const int64_t token = at.segment->k_begin + tile;
-    const int rows = static_cast<int>(least(kKeys, keys_in(*at.segment) - tile));
-    load_tile<kSize, kBf16>(keys, kKeys, call.k, row_offset(call.k, at.batch, at.head, token), rows,
-                            call.head_size, m.eights.k);
-    load_tile<kSize, kBf16>(values, kKeys, call.v, row_offset(call.v, at.batch, at.head, token), rows,
-                            call.value_size, m.eights.v);
+// Rows of a block without kMasked: the registers of kBlocks such blocks fit into a multiprocessor.
+DEMI_HOST_DEVICE constexpr int most_rows(int64_t size) { return size <= 64 ? 96 : 128; }
+template <int kSize, bool kMasked> constexpr int kThreads = kMasked ? 256 : 2 * most_rows(kSize);
+template <int kSize, bool kMasked> constexpr int kBlocks = !kMasked && kSize <= 64 ? 2 : 1;
+
+// Bytes of a block's shared memory for so many rows of tiles, of that size; more than there are where a tile
+// of `capacity` rows is too large.
+template <bool kMasked> size_t shared_bytes(int64_t size, int capacity, int64_t rows) {
+    if (!kMasked && capacity > most_rows(size)) return SIZE_MAX;
+    return static_cast<size_t>(kHeader<kMasked> + rows * (padded_size(size) + 8)) * 2;
 }
 
-// Counts the cast of some rows.
-DEMI_DEVICE void count_rows(const AttentionOperand& x, int64_t first, int64_t rows, int64_t size,
-                            bool in_eights, LaneCount& lost) {
+// Counts the cast of some rows of a batch and head, from a token on.
+DEMI_DEVICE void count_rows(const AttentionOperand& x, const TilePlace& place, int64_t token, int64_t rows,
+                            int64_t size, bool in_eights) {
+    if (x.lost == nullptr) return;
+    LaneCount lost;
     const int64_t units = in_eights ? size / 8 : size, threads = gpu::block_dim().x;
+    const int64_t first = row_offset(x, place.batch, place.head, token);
     for (int64_t u = gpu::thread_idx().x; u < rows * units; u += threads) {
         const int64_t row = u / units, at = first + row * x.token + (u - row * units) * (in_eights ? 8 : 1);
         if (!in_eights) {
@@ -135,32 +204,20 @@ DEMI_DEVICE void count_rows(const AttentionOperand& x, int64_t first, int64_t ro
         for (int j = 0; j < 8; ++j) v[j] *= x.cast.scale;
         lost.add_all(v);
     }
+    add_counts(lost, gpu::shared<uint32_t>(), x.lost);
 }
 
 // The rows of a tile of queries, and their share of the segment's keys and values.
 DEMI_DEVICE void count_operands(const MmaForward& m, const TilePlace& at) {
     const AttentionForward& call = m.call;
-    const int64_t begin = keys_in(*at.segment) * at.tile / at.tiles;
-    const int64_t end = keys_in(*at.segment) * (at.tile + 1) / at.tiles;
-    const auto count = [&](const AttentionOperand& x, int64_t token, int64_t rows, int64_t size,
-                           bool in_eights) {
-        if (x.lost == nullptr) return;
-        LaneCount lost;
-        count_rows(x, row_offset(x, at.batch, at.head, token), rows, size, in_eights, lost);
-        add_counts(lost, gpu::shared<uint32_t>(), x.lost);
-    };
-    count(call.q, at.segment->q_begin + at.first, at.rows, call.head_size, m.eights.q);
-    count(call.k, at.segment->k_begin + begin, end - begin, call.head_size, m.eights.k);
-    count(call.v, at.segment->k_begin + begin, end - begin, call.value_size, m.eights.v);
+    const AttentionSegment& s = *at.segment;
+    const int64_t begin = keys_in(s) * at.tile / at.tiles, end = keys_in(s) * (at.tile + 1) / at.tiles;
+    count_rows(call.q, at, s.q_begin + at.first, at.rows, call.head_size, m.eights.q);
+    count_rows(call.k, at, s.k_begin + begin, end - begin, call.head_size, m.eights.k);
+    count_rows(call.v, at, s.k_begin + begin, end - begin, call.value_size, m.eights.v);
 }
-DEMI_DEVICE void count_grad_out(const MmaBackward& m, const TilePlace& at) {
-    const AttentionOperand& x = m.call.grad_out;
-    if (x.lost == nullptr) return;
-    LaneCount lost;
-    count_rows(x, row_offset(x, at.batch, at.head, at.segment->q_begin + at.first), at.rows,
-               m.call.value_size, m.eights.grad_out, lost);
-    add_counts(lost, gpu::shared<uint32_t>(), x.lost);
-}
+
+// ---- scores
 
 // Zeros in place of what is not finite: in a tile that a row must not see, 0 * infinity would be NaN. Says
 // so in *found; RowsOut::add_not_finite puts back what was taken.
@@ -208,29 +265,29 @@ DEMI_CALLED KeptPair kept_pair(const AttentionDropout& d, uint64_t word) {
     return {keeps(d, first), keeps(d, second)};
 }
 
-// One block for a tile of every batch and head, two threads for a row.
-template <template <int, bool> class Kernel, int kSize, class Call>
+// One block for a tile of every batch and head, two threads for a row. shared: as of MmaKernel.
+template <template <int, bool, bool> class Kernel, int kSize, bool kMasked, class Call>
 void launch_tiles(const AttentionMma<Call>& m, const AttentionTiles& tiles, size_t (*shared)(int64_t, int),
                   Queue queue) {
     const gpu::Dim3 grid{static_cast<unsigned>(m.call.batch * m.call.heads * tiles.count)};
     const gpu::Dim3 block{static_cast<unsigned>(tiles.rows * 2)};
     const size_t bytes = shared(kSize, tiles.rows);
     if (m.bf16)
-        gpu::launch(Kernel<kSize, true>{m}, grid, block, bytes, queue.stream);
+        gpu::launch(Kernel<kSize, true, kMasked>{m}, grid, block, bytes, queue.stream);
     else
-        gpu::launch(Kernel<kSize, false>{m}, grid, block, bytes, queue.stream);
+        gpu::launch(Kernel<kSize, false, kMasked>{m}, grid, block, bytes, queue.stream);
 }
 template <class Call> int64_t padded_size_of(const Call& call) {
     return padded_size(most(call.head_size, call.value_size));
 }
-// Of kernels for any size.
-template <template <int, bool> class Kernel, class Call>
-void launch_padded(const AttentionMma<Call>& m, const AttentionTiles& tiles, size_t (*shared)(int64_t, int),
-                   Queue queue) {
+// For all sizes.
+template <template <int, bool, bool> class Kernel, bool kMasked, class Call>
+void launch_sizes(const AttentionMma<Call>& m, const AttentionTiles& tiles, size_t (*shared)(int64_t, int),
+                  Queue queue) {
     const int64_t size = padded_size_of(m.call);
-    if (size == 64) return launch_tiles<Kernel, 64>(m, tiles, shared, queue);
-    if (size == 128) return launch_tiles<Kernel, 128>(m, tiles, shared, queue);
-    launch_tiles<Kernel, 256>(m, tiles, shared, queue);
+    if (size == 64) return launch_tiles<Kernel, 64, kMasked>(m, tiles, shared, queue);
+    if (size == 128) return launch_tiles<Kernel, 128, kMasked>(m, tiles, shared, queue);
+    if constexpr (kMasked) launch_tiles<Kernel, 256, kMasked>(m, tiles, shared, queue);
 }
 
 }  // namespace demi::gpu_kernels
