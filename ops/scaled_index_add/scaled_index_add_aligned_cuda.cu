@@ -1,8 +1,18 @@
-// scaled_index_add where rows are aligned and have one dtype: what training calls.
+// scaled_index_add where rows are aligned: what training calls.
 #include "ops/scaled_index_add/scaled_index_add_cuda.h"
 
 namespace demi::gpu_kernels {
 namespace {
+
+// What holds for a whole call: the dtype of all but scaling, or (kMixed) none; and whether anything crosses the fp16 boundary.
+template <DType kType, bool kCasts, bool kMixed = false> struct Kind {
+    static constexpr bool casts = kCasts;
+    static constexpr int ahead = kType == DType::f32 ? 2 : 4;  // rows of a thread, forward: 64 bytes
+    static DEMI_DEVICE DType type(DType own) { return kMixed ? own : kType; }
+    static DEMI_DEVICE void pass(float (&x)[8], const Cast& cast, LaneCount& lost) {
+        if constexpr (kCasts) cross_eight(x, cast, lost);
+    }
+};
 
 DEMI_DEVICE void load_scaling(float (&x)[8], const AddOperand& scaling, int64_t d) {
     if (scaling.step == 1 && rows_aligned(scaling.x.data, 8, scaling.x.dtype))
@@ -14,14 +24,13 @@ DEMI_DEVICE void load_scaling(float (&x)[8], const AddOperand& scaling, int64_t 
 // ---- forward: a block takes some rows m of one b, a thread eight columns of several of them. alpha * scaling stays in its
 // registers. All of its loads from input are on their way before it asks the list what is added to b.
 constexpr int kThreads = 128;
-constexpr int ahead_of(DType s) { return s == DType::f32 ? 2 : 4; }  // rows of a thread: 64 bytes
 
 // How a matrix [M, groups of eight columns] is cut into blocks.
 struct Blocks {
-    int groups, width, side;  // a block: `width` groups of `side` rows next to each other, ahead_of() times
+    int groups, width, side;  // a block: `width` groups of `side` rows next to each other, `ahead` times
     int64_t chunks, pieces;   // blocks over M, over groups
 };
-Blocks blocks_of(const ScaledIndexAddForward& call) {
+Blocks blocks_of(const ScaledIndexAddForward& call, int ahead) {
     Blocks c{};
     const int64_t groups = call.D / 8;
     c.groups = static_cast<int>(groups);
@@ -29,7 +38,7 @@ Blocks blocks_of(const ScaledIndexAddForward& call) {
     c.width = static_cast<int>((groups + c.pieces - 1) / c.pieces);
     const int64_t side = kThreads / c.width;
     c.side = static_cast<int>(side < call.M ? side : call.M);
-    const int64_t rows = int64_t{c.side} * ahead_of(call.out.y.dtype);
+    const int64_t rows = int64_t{c.side} * ahead;
     c.chunks = (call.M + rows - 1) / rows;
     return c;
 }
@@ -70,10 +79,8 @@ class Uses {
     int64_t at_ = 0, end_ = 0;
 };
 
-// kCasts: something crosses the fp16 boundary.
-template <DType kType, bool kCasts> struct AddAlignedKernel {
-    static constexpr int threads = kThreads;
-    static constexpr int kAhead = ahead_of(kType);
+template <class Kind> struct AddAlignedKernel {
+    static constexpr int threads = kThreads, kAhead = Kind::ahead;
     ScaledIndexAddForward call;
     SortedRows sorted;
     Blocks cut;
@@ -97,20 +104,20 @@ template <DType kType, bool kCasts> struct AddAlignedKernel {
         if (named) fetch(other, call.source, place, m, d, rows);
         // scaling is counted once
         const bool first_row = gpu::block_idx().x == 0 && row == 0;
-        if (rows > 0 && (named || (kCasts && first_row))) find_factor(factor, d, first_row, scaling);
+        if (rows > 0 && (named || (Kind::casts && first_row))) find_factor(factor, d, first_row, scaling);
         if (named || !call.in_place || call.input.cast.round) {
             DEMI_UNROLL
             for (int i = 0; i < kAhead; ++i) {
                 if (i >= rows) break;
-                unpack(x[i], own[i], kType);
-                pass(x[i], call.input.cast, input);
+                unpack(x[i], own[i], Kind::type(call.input.x.dtype));
+                Kind::pass(x[i], call.input.cast, input);
             }
             while (place >= 0) {
                 DEMI_UNROLL
                 for (int i = 0; i < kAhead; ++i) {
                     if (i >= rows) break;
-                    unpack(s, other[i], kType);
-                    pass(s, call.source.cast, source);
+                    unpack(s, other[i], Kind::type(call.source.x.dtype));
+                    Kind::pass(s, call.source.cast, source);
                     DEMI_UNROLL
                     for (int j = 0; j < 8; ++j) x[i][j] = factor[j] * s[j] + x[i][j];
                 }
@@ -123,12 +130,13 @@ template <DType kType, bool kCasts> struct AddAlignedKernel {
                 if (named) {
                     DEMI_UNROLL
                     for (int j = 0; j < 8; ++j) x[i][j] = one_nan(x[i][j]);
-                    pass(x[i], call.out.cast, result);
+                    Kind::pass(x[i], call.out.cast, result);
                 }
-                store_eight(call.out.y.data, (b * call.M + m + i * cut.side) * call.D + d, kType, x[i]);
+                store_eight(call.out.y.data, (b * call.M + m + i * cut.side) * call.D + d,
+                            Kind::type(call.out.y.dtype), x[i]);
             }
         }
-        if constexpr (kCasts) {
+        if constexpr (Kind::casts) {
             uint32_t* scratch = gpu::shared<uint32_t>();
             if (call.input.lost != nullptr) add_counts(input, scratch, call.input.lost);
             if (call.source.lost != nullptr) add_counts(source, scratch, call.source.lost);
@@ -137,16 +145,13 @@ template <DType kType, bool kCasts> struct AddAlignedKernel {
         }
     }
 
-    static DEMI_DEVICE void pass(float (&x)[8], const Cast& cast, LaneCount& lost) {
-        if constexpr (kCasts) cross_eight(x, cast, lost);
-    }
-
     DEMI_DEVICE void fetch(Raw8 (&raw)[kAhead], const AddOperand& from, int64_t row, int64_t m, int64_t d,
                            int rows) const {
         const int64_t at = row * from.row_step + m * from.m_step + d;
         DEMI_UNROLL
         for (int i = 0; i < kAhead; ++i)
-            if (i < rows) raw[i] = load_raw(from.x.data, at + i * cut.side * from.m_step, kType);
+            if (i < rows)
+                raw[i] = load_raw(from.x.data, at + i * cut.side * from.m_step, Kind::type(from.x.dtype));
     }
 
     DEMI_DEVICE void find_factor(float (&factor)[8], int64_t d, bool count, LaneCount& lost) const {
@@ -157,7 +162,7 @@ template <DType kType, bool kCasts> struct AddAlignedKernel {
         load_scaling(f, call.scaling, d);
         Cast cast = call.scaling.cast;
         cast.count = cast.count && count;
-        pass(f, cast, lost);
+        Kind::pass(f, cast, lost);
         DEMI_UNROLL
         for (int j = 0; j < 8; ++j) factor[j] = call.alpha * f[j];
     }
@@ -167,35 +172,29 @@ template <DType kType, bool kCasts> struct AddAlignedKernel {
 // the products in the order of the rows, as the CPU adds them, while the next rows are on their way.
 constexpr int kGroups = 8, kRows = 32, kColumns = 8 * kGroups;
 
-template <DType kType, bool kCasts> struct AddBackwardAlignedKernel {
+template <class Kind> struct AddBackwardAlignedKernel {
     static constexpr int threads = kGroups * kRows;
     ScaledIndexAddBackward call;
-    int64_t rows_per_part, parts;
+    RowParts cut;
     float* partial;  // [parts, D]; null: no sums
 
     DEMI_DEVICE void operator()() const {
         LaneCount entered, left;
         const int t = static_cast<int>(gpu::thread_idx().x), r = t / kGroups;
         const int64_t d0 = static_cast<int64_t>(gpu::block_idx().x) * kColumns, d = d0 + t % kGroups * 8;
-        const int64_t rows = call.uses * call.M;
-        for (int64_t part = gpu::block_idx().y; part < parts; part += gpu::grid_dim().y) {
-            const int64_t begin = part * rows_per_part;
-            const int64_t end = begin + rows_per_part < rows ? begin + rows_per_part : rows;
-            const float sum = run(begin, end, r, d, entered, left);
+        for (int64_t part = gpu::block_idx().y; part < cut.parts; part += gpu::grid_dim().y) {
+            const float sum = run(part * cut.rows, cut.end(part), r, d, entered, left);
             if (partial != nullptr && t < kColumns && d0 + t < call.D)
                 partial[part * call.D + d0 + t] = one_nan(sum);
             gpu::sync_threads();
         }
-        if constexpr (kCasts) {
+        if constexpr (Kind::casts) {
             uint32_t* scratch = gpu::shared<uint32_t>() + 2 * kRows * kColumns;
             if (call.dy.lost != nullptr) add_counts(entered, scratch, call.dy.lost);
             if (call.grad_source.lost != nullptr) add_counts(left, scratch, call.grad_source.lost);
         }
     }
 
-    static DEMI_DEVICE void pass(float (&x)[8], const Cast& cast, LaneCount& lost) {
-        if constexpr (kCasts) cross_eight(x, cast, lost);
-    }
     static DEMI_DEVICE Cast quiet(Cast cast) {
         cast.count = false;
         return cast;
@@ -203,10 +202,11 @@ template <DType kType, bool kCasts> struct AddBackwardAlignedKernel {
 
     DEMI_DEVICE void fetch(Raw8& dy, Raw8& source, int64_t row, int64_t d) const {
         const int64_t b = row / call.M, m = row - b * call.M;
-        dy = load_raw(call.dy.x.data, call.index[b] * call.dy.row_step + m * call.dy.m_step + d, kType);
-        if (partial != nullptr)
-            source =
-                load_raw(call.source.x.data, b * call.source.row_step + m * call.source.m_step + d, kType);
+        const auto load = [&](const AddOperand& x, int64_t from) {
+            return load_raw(x.x.data, from * x.row_step + m * x.m_step + d, Kind::type(x.x.dtype));
+        };
+        dy = load(call.dy, call.index[b]);
+        if (partial != nullptr) source = load(call.source, b);
     }
 
     // The sum of column t of the block, for its first threads.
@@ -219,7 +219,7 @@ template <DType kType, bool kCasts> struct AddBackwardAlignedKernel {
         float factor[8];
         if (inside && call.scaling.x.data != nullptr) {
             load_scaling(factor, call.scaling, d);
-            pass(factor, quiet(call.scaling.cast), none);
+            Kind::pass(factor, quiet(call.scaling.cast), none);
         }
         Raw8 dy, source;
         if (inside && begin + r < end) fetch(dy, source, begin + r, d);
@@ -230,13 +230,13 @@ template <DType kType, bool kCasts> struct AddBackwardAlignedKernel {
             if (inside && row + kRows < end) fetch(dy, source, row + kRows, d);
             if (inside && row < end) {
                 float g[8], x[8];
-                unpack(g, this_dy, kType);
-                pass(g, call.dy.cast, entered);
+                unpack(g, this_dy, Kind::type(call.dy.x.dtype));
+                Kind::pass(g, call.dy.cast, entered);
                 DEMI_UNROLL
                 for (int j = 0; j < 8; ++j) g[j] = call.alpha * g[j];
                 if (partial != nullptr) {
-                    unpack(x, this_source, kType);
-                    pass(x, quiet(call.source.cast), none);
+                    unpack(x, this_source, Kind::type(call.source.x.dtype));
+                    Kind::pass(x, quiet(call.source.cast), none);
                     DEMI_UNROLL
                     for (int j = 0; j < 8; ++j) x[j] = g[j] * x[j];
                     store_eight(products, int64_t{r} * kColumns + t % kGroups * 8, DType::f32, x);
@@ -246,8 +246,9 @@ template <DType kType, bool kCasts> struct AddBackwardAlignedKernel {
                         DEMI_UNROLL
                         for (int j = 0; j < 8; ++j) g[j] *= factor[j];
                     }
-                    pass(g, call.grad_source.cast, left);
-                    store_eight(call.grad_source.y.data, row * call.D + d, kType, g);
+                    Kind::pass(g, call.grad_source.cast, left);
+                    store_eight(call.grad_source.y.data, row * call.D + d,
+                                Kind::type(call.grad_source.y.dtype), g);
                 }
             }
             if (partial == nullptr) continue;
@@ -266,60 +267,74 @@ template <DType kType, bool kCasts> struct AddBackwardAlignedKernel {
 
 bool casts(const Cast& c) { return c.round || c.saturate || c.scale != 1 || c.undo != 1; }
 
-// launch(tag), where tag.type is the dtype and tag.casts says that something crosses the boundary.
-template <DType kType, bool kCasts> struct Kind {
-    static constexpr DType type = kType;
-    static constexpr bool casts = kCasts;
-};
-template <class F> void dispatch(DType dtype, bool casts, const F& launch) {
+// Whether it can be read, or written, eight columns at a time.
+bool in_eights(const AddOperand& x, int64_t columns) {
+    return x.x.data == nullptr ||
+           (x.x.dtype != DType::f64 && columns % 8 == 0 && x.step == 1 &&
+            rows_aligned(x.x.data, x.row_step, x.x.dtype) && rows_aligned(x.x.data, x.m_step, x.x.dtype));
+}
+bool in_eights(const AddResult& y, int64_t columns) {
+    return y.y.data == nullptr ||
+           (y.y.dtype != DType::f64 && columns % 8 == 0 && rows_aligned(y.y.data, columns, y.y.dtype));
+}
+
+// launch(Kind) for operands of such dtypes. casts: something crosses the boundary.
+template <class F> void dispatch(DType dtype, bool mixed, bool casts, const F& launch) {
+    if (mixed) return launch(Kind<DType::f32, true, true>());
     if (dtype == DType::f16)
         return casts ? launch(Kind<DType::f16, true>()) : launch(Kind<DType::f16, false>());
     if (dtype == DType::bf16)
         return casts ? launch(Kind<DType::bf16, true>()) : launch(Kind<DType::bf16, false>());
     casts ? launch(Kind<DType::f32, true>()) : launch(Kind<DType::f32, false>());
 }
+template <class F> void dispatch(const ScaledIndexAddForward& c, const F& launch) {
+    const DType dtype = c.out.y.dtype;
+    dispatch(dtype, c.input.x.dtype != dtype || c.source.x.dtype != dtype,
+             casts(c.input.cast) || casts(c.source.cast) || casts(c.scaling.cast) || casts(c.out.cast),
+             launch);
+}
+template <class F> void dispatch(const ScaledIndexAddBackward& c, const F& launch) {
+    const DType dtype = c.dy.x.dtype;
+    dispatch(dtype,
+             (c.grad_source.y.data != nullptr && c.grad_source.y.dtype != dtype) ||
+                 (c.sums.data != nullptr && c.source.x.dtype != dtype),
+             casts(c.dy.cast) || casts(c.source.cast) || casts(c.scaling.cast) || casts(c.grad_source.cast),
+             launch);
+}
 
 }  // namespace
 
 bool fits_aligned(const ScaledIndexAddForward& c) {
-    const DType dtype = c.out.y.dtype;
-    if (!in_eights(c.input, c.D) || !in_eights(c.source, c.D) || !in_eights(c.out, c.D) ||
-        c.input.x.dtype != dtype || c.source.x.dtype != dtype)
-        return false;
-    const Blocks cut = blocks_of(c);
-    return cut.pieces <= 65535 && c.B * cut.chunks <= int64_t{0x7fffffff};
+    bool fits = in_eights(c.input, c.D) && in_eights(c.source, c.D) && in_eights(c.out, c.D);
+    if (fits)
+        dispatch(c, [&](auto kind) {
+            const Blocks cut = blocks_of(c, kind.ahead);
+            fits = cut.pieces <= 65535 && c.B * cut.chunks <= int64_t{0x7fffffff};
+        });
+    return fits;
 }
 
 void add_aligned(const ScaledIndexAddForward& c, const SortedRows& uses, Queue queue) {
-    const Blocks cut = blocks_of(c);
-    const gpu::Dim3 grid{static_cast<unsigned>(c.B * cut.chunks), static_cast<unsigned>(cut.pieces)};
-    const gpu::Dim3 block{static_cast<unsigned>((cut.width * cut.side + 31) / 32 * 32)};
-    const bool any =
-        casts(c.input.cast) || casts(c.source.cast) || casts(c.scaling.cast) || casts(c.out.cast);
-    dispatch(c.out.y.dtype, any, [&](auto kind) {
+    dispatch(c, [&](auto kind) {
         typedef decltype(kind) K;
-        gpu::launch(AddAlignedKernel<K::type, K::casts>{c, uses, cut}, grid, block,
-                    K::casts ? kCountScratch : 0, queue.stream);
+        const Blocks cut = blocks_of(c, K::ahead);
+        const gpu::Dim3 grid{static_cast<unsigned>(c.B * cut.chunks), static_cast<unsigned>(cut.pieces)};
+        const gpu::Dim3 block{static_cast<unsigned>((cut.width * cut.side + 31) / 32 * 32)};
+        gpu::launch(AddAlignedKernel<K>{c, uses, cut}, grid, block, K::casts ? kCountScratch : 0,
+                    queue.stream);
     });
 }
 
 bool fits_aligned(const ScaledIndexAddBackward& c) {
-    return in_eights(c.dy, c.D) && in_eights(c.grad_source, c.D) && in_eights(c.source, c.D) &&
-           (c.grad_source.y.data == nullptr || c.grad_source.y.dtype == c.dy.x.dtype) &&
-           (c.sums.data == nullptr || c.source.x.dtype == c.dy.x.dtype);
+    return in_eights(c.dy, c.D) && in_eights(c.grad_source, c.D) && in_eights(c.source, c.D);
 }
 
-void add_backward_aligned(const ScaledIndexAddBackward& c, float* partial, Queue queue) {
-    const int64_t rows_per_part = rows_of_part(c), parts = (c.uses * c.M + rows_per_part - 1) / rows_per_part;
-    const gpu::Dim3 grid{static_cast<unsigned>((c.D + kColumns - 1) / kColumns),
-                         static_cast<unsigned>(parts < 65535 ? parts : 65535)};
+void add_backward_aligned(const ScaledIndexAddBackward& c, const RowParts& cut, float* partial, Queue queue) {
+    const gpu::Dim3 grid{static_cast<unsigned>((c.D + kColumns - 1) / kColumns), cut.blocks()};
     const size_t shared = 2 * kRows * kColumns * sizeof(float) + kCountScratch;
-    const bool any =
-        casts(c.dy.cast) || casts(c.source.cast) || casts(c.scaling.cast) || casts(c.grad_source.cast);
-    dispatch(c.dy.x.dtype, any, [&](auto kind) {
-        typedef decltype(kind) K;
-        gpu::launch(AddBackwardAlignedKernel<K::type, K::casts>{c, rows_per_part, parts, partial}, grid,
-                    {kGroups * kRows}, shared, queue.stream);
+    dispatch(c, [&](auto kind) {
+        gpu::launch(AddBackwardAlignedKernel<decltype(kind)>{c, cut, partial}, grid, {kGroups * kRows},
+                    shared, queue.stream);
     });
 }
 

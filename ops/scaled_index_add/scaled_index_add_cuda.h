@@ -1,21 +1,23 @@
 #pragma once
-// Internal, for the .cu files of scaled_index_add: the usual case, where all but scaling has one dtype other than f64, and its
-// rows can be read sixteen bytes at a time.
+// Internal, for the .cu files of scaled_index_add: the usual case, where all but scaling can be read eight columns at a time.
 #include "ops/boundary/boundary_cuda.h"
 #include "ops/index/rows_cuda.h"
 #include "ops/scaled_index_add/scaled_index_add_kernels.h"
 
 namespace demi::gpu_kernels {
 
-// Eight columns at a time.
-inline bool in_eights(const AddOperand& x, int64_t columns) {
-    return x.x.data == nullptr ||
-           (x.x.dtype != DType::f64 && columns % 8 == 0 && x.step == 1 &&
-            rows_aligned(x.x.data, x.row_step, x.x.dtype) && rows_aligned(x.x.data, x.m_step, x.x.dtype));
-}
-inline bool in_eights(const AddResult& y, int64_t columns) {
-    return y.y.data == nullptr ||
-           (y.y.dtype != DType::f64 && columns % 8 == 0 && rows_aligned(y.y.data, columns, y.y.dtype));
+// How the rows (b, m) of the backward pass are cut: see rows_of_part. gridDim.y counts the parts.
+struct RowParts {
+    int64_t rows, parts, all;  // of a part; how many; rows of all
+    DEMI_DEVICE int64_t end(int64_t part) const {
+        const int64_t end = part * rows + rows;
+        return end < all ? end : all;
+    }
+    unsigned blocks() const { return static_cast<unsigned>(parts < 65535 ? parts : 65535); }
+};
+inline RowParts parts_of(const ScaledIndexAddBackward& c) {
+    const int64_t rows = rows_of_part(c), all = c.uses * c.M;
+    return {rows, (all + rows - 1) / rows, all};
 }
 
 // Uses in a list as short as this are found by the kernel itself, others in `uses`.
@@ -25,6 +27,7 @@ void add_aligned(const ScaledIndexAddForward& call, const SortedRows& uses, Queu
 
 bool fits_aligned(const ScaledIndexAddBackward& call);
 // The partial sums [parts, D] are for the caller to add.
-void add_backward_aligned(const ScaledIndexAddBackward& call, float* partial, Queue queue);
+void add_backward_aligned(const ScaledIndexAddBackward& call, const RowParts& cut, float* partial,
+                          Queue queue);
 
 }  // namespace demi::gpu_kernels
