@@ -14,45 +14,26 @@ template <class T> constexpr int kPack = static_cast<int>(16 / sizeof(T));  // e
 template <class T> struct Values { gpu::compute_t<T> v[kPack<T>]; };
 
 // ---- bits of a Bytes16 <-> elements; `i` is a constant once loops are unrolled -------------------------
-template <class T> struct PackBits;
-template <> struct PackBits<float> {
-    static DEMI_DEVICE float get(const Bytes16& b, int i) { return gpu::bit_cast<float>(b.w[i]); }
-    static DEMI_DEVICE void set(Bytes16& b, int i, float v) { b.w[i] = gpu::bit_cast<uint32_t>(v); }
-    static DEMI_DEVICE void copy(Bytes16& b, int i, const float* p) { set(b, i, *p); }
-    static DEMI_DEVICE void copy_out(float* p, const Bytes16& b, int i) { *p = get(b, i); }
-};
-template <> struct PackBits<double> {
-    static DEMI_DEVICE double get(const Bytes16& b, int i) {
-        return gpu::bit_cast<double>(static_cast<uint64_t>(b.w[2 * i]) | static_cast<uint64_t>(b.w[2 * i + 1])
-                                                                             << 32);
-    }
-    static DEMI_DEVICE void set(Bytes16& b, int i, double v) {
-        const uint64_t bits = gpu::bit_cast<uint64_t>(v);
+template <class T> DEMI_DEVICE T get_element(const Bytes16& b, int i) {
+    if constexpr (sizeof(T) == 2)
+        return gpu::bit_cast<T>(static_cast<uint16_t>(i % 2 == 0 ? b.w[i / 2] & 0xffffu : b.w[i / 2] >> 16));
+    else if constexpr (sizeof(T) == 4)
+        return gpu::bit_cast<T>(b.w[i]);
+    else
+        return gpu::bit_cast<T>(uint64_t{b.w[2 * i]} | uint64_t{b.w[2 * i + 1]} << 32);
+}
+template <class T> DEMI_DEVICE void set_element(Bytes16& b, int i, T x) {
+    if constexpr (sizeof(T) == 2) {
+        const uint32_t word = b.w[i / 2], wide = gpu::bit_cast<uint16_t>(x);
+        b.w[i / 2] = i % 2 == 0 ? (word & 0xffff0000u) | wide : (word & 0xffffu) | wide << 16;
+    } else if constexpr (sizeof(T) == 4) {
+        b.w[i] = gpu::bit_cast<uint32_t>(x);
+    } else {
+        const uint64_t bits = gpu::bit_cast<uint64_t>(x);
         b.w[2 * i] = static_cast<uint32_t>(bits);
         b.w[2 * i + 1] = static_cast<uint32_t>(bits >> 32);
     }
-    static DEMI_DEVICE void copy(Bytes16& b, int i, const double* p) { set(b, i, *p); }
-    static DEMI_DEVICE void copy_out(double* p, const Bytes16& b, int i) { *p = get(b, i); }
-};
-template <class H> struct PackBits16 {
-    static DEMI_DEVICE uint16_t half(const Bytes16& b, int i) {
-        return static_cast<uint16_t>(i % 2 == 0 ? b.w[i / 2] & 0xffffu : b.w[i / 2] >> 16);
-    }
-    static DEMI_DEVICE void set_half(Bytes16& b, int i, uint16_t bits) {
-        const uint32_t word = b.w[i / 2], wide = bits;
-        b.w[i / 2] = i % 2 == 0 ? (word & 0xffff0000u) | wide : (word & 0xffffu) | wide << 16;
-    }
-    static DEMI_DEVICE void copy(Bytes16& b, int i, const H* p) { set_half(b, i, p->bits); }
-    static DEMI_DEVICE void copy_out(H* p, const Bytes16& b, int i) { p->bits = half(b, i); }
-};
-template <> struct PackBits<Half> : PackBits16<Half> {
-    static DEMI_DEVICE float get(const Bytes16& b, int i) { return gpu::half_to_float(half(b, i)); }
-    static DEMI_DEVICE void set(Bytes16& b, int i, float v) { set_half(b, i, gpu::float_to_half(v)); }
-};
-template <> struct PackBits<BFloat16> : PackBits16<BFloat16> {
-    static DEMI_DEVICE float get(const Bytes16& b, int i) { return gpu::bf16_to_float(half(b, i)); }
-    static DEMI_DEVICE void set(Bytes16& b, int i, float v) { set_half(b, i, gpu::float_to_bf16(v)); }
-};
+}
 
 // `count` elements from p, zeros behind them. aligned: p is, and all kPack<T> elements are there.
 template <class T> DEMI_DEVICE Bytes16 read_pack(const T* p, int count, bool aligned) {
@@ -60,14 +41,14 @@ template <class T> DEMI_DEVICE Bytes16 read_pack(const T* p, int count, bool ali
     Bytes16 b{{0, 0, 0, 0}};
     DEMI_UNROLL
     for (int i = 0; i < kPack<T>; ++i)
-        if (i < count) PackBits<T>::copy(b, i, p + i);
+        if (i < count) set_element(b, i, p[i]);
     return b;
 }
 template <class T> DEMI_DEVICE void write_pack(T* p, const Bytes16& b, int count, bool aligned) {
     if (aligned) return gpu::store16(p, b);
     DEMI_UNROLL
     for (int i = 0; i < kPack<T>; ++i)
-        if (i < count) PackBits<T>::copy_out(p + i, b, i);
+        if (i < count) p[i] = get_element<T>(b, i);
 }
 
 // Two 16-bit elements in a word, as arithmetic wants them: it loses a NaN's payload anyway.
@@ -90,7 +71,7 @@ template <class T> DEMI_DEVICE Values<T> unpack(const Bytes16& b) {
         if constexpr (sizeof(T) == 2)
             x.v[i] = i % 2 == 0 ? Pair<T>::low(b.w[i / 2]) : Pair<T>::high(b.w[i / 2]);
         else
-            x.v[i] = PackBits<T>::get(b, i);
+            x.v[i] = get_element<T>(b, i);
     }
     return x;
 }
@@ -101,7 +82,7 @@ template <class T> DEMI_DEVICE Bytes16 pack(const Values<T>& x) {
         for (int k = 0; k < 4; ++k) b.w[k] = Pair<T>::of(x.v[2 * k], x.v[2 * k + 1]);
     } else {
         DEMI_UNROLL
-        for (int i = 0; i < kPack<T>; ++i) PackBits<T>::set(b, i, x.v[i]);
+        for (int i = 0; i < kPack<T>; ++i) set_element<T>(b, i, x.v[i]);
     }
     return b;
 }

@@ -34,9 +34,9 @@ template <class T, class Plan> struct Forward {
             }
             const T* start = row<T>(in.logits, r, in.width);
             const Row<T, Plan> x(start, in.width, aligned);
-            const C top = x.top(in.width);
+            const C top = x.top();
             C sum = 0, distance = 0;
-            x.each(in.width, [&](C v) {
+            x.each([&](C v) {
                 sum += gpu::exp(v - top);
                 distance += top - v;
             });
@@ -71,7 +71,7 @@ template <class T, class Plan> struct Forward {
     // As careful_loss on the CPU.
     DEMI_DEVICE C careful_loss(int64_t r, const Row<T, Plan>& x, int64_t label, C top, C& log_sum) const {
         const CrossEntropyRows& in = p;
-        const bool masked = top == -gpu::infinity() && x.all_are(top, in.width);
+        const bool masked = top == -gpu::infinity() && x.all_are(-gpu::infinity());
         if (masked) log_sum = 0;
         const C smoothing = static_cast<C>(in.smoothing);
         const C share = static_cast<C>(in.smoothing / static_cast<double>(in.width));
@@ -94,7 +94,7 @@ template <class T, class Plan> struct Forward {
     }
 };
 
-template <class T, class Plan> struct Backward {
+template <class T, class Plan> struct BackwardOf {
     typedef gpu::compute_t<T> C;
     static constexpr int threads = Plan::kBlock;
     CrossEntropyBackward p;
@@ -175,6 +175,9 @@ template <class T, class Plan> struct Backward {
     }
 };
 
+// Nothing is read twice.
+template <class T, class Plan> using Backward = BackwardOf<T, RowPlan<Plan::kThreads, false>>;
+
 // One block; a thread looks at every 1024th label.
 struct InspectKernel {
     static constexpr int threads = 1024;
@@ -217,16 +220,9 @@ void inspect(const CrossEntropyInspect& c, Queue queue) {
 void forward(const CrossEntropyForward& c, Queue queue) {
     launch_rows<Forward>(c.logits.dtype, c, all_aligned(c.logits.data, c.target.data), queue.stream);
 }
-
 void backward(const CrossEntropyBackward& c, Queue queue) {
-    with_rows(c.logits.dtype, c.width, [&](auto tag, auto plan) {
-        typedef gpu::tag_t<decltype(tag)> T;
-        typedef RowPlan<decltype(plan)::kThreads, false> Plan;  // nothing is read twice
-        const bool aligned =
-            c.width % kPack<T> == 0 && all_aligned(c.logits.data, c.target.data, c.dlogits.data);
-        launch_rows(Backward<T, Plan>{c, aligned}, Plan{}, c.rows, Plan::template shared_bytes<double>(),
-                    queue.stream);
-    });
+    const bool lines = all_aligned(c.logits.data, c.target.data, c.dlogits.data);
+    launch_rows<Backward>(c.logits.dtype, c, lines, queue.stream);
 }
 
 void total(const CrossEntropyTotal& c, Queue queue) {

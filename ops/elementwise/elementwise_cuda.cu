@@ -64,84 +64,57 @@ template <class T> DEMI_DEVICE T apply_element(ElementFn fn, T a, T b, T c, T p,
     return T(0);
 }
 
-// One element type, everything contiguous and aligned: 16 bytes at a time.
-template <class T> struct PackedKernel {
+// Everything contiguous and aligned, a pack of T at a time: all of it T, or (kBeside, T float) f32 out of f32 and 16-bit operands.
+template <class T, bool kBeside> struct LinesKernel {
     static constexpr int threads = kThreads;
     using C = gpu::compute_t<T>;
-    ElementFn fn;
-    int operands;
-    T* out;
-    const T* in[3];
-    C p, q;
-    int64_t count;
-
-    struct alignas(16) Pack {
-        T x[kPack<T>];
-    };
-    DEMI_DEVICE static Pack read(const T* from) { return gpu::bit_cast<Pack>(gpu::load16(from)); }
-
-    DEMI_DEVICE void operator()() const {
-        const int64_t whole = count / kPack<T>;
-        for (int64_t i = gpu::global_index(); i < whole; i += gpu::global_size()) {
-            const Pack a = read(in[0] + kPack<T> * i);
-            const Pack b = operands > 1 ? read(in[1] + kPack<T> * i) : Pack{};
-            const Pack c = operands > 2 ? read(in[2] + kPack<T> * i) : Pack{};
-            Pack y;
-            DEMI_UNROLL
-            for (int k = 0; k < kPack<T>; ++k)
-                gpu::store(&y.x[k], apply_element<C>(fn, gpu::load(&a.x[k]), gpu::load(&b.x[k]),
-                                                     gpu::load(&c.x[k]), p, q));
-            gpu::store16(out + kPack<T> * i, gpu::bit_cast<gpu::Bytes16>(y));
-        }
-        const int64_t i = kPack<T> * whole + gpu::global_index();
-        if (i >= count) return;
-        const C b = operands > 1 ? gpu::load(in[1] + i) : C(0),
-                c = operands > 2 ? gpu::load(in[2] + i) : C(0);
-        gpu::store(out + i, apply_element<C>(fn, gpu::load(in[0] + i), b, c, p, q));
-    }
-};
-
-// f32 out of f32 and 16-bit operands, all contiguous and aligned: four elements at a time.
-struct BesideKernel {
-    static constexpr int threads = kThreads, kEach = 4;
     ElementCall call;
     int operands;
 
-    struct Pack {
-        float x[kEach];
-    };
-    static DEMI_DEVICE Pack read(ConstMem m, int64_t at) {
-        if (m.dtype == DType::f32) return gpu::bit_cast<Pack>(gpu::load16(elements<float>(m) + at));
-        const gpu::Bytes8 b = gpu::load8(elements<Half>(m) + at);
-        Pack p;
-        DEMI_UNROLL
-        for (int k = 0; k < kEach; ++k) {
-            const uint16_t bits = static_cast<uint16_t>(b.w[k / 2] >> 16 * (k % 2));
-            p.x[k] = m.dtype == DType::f16 ? gpu::half_to_float(bits) : gpu::bf16_to_float(bits);
+    DEMI_DEVICE Values<T> read(int n, int64_t at) const {
+        Values<T> x{};
+        if (n >= operands) return x;
+        const ConstMem& m = call.in[n];
+        if (kBeside && m.dtype != DType::f32) {
+            const gpu::Bytes8 b = gpu::load8(elements<Half>(m) + at);
+            DEMI_UNROLL
+            for (int k = 0; k < kPack<float>; ++k) {
+                const uint16_t bits = static_cast<uint16_t>(b.w[k / 2] >> 16 * (k % 2));
+                x.v[k] = m.dtype == DType::f16 ? gpu::half_to_float(bits) : gpu::bf16_to_float(bits);
+            }
+        } else {
+            const Bytes16 b = gpu::load16(elements<T>(m) + at);
+            DEMI_UNROLL
+            for (int k = 0; k < kPack<T>; ++k) {
+                const T one = get_element<T>(b, k);
+                x.v[k] = gpu::load(&one);
+            }
         }
-        return p;
+        return x;
     }
-    DEMI_DEVICE float value(float a, float b, float c) const {
-        return apply_element<float>(call.fn, a, b, c, static_cast<float>(call.p), static_cast<float>(call.q));
+    DEMI_DEVICE C value(C a, C b, C c) const {
+        return apply_element<C>(call.fn, a, b, c, static_cast<C>(call.p), static_cast<C>(call.q));
     }
     DEMI_DEVICE void operator()() const {
-        const int64_t count = call.count, whole = count / kEach;
-        float* out = elements<float>(call.out);
+        const int64_t whole = call.count / kPack<T>;
+        T* out = elements<T>(call.out);
         for (int64_t i = gpu::global_index(); i < whole; i += gpu::global_size()) {
-            const Pack a = read(call.in[0], kEach * i);
-            const Pack b = operands > 1 ? read(call.in[1], kEach * i) : Pack{};
-            const Pack c = operands > 2 ? read(call.in[2], kEach * i) : Pack{};
-            Pack y;
+            const Values<T> a = read(0, kPack<T> * i), b = read(1, kPack<T> * i), c = read(2, kPack<T> * i);
+            Bytes16 y;
             DEMI_UNROLL
-            for (int k = 0; k < kEach; ++k) y.x[k] = value(a.x[k], b.x[k], c.x[k]);
-            gpu::store16(out + kEach * i, gpu::bit_cast<gpu::Bytes16>(y));
+            for (int k = 0; k < kPack<T>; ++k) {
+                T one;
+                gpu::store(&one, value(a.v[k], b.v[k], c.v[k]));
+                set_element(y, k, one);
+            }
+            gpu::store16(out + kPack<T> * i, y);
         }
-        const int64_t i = kEach * whole + gpu::global_index();
-        if (i >= count) return;
+        const int64_t i = kPack<T> * whole + gpu::global_index();
+        if (i >= call.count) return;
         const auto one = [&](int n) {
-            return n < operands ? gpu::load_any<float>(call.in[n].data, call.in[n].dtype, i) : 0.f;
+            return n < operands ? gpu::load_any<C>(call.in[n].data, call.in[n].dtype, i) : C(0);
         };
-        out[i] = value(one(0), one(1), one(2));
+        gpu::store(out + i, value(one(0), one(1), one(2)));
     }
 };
 
@@ -164,23 +137,9 @@ template <class C> struct StridedKernel {
     }
 };
 
-bool contiguous_lines(const ElementCall& call, int operands) {
-    bool yes = call.rank == 1;
-    for (int n = 0; n <= operands; ++n) {
-        const void* base = n == 0 ? call.out.data : call.in[n - 1].data;
-        yes = yes && call.strides[n][0] == 1 && all_aligned(base);
-    }
-    return yes;
-}
-bool of_one_type(const ElementCall& call, int operands) {
-    bool yes = is_float(call.out.dtype);
-    for (int n = 0; n < operands; ++n) yes = yes && call.in[n].dtype == call.out.dtype;
-    return yes;
-}
-bool beside_f32(const ElementCall& call, int operands) {
-    bool yes = call.out.dtype == DType::f32;
-    for (int n = 0; n < operands; ++n) yes = yes && call.in[n].dtype <= DType::f32;
-    return yes;
+template <class T, bool kBeside> void run_lines(const ElementCall& call, int operands, Queue queue) {
+    gpu::launch(LinesKernel<T, kBeside>{call, operands},
+                gpu::blocks_for(call.count, int64_t{kThreads} * kPack<T>), {kThreads}, 0, queue.stream);
 }
 
 template <class C> void run_strided(const ElementCall& call, int operands, Queue queue) {
@@ -204,26 +163,19 @@ void apply(const ElementCall& call, Queue queue) {
 #undef FUNCTION
 #undef HELPER
     const int operands = traits_of(call.fn).tensors;
-    const bool lines = contiguous_lines(call, operands);
-    if (lines && of_one_type(call, operands)) {
+    bool lines = call.rank == 1 && call.strides[0][0] == 1 && all_aligned(call.out.data);
+    bool alike = is_float(call.out.dtype), beside = call.out.dtype == DType::f32;
+    for (int n = 0; n < operands; ++n) {
+        lines = lines && call.strides[n + 1][0] == 1 && all_aligned(call.in[n].data);
+        alike = alike && call.in[n].dtype == call.out.dtype;
+        beside = beside && call.in[n].dtype <= DType::f32;
+    }
+    if (lines && alike) {
         gpu::dispatch_float(call.out.dtype, [&](auto tag) {
-            using T = gpu::tag_t<decltype(tag)>;
-            using C = gpu::compute_t<T>;
-            const PackedKernel<T> kernel{
-                call.fn,
-                operands,
-                elements<T>(call.out),
-                {elements<T>(call.in[0]), elements<T>(call.in[1]), elements<T>(call.in[2])},
-                static_cast<C>(call.p),
-                static_cast<C>(call.q),
-                call.count};
-            constexpr int64_t per_block = int64_t{kThreads} * kPack<T>;
-            gpu::launch(kernel, gpu::blocks_for(call.count, per_block), {kThreads}, 0, queue.stream);
+            run_lines<gpu::tag_t<decltype(tag)>, false>(call, operands, queue);
         });
-    } else if (lines && beside_f32(call, operands)) {
-        constexpr int64_t per_block = int64_t{kThreads} * BesideKernel::kEach;
-        gpu::launch(BesideKernel{call, operands}, gpu::blocks_for(call.count, per_block), {kThreads}, 0,
-                    queue.stream);
+    } else if (lines && beside) {
+        run_lines<float, true>(call, operands, queue);
     } else if (call.compute == DType::f64) {
         run_strided<double>(call, operands, queue);
     } else if (call.compute == DType::i64) {

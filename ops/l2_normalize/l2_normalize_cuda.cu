@@ -5,6 +5,12 @@
 namespace demi::DEMI_BACKEND {
 namespace {
 
+// The sum of squares of a row times a factor.
+template <class T, class Plan>
+DEMI_DEVICE gpu::compute_t<T> squares(const Row<T, Plan>& x, gpu::compute_t<T> factor) {
+    return x.sum([&](gpu::compute_t<T> v) { return (v * factor) * (v * factor); });
+}
+
 template <class T, class Plan> struct Forward {
     typedef gpu::compute_t<T> C;
     static constexpr int threads = Plan::kBlock;
@@ -15,29 +21,18 @@ template <class T, class Plan> struct Forward {
         const C eps = static_cast<C>(p.eps);
         for (int64_t r = Plan::first_row(); r < p.rows; r += Plan::row_step()) {
             const Row<T, Plan> x(row<T>(p.x, r, p.width), p.width, aligned);
-            const auto square_with = [&](C factor) {
-                C square = 0;
-                x.each(p.width, [&](C v) { square += (v * factor) * (v * factor); });
-                return Plan::sum(square);
-            };
-            C square = square_with(1), factor = 1;
+            C square = squares(x, C(1)), factor = 1;
             int e = 0;
             if (!squares_fit(square)) {
-                e = balance(x.largest(p.width));
+                e = balance(x.largest());
                 factor = gpu::ldexp(C(1), e);
-                square = square_with(factor);
+                square = squares(x, factor);
             }
             const C length = gpu::sqrt(square), norm = gpu::ldexp(length, -e);
             const bool free = length > eps * factor;
             const C scale = C(1) / (free ? length : eps);
             if (!free) factor = 1;
-            T* y = row<T>(p.y, r, p.width);
-            Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
-                Values<T> v = x.values(k, at, count);
-                DEMI_UNROLL
-                for (int i = 0; i < kPack<T>; ++i) v.v[i] *= factor, v.v[i] *= scale;
-                write_values(y + at, v, count, aligned);
-            });
+            x.write(row<T>(p.y, r, p.width), [&](C v) { return v * factor * scale; });
             if (Plan::rank() == 0) elements<C>(p.norms)[r] = norm;
         }
     }
@@ -61,35 +56,21 @@ template <class T, class Plan> struct Backward {
             for (int turn = 0;; ++turn) {
                 scale = C(1) / length;
                 if (!free) break;  // the same in every thread of the row
-                C dot = 0;
-                Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
-                    const Values<T> a = x.values(k, at, count), b = dy.values(k, at, count);
-                    DEMI_UNROLL
-                    for (int i = 0; i < kPack<T>; ++i)
-                        if (i < count) dot += a.v[i] * factor * scale * (b.v[i] * down);
-                });
-                along = Plan::sum(dot) * scale;
+                const auto product = [&](C v, C g) { return v * factor * scale * (g * down); };
+                along = x.sum(product, dy) * scale;
                 if (turn == 1 || (squares_fit(norm * norm) && gpu::is_finite(along))) break;
-                const int e = balance(x.largest(p.width)), h = balance(dy.largest(p.width));
+                const int e = balance(x.largest()), h = balance(dy.largest());
                 factor = gpu::ldexp(C(1), e);
                 down = gpu::ldexp(C(1), h);
                 back = e - h;
-                C square = 0;
-                x.each(p.width, [&](C v) { square += (v * factor) * (v * factor); });
-                length = gpu::sqrt(Plan::sum(square));
+                length = gpu::sqrt(squares(x, factor));
             }
-            T* dx = row<T>(p.dx, r, p.width);
-            Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
-                const Values<T> a = x.values(k, at, count);
-                Values<T> b = dy.values(k, at, count);
-                DEMI_UNROLL
-                for (int i = 0; i < kPack<T>; ++i) {
-                    const C v = a.v[i] * factor, g = b.v[i] * down, d = scale * gpu::fma(-v, along, g);
-                    b.v[i] = gpu::is_finite(d) ? d : 4 * (scale * gpu::fma(-v, along / 4, g / 4));
-                    if (back != 0) b.v[i] = gpu::ldexp(b.v[i], back);
-                }
-                write_values(dx + at, b, count, aligned);
-            });
+            const auto grad = [&](C a, C b) {
+                const C v = a * factor, g = b * down, d = scale * gpu::fma(-v, along, g);
+                const C dx = gpu::is_finite(d) ? d : 4 * (scale * gpu::fma(-v, along / 4, g / 4));
+                return back != 0 ? gpu::ldexp(dx, back) : dx;
+            };
+            x.write(row<T>(p.dx, r, p.width), grad, dy);
         }
     }
 };

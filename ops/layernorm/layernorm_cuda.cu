@@ -27,12 +27,10 @@ template <class T, class Y, class Plan> struct Forward {
     // The variance of the row times s.factor, with s.mean and s.shift; as find_stats on the CPU.
     DEMI_DEVICE C find_stats(const Row<T, Plan>& x, Stats<C>& s) const {
         const C share = C(1) / static_cast<C>(p.width);
-        s.mean = 0;
-        x.each(p.width, [&](C v) { s.mean += v * s.factor; });
-        s.mean = share * Plan::sum(s.mean);
+        s.mean = share * x.sum([&](C v) { return v * s.factor; });
         for (int turn = 0;; ++turn) {
             C shift = 0, square = 0;
-            x.each(p.width, [&](C v) {
+            x.each([&](C v) {
                 const C d = v * s.factor - s.mean;
                 shift += d;
                 square += d * d;
@@ -46,11 +44,11 @@ template <class T, class Y, class Plan> struct Forward {
     }
     DEMI_DEVICE void rare_stats(const Row<T, Plan>& x, Stats<C>& s) const {
         const C eps = static_cast<C>(p.eps), root_eps = gpu::sqrt(eps);
-        if (x.all_are(x.top(p.width), p.width)) {
+        if (x.all_are(x.top())) {
             s = {0, 0, eps > 0 ? 1 / root_eps : C(0), 0};
             return;
         }
-        s.factor = gpu::ldexp(C(1), balance(x.largest(p.width)));
+        s.factor = gpu::ldexp(C(1), balance(x.largest()));
         const C a = gpu::sqrt(find_stats(x, s)), b = root_eps * s.factor;
         const C high = a > b ? a : b, low = a > b ? b : a;
         s.rstd = 1 / (high * gpu::sqrt(1 + low / high * (low / high)));
@@ -68,22 +66,12 @@ template <class T, class Y, class Plan> struct Forward {
         return s;
     }
     DEMI_DEVICE void operator()() const {
-        const C *weight = elements<C>(p.weight), *bias = elements<C>(p.bias);
+        const Beside<T> weight{elements<C>(p.weight), aligned, 1}, bias{elements<C>(p.bias), aligned, 0};
         for (int64_t r = Plan::first_row(); r < p.rows; r += Plan::row_step()) {
             const Row<T, Plan> x = read(r);
             const Stats<C> s = stats_of(x);
-            Y* y = row<Y>(p.y, r, p.width);
-            Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
-                Values<T> v = x.values(k, at, count), w, b;
-                if (weight != nullptr) w = read_beside<T>(weight + at, count, aligned);
-                if (bias != nullptr) b = read_beside<T>(bias + at, count, aligned);
-                DEMI_UNROLL
-                for (int i = 0; i < kPack<T>; ++i) {
-                    v.v[i] = gpu::fma(s.normal(v.v[i]), weight != nullptr ? w.v[i] : C(1),
-                                      bias != nullptr ? b.v[i] : C(0));
-                }
-                Aside<T, Y>::write(y + at, v, count, aligned);
-            });
+            const auto result = [&](C v, C w, C b) { return gpu::fma(s.normal(v), w, b); };
+            x.write(row<Y>(p.y, r, p.width), result, weight, bias);
             if (Plan::rank() == 0) elements<Stats<C>>(p.stats)[r] = s;
         }
     }
@@ -138,14 +126,14 @@ template <class T, class Y, class Plan, bool kInput, bool kAffine> struct Backwa
     }
     DEMI_DEVICE void walk(int64_t r, const Rows& in, ColumnSums<T, Plan>& dweight,
                           ColumnSums<T, Plan>& dbias) const {
-        const C* weight = elements<C>(p.weight);
+        const Beside<T> weight{elements<C>(p.weight), aligned, 1};
         const bool adds = kInput && p.dsum.data != nullptr;
         const Row<T, Plan> dsum(adds ? row<T>(p.dsum, r, p.width) : nullptr, p.width, aligned);
         C sum_g = 0, sum_gn = 0;
         Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
             const Values<T> v = in.x.values(k, at, count), d = in.dy.values(k, at, count);
             Values<T> w;
-            if (kInput && weight != nullptr) w = read_beside<T>(weight + at, count, aligned);
+            if (kInput) w = weight.values(k, at, count);
             DEMI_UNROLL
             for (int i = 0; i < kPack<T>; ++i) {
                 if (i >= count) continue;
@@ -155,7 +143,7 @@ template <class T, class Y, class Plan, bool kInput, bool kAffine> struct Backwa
                     dbias.add(k, at, i, d.v[i]);
                 }
                 if constexpr (kInput) {
-                    const C g = weight != nullptr ? d.v[i] * w.v[i] : d.v[i];
+                    const C g = d.v[i] * w.v[i];
                     sum_g += g;
                     sum_gn = gpu::fma(g, normal, sum_gn);
                 }
@@ -167,7 +155,7 @@ template <class T, class Y, class Plan, bool kInput, bool kAffine> struct Backwa
             C a = share * Plan::sum(sum_g), b = share * Plan::sum(sum_gn), down = 1;
             int back = 0;
             if (s.factor != 1 || !gpu::is_finite(a) || !gpu::is_finite(b)) {
-                const int h = balance(in.dy.largest(p.width), -10);
+                const int h = balance(in.dy.largest(), -10);
                 down = gpu::ldexp(C(1), h);
                 back = -h;
                 if (s.factor != 0) {
@@ -180,13 +168,13 @@ template <class T, class Y, class Plan, bool kInput, bool kAffine> struct Backwa
             T* dx = row<T>(p.dx, r, p.width);
             Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
                 const Values<T> v = in.x.values(k, at, count);
-                Values<T> d = in.dy.values(k, at, count), w, more;
-                if (weight != nullptr) w = read_beside<T>(weight + at, count, aligned);
+                const Values<T> w = weight.values(k, at, count);
+                Values<T> d = in.dy.values(k, at, count), more;
                 if (adds) more = dsum.values(k, at, count);
                 DEMI_UNROLL
                 for (int i = 0; i < kPack<T>; ++i) {
                     const C normal = s.normal(v.v[i]);
-                    const C g = weight != nullptr ? d.v[i] * down * w.v[i] : d.v[i] * down;
+                    const C g = d.v[i] * down * w.v[i];
                     d.v[i] = s.rstd * gpu::fma(-normal, b, g - a);
                     if (back != 0) d.v[i] = gpu::ldexp(d.v[i], back);
                     if (!gpu::is_finite(d.v[i]) && back == 0)
@@ -200,20 +188,10 @@ template <class T, class Y, class Plan, bool kInput, bool kAffine> struct Backwa
     // a = mean(g), b = mean(g n) with dy times `down`; the first corrected, so that a constant row turns a
     // constant g into 0.
     DEMI_DEVICE void rare_means(const Rows& in, C down, C& a, C& b) const {
-        const C* weight = elements<C>(p.weight);
+        const Beside<T> weight{elements<C>(p.weight), aligned, 1};
         const C share = C(1) / static_cast<C>(p.width);
         const auto mean_of = [&](auto&& term) {
-            C sum = 0;
-            Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
-                const Values<T> v = in.x.values(k, at, count), d = in.dy.values(k, at, count);
-                Values<T> w;
-                if (weight != nullptr) w = read_beside<T>(weight + at, count, aligned);
-                DEMI_UNROLL
-                for (int i = 0; i < kPack<T>; ++i)
-                    if (i < count)
-                        sum += term(weight != nullptr ? d.v[i] * down * w.v[i] : d.v[i] * down, v.v[i]);
-            });
-            return share * Plan::sum(sum);
+            return share * in.x.sum([&](C v, C d, C w) { return term(d * down * w, v); }, in.dy, weight);
         };
         a = mean_of([](C g, C) { return g; });
         a += mean_of([&](C g, C) { return g - a; });
@@ -254,8 +232,7 @@ void forward(const LayernormForward& c, Queue queue) {
         typedef decltype(plan) Plan;
         const bool aligned = c.width % kPack<T> == 0 && all_aligned(c.x.data, c.residual.data, c.weight.data,
                                                                     c.bias.data, c.sum.data, c.y.data);
-        launch_rows(Forward<T, Y, Plan>{c, aligned}, plan, c.rows,
-                    Plan::template shared_bytes<gpu::compute_t<T>>(), queue.stream);
+        launch_rows(Forward<T, Y, Plan>{c, aligned}, plan, c.rows, queue.stream);
     });
 }
 

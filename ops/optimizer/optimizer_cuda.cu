@@ -18,15 +18,14 @@ template <class Call, class Numbers> struct Groups {
     }
 };
 
-template <class C>
-DEMI_DEVICE void adamw_element(const AdamwNumbers& n, C scale, C grad, C& param, C& exp_avg, C& exp_avg_sq) {
-    const C d = grad * scale;
-    exp_avg = gpu::fma(static_cast<C>(n.beta1_rest), d - exp_avg, exp_avg);
-    exp_avg_sq = gpu::fma(static_cast<C>(n.beta2_rest) * d, d, static_cast<C>(n.beta2) * exp_avg_sq);
-    const C change =
-        static_cast<C>(n.step_size) *
-        (exp_avg / (gpu::sqrt(exp_avg_sq) / static_cast<C>(n.root_correction) + static_cast<C>(n.eps)));
-    param = static_cast<C>(n.decay) * param - change;
+// x: parameter, gradient, exp_avg, exp_avg_sq.
+template <class C> DEMI_DEVICE void adamw_element(const AdamwNumbers& n, C scale, C (&x)[4]) {
+    const C d = x[1] * scale;
+    x[2] = gpu::fma(static_cast<C>(n.beta1_rest), d - x[2], x[2]);
+    x[3] = gpu::fma(static_cast<C>(n.beta2_rest) * d, d, static_cast<C>(n.beta2) * x[3]);
+    const C change = static_cast<C>(n.step_size) *
+                     (x[2] / (gpu::sqrt(x[3]) / static_cast<C>(n.root_correction) + static_cast<C>(n.eps)));
+    x[0] = static_cast<C>(n.decay) * x[0] - change;
 }
 
 struct AdamwKernel {
@@ -35,37 +34,22 @@ struct AdamwKernel {
     Groups<AdamwStep, AdamwNumbers> groups;
 
     DEMI_DEVICE void operator()() const {
-        for_quads(list, [&](const Entry& e, int64_t at, int count, bool whole) {
+        for_elements<4, 0b1101>(list, [&](const Entry& e, auto& x) {
             const AdamwNumbers& n = groups.of(e);
-            if (e.dtype[0] == DType::f64) {
-                for (int64_t i = at; i < at + count; ++i)
-                    adamw_element(n, n.grad_scale * e.scale, e.doubles(1)[i], e.doubles(0)[i],
-                                  e.doubles(2)[i], e.doubles(3)[i]);
-                return;
-            }
-            const float scale = scale_of(n, e);
-            Quad param = load_quad(e.dtype[0], e.data[0], at, count, whole);
-            const Quad grad = load_quad(e.dtype[1], e.data[1], at, count, whole);
-            Quad m = load_quad(DType::f32, e.data[2], at, count, whole);
-            Quad v = load_quad(DType::f32, e.data[3], at, count, whole);
-            DEMI_UNROLL
-            for (int i = 0; i < 4; ++i) adamw_element(n, scale, grad.v[i], param.v[i], m.v[i], v.v[i]);
-            store_quad(DType::f32, e.data[2], at, m, count, whole);
-            store_quad(DType::f32, e.data[3], at, v, count, whole);
-            store_quad(e.dtype[0], e.data[0], at, param, count, whole);
+            adamw_element(n, scale_of<Element<decltype(x)>>(n, e), x);
         });
     }
 };
 
-// buffer: null without momentum.
-template <class C> DEMI_DEVICE void sgd_element(const SgdNumbers& n, C scale, C grad, C& param, C* buffer) {
-    C d = gpu::fma(static_cast<C>(n.weight_decay), param, grad * scale);
-    if (buffer != nullptr) {
+// x: parameter, gradient, momentum buffer (where there is one).
+template <class C> DEMI_DEVICE void sgd_element(const SgdNumbers& n, C scale, bool buffered, C (&x)[3]) {
+    C d = gpu::fma(static_cast<C>(n.weight_decay), x[0], x[1] * scale);
+    if (buffered) {
         const C momentum = static_cast<C>(n.momentum);
-        *buffer = gpu::fma(momentum, *buffer, d);
-        d = n.nesterov != 0 ? gpu::fma(momentum, *buffer, d) : *buffer;
+        x[2] = gpu::fma(momentum, x[2], d);
+        d = n.nesterov != 0 ? gpu::fma(momentum, x[2], d) : x[2];
     }
-    param = gpu::fma(-static_cast<C>(n.lr), d, param);
+    x[0] = gpu::fma(-static_cast<C>(n.lr), d, x[0]);
 }
 
 struct SgdKernel {
@@ -74,24 +58,9 @@ struct SgdKernel {
     Groups<SgdStep, SgdNumbers> groups;
 
     DEMI_DEVICE void operator()() const {
-        for_quads(list, [&](const Entry& e, int64_t at, int count, bool whole) {
+        for_elements<3, 0b101, true>(list, [&](const Entry& e, auto& x) {
             const SgdNumbers& n = groups.of(e);
-            const bool kept = e.data[2] != nullptr;
-            if (e.dtype[0] == DType::f64) {
-                for (int64_t i = at; i < at + count; ++i)
-                    sgd_element(n, n.grad_scale * e.scale, e.doubles(1)[i], e.doubles(0)[i],
-                                kept ? e.doubles(2) + i : nullptr);
-                return;
-            }
-            const float scale = scale_of(n, e);
-            Quad param = load_quad(e.dtype[0], e.data[0], at, count, whole), buffer{{0, 0, 0, 0}};
-            const Quad grad = load_quad(e.dtype[1], e.data[1], at, count, whole);
-            if (kept) buffer = load_quad(DType::f32, e.data[2], at, count, whole);
-            DEMI_UNROLL
-            for (int i = 0; i < 4; ++i)
-                sgd_element(n, scale, grad.v[i], param.v[i], kept ? &buffer.v[i] : nullptr);
-            if (kept) store_quad(DType::f32, e.data[2], at, buffer, count, whole);
-            store_quad(e.dtype[0], e.data[0], at, param, count, whole);
+            sgd_element(n, scale_of<Element<decltype(x)>>(n, e), e.data[2] != nullptr, x);
         });
     }
 };
@@ -102,18 +71,9 @@ struct EmaKernel {
     double momentum;
 
     DEMI_DEVICE void operator()() const {
-        const float keep = static_cast<float>(momentum), take = static_cast<float>(1 - momentum);
-        for_quads(list, [&](const Entry& e, int64_t at, int count, bool whole) {
-            if (e.dtype[0] == DType::f64) {
-                for (int64_t i = at; i < at + count; ++i)
-                    e.doubles(0)[i] = momentum * e.doubles(0)[i] + (1 - momentum) * e.doubles(1)[i];
-                return;
-            }
-            Quad to = load_quad(e.dtype[0], e.data[0], at, count, whole);
-            const Quad from = load_quad(e.dtype[1], e.data[1], at, count, whole);
-            DEMI_UNROLL
-            for (int i = 0; i < 4; ++i) to.v[i] = keep * to.v[i] + take * from.v[i];
-            store_quad(e.dtype[0], e.data[0], at, to, count, whole);
+        for_elements<2, 0b01>(list, [&](const Entry&, auto& x) {
+            typedef Element<decltype(x)> C;
+            x[0] = static_cast<C>(momentum) * x[0] + static_cast<C>(1 - momentum) * x[1];
         });
     }
 };
@@ -130,20 +90,9 @@ struct SquaresKernel {
 
     DEMI_DEVICE double sum(int64_t c, double scale) const {
         double sum = 0;
-        for_chunk_quads(list, c, [&](const Entry& e, int64_t at, int count, bool whole) {
-            if (e.dtype[0] == DType::f64) {
-                for (int64_t i = at; i < at + count; ++i) {
-                    const double v = e.doubles(0)[i] * scale;
-                    sum += v * v;
-                }
-                return;
-            }
-            const Quad q = load_quad(e.dtype[0], e.data[0], at, count, whole);
-            DEMI_UNROLL
-            for (int i = 0; i < 4; ++i) {
-                const double v = static_cast<double>(q.v[i]) * scale;
-                sum += v * v;
-            }
+        for_chunk<1, 0>(list, c, [&](const Entry&, const auto& x) {
+            const double v = static_cast<double>(x[0]) * scale;
+            sum += v * v;
         });
         return gpu::block_sum(sum, gpu::shared<double>());
     }
@@ -201,16 +150,8 @@ struct ScaleKernel {
     double factor;
 
     DEMI_DEVICE void operator()() const {
-        for_quads(list, [&](const Entry& e, int64_t at, int count, bool whole) {
-            if (e.dtype[0] == DType::f64) {
-                for (int64_t i = at; i < at + count; ++i) e.doubles(0)[i] *= factor;
-                return;
-            }
-            Quad q = load_quad(e.dtype[0], e.data[0], at, count, whole);
-            DEMI_UNROLL
-            for (int i = 0; i < 4; ++i) q.v[i] *= static_cast<float>(factor);
-            store_quad(e.dtype[0], e.data[0], at, q, count, whole);
-        });
+        for_elements<1, 0b1>(
+            list, [&](const Entry&, auto& x) { x[0] *= static_cast<Element<decltype(x)>>(factor); });
     }
 };
 
@@ -221,15 +162,7 @@ struct FiniteKernel {
 
     DEMI_DEVICE void operator()() const {
         bool good = true;
-        for_quads(list, [&](const Entry& e, int64_t at, int count, bool whole) {
-            if (e.dtype[0] == DType::f64) {
-                for (int64_t i = at; i < at + count; ++i) good = good && gpu::is_finite(e.doubles(0)[i]);
-                return;
-            }
-            const Quad q = load_quad(e.dtype[0], e.data[0], at, count, whole);
-            DEMI_UNROLL
-            for (int i = 0; i < 4; ++i) good = good && gpu::is_finite(q.v[i]);
-        });
+        for_elements<1, 0>(list, [&](const Entry&, const auto& x) { good &= gpu::is_finite(x[0]); });
         if (!good) gpu::atomic_max_u32(bad, 1);
     }
 };

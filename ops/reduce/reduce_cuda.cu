@@ -88,18 +88,24 @@ template <class C> DEMI_DEVICE void finish(const SumCall& call, int64_t k, uint6
     elements<uint64_t>(call.out)[k] = sum;
 }
 
+// fn(k) for the sums of this warp.
+template <class F> DEMI_DEVICE void for_sums(const SumCall& call, F&& fn) {
+    const int64_t step = static_cast<int64_t>(gpu::grid_dim().x) * (kThreads / 32);
+    for (int64_t k = static_cast<int64_t>(gpu::block_idx().x) * (kThreads / 32) + gpu::warp();
+         k < call.kept.count; k += step)
+        fn(k);
+}
+
 // A warp per sum.
 template <class C> struct ShortRowKernel {
     static constexpr int threads = kThreads;
     SumCall call;
     DEMI_DEVICE void operator()() const {
-        const int64_t step = static_cast<int64_t>(gpu::grid_dim().x) * (kThreads / 32);
-        for (int64_t k = static_cast<int64_t>(gpu::block_idx().x) * (kThreads / 32) + gpu::warp();
-             k < call.kept.count; k += step) {
+        for_sums(call, [&](int64_t k) {
             const auto at = offsets_of(call.kept, k);
             const auto total = gpu::warp_sum(share<C>(call, at, gpu::lane(), call.reduced.count, 32));
             if (gpu::lane() == 0) finish<C>(call, k, total);
-        }
+        });
     }
 };
 
@@ -166,26 +172,24 @@ template <class C> struct ChunkKernel {
     const total_t<C>* partials;
     int64_t chunks, chunk_step, kept_step;
     DEMI_DEVICE void operator()() const {
-        const int64_t step = static_cast<int64_t>(gpu::grid_dim().x) * (kThreads / 32);
-        for (int64_t k = static_cast<int64_t>(gpu::block_idx().x) * (kThreads / 32) + gpu::warp();
-             k < call.kept.count; k += step) {
+        for_sums(call, [&](int64_t k) {
             total_t<C> sum = 0;
             for (int64_t i = gpu::lane(); i < chunks; i += 32)
                 sum += partials[k * kept_step + i * chunk_step];
             sum = gpu::warp_sum(sum);
             if (gpu::lane() == 0) finish<C>(call, k, sum);
-        }
+        });
     }
 };
 
-int64_t chunks_of(const SumCall& call) {
-    const int64_t chunk = call.inner_reduced ? kRowChunk : kColumnChunk;
-    return (call.reduced.count + chunk - 1) / chunk;
-}
-
-template <class C> void sum_as(const SumCall& call, total_t<C>* partials, gpu::Stream stream) {
+template <class C> void sum_as(const SumCall& call, Queue queue) {
     const gpu::Dim3 warps = gpu::blocks_for(call.kept.count, kThreads / 32);
-    const int64_t chunks = chunks_of(call);
+    const int64_t chunk = call.inner_reduced ? kRowChunk : kColumnChunk;
+    const int64_t chunks = (call.reduced.count + chunk - 1) / chunk;
+    const Scratch room(chunks > 1 ? static_cast<size_t>(call.kept.count * chunks) * sizeof(total_t<C>) : 0,
+                       queue);
+    total_t<C>* partials = chunks > 1 ? room.as<total_t<C>>() : nullptr;
+    const gpu::Stream stream = queue.stream;
     if (call.inner_reduced && call.reduced.count <= kShortRow) {
         gpu::launch(ShortRowKernel<C>{call}, warps, {kThreads}, 0, stream);
     } else if (call.inner_reduced) {
@@ -279,27 +283,15 @@ template <class C> void max_as(const ReduceMax& call, Queue queue) {
                 {kThreads}, long_rows ? kThreads / 32 * sizeof(Best<C>) : 0, queue.stream);
 }
 
-template <class C> void sum_with_room(const SumCall& call, Queue queue) {
-    const int64_t chunks = chunks_of(call);
-    if (chunks <= 1) return sum_as<C>(call, nullptr, queue.stream);
-    const Scratch room(static_cast<size_t>(call.kept.count * chunks) * sizeof(total_t<C>), queue);
-    sum_as<C>(call, room.as<total_t<C>>(), queue.stream);
-}
-
 void sum(const ReduceSum& c, Queue queue) {
-    const SumCall call{c.x,
-                       c.y,
-                       c.out,
-                       c.scale,
-                       walk_of(c, false),
-                       walk_of(c, true),
-                       c.group_count == 0 || c.groups[c.group_count - 1].reduced};
+    const bool inner_reduced = c.group_count == 0 || c.groups[c.group_count - 1].reduced;
+    const SumCall call{c.x, c.y, c.out, c.scale, walk_of(c, false), walk_of(c, true), inner_reduced};
     if (c.out.dtype == DType::f64)
-        sum_with_room<double>(call, queue);
+        sum_as<double>(call, queue);
     else if (c.out.dtype == DType::i64)
-        sum_with_room<uint64_t>(call, queue);
+        sum_as<uint64_t>(call, queue);
     else
-        sum_with_room<float>(call, queue);
+        sum_as<float>(call, queue);
 }
 
 void max(const ReduceMax& call, Queue queue) {

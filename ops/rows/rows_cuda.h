@@ -26,20 +26,21 @@ template <int kThreads_, bool kCached_, int kElements_ = 32> struct RowPlan {
 
     // Over the threads of a row; the same value in each. All of them call it.
     template <class C> static DEMI_DEVICE C sum(C v) {
-        return over_warps(gpu::warp_sum(v), [](C a, C b) { return a + b; });
+        return combine(gpu::warp_sum(v), [](C a, C b) { return a + b; });
     }
     template <class C> static DEMI_DEVICE C max(C v) {
-        return over_warps(gpu::warp_max(v), [](C a, C b) { return b > a ? b : a; });
+        return combine(gpu::warp_max(v), [](C a, C b) { return b > a ? b : a; });
     }
-    template <class C, class F> static DEMI_DEVICE C over_warps(C v, F&& fn) {
+    // What the warps of a row have, in their order.
+    template <class C, class F> static DEMI_DEVICE C combine(C v, F&& fn) {
         if (kThreads == 32) return v;
         C* scratch = gpu::shared<C>();
         gpu::sync_threads();
         if (gpu::lane() == 0) scratch[gpu::warp()] = v;
         gpu::sync_threads();
-        C total = scratch[0];
-        for (int w = 1; w < kThreads / 32; ++w) total = fn(total, scratch[w]);
-        return total;
+        C all = scratch[0];
+        for (int w = 1; w < kThreads / 32; ++w) all = fn(all, scratch[w]);
+        return all;
     }
     template <class C> static constexpr size_t shared_bytes() {
         return kThreads == 32 ? 0 : kThreads / 32 * sizeof(C);
@@ -61,23 +62,40 @@ template <int kThreads_, bool kCached_, int kElements_ = 32> struct RowPlan {
     }
 };
 
+// compute_t<T> beside rows of T, read again and again: parameters, targets. `absent` where there is none.
+template <class T> struct Beside {
+    const gpu::compute_t<T>* start;
+    bool aligned;
+    gpu::compute_t<T> absent;
+    DEMI_DEVICE Values<T> values(int, int64_t at, int count) const {
+        if (start != nullptr) return read_beside<T>(start + at, count, aligned);
+        Values<T> x;
+        DEMI_UNROLL
+        for (int i = 0; i < kPack<T>; ++i) x.v[i] = absent;
+        return x;
+    }
+};
+
 // One row as its threads see it: in registers where the plan caches, else read again and again. Y: the type
 // in memory where that is not T.
 template <class T, class Plan, class Y = T> struct Row {
     typedef Aside<T, Y> Access;
+    typedef gpu::compute_t<T> C;
     const Y* start;  // null: nothing is read
-    bool aligned;    // the row's start is, and its width is whole packs
+    int64_t width;
+    bool aligned;  // the row's start is, and its width is whole packs
     typename Access::Bits kept[Plan::template kPacks<T>];
 
-    DEMI_DEVICE Row(const Y* start_, int64_t width, bool aligned_) : start(start_), aligned(aligned_) {
+    DEMI_DEVICE Row(const Y* start_, int64_t width_, bool aligned_)
+        : start(start_), width(width_), aligned(aligned_) {
         if (Plan::kCached && start != nullptr)
             Plan::template each_pack<T>(width, [&](int k, int64_t at, int count) {
                 kept[k] = Access::read(start + at, count, aligned);
             });
     }
     // x = a + b, rounded to T and written.
-    DEMI_DEVICE Row(const T* a, const T* b, T* x, int64_t width, bool aligned_)
-        : start(x), aligned(aligned_) {
+    DEMI_DEVICE Row(const T* a, const T* b, T* x, int64_t width_, bool aligned_)
+        : start(x), width(width_), aligned(aligned_) {
         Plan::template each_pack<T>(width, [&](int k, int64_t at, int count) {
             Values<T> v = read_values(a + at, count, aligned);
             const Values<T> w = read_values(b + at, count, aligned);
@@ -91,30 +109,49 @@ template <class T, class Plan, class Y = T> struct Row {
     DEMI_DEVICE Values<T> values(int k, int64_t at, int count) const {
         return Access::values(Plan::kCached ? kept[k] : Access::read(start + at, count, aligned));
     }
-    // The largest x of the row (-infinity where all are NaN) and |x|, in each of its threads; whether all are `value`.
-    DEMI_DEVICE gpu::compute_t<T> top(int64_t width) const {
-        gpu::compute_t<T> top = -gpu::infinity();
-        each(width, [&](gpu::compute_t<T> v) { top = v > top ? v : top; });
-        return Plan::max(top);
-    }
-    DEMI_DEVICE bool all_are(gpu::compute_t<T> value, int64_t width) const {
-        gpu::compute_t<T> others = 0;
-        each(width, [&](gpu::compute_t<T> v) { others += v == value ? 0 : 1; });
-        return Plan::sum(others) == 0;
-    }
-    DEMI_DEVICE gpu::compute_t<T> largest(int64_t width) const {
-        gpu::compute_t<T> top = 0;
-        each(width, [&](gpu::compute_t<T> v) { top = gpu::abs(v) > top ? gpu::abs(v) : top; });
-        return Plan::max(top);
-    }
-    // fn(value) for every element of this thread.
-    template <class F> DEMI_DEVICE void each(int64_t width, F&& fn) const {
+    // fn(value), or fn(value, the other row's), for every element of this thread.
+    template <class F, class... Others> DEMI_DEVICE void each(F&& fn, const Others&... others) const {
         Plan::template each_pack<T>(width, [&](int k, int64_t at, int count) {
-            const Values<T> x = values(k, at, count);
-            DEMI_UNROLL
-            for (int i = 0; i < kPack<T>; ++i)
-                if (i < count) fn(x.v[i]);
+            const auto all = [&](const auto&... x) {
+                DEMI_UNROLL
+                for (int i = 0; i < kPack<T>; ++i)
+                    if (i < count) fn(x.v[i]...);
+            };
+            all(values(k, at, count), others.values(k, at, count)...);
         });
+    }
+    // to = fn(value), or fn(value, the other row's).
+    template <class To, class F, class... Others>
+    DEMI_DEVICE void write(To* to, F&& fn, const Others&... others) const {
+        Plan::template each_pack<T>(width, [&](int k, int64_t at, int count) {
+            Values<T> y;
+            const auto all = [&](const auto&... x) {
+                DEMI_UNROLL
+                for (int i = 0; i < kPack<T>; ++i) y.v[i] = fn(x.v[i]...);
+            };
+            all(values(k, at, count), others.values(k, at, count)...);
+            Aside<T, To>::write(to + at, y, count, aligned);
+        });
+    }
+    // Over the row, in each of its threads: the sum of fn(...), the largest value (-infinity beside nothing but
+    // NaN), the largest magnitude, whether all have one value.
+    template <class F, class... Others> DEMI_DEVICE C sum(F&& fn, const Others&... others) const {
+        C sum = 0;
+        each([&](auto... x) { sum += fn(x...); }, others...);
+        return Plan::sum(sum);
+    }
+    DEMI_DEVICE C top() const {
+        C top = -gpu::infinity();
+        each([&](C v) { top = v > top ? v : top; });
+        return Plan::max(top);
+    }
+    DEMI_DEVICE C largest() const {
+        C top = 0;
+        each([&](C v) { top = gpu::abs(v) > top ? gpu::abs(v) : top; });
+        return Plan::max(top);
+    }
+    DEMI_DEVICE bool all_are(C value) const {
+        return sum([&](C v) { return v == value ? C(0) : C(1); }) == 0;
     }
 };
 
@@ -222,19 +259,17 @@ template <class F> void with_rows(DType type, int64_t width, F&& fn) {
 }
 
 template <class Plan, class Kernel>
-void launch_rows(const Kernel& kernel, Plan, int64_t rows, size_t shared_bytes, gpu::Stream stream) {
+void launch_rows(const Kernel& kernel, Plan, int64_t rows, gpu::Stream stream) {
     gpu::launch(kernel, gpu::blocks_for(rows, Plan::kRows, kRowBlocks), {static_cast<unsigned>(Plan::kBlock)},
-                shared_bytes, stream);
+                Plan::template shared_bytes<double>(), stream);
 }
-
 // Kernel<T, Plan>{call, aligned} for the rows of a call. lines: its memory starts at 16-byte lines.
 template <template <class, class> class Kernel, class Call>
 void launch_rows(DType type, const Call& call, bool lines, gpu::Stream stream) {
     with_rows(type, call.width, [&](auto tag, auto plan) {
         typedef gpu::tag_t<decltype(tag)> T;
-        typedef decltype(plan) Plan;
-        launch_rows(Kernel<T, Plan>{call, lines && call.width % kPack<T> == 0}, plan, call.rows,
-                    Plan::template shared_bytes<gpu::compute_t<T>>(), stream);
+        const bool aligned = lines && call.width % kPack<T> == 0;
+        launch_rows(Kernel<T, decltype(plan)>{call, aligned}, plan, call.rows, stream);
     });
 }
 
