@@ -104,31 +104,12 @@ template <class C> StoreRow<C> storer(DType dtype, int64_t step) {
     return row_storer<C>(dtype);
 }
 
-// A tensor during a walk: its rows are used where they lie, or brought block by block into `block`.
-template <class C> struct Walked {
-    const void* base;
-    int64_t step;
-    LoadRow<C> load;
-    bool in_place;  // already contiguous elements of type C
-
-    const C* row(int64_t at, int64_t begin, int64_t count, C* block) const {
-        if (in_place) return static_cast<const C*>(base) + at + begin;
-        if (step != 0) {
-            load(block, base, at + begin * step, step, count);
-        } else if (begin == 0) {
-            load(block, base, at, 1, 1);
-            for (int64_t i = 1; i < count; ++i) block[i] = block[0];
-        }
-        return block;
-    }
-};
-
 template <class C> void walk(const ElementCall& call, Row fn) {
     const int tensors = traits_of(call.fn).tensors;
     const auto step = [&](int k) { return call.strides[k][call.rank - 1]; };
     const bool out_in_place = call.out.dtype == call.compute && step(0) == 1;
     const StoreRow<C> store = storer<C>(call.out.dtype, step(0));
-    Walked<C> in[3];
+    RowSource<C> in[3];
     bool all_in_place = out_in_place;
     for (int k = 0; k < tensors; ++k) {
         const ConstMem m = call.in[k];
@@ -143,7 +124,8 @@ template <class C> void walk(const ElementCall& call, Row fn) {
         const void* rows[3];
         for (int64_t begin = 0; begin < count; begin += block) {
             const int64_t n = count - begin < block ? count - begin : block;
-            for (int k = 0; k < tensors; ++k) rows[k] = in[k].row(at[k + 1], begin, n, blocks[k]);
+            for (int k = 0; k < tensors; ++k)  // what repeats one element is there already
+                if (begin == 0 || in[k].step != 0) rows[k] = in[k].row(at[k + 1], begin, n, blocks[k]);
             C* out = out_in_place ? elements<C>(call.out) + at[0] + begin : blocks[tensors];
             fn(out, rows, n, call.p, call.q);
             if (!out_in_place) store(call.out.data, at[0] + begin * step(0), step(0), out, n);

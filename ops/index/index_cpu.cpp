@@ -7,15 +7,24 @@ namespace {
 
 constexpr int64_t kBlock = 512;
 
-// A row has kBytes, which is faster where it is known, or (0) `any`.
-template <int64_t kBytes> void take_rows_of(const TakeRows& c, int64_t any = kBytes) {
+// Elements of a row, where a constant is faster than memcpy.
+template <class T> struct CopyElement {
+    DEMI_INLINE void operator()(char* to, const char* from) const {
+        *reinterpret_cast<T*>(to) = *reinterpret_cast<const T*>(from);
+    }
+};
+struct CopyBytes {
+    size_t bytes;
+    DEMI_INLINE void operator()(char* to, const char* from) const { __builtin_memcpy(to, from, bytes); }
+};
+
+template <class Copy> void take_rows_with(const TakeRows& c, int64_t bytes, const Copy& copy) {
+    const char* x = static_cast<const char*>(c.x.data);
+    char* y = static_cast<char*>(c.y.data);
     parallel_rows(c.a * c.n, c.width, [&](int64_t first, int64_t count) {
-        const int64_t bytes = kBytes > 0 ? kBytes : any;
         int64_t a = first / c.n, i = first % c.n;
         for (int64_t row = first; row < first + count; ++row) {
-            __builtin_memcpy(elements<char>(c.y) + row * bytes,
-                             elements<char>(c.x) + (a * c.s + c.index[a * c.step + i]) * bytes,
-                             static_cast<size_t>(bytes));
+            copy(y + row * bytes, x + (a * c.s + c.index[a * c.step + i]) * bytes);
             if (++i == c.n) {
                 i = 0;
                 ++a;
@@ -27,11 +36,11 @@ template <int64_t kBytes> void take_rows_of(const TakeRows& c, int64_t any = kBy
 void take_rows(const TakeRows& c, Queue) {
     const int64_t bytes = c.width * static_cast<int64_t>(size_of(c.x.dtype));
     switch (bytes) {
-    case 1: return take_rows_of<1>(c);
-    case 2: return take_rows_of<2>(c);
-    case 4: return take_rows_of<4>(c);
-    case 8: return take_rows_of<8>(c);
-    default: return take_rows_of<0>(c, bytes);
+    case 1: return take_rows_with(c, bytes, CopyElement<uint8_t>());
+    case 2: return take_rows_with(c, bytes, CopyElement<uint16_t>());
+    case 4: return take_rows_with(c, bytes, CopyElement<uint32_t>());
+    case 8: return take_rows_with(c, bytes, CopyElement<uint64_t>());
+    default: return take_rows_with(c, bytes, CopyBytes{static_cast<size_t>(bytes)});
     }
 }
 

@@ -32,9 +32,10 @@ template <class C> struct WiderThan { typedef double type; };
 template <> struct WiderThan<double> { typedef long double type; };
 template <> struct WiderThan<int64_t> { typedef uint64_t type; };
 
-template <class C> DEMI_INLINE bool used_in_place(ConstMem m, int64_t step, int64_t size) {
+template <class C> RowSource<C> row_source(ConstMem m, int64_t step, int64_t size) {
     constexpr DType own = sizeof(C) == 4 ? DType::f32 : C(0.5) == 0 ? DType::i64 : DType::f64;
-    return m.dtype == own && (step == 1 || size == 1);
+    if (m.data == nullptr) return {};
+    return {m.data, step, row_loader<C>(m.dtype), m.dtype == own && (step == 1 || size == 1)};
 }
 
 template <class C> struct Sum {
@@ -44,16 +45,13 @@ template <class C> struct Sum {
     int outer;  // the number of groups, without the innermost one
     SumGroup inner{1, 0, 0, true};
     int64_t kept = 1, reduced = 1;  // numbers of outer index combinations
-    LoadRow<C> load_x, load_y;
-    bool x_in_place, y_in_place;
+    RowSource<C> x, y;
 
-    Sum(const ReduceSum& c, Queue q)
-        : call(c), queue(q), outer(c.group_count > 0 ? c.group_count - 1 : 0),
-          load_x(row_loader<C>(c.x.dtype)), load_y(c.y.data != nullptr ? row_loader<C>(c.y.dtype) : nullptr) {
+    Sum(const ReduceSum& c, Queue q) : call(c), queue(q), outer(c.group_count > 0 ? c.group_count - 1 : 0) {
         if (c.group_count > 0) inner = c.groups[outer];
         for (int g = 0; g < outer; ++g) (c.groups[g].reduced ? reduced : kept) *= c.groups[g].size;
-        x_in_place = used_in_place<C>(c.x, inner.x_step, inner.size);
-        y_in_place = c.y.data != nullptr && used_in_place<C>(c.y, inner.y_step, inner.size);
+        x = row_source<C>(c.x, inner.x_step, inner.size);
+        y = row_source<C>(c.y, inner.y_step, inner.size);
     }
 
     Place place(int64_t kept_at, int64_t reduced_at) const {
@@ -72,31 +70,16 @@ template <class C> struct Sum {
 
     // Elements [begin, begin + count) of the inner group, multiplied where there is a y; count <= kBlock.
     const C* row(Place p, int64_t begin, int64_t count, C* buffer, C* second) const {
-        const C* a = operand(call.x.data, load_x, x_in_place, p.x, inner.x_step, begin, count, buffer);
-        if (call.y.data == nullptr) return a;
-        const C* b = operand(call.y.data, load_y, y_in_place, p.y, inner.y_step, begin, count, second);
-        multiply_row(buffer, a, b, count);
+        const C* a = x.row(p.x, begin, count, buffer);
+        if (y.base == nullptr) return a;
+        multiply_row(buffer, a, y.row(p.y, begin, count, second), count);
         return buffer;
     }
-    static const C* operand(const void* base, LoadRow<C> load, bool in_place, int64_t at, int64_t step,
-                            int64_t begin, int64_t count, C* buffer) {
-        if (in_place) return static_cast<const C*>(base) + at + begin;
-        if (step == 0) {
-            load(buffer, base, at, 1, 1);
-            for (int64_t i = 1; i < count; ++i) buffer[i] = buffer[0];
-        } else {
-            load(buffer, base, at + begin * step, step, count);
-        }
-        return buffer;
-    }
-
     // fn(i, element) for the same elements in the wider type.
     template <class F> void each_wide(Place p, int64_t begin, int64_t count, F&& fn) const {
         C buffer[kBlock], second[kBlock];
-        const C* a = operand(call.x.data, load_x, x_in_place, p.x, inner.x_step, begin, count, buffer);
-        const C* b = call.y.data != nullptr
-                         ? operand(call.y.data, load_y, y_in_place, p.y, inner.y_step, begin, count, second)
-                         : nullptr;
+        const C* a = x.row(p.x, begin, count, buffer);
+        const C* b = y.base != nullptr ? y.row(p.y, begin, count, second) : nullptr;
         for (int64_t i = 0; i < count; ++i)
             fn(i, static_cast<Wide>(a[i]) * (b ? static_cast<Wide>(b[i]) : Wide{1}));
     }
