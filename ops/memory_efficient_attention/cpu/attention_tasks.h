@@ -105,7 +105,6 @@ void run_tasks(const AttentionCall& c, const Cut& cut, CastCounters* const (&cou
         for (const Task* task = begin; task != end; ++task)
             run(*task, task + 1 != end ? task + 1 : next, memory.as<float>(), mine);
     });
-    for (int i = 0; i < 4; ++i) lost[i].add_to(counters[i]);
 }
 
 }  // namespace
