@@ -1,5 +1,7 @@
 #include "runtime/backends.h"
 
+#include <algorithm>
+
 #include "runtime/allocator.h"
 #include "runtime/check.h"
 #include "runtime/profile.h"
@@ -20,7 +22,7 @@ Queue queue_of(Device device) {
 
 const void* detail::table_on(Device device, const char* op, const void* const* tables) {
     profile_kernel(device);
-    if (device.is_cpu()) return tables[static_cast<int>(cpu_isa())];
+    if (device.is_cpu()) return tables[static_cast<int>(std::min(cpu_isa(), Isa::v4))];
     check(tables[3] != nullptr, op,
           "this build has no CUDA kernels (configure with -Dcuda=enabled): asked for ", device);
     return tables[3];

@@ -1,10 +1,12 @@
 #include "runtime/isa.h"
 
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <optional>
 #include <string_view>
 
 #include "runtime/check.h"
@@ -36,8 +38,31 @@ Isa detect() {
                     __builtin_cpu_supports("avx512vl");
     return v4 ? Isa::v4 : Isa::v3;
 }
+
+// Linux lends the registers of the tiles to a process that asks.
+bool may_use_tiles() {
+    constexpr int kRequestPermission = 0x1023, kTileData = 18;
+    return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+bool runs(Isa isa) {
+    static const Isa plain = detect();
+    if (isa <= Isa::v4) return isa <= plain;
+    unsigned a = 0, b = 0, c = 0, d = 0, a1 = 0;
+    if (plain < Isa::v4 || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+    const bool tiles = (d >> 22 & 1) != 0 && (d >> 24 & 1) != 0;
+    __get_cpuid_count(7, 1, &a1, &b, &c, &d);
+    return isa == Isa::v4_bf16 ? (a1 >> 5 & 1) != 0 : tiles && may_use_tiles();
+}
+
+Isa best_isa() {
+    for (Isa isa : {Isa::v4_amx, Isa::v4_bf16, Isa::v4, Isa::v3})
+        if (runs(isa) && (isa != Isa::v4_bf16 || __builtin_cpu_is("amd"))) return isa;
+    return Isa::baseline;
+}
 #else
-Isa detect() { return Isa::baseline; }
+bool runs(Isa isa) { return isa == Isa::baseline; }
+Isa best_isa() { return Isa::baseline; }
 #endif
 
 int64_t read_l2_bytes() {
@@ -52,24 +77,26 @@ int64_t read_l2_bytes() {
 }
 
 Isa choose() {
-    const Isa best = detect();
     const char* wanted = std::getenv("DEMI_ISA");
-    if (wanted == nullptr || *wanted == '\0') return best;
-    for (Isa isa : {Isa::baseline, Isa::v3, Isa::v4}) {
+    if (wanted == nullptr || *wanted == '\0') return best_isa();
+    for (Isa isa : {Isa::baseline, Isa::v3, Isa::v4, Isa::v4_bf16, Isa::v4_amx}) {
         if (std::string_view(wanted) != isa_name(isa)) continue;
-        check(isa <= best, "isa", "DEMI_ISA must not ask for more than this processor has, ", isa_name(best),
-              ": got ", wanted);
+        check(runs(isa), "isa", "DEMI_ISA must not ask for more than this processor has, ",
+              isa_name(best_isa()), ": got ", wanted);
         return isa;
     }
-    fail("isa", "DEMI_ISA must be ", isa_name(Isa::baseline), ", v3 or v4: got ", wanted);
+    fail("isa", "DEMI_ISA must be ", isa_name(Isa::baseline), ", v3, v4, v4_bf16 or v4_amx: got ", wanted);
 }
 
-std::atomic<Isa> limit{Isa::v4};
+std::atomic<Isa> limit{Isa::v4_amx};
+std::atomic<std::optional<Isa>> assumed{};
 
 }  // namespace
 
 const char* isa_name(Isa isa) {
     switch (isa) {
+    case Isa::v4_amx: return "v4_amx";
+    case Isa::v4_bf16: return "v4_bf16";
     case Isa::v4: return "v4";
     case Isa::v3: return "v3";
     case Isa::baseline: break;
@@ -83,11 +110,16 @@ const char* isa_name(Isa isa) {
 
 Isa cpu_isa() {
     static const Isa isa = choose();
-    return std::min(isa, limit.load(std::memory_order_relaxed));
+    return std::min(assumed.load(std::memory_order_relaxed).value_or(isa),
+                    limit.load(std::memory_order_relaxed));
 }
 
+bool detail::cpu_runs(Isa isa) { return runs(isa); }
+
+void detail::assume_isa(Isa isa) { assumed = isa; }
+
 void limit_cpu_isa(Isa most) {
-    check(most >= Isa::baseline && most <= Isa::v4, "isa", "needs baseline, v3 or v4: got number ",
+    check(most >= Isa::baseline && most <= Isa::v4_amx, "isa", "needs one of baseline to v4_amx: got number ",
           static_cast<int>(most));
     limit = most;
 }

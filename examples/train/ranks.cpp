@@ -65,13 +65,12 @@ std::string at_rank(const Communicator& world, size_t rank) {
 void agree_on_isa(const Communicator& world) {
     const std::vector<std::string> all = world.all_gather_text(isa_name(cpu_isa()));
     size_t narrowest = 0;
-    const auto known = [](const std::string& name) {
-        return name == isa_name(Isa::baseline) || name == "v3" || name == "v4";
-    };
+    constexpr Isa kAll[] = {Isa::v4_amx, Isa::v4_bf16, Isa::v4, Isa::v3, Isa::baseline};
     for (size_t r = 0; r < all.size(); ++r)
-        check(known(all[r]), "ranks", "need processors of one kind, or the bits would differ: got ", all[r],
+        check(std::any_of(std::begin(kAll), std::end(kAll), [&](Isa isa) { return all[r] == isa_name(isa); }),
+              "ranks", "need processors of one kind, or the bits would differ: got ", all[r],
               at_rank(world, r), " beside ", isa_name(cpu_isa()));
-    for (Isa isa : {Isa::v4, Isa::v3, Isa::baseline})
+    for (Isa isa : kAll)
         for (size_t r = all.size(); r-- > 0;)
             if (all[r] == isa_name(isa)) {
                 limit_cpu_isa(isa);

@@ -47,6 +47,19 @@ struct NarrowLayer {
     int64_t weights, biases;
 };
 
+// Products in bf16 by the tiles of AMX: 16 rows of A, each row of it `words` pairs of bf16 that are neighbours along k, in
+// words of 32 bits; B [words][48] such pairs, k downwards; words in whole tiles of 16. Strides in words. Begun and ended on
+// the thread that multiplies. Of the processor; tests put an emulation in its place.
+constexpr int kTileRows = 16, kTileWords = 16, kTileCols = 48;
+struct GemmTileUnit {
+    void (*begin)();
+    void (*end)();
+    // dst[16][48] = (add, or 0) + A B
+    void (*multiply)(int words, const float* a, int64_t a_row, const float* b, const float* add,
+                     int64_t add_row, float* dst, int64_t dst_row);
+};
+extern GemmTileUnit gemm_tile_unit;
+
 struct GemmKernels {
     void (*multiply)(const GemmCall& call, Queue queue);
     // Of the CPU: B [k, n] in the order in which products read it, for several of them: gemm_packed_floats() floats,

@@ -16,7 +16,6 @@ constexpr int64_t kSmallTile = 1 << 20;  // multiplications in a tile that is no
 
 int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 // How elements of `stored` enter a product that computes in `dtype`.
 GemmType type_of(DType stored, DType dtype, bool gelu = false) {
@@ -30,6 +29,14 @@ GemmType type_of(DType stored, DType dtype, bool gelu = false) {
 
 Stored stored(const GemmOperand& x, DType dtype) {
     return {x.mem.data, type_of(x.mem.dtype, dtype, x.gelu), x.row, x.col};
+}
+
+// Of products in bf16, where the processor multiplies it; short depths would be padding for the most part.
+Arithmetic arithmetic_of(const GemmOperand& b, DType dtype, int64_t k) {
+    if (dtype != DType::bf16 || b.mem.dtype == DType::f16 || k < 2 * kTileWords) return Arithmetic::floats;
+    return cpu_isa() >= Isa::v4_amx    ? Arithmetic::tiles
+           : cpu_isa() >= Isa::v4_bf16 ? Arithmetic::pairs
+                                       : Arithmetic::floats;
 }
 
 int epilogue_of(const GemmCall& g) {
@@ -94,10 +101,11 @@ TileSize choose_tiles(const GemmCall& g) {
 // B in panels, by all threads.
 void pack_whole_b(const GemmOperand& b, DType dtype, int64_t k, int64_t n, float* out) {
     const Stored all = stored(b, dtype);
-    const int64_t group = larger(1, (1 << 16) / larger(1, k * kNr)) * kNr;
+    const Arithmetic arithmetic = arithmetic_of(b, dtype, k);
+    const int64_t words = words_of(k, arithmetic), group = larger(1, (1 << 16) / larger(1, k * kNr)) * kNr;
     parallel_for(ceil_div(n, group), [&](int64_t i) {
         const int64_t n0 = i * group;
-        pack_b(all.from(0, n0), k, smaller(group, n - n0), out + n0 * k, k * kNr);
+        pack_b(all.from(0, n0), arithmetic, k, smaller(group, n - n0), out + n0 * words, words * kNr);
     });
 }
 
@@ -120,6 +128,9 @@ void run_tiles(const GemmCall& g, const float* bias, float* row_sums) {
     };
     const int64_t tiles = per_matrix * g.batch.count, threads = num_threads();
     const int epilogue = epilogue_of(g);
+    const Arithmetic arithmetic =
+        g.a.mem.dtype == DType::f16 ? Arithmetic::floats : arithmetic_of(g.b, g.dtype, g.k);
+    const int64_t words = words_of(g.k, arithmetic);
     parallel_for(tiles, [&](int64_t index) {
         const int64_t matrix = index / per_matrix;
         const int64_t m = index % per_matrix % down * size.rows;
@@ -128,9 +139,10 @@ void run_tiles(const GemmCall& g, const float* bias, float* row_sums) {
         t.rows = smaller(size.rows, g.m - m);
         t.cols = smaller(size.cols, g.n - n);
         t.depth = g.k;
+        t.arithmetic = arithmetic;
         t.a = a.after(offsets_of(g.batch, matrix).at[0] + m * a.row);
         if (g.b_packed != nullptr) {
-            t.b_packed = g.b_packed + n * g.k;
+            t.b_packed = g.b_packed + n * words;
         } else {
             t.b = b_of(index);
             if (index + threads < tiles) t.next_b = b_of(index + threads);
@@ -150,6 +162,50 @@ void run_tiles(const GemmCall& g, const float* bias, float* row_sums) {
     });
 }
 
+#if defined(__AVX512F__)
+// The state of the tile registers: 16 rows of 64 bytes in all eight.
+struct alignas(64) TileConfig {
+    uint8_t palette = 1, start_row = 0, reserved[14] = {};
+    uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+
+void begin_tiles() {
+    static constexpr TileConfig kConfig;
+    asm volatile("ldtilecfg %0" ::"m"(kConfig));
+}
+void end_tiles() { asm volatile("tilerelease"); }
+
+void multiply_tiles(int words, const float* a, int64_t a_row, const float* b, const float* add,
+                    int64_t add_row, float* dst, int64_t dst_row) {
+#define DEMI_LOAD_TILE(tile, from, row_bytes) \
+    asm volatile("tileloadd (%0,%1,1), %%tmm" #tile ::"r"(from), "r"(int64_t{row_bytes}) : "memory")
+#define DEMI_STORE_TILE(tile, to, row_bytes) \
+    asm volatile("tilestored %%tmm" #tile ", (%0,%1,1)" ::"r"(to), "r"(int64_t{row_bytes}) : "memory")
+    asm volatile("tilezero %tmm0\n\ttilezero %tmm1\n\ttilezero %tmm2");
+    if (add != nullptr) {
+        DEMI_LOAD_TILE(0, add, add_row * 4);
+        DEMI_LOAD_TILE(1, add + 16, add_row * 4);
+        DEMI_LOAD_TILE(2, add + 32, add_row * 4);
+    }
+    for (int w = 0; w < words; w += kTileWords, a += kTileWords, b += kTileWords * kNr) {
+        DEMI_LOAD_TILE(3, a, a_row * 4);
+        DEMI_LOAD_TILE(4, b, kNr * 4);
+        DEMI_LOAD_TILE(5, b + 16, kNr * 4);
+        DEMI_LOAD_TILE(6, b + 32, kNr * 4);
+        asm volatile("tdpbf16ps %tmm4, %tmm3, %tmm0\n\t"
+                     "tdpbf16ps %tmm5, %tmm3, %tmm1\n\t"
+                     "tdpbf16ps %tmm6, %tmm3, %tmm2");
+    }
+    DEMI_STORE_TILE(0, dst, dst_row * 4);
+    DEMI_STORE_TILE(1, dst + 16, dst_row * 4);
+    DEMI_STORE_TILE(2, dst + 32, dst_row * 4);
+#undef DEMI_LOAD_TILE
+#undef DEMI_STORE_TILE
+}
+static_assert(kNr == kTileCols && sizeof(TileConfig) == 64);
+#endif
+
 void multiply_floats(GemmCall g) {
     static thread_local HostWorkspace shared_b, bias_memory, sums_memory;
     if (g.b_packed == nullptr && g.m > kLocalRows && (g.m >= g.k || g.a.row != 1) && one_b(g.batch)) {
@@ -161,7 +217,7 @@ void multiply_floats(GemmCall g) {
     if (g.bias.data != nullptr) {
         bias = bias_memory.reserve(round_up(g.n, kNr) + kNr);
         // A matrix of one row: its panels hold it in order.
-        pack_b({g.bias.data, type_of(g.bias.dtype, g.dtype), 0, 1}, 1, g.n, bias, kNr);
+        pack_b({g.bias.data, type_of(g.bias.dtype, g.dtype), 0, 1}, Arithmetic::floats, 1, g.n, bias, kNr);
     }
     if (g.row_sums.data == nullptr || g.row_sums.dtype == DType::f32)
         return run_tiles(g, bias, elements<float>(g.row_sums));
@@ -222,3 +278,11 @@ void multiply(const GemmCall& call, Queue) {
 const GemmKernels gemm_kernels = {multiply, pack_whole_b, nullptr};
 
 }  // namespace demi::DEMI_BACKEND
+
+#if defined(__AVX512F__)
+namespace demi {
+
+GemmTileUnit gemm_tile_unit{DEMI_BACKEND::begin_tiles, DEMI_BACKEND::end_tiles, DEMI_BACKEND::multiply_tiles};
+
+}  // namespace demi
+#endif

@@ -1,5 +1,6 @@
 #pragma once
 // The inner loops of the product: a register tile of kMr x kNr sums, and what happens to it before it is stored.
+#include "ops/matmul/gemm.h"
 #include "ops/matmul/gemm_pack.h"
 
 namespace demi::DEMI_BACKEND {
@@ -15,13 +16,18 @@ enum GemmEpilogueBits : int {
     kGemmAccumulate = 32,  // + what C held: within the product, of the chunks of the depth
 };
 
+// How the depth is multiplied: floats; words of two bf16 by vdpbf16ps, which is an inner loop over words instead of
+// floats; or those by the tiles of AMX.
+enum class Arithmetic { floats, pairs, tiles };
+
 // One tile of C with everything that its computation needs. Pointers stand at the tile's first row and column.
 struct GemmTile {
     int64_t rows, cols, depth;
+    Arithmetic arithmetic;
 
     Stored a, b;
     Stored next_b;          // b of the tile that this thread is likely to compute next; or null
-    const float* b_packed;  // panels of kNr columns, [depth][kNr] each; or null: pack b for this tile alone
+    const float* b_packed;  // panels of kNr columns, [words][kNr] each; or null: pack b for this tile alone
 
     void* c;  // element (m, n) at c[m * ldc + n]; c_type is f32, f16 or bf16
     GemmType c_type;
@@ -107,7 +113,13 @@ constexpr int kARowStride = kMaxChunk + 16;
 
 // sum += x * y, in the register where sum is: left to choose, the compiler moves the sums around
 // and runs out of registers.
-DEMI_INLINE void accumulate(vf& sum, vf x, vf y) {
+template <bool kPairs> DEMI_INLINE void accumulate(vf& sum, vf x, vf y) {
+#if defined(__AVX512F__)
+    if constexpr (kPairs) {
+        asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(x), "v"(y));
+        return;
+    }
+#endif
 #if defined(__AVX512F__)
     asm("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(x), "v"(y));
 #elif defined(__FMA__)
@@ -120,7 +132,7 @@ DEMI_INLINE void accumulate(vf& sum, vf x, vf y) {
 }
 
 // sum += one column of A times one row of B.
-template <int R, int kRow>
+template <int R, int kRow, bool kPairs>
 DEMI_INLINE void multiply_add(const float* a, const float* b, vf (&sum)[R][kVectors]) {
     vf column[kVectors];
 #pragma GCC unroll 8
@@ -129,13 +141,13 @@ DEMI_INLINE void multiply_add(const float* a, const float* b, vf (&sum)[R][kVect
     for (int i = 0; i < R; ++i) {
         const vf x = broadcast(a[i * kRow]);
 #pragma GCC unroll 8
-        for (int v = 0; v < kVectors; ++v) accumulate(sum[i][v], x, column[v]);
+        for (int v = 0; v < kVectors; ++v) accumulate<kPairs>(sum[i][v], x, column[v]);
     }
 }
 
 // dst[R][kNr] = (add, or 0) + A * B over `depth`. A(i, k) = a[i * kRow + k * kCol]; b is a packed panel. Asks
 // for what `ahead` names meanwhile, as far as the depth reaches.
-template <int R, int kRow, int kCol>
+template <int R, int kRow, int kCol, bool kPairs>
 __attribute__((noinline)) static void micro(int depth, const float* a, const float* b, const float* add,
                                             int64_t ldadd, float* dst, int64_t ldd, const Ahead& ahead) {
     // Every loop over the sums must be unrolled completely, or the compiler keeps them in memory.
@@ -150,7 +162,7 @@ __attribute__((noinline)) static void micro(int depth, const float* a, const flo
     for (int left = ahead.places; left > 0 && depth >= kAheadStep; --left, depth -= kAheadStep) {
         __builtin_prefetch(base + *offset++, 0, 2);
 #pragma GCC unroll 4
-        for (int u = 0; u < kAheadStep; ++u) multiply_add<R, kRow>(a + u * kCol, b + u * kNr, sum);
+        for (int u = 0; u < kAheadStep; ++u) multiply_add<R, kRow, kPairs>(a + u * kCol, b + u * kNr, sum);
         a += kAheadStep * kCol;
         b += kAheadStep * kNr;
     }
@@ -162,15 +174,15 @@ __attribute__((noinline)) static void micro(int depth, const float* a, const flo
             row_end += ahead.row_bytes;
         }
 #pragma GCC unroll 4
-        for (int u = 0; u < kAheadStep; ++u) multiply_add<R, kRow>(a + u * kCol, b + u * kNr, sum);
+        for (int u = 0; u < kAheadStep; ++u) multiply_add<R, kRow, kPairs>(a + u * kCol, b + u * kNr, sum);
         a += kAheadStep * kCol;
         b += kAheadStep * kNr;
     }
     for (; depth >= 4; depth -= 4, a += 4 * kCol, b += 4 * kNr) {
 #pragma GCC unroll 4
-        for (int u = 0; u < 4; ++u) multiply_add<R, kRow>(a + u * kCol, b + u * kNr, sum);
+        for (int u = 0; u < 4; ++u) multiply_add<R, kRow, kPairs>(a + u * kCol, b + u * kNr, sum);
     }
-    for (; depth > 0; --depth, a += kCol, b += kNr) multiply_add<R, kRow>(a, b, sum);
+    for (; depth > 0; --depth, a += kCol, b += kNr) multiply_add<R, kRow, kPairs>(a, b, sum);
     if (add != nullptr) {
 #pragma GCC unroll 16
         for (int i = 0; i < R; ++i) {
@@ -188,24 +200,26 @@ __attribute__((noinline)) static void micro(int depth, const float* a, const flo
 using Micro = void (*)(int, const float*, const float*, const float*, int64_t, float*, int64_t, const Ahead&);
 
 // The micro-kernel for r rows, 1 <= r <= kMr.
-template <int kRow, int kCol> static Micro micro_for(int r) {
+template <int kRow, int kCol, bool kPairs> static Micro micro_for(int r) {
     static constexpr Micro kTable[] = {
-        micro<1, kRow, kCol>,
-        micro<2, kRow, kCol>,
-        micro<3, kRow, kCol>,
-        micro<4, kRow, kCol>,
+        micro<1, kRow, kCol, kPairs>,
+        micro<2, kRow, kCol, kPairs>,
+        micro<3, kRow, kCol, kPairs>,
+        micro<4, kRow, kCol, kPairs>,
 #if defined(__AVX2__)
-        micro<5, kRow, kCol>,
-        micro<6, kRow, kCol>,
+        micro<5, kRow, kCol, kPairs>,
+        micro<6, kRow, kCol, kPairs>,
 #endif
 #if defined(__AVX512F__)
-        micro<7, kRow, kCol>,
-        micro<8, kRow, kCol>,
+        micro<7, kRow, kCol, kPairs>,
+        micro<8, kRow, kCol, kPairs>,
 #endif
     };
     static_assert(sizeof kTable == kMr * sizeof(Micro));
     return kTable[r - 1];
 }
+
+constexpr int kMostRows = kLanes == 16 ? kTileRows : kMr;  // of a register tile, whatever the arithmetic
 
 // Stores sums[rows][kNr] to C at (row, col) of the tile through the epilogue; cols <= kNr.
 template <class T, int kBits>

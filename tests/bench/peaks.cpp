@@ -59,7 +59,7 @@ using Chains = double (*)(float);
 
 Chains chains(int& lanes) {
 #if defined(__x86_64__)
-    if (cpu_isa() == Isa::v4) {
+    if (cpu_isa() >= Isa::v4) {
         lanes = 16;
         return chains_v4;
     }

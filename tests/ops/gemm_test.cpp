@@ -3,12 +3,14 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstring>
 #include <utility>
 
 #include "runtime/parallel.h"
 #include "runtime/random.h"
 #include "runtime/tensor.h"
 #include "tests/support/env.h"
+#include "tests/support/skip.h"
 
 // The raw product against double: shapes, layouts, types and epilogues drawn at random.
 namespace demi::test {
@@ -19,6 +21,10 @@ struct Matrix {
     std::vector<double> values;  // of memory, in double
     int64_t row = 1, col = 1;
     double at(int64_t i, int64_t j) const { return values[static_cast<size_t>(i * row + j * col)]; }
+    // As it enters a product in this dtype.
+    void round_to(DType dtype) {
+        if (dtype != DType::f32) values = memory.to(dtype).to_vector<double>();
+    }
 };
 
 struct Draw {
@@ -72,9 +78,15 @@ void check_one(Draw& draw) {
     g.n = large == 1 ? draw.between(100, 400) : draw.between(0, 70);
     g.k = large == 2 ? draw.between(380, 900) : draw.between(0, 50);
     const int epilogue = kEpilogues[draw.between(0, 8)];
-    const Matrix a = draw.matrix(g.m, g.k, draw.dtype()), b = draw.matrix(g.k, g.n, draw.dtype());
+    Matrix a = draw.matrix(g.m, g.k, draw.dtype()), b = draw.matrix(g.k, g.n, draw.dtype());
+    if (a.memory.dtype() != DType::f16 && b.memory.dtype() != DType::f16 && draw.between(0, 1) == 0) {
+        g.dtype = DType::bf16;
+        a.round_to(g.dtype);
+        b.round_to(g.dtype);
+    }
     const DType out = draw.dtype();
     Matrix c = draw.matrix(g.m, g.n, out, true), bias = draw.matrix(1, g.n, draw.dtype(), true);
+    if (g.dtype == DType::bf16) bias.round_to(bias.memory.dtype() == DType::f32 ? g.dtype : DType::f32);
     Matrix residual = draw.like(c), pre = draw.like(c);
     g.a = operand(a);
     g.b = operand(b);
@@ -139,22 +151,91 @@ TEST_CASE("gemm against double") {
     for (int i = 0; i < (quick() ? 60 : 300); ++i) check_one(draw);
 }
 
+// ---- products in bf16 by the processor's own instructions
+
+#if defined(__x86_64__)
 namespace {
 
+// Subnormal numbers count as 0, as the instruction has it.
+float flushed(float x) { return std::abs(x) < 0x1p-126f ? std::copysign(0.f, x) : x; }
+
+// What Intel's manual says of TDPBF16PS: the sums over even and over odd positions of a tile's depth by
+// multiply-adds, their sum, and then that of the tile.
+[[gnu::target("fma")]] void emulated_tiles(int words, const float* a, int64_t a_row, const float* b,
+                                           const float* add, int64_t add_row, float* dst, int64_t dst_row) {
+    const auto half = [](const float* word, int which) {
+        uint16_t bits[2];
+        std::memcpy(bits, word, sizeof bits);
+        return flushed(BFloat16::from_bits(bits[which]));
+    };
+    for (int i = 0; i < kTileRows; ++i) {
+        float sum[kTileCols] = {};
+        for (int j = 0; add != nullptr && j < kTileCols; ++j) sum[j] = flushed(add[i * add_row + j]);
+        for (int tile = 0; tile < words; tile += kTileWords) {
+            float part[2][kTileCols] = {};
+            for (int k = tile; k < tile + kTileWords; ++k)
+                for (int which = 0; which < 2; ++which) {
+                    const float x = half(a + i * a_row + k, which);
+                    for (float *p = part[which], *end = p + kTileCols; p < end; ++p)
+                        *p = flushed(
+                            __builtin_fmaf(x, half(b + k * kTileCols + (p - part[which]), which), *p));
+                }
+            for (int j = 0; j < kTileCols; ++j) sum[j] = flushed(sum[j] + flushed(part[0][j] + part[1][j]));
+        }
+        std::memcpy(dst + i * dst_row, sum, sizeof sum);
+    }
+}
+
+// While it lives, products in bf16 are those of `isa`, emulated where the processor lacks it.
+struct WithIsa {
+    const Isa before = cpu_isa();
+    const GemmTileUnit unit = gemm_tile_unit;
+    explicit WithIsa(Isa isa) {
+        if (isa == Isa::v4_amx && !detail::cpu_runs(isa)) gemm_tile_unit = {[] {}, [] {}, emulated_tiles};
+        detail::assume_isa(isa);
+    }
+    ~WithIsa() {
+        gemm_tile_unit = unit;
+        detail::assume_isa(before);
+    }
+};
+
+}  // namespace
+
+TEST_CASE("gemm in bf16 by pairs and by tiles against double") {
+    if (!detail::cpu_runs(Isa::v4)) DEMI_SKIP("needs AVX-512");
+    for (const Isa isa : {Isa::v4_bf16, Isa::v4_amx}) {
+        if (isa == Isa::v4_bf16 && !detail::cpu_runs(isa)) continue;
+        CAPTURE(std::string(isa_name(isa)));
+        const WithIsa with(isa);
+        Draw draw{Generator{19}};
+        for (int i = 0; i < (quick() ? 60 : 300); ++i) check_one(draw);
+    }
+}
+#endif
+
+namespace {
+
+struct Sizes {
+    int64_t m, k, n;
+};
+
 // C and the sums of A's rows, with so many threads.
-std::vector<float> product(const Matrix& a, const Matrix& b, bool gelu_of_b, int64_t m, int64_t k, int64_t n,
-                           int threads, int64_t l2_bytes = 0) {
+std::vector<float> product(const Matrix& a, const Matrix& b, bool gelu_of_b, Sizes size, int threads,
+                           int64_t l2_bytes = 0, DType dtype = DType::f32, const float* b_packed = nullptr) {
     set_num_threads(threads);
-    std::vector<float> c(static_cast<size_t>(m * n)), sums(static_cast<size_t>(m));
+    std::vector<float> c(static_cast<size_t>(size.m * size.n)), sums(static_cast<size_t>(size.m));
     GemmCall g;
-    g.m = m;
-    g.n = n;
-    g.k = k;
+    g.m = size.m;
+    g.n = size.n;
+    g.k = size.k;
+    g.dtype = dtype;
     g.a = operand(a);
     g.b = operand(b);
     g.b.gelu = gelu_of_b;
+    g.b_packed = b_packed;
     g.c = {c.data(), DType::f32};
-    g.ldc = n;
+    g.ldc = size.n;
     if (a.row == 1) g.row_sums = {sums.data(), DType::f32};
     g.l2_bytes = l2_bytes;
     gemm(g);
@@ -162,25 +243,47 @@ std::vector<float> product(const Matrix& a, const Matrix& b, bool gelu_of_b, int
     return c;
 }
 
+void check_bits(DType dtype, const std::vector<Sizes>& sizes) {
+    Draw draw{Generator{18}};
+    const int before = num_threads();
+    for (const Sizes& size : sizes)
+        for (const bool transposed : {false, true})
+            for (const bool gelu_of_b : {false, true}) {
+                Matrix a = draw.matrix(size.m, size.k, DType::f32, true);
+                if (transposed) a.row = 1, a.col = size.m;
+                const Matrix b = draw.matrix(size.k, size.n, dtype);
+                const std::vector<float> one = product(a, b, gelu_of_b, size, 1, 0, dtype);
+                for (const int threads : {2, 3, 16})
+                    CHECK(product(a, b, gelu_of_b, size, threads, 0, dtype) == one);
+                for (const int64_t kib : {1, 256, 512, 1024, 1280, 2048, 65536})
+                    CHECK(product(a, b, gelu_of_b, size, 2, kib << 10, dtype) == one);
+                if (gelu_of_b) continue;
+                Tensor packed = Tensor::empty({gemm_packed_floats(size.k, size.n)});
+                float* panels = static_cast<float*>(packed.mutable_raw());
+                gemm_on(Device::cpu()).pack_b(operand(b), dtype, size.k, size.n, panels);
+                CHECK(product(a, b, false, size, 2, 0, dtype, panels) == one);
+            }
+    set_num_threads(before);
+}
+
 }  // namespace
 
 // More threads cut C into more tiles, smaller caches into smaller ones.
 TEST_CASE("gemm gives the same bits for any number of threads and size of caches") {
-    Draw draw{Generator{18}};
-    const int before = num_threads();
-    for (const auto& [m, k] : {std::pair<int64_t, int64_t>{50, 450}, {300, 450}, {700, 450}, {450, 2000}})
-        for (const bool transposed : {false, true})
-            for (const bool gelu_of_b : {false, true}) {
-                Matrix a = draw.matrix(m, k, DType::f32, true);
-                if (transposed) a.row = 1, a.col = m;
-                const Matrix b = draw.matrix(k, 300, DType::f32);
-                const std::vector<float> one = product(a, b, gelu_of_b, m, k, 300, 1);
-                for (const int threads : {2, 3, 16})
-                    CHECK(product(a, b, gelu_of_b, m, k, 300, threads) == one);
-                for (const int64_t kib : {1, 256, 512, 1024, 1280, 2048, 65536})
-                    CHECK(product(a, b, gelu_of_b, m, k, 300, 2, kib << 10) == one);
-            }
-    set_num_threads(before);
+    const std::vector<Sizes> sizes = {{50, 450, 300}, {300, 451, 300}, {700, 450, 300}, {450, 2000, 300}};
+    check_bits(DType::f32, sizes);
+#if defined(__x86_64__)
+    if (!detail::cpu_runs(Isa::v4)) return;
+    for (const Isa isa : {Isa::v4, Isa::v4_bf16, Isa::v4_amx}) {
+        if (isa == Isa::v4_bf16 && !detail::cpu_runs(isa)) continue;
+        CAPTURE(std::string(isa_name(isa)));
+        const WithIsa with(isa);
+        // An emulation takes its time.
+        check_bits(DType::bf16, detail::cpu_runs(isa)
+                                    ? sizes
+                                    : std::vector<Sizes>{{50, 451, 60}, {20, 1700, 50}, {390, 70, 100}});
+    }
+#endif
 }
 
 }  // namespace demi::test
