@@ -45,21 +45,22 @@ bool may_use_tiles() {
     return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
+Isa plain_isa() {
+    static const Isa isa = detect();
+    return isa;
+}
+
 bool runs(Isa isa) {
-    static const Isa plain = detect();
-    if (isa <= Isa::v4) return isa <= plain;
+    if (isa <= Isa::v4) return isa <= plain_isa();
     unsigned a = 0, b = 0, c = 0, d = 0, a1 = 0;
-    if (plain < Isa::v4 || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+    if (plain_isa() < Isa::v4 || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
     const bool tiles = (d >> 22 & 1) != 0 && (d >> 24 & 1) != 0;
     __get_cpuid_count(7, 1, &a1, &b, &c, &d);
     return isa == Isa::v4_bf16 ? (a1 >> 5 & 1) != 0 : tiles && may_use_tiles();
 }
 
-Isa best_isa() {
-    for (Isa isa : {Isa::v4_amx, Isa::v4_bf16, Isa::v4, Isa::v3})
-        if (runs(isa) && (isa != Isa::v4_bf16 || __builtin_cpu_is("amd"))) return isa;
-    return Isa::baseline;
-}
+// AMX is taken on request only, for want of a processor to measure it on.
+Isa best_isa() { return runs(Isa::v4_bf16) && __builtin_cpu_is("amd") ? Isa::v4_bf16 : plain_isa(); }
 #else
 bool runs(Isa isa) { return isa == Isa::baseline; }
 Isa best_isa() { return Isa::baseline; }

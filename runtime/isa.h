@@ -5,8 +5,8 @@ namespace demi {
 
 // The instruction sets that kernel files named *_cpu.cpp are compiled for: plain x86-64, x86-64-v3 (AVX2, FMA,
 // F16C) and x86-64-v4 (AVX-512 F/BW/CD/DQ/VL). Other processors have one, the baseline: "neon" on 64-bit ARM.
-// v4_bf16 and v4_amx are v4 but for products in bf16: by vdpbf16ps (chosen on AMD processors; Intel's multiply floats
-// twice as fast) or by the tiles of AMX. Both take subnormal numbers for 0 and give none.
+// v4_bf16 and v4_amx are v4 but for products in bf16: by vdpbf16ps, chosen on AMD processors (Intel's multiply floats twice
+// as fast), or by the tiles of AMX, on request. Both take subnormal numbers for 0 and give none.
 enum class Isa { baseline, v3, v4, v4_bf16, v4_amx };
 
 const char* isa_name(Isa isa);

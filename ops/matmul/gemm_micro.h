@@ -1,7 +1,7 @@
 #pragma once
 // The inner loops of the product: a register tile of kMr x kNr sums, and what happens to it before it is stored.
 #include "ops/matmul/gemm.h"
-#include "ops/matmul/gemm_pack.h"
+#include "ops/matmul/gemm_pairs.h"
 
 namespace demi::DEMI_BACKEND {
 

@@ -1,14 +1,12 @@
 #pragma once
 // One tile of a product, from packing to the epilogue.
-#include "ops/matmul/gemm.h"
 #include "ops/matmul/gemm_micro.h"
 
 namespace demi::DEMI_BACKEND {
 namespace {
 
 // From one panel in scratch to the next: not a multiple of 4096 bytes, so that they do not collide in the cache.
-int64_t panel_stride(int64_t depth, int width) { return depth * width + 16; }
-
+int64_t panel_stride(int64_t words, int width) { return words * width + 16; }
 int64_t round_up(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
 
 // 32-bit words of scratch for a depth.
@@ -41,16 +39,16 @@ struct TileScratch {
 bool sums_in_c(const GemmTile& t) { return t.c_type == GemmType::f32 && t.epilogue == kGemmPlain; }
 
 int64_t panels_of(int64_t cols) { return (cols + kNr - 1) / kNr; }
-int64_t whole_lines(int64_t floats) { return (floats + 15) / 16 * 16; }
 
 TileScratch layout(const GemmTile& t) {
     const int64_t rows = round_up(t.rows, micro_rows(t)), panels = (t.rows + kPanelRows - 1) / kPanelRows;
     const Chunks chunks = cut_depth(t);
     TileScratch s;
     // The last vector of a row may reach beyond it.
-    s.a = whole_lines(16 + (a_in_panels(t) ? panels * panel_stride(chunks.step, kLanes)
-                                           : (t.b_packed != nullptr ? micro_rows(t) : rows) * kARowStride));
-    s.b = t.b_packed == nullptr ? whole_lines(panel_stride(chunks.step, kNr)) : 0;
+    s.a = round_up(16 + (a_in_panels(t) ? panels * panel_stride(chunks.step, kLanes)
+                                        : (t.b_packed != nullptr ? micro_rows(t) : rows) * kARowStride),
+                   16);
+    s.b = t.b_packed == nullptr ? round_up(panel_stride(chunks.step, kNr), 16) : 0;
     s.c = chunks.count > 1 && !sums_in_c(t) ? rows * panels_of(t.cols) * kNr : 0;
     s.sums = t.row_sums != nullptr ? panels * kLanes : 0;
     return s;
