@@ -66,12 +66,22 @@ template <class T, class Y, class Plan> struct Forward {
         return s;
     }
     DEMI_DEVICE void operator()() const {
-        const Beside<T> weight{elements<C>(p.weight), aligned, 1}, bias{elements<C>(p.bias), aligned, 0};
+        const C *weight = elements<C>(p.weight), *bias = elements<C>(p.bias);
         for (int64_t r = Plan::first_row(); r < p.rows; r += Plan::row_step()) {
             const Row<T, Plan> x = read(r);
             const Stats<C> s = stats_of(x);
-            const auto result = [&](C v, C w, C b) { return gpu::fma(s.normal(v), w, b); };
-            x.write(row<Y>(p.y, r, p.width), result, weight, bias);
+            Y* y = row<Y>(p.y, r, p.width);
+            Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
+                Values<T> v = x.values(k, at, count), w, b;
+                if (weight != nullptr) w = read_beside<T>(weight + at, count, aligned);
+                if (bias != nullptr) b = read_beside<T>(bias + at, count, aligned);
+                DEMI_UNROLL
+                for (int i = 0; i < kPack<T>; ++i) {
+                    v.v[i] = gpu::fma(s.normal(v.v[i]), weight != nullptr ? w.v[i] : C(1),
+                                      bias != nullptr ? b.v[i] : C(0));
+                }
+                Aside<T, Y>::write(y + at, v, count, aligned);
+            });
             if (Plan::rank() == 0) elements<Stats<C>>(p.stats)[r] = s;
         }
     }
@@ -126,14 +136,14 @@ template <class T, class Y, class Plan, bool kInput, bool kAffine> struct Backwa
     }
     DEMI_DEVICE void walk(int64_t r, const Rows& in, ColumnSums<T, Plan>& dweight,
                           ColumnSums<T, Plan>& dbias) const {
-        const Beside<T> weight{elements<C>(p.weight), aligned, 1};
+        const C* weight = elements<C>(p.weight);
         const bool adds = kInput && p.dsum.data != nullptr;
         const Row<T, Plan> dsum(adds ? row<T>(p.dsum, r, p.width) : nullptr, p.width, aligned);
         C sum_g = 0, sum_gn = 0;
         Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
             const Values<T> v = in.x.values(k, at, count), d = in.dy.values(k, at, count);
             Values<T> w;
-            if (kInput) w = weight.values(k, at, count);
+            if (kInput && weight != nullptr) w = read_beside<T>(weight + at, count, aligned);
             DEMI_UNROLL
             for (int i = 0; i < kPack<T>; ++i) {
                 if (i >= count) continue;
@@ -143,7 +153,7 @@ template <class T, class Y, class Plan, bool kInput, bool kAffine> struct Backwa
                     dbias.add(k, at, i, d.v[i]);
                 }
                 if constexpr (kInput) {
-                    const C g = d.v[i] * w.v[i];
+                    const C g = weight != nullptr ? d.v[i] * w.v[i] : d.v[i];
                     sum_g += g;
                     sum_gn = gpu::fma(g, normal, sum_gn);
                 }
@@ -168,13 +178,13 @@ template <class T, class Y, class Plan, bool kInput, bool kAffine> struct Backwa
             T* dx = row<T>(p.dx, r, p.width);
             Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
                 const Values<T> v = in.x.values(k, at, count);
-                const Values<T> w = weight.values(k, at, count);
-                Values<T> d = in.dy.values(k, at, count), more;
+                Values<T> d = in.dy.values(k, at, count), w, more;
+                if (weight != nullptr) w = read_beside<T>(weight + at, count, aligned);
                 if (adds) more = dsum.values(k, at, count);
                 DEMI_UNROLL
                 for (int i = 0; i < kPack<T>; ++i) {
                     const C normal = s.normal(v.v[i]);
-                    const C g = d.v[i] * down * w.v[i];
+                    const C g = weight != nullptr ? d.v[i] * down * w.v[i] : d.v[i] * down;
                     d.v[i] = s.rstd * gpu::fma(-normal, b, g - a);
                     if (back != 0) d.v[i] = gpu::ldexp(d.v[i], back);
                     if (!gpu::is_finite(d.v[i]) && back == 0)
@@ -188,10 +198,20 @@ template <class T, class Y, class Plan, bool kInput, bool kAffine> struct Backwa
     // a = mean(g), b = mean(g n) with dy times `down`; the first corrected, so that a constant row turns a
     // constant g into 0.
     DEMI_DEVICE void rare_means(const Rows& in, C down, C& a, C& b) const {
-        const Beside<T> weight{elements<C>(p.weight), aligned, 1};
+        const C* weight = elements<C>(p.weight);
         const C share = C(1) / static_cast<C>(p.width);
         const auto mean_of = [&](auto&& term) {
-            return share * in.x.sum([&](C v, C d, C w) { return term(d * down * w, v); }, in.dy, weight);
+            C sum = 0;
+            Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
+                const Values<T> v = in.x.values(k, at, count), d = in.dy.values(k, at, count);
+                Values<T> w;
+                if (weight != nullptr) w = read_beside<T>(weight + at, count, aligned);
+                DEMI_UNROLL
+                for (int i = 0; i < kPack<T>; ++i)
+                    if (i < count)
+                        sum += term(weight != nullptr ? d.v[i] * down * w.v[i] : d.v[i] * down, v.v[i]);
+            });
+            return share * Plan::sum(sum);
         };
         a = mean_of([](C g, C) { return g; });
         a += mean_of([&](C g, C) { return g - a; });

@@ -62,20 +62,6 @@ template <int kThreads_, bool kCached_, int kElements_ = 32> struct RowPlan {
     }
 };
 
-// compute_t<T> beside rows of T, read again and again: parameters, targets. `absent` where there is none.
-template <class T> struct Beside {
-    const gpu::compute_t<T>* start;
-    bool aligned;
-    gpu::compute_t<T> absent;
-    DEMI_DEVICE Values<T> values(int, int64_t at, int count) const {
-        if (start != nullptr) return read_beside<T>(start + at, count, aligned);
-        Values<T> x;
-        DEMI_UNROLL
-        for (int i = 0; i < kPack<T>; ++i) x.v[i] = absent;
-        return x;
-    }
-};
-
 // One row as its threads see it: in registers where the plan caches, else read again and again. Y: the type
 // in memory where that is not T.
 template <class T, class Plan, class Y = T> struct Row {
@@ -121,8 +107,7 @@ template <class T, class Plan, class Y = T> struct Row {
         });
     }
     // to = fn(value), or fn(value, the other row's).
-    template <class To, class F, class... Others>
-    DEMI_DEVICE void write(To* to, F&& fn, const Others&... others) const {
+    template <class F, class... Others> DEMI_DEVICE void write(T* to, F&& fn, const Others&... others) const {
         Plan::template each_pack<T>(width, [&](int k, int64_t at, int count) {
             Values<T> y;
             const auto all = [&](const auto&... x) {
@@ -130,7 +115,7 @@ template <class T, class Plan, class Y = T> struct Row {
                 for (int i = 0; i < kPack<T>; ++i) y.v[i] = fn(x.v[i]...);
             };
             all(values(k, at, count), others.values(k, at, count)...);
-            Aside<T, To>::write(to + at, y, count, aligned);
+            write_values(to + at, y, count, aligned);
         });
     }
     // Over the row, in each of its threads: the sum of fn(...), the largest value (-infinity beside nothing but
