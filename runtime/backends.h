@@ -3,9 +3,9 @@
 // sets of the CPU (files named *_cpu.cpp, compiled three times) and the GPU (*_cuda.cu):
 //
 //   foo_kernels.h   struct FooForward { ConstMem x; Mem y; int64_t count; };
-//                   struct FooKernels { void (*forward)(const FooForward& call, Queue queue); };
+//                   using FooKernels = ForwardBackward<FooForward, FooBackward>;
 //                   DEMI_BACKENDS(FooKernels, foo)
-//   foo_cpu.cpp     namespace demi::DEMI_BACKEND { const FooKernels foo_kernels = {forward}; }
+//   foo_cpu.cpp     namespace demi::DEMI_BACKEND { const FooKernels foo_kernels{forward, backward}; }
 //   foo_cuda.cu     the same two lines
 //   foo.cpp         foo_on(x.device()).forward({in(x), out(y), x.numel()}, queue_of(x.device()));
 //
@@ -33,6 +33,12 @@ class Scratch : NonCopyable {
     void* data_;
     size_t bytes_;
     Queue queue_;
+};
+
+// The table of an op with one call each way.
+template <class Forward, class Backward> struct ForwardBackward {
+    void (*forward)(const Forward& call, Queue queue);
+    void (*backward)(const Backward& call, Queue queue);
 };
 
 }  // namespace demi

@@ -39,10 +39,7 @@ struct IndexSelectCatBackward {
     Cast entry, exit;
     CastCounters *entered, *left;  // null: not counted
 };
-struct IndexSelectCatKernels {
-    void (*forward)(const IndexSelectCatForward& call, Queue queue);
-    void (*backward)(const IndexSelectCatBackward& call, Queue queue);
-};
+using IndexSelectCatKernels = ForwardBackward<IndexSelectCatForward, IndexSelectCatBackward>;
 DEMI_BACKENDS(IndexSelectCatKernels, index_select_cat)
 
 }  // namespace demi

@@ -16,10 +16,7 @@ struct L2NormalizeBackward {
     int64_t rows, width;
     double eps;
 };
-struct L2NormalizeKernels {
-    void (*forward)(const L2NormalizeForward& call, Queue queue);
-    void (*backward)(const L2NormalizeBackward& call, Queue queue);
-};
+using L2NormalizeKernels = ForwardBackward<L2NormalizeForward, L2NormalizeBackward>;
 DEMI_BACKENDS(L2NormalizeKernels, l2_normalize)
 
 }  // namespace demi

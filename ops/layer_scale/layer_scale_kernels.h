@@ -15,10 +15,7 @@ struct LayerScaleBackward {
     Mem dx, dgamma;
     int64_t rows, width;
 };
-struct LayerScaleKernels {
-    void (*forward)(const LayerScaleForward& call, Queue queue);
-    void (*backward)(const LayerScaleBackward& call, Queue queue);
-};
+using LayerScaleKernels = ForwardBackward<LayerScaleForward, LayerScaleBackward>;
 DEMI_BACKENDS(LayerScaleKernels, layer_scale)
 
 }  // namespace demi

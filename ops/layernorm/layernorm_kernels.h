@@ -23,10 +23,7 @@ struct LayernormBackward {
     Mem dx, dweight, dbias;               // dx holds dsum too
     int64_t rows, width;
 };
-struct LayernormKernels {
-    void (*forward)(const LayernormForward& call, Queue queue);
-    void (*backward)(const LayernormBackward& call, Queue queue);
-};
+using LayernormKernels = ForwardBackward<LayernormForward, LayernormBackward>;
 DEMI_BACKENDS(LayernormKernels, layernorm)
 
 }  // namespace demi

@@ -185,9 +185,8 @@ class ChunkOfTile {
                 pack_a_pairs<false>(p, a.col, t.rows, depth_, words_, a_, stride, sums_at(0));
             });
 #endif
-        with_type(a, [&](auto* p) {
-            pack_a_panels<kPanelRows>(p, a.col, t.rows, depth_, a_, stride, sums_at(0));
-        });
+        with_type(
+            a, [&](auto* p) { pack_a_panels<kPanelRows>(p, a.col, t.rows, depth_, a_, stride, sums_at(0)); });
     }
     float* sums_at(int64_t m) const {
         return t.row_sums == nullptr ? nullptr : sums_ + m / kPanelRows * kLanes;

@@ -57,10 +57,7 @@ struct AttentionBackward : AttentionCall {
     AttentionResult grad_q, grad_k, grad_v;
     AttentionResult grad_bias;  // contiguous, in the shape of the bias
 };
-struct AttentionKernels {
-    void (*forward)(const AttentionForward& call, Queue queue);
-    void (*backward)(const AttentionBackward& call, Queue queue);
-};
+using AttentionKernels = ForwardBackward<AttentionForward, AttentionBackward>;
 DEMI_BACKENDS(AttentionKernels, memory_efficient_attention)
 
 // From this size on a log-sum-exp has lost digits that its weights need: exp(score - lse) is off by 2^-8

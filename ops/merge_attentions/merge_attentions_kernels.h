@@ -32,10 +32,7 @@ struct MergeAttentionsBackward {
     MergeParts in;
     ConstMem out, lse, grad, grad_lse;  // grad or grad_lse without data: zeros
 };
-struct MergeAttentionsKernels {
-    void (*forward)(const MergeAttentionsForward& call, Queue queue);
-    void (*backward)(const MergeAttentionsBackward& call, Queue queue);
-};
+using MergeAttentionsKernels = ForwardBackward<MergeAttentionsForward, MergeAttentionsBackward>;
 DEMI_BACKENDS(MergeAttentionsKernels, merge_attentions)
 
 }  // namespace demi

@@ -34,10 +34,7 @@ struct ScaledIndexAddBackward {
     int64_t uses, M, D;
     float alpha;
 };
-struct ScaledIndexAddKernels {
-    void (*forward)(const ScaledIndexAddForward& call, Queue queue);
-    void (*backward)(const ScaledIndexAddBackward& call, Queue queue);
-};
+using ScaledIndexAddKernels = ForwardBackward<ScaledIndexAddForward, ScaledIndexAddBackward>;
 DEMI_BACKENDS(ScaledIndexAddKernels, scaled_index_add)
 
 // `sums` are added in parts: of this many rows (b, m) each, in order; then the parts in order. f64: one part.

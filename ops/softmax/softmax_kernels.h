@@ -16,10 +16,7 @@ struct SoftmaxBackward {
     int64_t rows, width;
     bool log;
 };
-struct SoftmaxKernels {
-    void (*forward)(const SoftmaxForward& call, Queue queue);
-    void (*backward)(const SoftmaxBackward& call, Queue queue);
-};
+using SoftmaxKernels = ForwardBackward<SoftmaxForward, SoftmaxBackward>;
 DEMI_BACKENDS(SoftmaxKernels, softmax)
 
 }  // namespace demi

@@ -14,10 +14,7 @@ struct SwigluBackward {
     Mem dx;
     int64_t rows, half;
 };
-struct SwigluKernels {
-    void (*forward)(const SwigluForward& call, Queue queue);
-    void (*backward)(const SwigluBackward& call, Queue queue);
-};
+using SwigluKernels = ForwardBackward<SwigluForward, SwigluBackward>;
 DEMI_BACKENDS(SwigluKernels, swiglu)
 
 }  // namespace demi
