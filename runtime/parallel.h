@@ -36,23 +36,4 @@ template <class F> DEMI_INLINE void parallel_ranges(int64_t n, int64_t grain, co
     });
 }
 
-// Rows in tiles of about `grain` elements: a long row is cut into pieces, short ones are bundled.
-struct RowTiles {
-    int64_t rows, width, grain, pieces, bundle, count;
-
-    DEMI_INLINE RowTiles(int64_t rows_, int64_t width_, int64_t grain_)
-        : rows(rows_), width(width_), grain(grain_), pieces(ceil_div(width_, grain_)),
-          bundle(width_ > 0 && width_ < grain_ ? grain_ / width_ : 1),
-          count(ceil_div(rows_, bundle) * pieces) {}
-
-    // fn(tile, row, end, begin, n) for all tiles: elements [begin, begin + n) of rows [row, end).
-    template <class F> DEMI_INLINE void for_each(const F& fn) const {
-        parallel_for(count, [&](int64_t tile) {
-            const int64_t row = tile / pieces * bundle, begin = tile % pieces * grain;
-            fn(tile, row, rows - row < bundle ? rows : row + bundle, begin,
-               width - begin < grain ? width - begin : grain);
-        });
-    }
-};
-
 }  // namespace demi

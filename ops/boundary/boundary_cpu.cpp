@@ -104,7 +104,7 @@ DEMI_INLINE double finite_amax(const double* src, int64_t count, int64_t step) {
 // fn(tile, the place in logical order, offset, count, step) for pieces of the rows of a strided tensor.
 struct Pieces {
     const Strided<1>& shape;
-    RowTiles tiles;
+    RowPieces tiles;
 
     explicit Pieces(const Strided<1>& s)
         : shape(s), tiles(s.count > 0 ? s.count / s.sizes[s.rank - 1] : 0, s.sizes[s.rank - 1], 65536) {}

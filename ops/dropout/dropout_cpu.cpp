@@ -2,6 +2,7 @@
 
 #include "ops/kernel_cpu.h"
 #include "runtime/cuda/gpu_bits.h"
+#include "runtime/strided.h"
 
 namespace demi::DEMI_BACKEND {
 namespace {
@@ -98,7 +99,7 @@ template <class T> void drop_sample(const T* x, T* y, int64_t count, bool kept, 
 }
 
 template <class T> void drop_samples(const Drop& c) {
-    const RowTiles tiles(c.count / c.width, c.width, 32768);
+    const RowPieces tiles(c.count / c.width, c.width, 32768);
     tiles.for_each([&](int64_t, int64_t s, int64_t end, int64_t begin, int64_t n) {
         for (; s < end; ++s) {
             const bool kept = (gpu::philox(c.seed, c.offset, static_cast<uint64_t>(s)) >> 8) >= c.threshold;

@@ -94,7 +94,7 @@ template <class C> struct GradientRows {
 
 template <class C> void backward_in(const IndexSelectCatBackward& c, const SelectGradient& g, Queue queue) {
     const RowUses uses(g.list, g.count, g.rows, queue);
-    const RowTiles tiles(g.rows, g.columns, kTile);
+    const RowPieces tiles(g.rows, g.columns, kTile);
     const bool stream = g.rows * g.columns * size_in_bytes(g.grad.dtype) >= kStreamBytes;
     const TileCounters entered(tiles.count, c.entered, queue), left(tiles.count, c.left, queue);
     tiles.for_each([&](int64_t tile, int64_t row, int64_t end, int64_t begin, int64_t n) {

@@ -92,8 +92,8 @@ template <class C> DEMI_INLINE C power_of_two(int e) {
 
 // to = the sum of `count` rows of partial sums, `step` apart, in order.
 template <class C>
-__attribute__((noinline)) void sum_partials(const C* partial, int64_t count, int64_t step, int64_t width,
-                                            C* to) {
+static __attribute__((noinline)) void sum_partials(const C* partial, int64_t count, int64_t step,
+                                                   int64_t width, C* to) {
     for (int64_t i = 0; i < width; ++i) to[i] = 0;
     for (int64_t b = 0; b < count; ++b, partial += step)
         for (int64_t i = 0; i < width; ++i) to[i] += partial[i];

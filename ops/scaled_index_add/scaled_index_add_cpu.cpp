@@ -116,7 +116,7 @@ template <class C> void forward_in(const ScaledIndexAddForward& c, Queue queue) 
                         c.input.x.dtype == to && c.input.step == 1 && c.source.step == 1 &&
                         !c.source.cast.saturate && !c.out.cast.saturate &&
                         (c.input.cast.round == c.out.cast.round || to == DType::f16);
-    const RowTiles tiles(c.B * c.M, c.D, kTile);
+    const RowPieces tiles(c.B * c.M, c.D, kTile);
     const TileCounters input_lost(tiles.count, c.input.lost, queue),
         source_lost(tiles.count, c.source.lost, queue), out_lost(tiles.count, c.out.lost, queue);
     tiles.for_each([&](int64_t tile, int64_t r, int64_t end, int64_t d, int64_t count) {

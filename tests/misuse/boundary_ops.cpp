@@ -70,6 +70,13 @@ void index_walks(Walks& walks) {
 
 void mask_walks(Walks& walks) {
     walks.add(
+        "AttentionSegment::queries AttentionSegment::keys",
+        [](int64_t begin, int64_t end) {
+            const AttentionSegment s{begin / 2, end / 2, begin / 2, end / 2};
+            return s.queries() == s.keys();
+        },
+        1, 3);
+    walks.add(
         "BlockDiagonalMask::from_seqlens BlockDiagonalMask::total_queries BlockDiagonalMask::total_keys "
         "BlockDiagonalMask::q_seqlens BlockDiagonalMask::kv_seqlens BlockDiagonalMask::batch_sizes "
         "BlockDiagonalMask::pattern BlockDiagonalMask::set_batch_sizes BlockDiagonalMask::split "

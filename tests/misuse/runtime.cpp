@@ -50,7 +50,7 @@ void device_walks(Walks& walks) {
             limit_cpu_isa(isa);
             const std::string text =
                 std::string(isa_name(isa)) + isa_name(cpu_isa()) + std::to_string(l2_cache_bytes());
-            limit_cpu_isa(Isa::v4);
+            limit_cpu_isa(Isa::v4_amx);
             return text;
         },
         Isa::v3);
