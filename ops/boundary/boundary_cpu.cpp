@@ -19,8 +19,10 @@ template <bool kRound, bool kPlain> DEMI_INLINE vf cross(vf scaled, const Cast& 
 }
 
 template <bool kRound, bool kCount, bool kPlain, class Out, class In>
-void cross_all(Out* dst, const In* src, int64_t count, const Cast& cast, CastCounters* counters,
+void cross_all(Out* dst, const In* src, int64_t count, const Cast& call, CastCounters* counters,
                bool streaming) {
+    const Cast cast =
+        call;  // in registers: read through a reference it would be read again after every store
     Watch watch;
     for (int64_t done = 0, n; done < count; done += n, dst += n, src += n) {
         n = kCount ? kRangeBlock + (streaming ? unaligned(dst) : 0) : count;  // later blocks begin aligned

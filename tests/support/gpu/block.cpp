@@ -25,6 +25,7 @@ struct Launch {
     Body body = nullptr;
     Dim3 grid, block;
     std::vector<Thread> threads;
+    std::vector<Warp> warps;
     std::unique_ptr<char, decltype(&std::free)> shared{nullptr, std::free};
     size_t shared_bytes = 0;
     size_t warp_first = 0, warp_count = 0, warp_next = 0;  // the warp that runs now
@@ -59,6 +60,7 @@ void fiber_main() {
         running->body(running->kernel);
         Thread* finished = current;
         finished->state = State::done;
+        ++warp_of(*finished).done;
         Fiber* own = finished->fiber;
         if (Thread* next = next_to_start()) {
             finished->fiber = nullptr;
@@ -156,6 +158,7 @@ void run_block(Launch& launch, Dim3 block) {
             launch.grid,
             static_cast<int>(i)};
     }
+    launch.warps.assign((count + 31) / 32, {});
     if (launch.shared_bytes > 0) std::memset(launch.shared.get(), 0xFF, launch.shared_bytes);
     do {
         in_order((count + 31) / 32, launch.descending, [&](size_t w) { run_warp(launch, 32 * w); });
@@ -188,6 +191,7 @@ void* shared_memory() { return running->shared.get(); }
 const void* shared_begin() { return running->shared.get(); }
 size_t shared_bytes() { return running->shared_bytes; }
 std::vector<Thread>& threads_of_block() { return running->threads; }
+Warp& warp_of(const Thread& thread) { return running->warps[static_cast<size_t>(thread.place.linear) / 32]; }
 
 void block_until_resumed() { current->fiber->leave(); }
 

@@ -26,12 +26,18 @@ struct Thread {
     int copy_group = 0;
 };
 
+// How many of its lanes wait for a warp operation, and have ended.
+struct Warp {
+    int waiting = 0, done = 0;
+};
+
 extern Thread* current;  // the thread that runs now
 
 void block_until_resumed();                                // from a thread: lets others run
 [[noreturn]] void misuse(std::string&& text);              // from a thread: ends the launch with an Error
 std::string short_name(std::string_view pretty_function);  // of the kernel
 std::vector<Thread>& threads_of_block();
+Warp& warp_of(const Thread& thread);
 const void* shared_begin();
 size_t shared_bytes();
 

@@ -12,16 +12,17 @@ void rendezvous(const char* name, void* operands, WarpWork work) {
     if (first + 32 > threads.size())
         misuse(std::string(name) + " in a warp of fewer than 32 threads: the block has " +
                std::to_string(threads.size()));
-    Thread* own = current;
-    own->warp_operation = name;
-    own->operands = operands;
-    own->state = State::in_warp;
+    Warp& warp = warp_of(*current);
+    if (warp.done > 0) misuse(std::string(name) + " after a lane of the warp has ended");
+    current->warp_operation = name;
+    current->operands = operands;
+    current->state = State::in_warp;
+    if (++warp.waiting < 32) return block_until_resumed();
+    warp.waiting = 0;
     for (size_t i = 0; i < 32; ++i) {
-        const Thread& other = threads[first + i];
-        if (other.state == State::done) misuse(std::string(name) + " after a lane of the warp has ended");
-        if (other.state != State::in_warp) return block_until_resumed();
-        if (std::string_view(other.warp_operation) != name)
-            misuse(std::string("lanes of one warp meet at ") + name + " and " + other.warp_operation);
+        const char* other = threads[first + i].warp_operation;
+        if (other != name && std::string_view(other) != name)
+            misuse(std::string("lanes of one warp meet at ") + name + " and " + other);
     }
     void* all[32];
     for (size_t i = 0; i < 32; ++i) all[i] = threads[first + i].operands;
