@@ -9,6 +9,7 @@
 #include "ops/elementwise/cast.h"
 #include "ops/elementwise/functions.h"
 #include "ops/index/index_select.h"
+#include "ops/index/row_index.h"
 #include "ops/operators.h"
 #include "ops/reduce/reduce.h"
 #include "ops/views/concat.h"
@@ -96,7 +97,9 @@ Tensor SSLMetaArch::center_or_sinkhorn(const Tensor& logits, Tensor& center, Ten
 }
 
 static Variable rows_at(const Variable& tokens, const Tensor& positions) {
-    return index_select(reshape(tokens, {-1, tokens.size(2)}), 0, positions);
+    const Variable rows = reshape(tokens, {-1, tokens.size(2)});
+    if (capturing()) trust_rows(positions, rows.size(0));  // others come with each replay
+    return index_select(rows, 0, positions);
 }
 
 SslLogits SSLMetaArch::teacher_logits(const SslBatch& batch, const ForwardContext& context) const {
