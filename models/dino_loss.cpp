@@ -1,12 +1,15 @@
 #include "models/dino_loss.h"
 
 #include <cmath>
+#include <cstring>
 
 #include "autograd/grad_mode.h"
+#include "models/mask_generator.h"
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/elementwise/cast.h"
 #include "ops/elementwise/functions.h"
 #include "ops/index/index_select.h"
+#include "ops/index/row_index.h"
 #include "ops/l2_normalize/l2_normalize.h"
 #include "ops/matmul/matmul.h"
 #include "ops/operators.h"
@@ -15,7 +18,6 @@
 #include "ops/views/concat.h"
 #include "ops/views/views.h"
 #include "runtime/copy.h"
-#include "runtime/parallel.h"
 
 namespace demi {
 
@@ -34,26 +36,35 @@ static void check_center(const char* op, const Tensor& center, const Tensor& tea
           center);
 }
 
-Tensor softmax_center(const Tensor& teacher, const Tensor& center, double temp) {
+// x / temp.
+static Variable cooled(const Variable& x, const LiveNumber& temp) {
+    if (!capturing(x.device()) || !temp.again) return x * (1 / temp.value);
+    const DType dtype = x.dtype();
+    return x * Variable(live_tensor({}, dtype, x.device(), [temp, dtype](void* host) {
+               std::memcpy(host, Tensor::full({}, 1 / temp.again(), dtype).raw(), size_of(dtype));
+           }));
+}
+
+Tensor softmax_center(const Tensor& teacher, const Tensor& center, const LiveNumber& temp) {
     check_rows("softmax_center", "teacher", teacher);
     check_center("softmax_center", center, teacher);
-    check(temp > 0, "softmax_center", "temp must be positive: got ", temp);
+    check(temp.value > 0, "softmax_center", "temp must be positive: got ", temp.value);
     const NoGrad no_grad;
-    return softmax((Variable(teacher.to(DType::f32)) - reshape(center, {1, center.numel()})) * (1 / temp))
+    return softmax(cooled(Variable(teacher.to(DType::f32)) - reshape(center, {1, center.numel()}), temp))
         .value();
 }
 
-Tensor sinkhorn_knopp(const Tensor& teacher, double temp, int iterations) {
+Tensor sinkhorn_knopp(const Tensor& teacher, const LiveNumber& temp, int iterations) {
     check_rows("sinkhorn_knopp", "teacher", teacher);
-    check(temp > 0 && iterations >= 1, "sinkhorn_knopp", "temp and iterations must be positive: got ", temp,
-          " and ", iterations);
+    check(temp.value > 0 && iterations >= 1, "sinkhorn_knopp", "temp and iterations must be positive: got ",
+          temp.value, " and ", iterations);
     const int64_t rows = teacher.size(0), prototypes = teacher.size(1);
     if (rows == 0) return Tensor::zeros(teacher.shape(), DType::f32, teacher.device());
     const NoGrad no_grad;
     // In f64, for exp(t / temp) spans hundreds of powers of e. Taking out a prototype's maximum changes
     // nothing, for the first step divides by the prototype's sum; the lower bound keeps a row that is far
     // below all others from becoming zeros.
-    const Variable logits = Variable(teacher.to(DType::f64)) * (1 / temp);
+    const Variable logits = cooled(Variable(teacher.to(DType::f64)), temp);
     Variable scaled = clamp(exp(logits - max(logits, {0}, true)), 1e-250);
     for (int i = 0; i < iterations; ++i) {
         const Variable over_rows = sum(scaled, {0}, true);  // every prototype: the same weight
@@ -170,47 +181,37 @@ Variable dino_loss(const std::vector<Variable>& students, const std::vector<Tens
 Variable ibot_loss(const Variable& student, const Tensor& targets, const Tensor& masks, double student_temp) {
     check(masks.rank() == 2 && masks.dtype() == DType::boolean, "ibot_loss",
           "masks must be bool [images, patches]: got ", masks);
+    return ibot_loss(student, targets, mask_weights(masks), masks.size(0), student_temp);
+}
+
+Variable ibot_loss(const Variable& student, const Tensor& targets, const Tensor& weights, int64_t images,
+                   double student_temp) {
     check_rows("ibot_loss", "student", student.value());
     check_rows("ibot_loss", "targets", targets);
     check(student_temp > 0, "ibot_loss", "student_temp must be positive: got ", student_temp);
     check(student.shape() == targets.shape(), "ibot_loss", "student and targets must agree: got ",
           student.shape(), " and ", targets.shape());
-    const int64_t images = masks.size(0), patches = masks.size(1);
-    const std::vector<uint8_t> bits = masks.to_vector<uint8_t>();
-    std::vector<float> weights;
-    for (int64_t i = 0; i < images; ++i) {
-        const auto row = bits.begin() + i * patches;
-        const auto masked = std::count_if(row, row + patches, [](uint8_t bit) { return bit != 0; });
-        weights.insert(weights.end(), static_cast<size_t>(masked),
-                       1.0f / static_cast<float>(std::max<int64_t>(masked, 1)));
-    }
-    const auto count = static_cast<int64_t>(weights.size());
+    check(weights.defined() && weights.rank() == 1 && weights.dtype() == DType::f32, "ibot_loss",
+          "weights must be f32 [masked patches]: got ", weights);
+    const int64_t count = weights.numel();
     check(student.size(0) == count, "ibot_loss", "masks hold ", count,
           " masked patches, but student has shape ", student.shape());
     if (count == 0) return sum(widened(student));  // an empty sum: 0, with a gradient of no rows
     CrossEntropyOptions each;
     each.reduction = Reduction::none;
     const Variable losses = cross_entropy(widened(student) * (1 / student_temp), targets, each);
-    const Variable weight(Tensor::from(weights, {count}, student.device()).to(losses.dtype()));
+    const Variable weight(weights.to(student.device()).to(losses.dtype()));
     return sum(losses * weight) * (1 / static_cast<double>(images));
 }
 
 static Tensor nearest_rows(const Tensor& normed) {
     const NoGrad no_grad;
     const int64_t rows = normed.size(0);
-    const std::vector<float> dots = matmul(normed, normed.transpose(0, 1)).value().to_vector<float>();
-    std::vector<int64_t> nearest(static_cast<size_t>(rows));
-    parallel_ranges(rows, 64, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-            float best = -INFINITY;
-            int64_t at = i == 0 ? 1 : 0;
-            for (int64_t j = 0; j < rows; ++j)
-                if (j != i && dots[static_cast<size_t>(i * rows + j)] > best)
-                    best = dots[static_cast<size_t>(i * rows + j)], at = j;
-            nearest[static_cast<size_t>(i)] = at;
-        }
-    });
-    return Tensor::from(nearest, {rows}, normed.device());
+    const Tensor dots = matmul(normed, normed.transpose(0, 1)).value().to(DType::f32);
+    fill(dots.as_strided({rows}, {rows + 1}, dots.offset()), -INFINITY);  // no row is its own neighbour
+    const Tensor nearest = argmax(dots, 1);
+    trust_rows(nearest, rows);
+    return nearest;
 }
 
 Variable koleo_loss(const Variable& x, double eps) {

@@ -1,20 +1,21 @@
 #pragma once
 // The losses of DINOv2 and the targets that its teacher makes. All in f32; targets carry no graph. K is at
 // least 1. Without rows the targets are empty, centers stay as they are, and a loss is 0 with a gradient of
-// no rows (KoLeo refuses).
+// no rows (KoLeo refuses). A temperature that is a LiveNumber may differ in each replay of a captured step.
 #include <functional>
 
 #include "autograd/variable.h"
+#include "runtime/capture.h"
 
 namespace demi {
 
 // softmax((t - center) / temp) over the last dimension. t [n, K], center [1, K].
-Tensor softmax_center(const Tensor& teacher, const Tensor& center, double temp);
+Tensor softmax_center(const Tensor& teacher, const Tensor& center, const LiveNumber& temp);
 
 // Sinkhorn-Knopp: Q = exp(t / temp) scaled so that, alternately, every prototype gets the same weight over
 // the rows and every row sums to 1; `iterations` times. The row maximum is taken out first, which changes
 // nothing but the range.
-Tensor sinkhorn_knopp(const Tensor& teacher, double temp, int iterations = 3);
+Tensor sinkhorn_knopp(const Tensor& teacher, const LiveNumber& temp, int iterations = 3);
 
 // From f64 [own shards, columns], those of all shards of the batch, in order: [S, columns].
 using OverShards = std::function<Tensor(const Tensor& own)>;
@@ -35,6 +36,9 @@ Variable dino_loss(const std::vector<Variable>& students, const std::vector<Tens
 // The same on masked patches, each weighted by 1 / (masked patches of its image), summed, over the number of
 // images. student [n, K], targets [n, K] in the order of the true entries of masks [B, N] (bool).
 Variable ibot_loss(const Variable& student, const Tensor& targets, const Tensor& masks,
+                   double student_temp = 0.1);
+// The same with nothing read back: `weights` f32 [n], mask_weights() of the masks (models/mask_generator.h).
+Variable ibot_loss(const Variable& student, const Tensor& targets, const Tensor& weights, int64_t images,
                    double student_temp = 0.1);
 
 // -mean log(|x^ - nearest(x^) + eps| + eps), x^ the rows of x normalised, nearest by dot product. x [B, D];

@@ -61,7 +61,7 @@ SslLosses SSLMetaArch::feature_losses(const SslBatch& batch, const SslTargets& t
     SslLosses result;
     const Variable global =
         mismatch(student_.feature_head.forward(out[0].x_norm_clstoken), target.cls) * (2 / terms);
-    result.dino_global = global.item();
+    result.dino_global = global.value();
     result.total = global;
     if (has_local) {
         const Variable all = student_.feature_head.forward(out[1].x_norm_clstoken);
@@ -73,7 +73,7 @@ SslLosses SSLMetaArch::feature_losses(const SslBatch& batch, const SslTargets& t
                 local = local.defined() ? local + part : part;
             }
         local = local * (1 / terms);
-        result.dino_local = local.item();
+        result.dino_local = local.value();
         result.total = result.total + local;
     }
     result.total = result.total * config_.dino_weight;
@@ -85,7 +85,7 @@ SslLosses SSLMetaArch::feature_losses(const SslBatch& batch, const SslTargets& t
               "features of the patches must be ", wanted, ": got ", target.patches);
         const Variable loss =
             mismatch(student_.feature_head.forward(reshape(patches, {-1, patches.size(2)})), target.patches);
-        result.ibot = loss.item();
+        result.ibot = loss.value();
         result.total = result.total + loss * config_.ibot_weight;
     }
     return result;

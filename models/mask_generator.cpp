@@ -94,4 +94,17 @@ Tensor masked_positions(const Tensor& masks) {
     return Tensor::from(positions, {static_cast<int64_t>(positions.size())}, masks.device());
 }
 
+Tensor mask_weights(const Tensor& masks) {
+    check(masks.defined() && masks.rank() == 2 && masks.dtype() == DType::boolean, "mask_weights",
+          "needs bool masks [images, patches]: got ", masks);
+    const std::vector<uint8_t> bits = masks.to_vector<uint8_t>();
+    std::vector<float> weights;
+    for (auto row = bits.begin(); row != bits.end(); row += masks.size(1)) {
+        const auto masked = std::count_if(row, row + masks.size(1), [](uint8_t bit) { return bit != 0; });
+        weights.insert(weights.end(), static_cast<size_t>(masked),
+                       1.0f / static_cast<float>(std::max<int64_t>(masked, 1)));
+    }
+    return Tensor::from(weights, {std::ssize(weights)}, masks.device());
+}
+
 }  // namespace demi

@@ -24,5 +24,7 @@ Tensor block_masks(int64_t images, int64_t height, int64_t width, const MaskOpti
 
 // Flat positions of the true entries: i64 [n].
 Tensor masked_positions(const Tensor& masks);
+// For each of them 1 / (true entries of its row): f32 [n].
+Tensor mask_weights(const Tensor& masks);
 
 }  // namespace demi

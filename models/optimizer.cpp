@@ -149,9 +149,14 @@ void Optimizer::step(const StepRates& rates) {
 StepOutcome Optimizer::outcome() const {
     check(factors_.values.defined(), "optimizer",
           "the last step looked at no norm: it had neither clip_grad nor factors");
-    StepOutcome result;
-    const std::vector<double> values = factors_.values.to_vector<double>();  // norms, then factors
+    return outcome_of(factors_.values.to_vector<double>());
+}
+
+StepOutcome outcome_of(std::span<const double> values) {
     const size_t groups = values.size() / 2;
+    check(groups >= 1 && values.size() == 2 * groups, "optimizer",
+          "needs a norm and a factor for each group: got ", values.size(), " numbers");
+    StepOutcome result;
     for (size_t i = 0; i < groups; ++i) result.norm += values[i] * values[i];
     result.norm = std::sqrt(result.norm);
     result.taken = std::isfinite(values[groups]);

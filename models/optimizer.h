@@ -47,6 +47,9 @@ struct StepOutcome {
     double norm = 0;    // of all gradients, unscaled and before clipping
 };
 
+// Of a step with these norms and factors (GradFactors::values), read back.
+StepOutcome outcome_of(std::span<const double> values);
+
 class Optimizer {
   public:
     Optimizer(NamedParameters parameters, std::vector<ParameterOptions> options,

@@ -6,8 +6,10 @@
 #include "models/dino_loss.h"
 #include "models/ema.h"
 #include "models/mask_generator.h"
+#include "ops/elementwise/cast.h"
 #include "ops/elementwise/functions.h"
 #include "ops/index/index_select.h"
+#include "ops/index/row_index.h"
 #include "ops/operators.h"
 #include "ops/reduce/reduce.h"
 #include "ops/views/concat.h"
@@ -84,16 +86,20 @@ void SSLMetaArch::to_device(Device device) {
         if (center->defined()) *center = center->to(device);
 }
 
-Tensor SSLMetaArch::center_or_sinkhorn(const Tensor& logits, Tensor& center, Tensor& next, double temp) {
+Tensor SSLMetaArch::center_or_sinkhorn(const Tensor& logits, Tensor& center, Tensor& next,
+                                       const LiveNumber& temp) {
     if (config_.centering == "sinkhorn_knopp")
         return sinkhorn_knopp(logits, temp, config_.sinkhorn_iterations);
+    check(!capturing(), "ssl", "a captured step takes sinkhorn_knopp: centers move to new memory");
     next = center.clone();
     update_center(next, logits, config_.center_momentum);
     return softmax_center(logits, center, temp);
 }
 
 static Variable rows_at(const Variable& tokens, const Tensor& positions) {
-    return index_select(reshape(tokens, {-1, tokens.size(2)}), 0, positions);
+    const Variable rows = reshape(tokens, {-1, tokens.size(2)});
+    if (capturing()) trust_rows(positions, rows.size(0));  // others come with each replay
+    return index_select(rows, 0, positions);
 }
 
 SslLogits SSLMetaArch::teacher_logits(const SslBatch& batch, const ForwardContext& context) const {
@@ -154,9 +160,8 @@ std::vector<SslTargets> SSLMetaArch::targets(const std::vector<SslLogits>& logit
 }
 
 Tensor SSLMetaArch::positions_of(const SslBatch& batch) const {
-    return batch.masks.defined() && config_.ibot_weight > 0 && config_.feature_dim == 0
-               ? masked_positions(batch.masks)
-               : Tensor();
+    if (!batch.masks.defined() || config_.ibot_weight == 0 || config_.feature_dim > 0) return {};
+    return batch.positions.defined() ? batch.positions : masked_positions(batch.masks);
 }
 
 SSLMetaArch::Places SSLMetaArch::places_of(Branch& branch) {
@@ -165,10 +170,10 @@ SSLMetaArch::Places SSLMetaArch::places_of(Branch& branch) {
     return places;
 }
 
-static double mean_entropy(const Tensor& p) {
+static Tensor mean_entropy(const Tensor& p) {
     const NoGrad no_grad;
     const Variable q(p);
-    return -(sum(q * log(q + 1e-30)).item()) / static_cast<double>(p.size(0));
+    return (cast(sum(q * log(q + 1e-30)), DType::f64) / -static_cast<double>(p.size(0))).value();
 }
 
 static void check_batch(const SslBatch& batch) {
@@ -182,7 +187,8 @@ static void check_batch(const SslBatch& batch) {
           "local_crops must hold a multiple of ", images, " pictures: got ", batch.local_crops);
 }
 
-SslLosses SSLMetaArch::losses(const SslBatch& batch, double teacher_temp, const ForwardContext& context) {
+SslLosses SSLMetaArch::losses(const SslBatch& batch, const LiveNumber& teacher_temp,
+                              const ForwardContext& context) {
     check_batch(batch);
     next_dino_center_ = next_ibot_center_ = Tensor();
     const SslLogits logits = teacher_logits(batch, context);
@@ -219,7 +225,7 @@ SslLosses SSLMetaArch::student_losses(const SslBatch& batch, const SslTargets& t
     result.total = dino_loss({student_.dino_head.forward(global_cls, context.precision)}, {target.cls},
                              config_.student_temp) *
                    (2 / terms);
-    result.dino_global = result.total.item();
+    result.dino_global = result.total.value();
     if (has_local) {
         const Variable logits = student_.dino_head.forward(out[1].x_norm_clstoken, context.precision);
         std::vector<Variable> views;
@@ -229,7 +235,7 @@ SslLosses SSLMetaArch::student_losses(const SslBatch& batch, const SslTargets& t
             dino_loss(views, {target.cls.slice(0, 0, images), target.cls.slice(0, images, 2 * images)},
                       config_.student_temp) *
             (1 / terms);
-        result.dino_local = local.item();
+        result.dino_local = local.value();
         result.total = result.total + local;
     }
     result.total = result.total * config_.dino_weight;
@@ -237,8 +243,10 @@ SslLosses SSLMetaArch::student_losses(const SslBatch& batch, const SslTargets& t
     if (target.patches.defined()) {
         const Variable logits =
             student_.patch_head().forward(rows_at(out[0].x_norm_patchtokens, positions), context.precision);
-        const Variable ibot = ibot_loss(logits, target.patches, batch.masks, config_.student_temp);
-        result.ibot = ibot.item();
+        const Tensor weights = batch.weights.defined() ? batch.weights : mask_weights(batch.masks);
+        const Variable ibot =
+            ibot_loss(logits, target.patches, weights, batch.masks.size(0), config_.student_temp);
+        result.ibot = ibot.value();
         result.total = result.total + ibot * config_.ibot_weight;
     }
     return result;
@@ -247,7 +255,7 @@ SslLosses SSLMetaArch::student_losses(const SslBatch& batch, const SslTargets& t
 void SSLMetaArch::add_koleo(SslLosses& losses, const Variable& global_cls, int64_t images) const {
     const Variable koleo =
         koleo_loss(slice(global_cls, 0, 0, images)) + koleo_loss(slice(global_cls, 0, images, 2 * images));
-    losses.koleo = koleo.item();
+    losses.koleo = koleo.value();
     losses.total = losses.total + koleo * config_.koleo_weight;
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "models/frozen_teacher.h"
+#include "runtime/capture.h"
 
 namespace demi {
 
@@ -29,12 +30,15 @@ struct SslBatch {
     Tensor global_crops;  // [2 B, C, G, G]: all first views, then all second
     Tensor local_crops;   // [n B, C, L, L], view by view; undefined for none
     Tensor masks;         // bool [2 B, patches]; undefined for no iBOT
+    // masked_positions() and mask_weights() of them, or undefined: then the device is asked for the masks.
+    Tensor positions{}, weights{};
 };
 
 struct SslLosses {
     Variable total;
-    double dino_local = 0, dino_global = 0, koleo = 0, ibot = 0;  // as they enter the total, before weights
-    double target_entropy = 0;  // mean entropy of the class-token targets: ln K when they say nothing
+    // Each one number, on the device; undefined: there is no such part.
+    Tensor dino_local, dino_global, koleo, ibot;  // as they enter the total, before weights
+    Tensor target_entropy;  // f64: mean entropy of the class-token targets: ln K when they say nothing
 };
 
 struct SslLogits {
@@ -52,8 +56,9 @@ class SSLMetaArch {
     // its width must be feature_dim. Before to_device().
     void distil(FrozenTeacher teacher);
 
-    // Losses of one batch. Also computes where the centers will move; commit() moves them.
-    SslLosses losses(const SslBatch& batch, double teacher_temp, const ForwardContext& context);
+    // Losses of one batch. Also computes where the centers will move; commit() moves them. A captured step
+    // (runtime/captured_step.h) takes sinkhorn_knopp, and masks with positions and weights.
+    SslLosses losses(const SslBatch& batch, const LiveNumber& teacher_temp, const ForwardContext& context);
     // The same in three parts, for a batch that is cut into shards, of which a rank of a job has some: the teacher's
     // logits of each own shard, the targets of all of them, the losses of each.
     SslLogits teacher_logits(const SslBatch& batch, const ForwardContext& context) const;
@@ -94,7 +99,7 @@ class SSLMetaArch {
     SslLosses feature_losses(const SslBatch& batch, const SslTargets& target,
                              const ForwardContext& context) const;
     void add_koleo(SslLosses& losses, const Variable& global_cls, int64_t images) const;
-    Tensor center_or_sinkhorn(const Tensor& logits, Tensor& center, Tensor& next, double temp);
+    Tensor center_or_sinkhorn(const Tensor& logits, Tensor& center, Tensor& next, const LiveNumber& temp);
 
     SslConfig config_;
     Branch student_, teacher_;

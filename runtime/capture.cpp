@@ -13,6 +13,11 @@ CapturedStep::Record*& current_record() {
     return record;
 }
 
+std::mutex& record_mutex() {
+    static std::mutex mutex;
+    return mutex;
+}
+
 bool capturing(Device device) {
     const CapturedStep::Record* record = current_record();
     return record != nullptr && record->device == device;

@@ -3,6 +3,7 @@
 // recorded) and captured_step.cpp.
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "runtime/allocator.h"
@@ -45,5 +46,8 @@ struct CapturedStep::Record {
 
 // The record that this thread fills, or null.
 CapturedStep::Record*& current_record();
+
+// Held while a step is recorded, and by what other threads ask of a device.
+std::mutex& record_mutex();
 
 }  // namespace demi

@@ -48,6 +48,8 @@ void CapturedStep::Record::send(std::vector<std::unique_ptr<Mirror>>& mirrors) {
 }
 
 void CapturedStep::record() {
+    check(current_record() == nullptr, "captured step", "another step is being captured");
+    const std::lock_guard others(record_mutex());
     synchronize(device_);
     empty_cache(device_);
     auto record = std::make_unique<Record>(device_);
@@ -55,7 +57,6 @@ void CapturedStep::record() {
         Record* record;
         ScopeNames names;
         explicit Recording(Record* r) : record(r) {
-            check(current_record() == nullptr, "captured step", "another step is being captured");
             record->graph.begin();
             record->pool.open();
             current_record() = record;

@@ -24,10 +24,10 @@
 //
 // While the body is recorded nothing runs on the device, and it throws Error, naming the op, where it reads a
 // value back (item(), a gradient norm on the host, GradScale::automatic(), OverflowPolicy::error) or sends
-// one (a new batch). Nothing else may use the device meanwhile. Shapes and Python-like decisions are frozen:
-// other code in the body runs once, in the captured call. The boundary's counters see nothing of a replayed
-// step, labels and row numbers are not checked. What the body uses by reference (generator, optimizer,
-// scaler, tensors) must outlive the step.
+// one (a new batch). Nothing else may use the device meanwhile; upload() (runtime/upload.h) waits. Shapes and
+// Python-like decisions are frozen: other code in the body runs once, in the captured call. The boundary's
+// counters see nothing of a replayed step, labels and row numbers are not checked. What the body uses by
+// reference (generator, optimizer, scaler, tensors) must outlive the step.
 #include <functional>
 #include <memory>
 

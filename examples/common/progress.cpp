@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "examples/common/format.h"
 #include "examples/common/text.h"
@@ -46,7 +47,10 @@ Progress::Progress(const ProgressOptions& options) : options_(options), begin_(C
     last_draw_ = last_working_ = begin_;
 }
 
-Progress::~Progress() { finish(); }
+Progress::~Progress() {
+    state_.read = nullptr;  // what it reads may be gone
+    finish();
+}
 
 RunClock Progress::clock() const {
     return {earlier_.seconds + seconds_between(begin_, Clock::now()), earlier_.training + here_.training,
@@ -105,6 +109,7 @@ void Progress::update(const ProgressState& state) {
 
 void Progress::draw() {
     if (!started_) return;
+    if (const auto read = std::exchange(state_.read, nullptr)) read(state_);
     if (terminal_) {
         // One write, line first and the rest of the row erased after it: nothing flickers.
         put("\r" + terminal_line(state_, {terminal_width(), colour_, unicode_}) + "\x1b[K");

@@ -3,6 +3,7 @@
 // The text of one progress line, as pure functions: what Progress draws.
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <string>
 
@@ -23,6 +24,8 @@ struct ProgressState {
     double images_per_second = kUnknown;  // filled by Progress
     double seconds_left = kUnknown;       // filled by Progress
     std::string note;                     // "testing", "saving"
+    // Fills in what costs something to know; called before the state is drawn, if it is.
+    std::function<void(ProgressState&)> read{};
 };
 
 struct LineStyle {

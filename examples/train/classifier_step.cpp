@@ -2,28 +2,38 @@
 
 #include "examples/train/ranks.h"
 #include "ops/cross_entropy/cross_entropy.h"
+#include "ops/elementwise/compare.h"
 #include "ops/reduce/reduce.h"
 #include "runtime/profile.h"
 
 namespace demi::examples {
 
-BatchResult pass(const ClassifierStep& step, const data::Batch& batch, const ForwardContext& context) {
+Tensors inputs_of(const data::Batch& batch) {
+    return {batch.images, batch.targets.defined() ? Tensor() : batch.labels, batch.targets};
+}
+
+BatchLoss loss_of(const ClassifierStep& step, const Tensors& inputs, const ForwardContext& context) {
+    const auto here = [&](const Tensor& t) { return t.defined() ? t.to(step.device) : t; };
+    const Tensor targets = here(inputs[2]);
+    const bool mixed = targets.defined();  // smoothed already
     Variable logits;
     {
         const ProfileScope scope("forward");
-        logits = step.model->forward(batch.images.to(step.device), context);
+        logits = step.model->forward(here(inputs[0]), context);
     }
-    CrossEntropyOptions loss_options;
-    const bool mixed = batch.targets.defined();  // smoothed already
-    if (!mixed) loss_options.label_smoothing = step.label_smoothing;
-    const Tensor labels = (mixed ? argmax(batch.targets) : batch.labels).to(step.device);
-    const Variable loss = cross_entropy(logits, mixed ? batch.targets.to(step.device) : labels, loss_options);
-    BatchResult result;
-    result.loss = loss.item();
-    result.correct = count_equal(argmax(logits.value()), labels);
-    result.seen = batch.labels.numel();
+    CrossEntropyOptions options;
+    if (!mixed) options.label_smoothing = step.label_smoothing;
+    const Tensor labels = mixed ? argmax(targets) : here(inputs[1]);
+    return {cross_entropy(logits, mixed ? targets : labels, options),
+            sum(eq(argmax(logits.value()), labels)).value()};
+}
+
+BatchResult pass(const ClassifierStep& step, const data::Batch& batch, const ForwardContext& context) {
+    const BatchLoss found = loss_of(step, inputs_of(batch), context);
+    const BatchResult result{found.loss.item(), static_cast<int64_t>(found.correct.item()),
+                             batch.labels.numel()};
     const ProfileScope scope("backward");
-    step.scaler->backward(loss);
+    step.scaler->backward(found.loss);
     return result;
 }
 

@@ -18,6 +18,15 @@ struct BatchResult {
     int64_t correct = 0, seen = 0;
 };
 
+// What a step reads of a batch: images, labels (undefined beside targets), targets.
+Tensors inputs_of(const data::Batch& batch);
+// Forward, with nothing read back: the mean loss, and how many of the pictures are right (i64).
+struct BatchLoss {
+    Variable loss;
+    Tensor correct;
+};
+BatchLoss loss_of(const ClassifierStep& step, const Tensors& inputs, const ForwardContext& context);
+
 // Forward and backward: the gradients are in the model's parameters.
 BatchResult pass(const ClassifierStep& step, const data::Batch& batch, const ForwardContext& context);
 // The same over all ranks, whose parts of the batch are batch.parts: the gradients are in `parallel`.

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "autograd/grad_mode.h"
 #include "examples/common/device.h"
 #include "examples/common/environment.h"
 #include "examples/common/files.h"
@@ -96,22 +97,24 @@ std::unique_ptr<MetricsWriter> open_metrics(const RunFolder& folder, const Train
     return metrics;
 }
 
-StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, const StepRates& rates, int64_t step,
-                      double loss, DataParallel* parallel) {
+void check_taken(bool taken, const GradScaler& scaler, int64_t step, double loss) {
     constexpr int64_t kSkipLimit = 20;
-    StepOutcome outcome;
-    bool taken = false;
-    {
-        const ProfileScope scope("optimizer");
-        if (parallel) outcome = parallel->step(optimizer, scaler, rates);
-        taken = parallel ? outcome.taken : scaler.step(optimizer, rates);
-    }
-    optimizer.zero_grad();
     check(taken || scaler.enabled(), "train", "the gradient is not finite at step ", step, " (loss ", loss,
           "); set DEMI_DETECT_ANOMALY=1 to see which operation makes the first NaN or infinity");
     check(scaler.skipped_in_a_row() < kSkipLimit, "train", kSkipLimit,
           " steps in a row overflowed; the loss scale is ", scaler.scale(), ", the loss ", loss);
-    return parallel ? outcome : optimizer.outcome();
+}
+
+std::string why_no_graphs(const TrainOptions& options, const ForwardContext& context, bool in_shards) {
+    if (in_shards) return "the batch is cut into shards";
+    if (context.boundary.mode != BoundaryMode::off &&
+        context.boundary.grad_scale.kind == GradScale::Kind::automatic)
+        return "--grad-scale auto reads the size of every gradient; none does not";
+    if (options.centering == "centering") return "--centering centering has centers that move";
+    if (options.boundary_report) return "--boundary-report counts in every step";
+    if (!options.profile.empty()) return "--profile shows the operations of a step";
+    if (anomaly_detection()) return "DEMI_DETECT_ANOMALY looks at every result";
+    return "";
 }
 
 void print_header(const TrainOptions& options, const TrainData& data, const ViTConfig& model,

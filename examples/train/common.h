@@ -51,10 +51,15 @@ void add_run_tiles(std::vector<Tile>& tiles, const RunClock& clock, int64_t step
 // Shows `note` and the part done, and throws Interrupted once a signal asks to stop.
 Watch watch_of(Progress& progress, const StopSignals& stop, const std::string& note);
 
-// scaler.step(). Throws Error when a gradient is not finite and there is no scale to lower, or after twenty
+// Throws Error when a step was not taken and there is no scale to lower, or after twenty
 // skipped steps in a row.
-StepOutcome take_step(Optimizer& optimizer, GradScaler& scaler, const StepRates& rates, int64_t step,
-                      double loss, DataParallel* parallel = nullptr);
+void check_taken(bool taken, const GradScaler& scaler, int64_t step, double loss);
+
+// A note for the report of a run with graphs.
+inline constexpr const char* kNotCounted = "The table of the fp16 boundary knows the steps before the graphs "
+                                           "were captured, and tests. --no-graph counts all.";
+// Why the steps of a run on a GPU cannot be captured as graphs; "" where they can.
+std::string why_no_graphs(const TrainOptions& options, const ForwardContext& context, bool in_shards);
 
 // Why the training failed without an error: the last loss is not finite, or most steps of 20 or more were
 // skipped. "" where it did not.

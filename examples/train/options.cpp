@@ -180,6 +180,9 @@ void add_run(CLI::App& app, TrainOptions& o) {
                    "Threads of the kernels; changes no bit (default: what the machine lets the process have)")
         ->check(CLI::Range(1, 256))
         ->group(group);
+    app.add_flag("--graph,!--no-graph", o.graph,
+                 "On a GPU, capture a step as a CUDA graph; changes no bit (default: on)")
+        ->group(group);
     app.add_option("--profile", o.profile,
                    "Write a Chrome trace of the first steps to this file (default: none)")
         ->group(group);

@@ -52,7 +52,7 @@ struct TrainOptions {
     // run
     std::string device = "auto", out, init_from, profile;
     std::string config, resume;  // resume: "", "yes" or "auto"; parse_options() makes "" or "yes" of it
-    bool overwrite = false, keep_best = false, tensorboard = true;
+    bool overwrite = false, keep_best = false, tensorboard = true, graph = true;
     int64_t patience = 0;
     int64_t threads = 0, log_every = 10, save_every = 0;
     double expect_accuracy = -1;

@@ -15,15 +15,10 @@ static double backbone_rate(double rate, int64_t step, double warmup) {
 
 void SelfSupervised::step(const data::Batch& batch) {
     // Schedules follow the steps that were taken: a skipped one moves nothing.
-    const int64_t at = taken_;
-    const double temp = temp_.at(at), rate = rate_.at(at);
+    const int64_t at = taken_, number = step_++;
+    temp_now_ = temp_.at(at);
+    const double rate = rate_.at(at);
     const bool frozen = static_cast<double>(at) < options_.freeze_last_layer * static_cast<double>(total_);
-    const SslStep how{
-        &*model_, device_, &scaler_, temp,
-        options_.ibot_weight > 0 && config_.feature_dim == 0 ? crops_.global_size / options_.patch : 0};
-    const SslResult losses =
-        parallel_ ? pass_shards(how, batch, context_, *parallel_, step_) : pass(how, batch, context_);
-    const double loss = last_loss_ = losses.loss;
     const double backbone =
         backbone_rate(rate, at - options_.warmup_heads, options_.warmup * static_cast<double>(total_));
     const StepRates rates{.lr = rate,
@@ -32,39 +27,68 @@ void SelfSupervised::step(const data::Batch& batch) {
                           .clip_grad = options_.clip_grad,
                           .clip_groups = clip_groups_,
                           .backbone_lr = options_.warmup_heads > 0 ? backbone : -1};
-    const StepOutcome outcome = take_step(*optimizer_, scaler_, rates, step_ + 1, loss, parallel_.get());
-    if (outcome.taken) {
-        if (parallel_) {
-            parallel_->update_average(momentum_.at(at));
-            model_->commit_centers();
-        } else {
-            model_->commit(momentum_.at(at));
-        }
-        ++taken_;
+    const StepReport report = [this, at, number](const StepOutcome& outcome,
+                                                 std::span<const double> numbers) {
+        count(at, number, outcome, numbers);
+    };
+    const SslStep how{
+        &*model_, device_, &scaler_, temp_now_,
+        options_.ibot_weight > 0 && config_.feature_dim == 0 ? crops_.global_size / options_.patch : 0};
+    if (parallel_) {
+        take_shards(rates, report, pass_shards(how, batch, context_, *parallel_, number));
+    } else {
+        take(tensors_of(input_of(how, batch, generator_)), rates, report, logs(number));
+        if (!scaler_.enabled()) move_teacher(at);
     }
-    ++step_;
     images_ += static_cast<int64_t>(batch.indices.size());
     ProgressState state;
     state.step = step_;
     state.total = total_;
-    state.epoch = (step_ - 1) / per_epoch_ + 1;
+    state.epoch = number / per_epoch_ + 1;
     state.epochs = (total_ + per_epoch_ - 1) / per_epoch_;
     state.images = images_;
-    state.loss = loss;
-    state.has_loss = true;
     state.lr = rate;
     if (scores_.quick().measured()) {
         state.score = scores_.quick().knn;
         state.score_name = "k-NN";
     }
+    const auto read = [this](ProgressState& drawn) {
+        settle();
+        drawn.loss = last_loss_;
+        drawn.has_loss = true;
+    };
+    settled() ? read(state) : void(state.read = read);
     progress_.update(state);
-    if (step_ % options_.log_every == 0 || step_ == 1 || step_ == total_ || !outcome.taken) {
-        Record line = record_of(losses, step_);
-        line.add("lr", rate).add("weight_decay", decay_.at(at)).add("teacher_temp", temp);
-        line.add("teacher_momentum", momentum_.at(at)).add("grad_norm", outcome.norm);
-        if (scaler_.enabled()) line.add("loss_scale", scaler_.scale()).add("skipped", !outcome.taken);
-        metrics_->write(line);
+}
+
+Variable SelfSupervised::forward(const Tensors& inputs, Tensor numbers) {
+    const LiveNumber temp([this] { return temp_now_; });
+    const SslLosses losses = model_->losses(batch_of(inputs), temp, context_);
+    write(losses, numbers);
+    return losses.total;
+}
+
+void SelfSupervised::move_teacher(int64_t at) {
+    if (parallel_) {
+        parallel_->update_average(momentum_.at(at));
+        model_->commit_centers();
+    } else {
+        model_->commit(momentum_.at(at));
     }
+    ++taken_;
+}
+
+void SelfSupervised::count(int64_t at, int64_t number, const StepOutcome& outcome,
+                           std::span<const double> numbers) {
+    last_loss_ = numbers[0];
+    check_taken(outcome.taken, scaler_, number + 1, last_loss_);
+    if (outcome.taken && (parallel_ || scaler_.enabled())) move_teacher(at);
+    if (!logs(number) && outcome.taken) return;
+    Record line = record_of(result_of(numbers), number + 1);
+    line.add("lr", rate_.at(at)).add("weight_decay", decay_.at(at)).add("teacher_temp", temp_.at(at));
+    line.add("teacher_momentum", momentum_.at(at)).add("grad_norm", outcome.norm);
+    if (scaler_.enabled()) line.add("loss_scale", scaler_.scale()).add("skipped", !outcome.taken);
+    metrics_->write(line);
 }
 
 void SelfSupervised::evaluate() {

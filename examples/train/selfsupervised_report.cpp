@@ -32,6 +32,7 @@ void SelfSupervised::report() {
     r.charts = ssl_charts(records, scores_.quick(), options_.prototypes);
     if (options_.local_crops > 0) r.notes = ssl_notes(records, options_.prototypes);
     if (!failure().empty()) r.notes.push_back(failure());
+    if (captured_) r.notes.push_back(kNotCounted);
     r.boundary = boundary_rows(counters);
     r.attention = attention_of(model, data_.shown(), data_.stats, device_);
     r.pca = pca_pictures(model, data_.shown(), data_.stats, device_);

@@ -29,6 +29,10 @@ class SelfSupervised : private TrainingRun {
     void train(data::Loader& loader);
     data::Loader loader();
     void step(const data::Batch& batch) override;
+    Variable forward(const Tensors& inputs, Tensor numbers) override;
+    int64_t numbers() const override { return SslResult::kNumbers; }
+    void count(int64_t at, int64_t number, const StepOutcome& outcome, std::span<const double> numbers);
+    void move_teacher(int64_t at);  // after a step that was taken
     void evaluate() override;
     void thorough_evaluation();
     void report();
@@ -50,9 +54,9 @@ class SelfSupervised : private TrainingRun {
     std::optional<FrozenTeacher> frozen_;  // until the model has it
     std::string frozen_hash_;              // empty: none
     NamedParameters student_, teacher_;
-    std::vector<size_t> clip_groups_;  // parameters of the student's backbone, of its heads
     CosineSchedule rate_, decay_, momentum_;
     LinearSchedule temp_;
+    double temp_now_ = 1;     // of the step that is taken
     bool new_heads_ = false;  // on a backbone from --init-from
     int64_t taken_ = 0;
     SslEvaluation scores_;

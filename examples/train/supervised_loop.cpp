@@ -1,3 +1,4 @@
+#include <array>
 #include <cstdio>
 
 #include "examples/common/environment.h"
@@ -6,50 +7,77 @@
 #include "examples/train/supervised_run.h"
 #include "models/checkpoint.h"
 #include "models/ema.h"
+#include "runtime/copy.h"
 
 namespace demi::examples {
 
 void Supervised::step(const data::Batch& batch) {
-    if (step_ % per_epoch_ == 0) correct_ = seen_ = 0;
     context_.training = true;
-    const ClassifierStep how{&model_, device_, options_.label_smoothing, &scaler_};
-    const BatchResult now =
-        parallel_ ? pass_shards(how, batch, context_, *parallel_, step_) : pass(how, batch, context_);
-    const double loss_value = last_loss_ = now.loss;
-    correct_ += now.correct;
-    seen_ += now.seen;
-    images_ += now.seen;
-
-    const double rate = rate_.at(step_);
-    const StepRates rates{.lr = rate, .weight_decay = options_.weight_decay, .clip_grad = options_.clip_grad};
-    const StepOutcome outcome =
-        take_step(*optimizer_, scaler_, rates, step_ + 1, loss_value, parallel_.get());
-    const bool skipped = !outcome.taken;
-    if (!skipped && options_.ema > 0)
-        parallel_ ? parallel_->update_average(options_.ema)
-                  : ema_update(average_parameters_, parameters_, options_.ema);
-    ++step_;
+    const int64_t at = step_++, seen = std::ssize(batch.indices);
+    images_ += seen;
+    const StepRates rates{
+        .lr = rate_.at(at), .weight_decay = options_.weight_decay, .clip_grad = options_.clip_grad};
+    const StepReport report = [this, at, seen](const StepOutcome& outcome, std::span<const double> numbers) {
+        count(at, seen, outcome, numbers);
+    };
+    if (parallel_) {
+        const ClassifierStep how{&model_, device_, options_.label_smoothing, &scaler_};
+        const BatchResult now = pass_shards(how, batch, context_, *parallel_, at);
+        take_shards(rates, report, std::array{now.loss, static_cast<double>(now.correct)});
+    } else {
+        take(inputs_of(batch), rates, report, logs(at));
+    }
 
     ProgressState state;
     state.step = step_;
     state.total = total_;
-    state.epoch = (step_ - 1) / per_epoch_ + 1;
+    state.epoch = at / per_epoch_ + 1;
     state.epochs = epochs_;
     state.images = images_;
-    state.loss = loss_value;
-    state.has_loss = true;
-    state.accuracy = static_cast<double>(correct_) / static_cast<double>(seen_);
-    state.lr = rate;
+    state.lr = rates.lr;
     if (tested_) state.score = tested_->accuracy;
     state.score_name = held_.c_str();
+    const auto read = [this](ProgressState& drawn) {
+        settle();
+        drawn.loss = last_loss_;
+        drawn.has_loss = true;
+        drawn.accuracy = static_cast<double>(correct_) / static_cast<double>(seen_);
+    };
+    settled() ? read(state) : void(state.read = read);
     progress_.update(state);
-    if (step_ % options_.log_every == 0 || step_ == 1 || step_ == total_ || skipped) {
-        Record line;
-        line.add("step", step_).add("epoch", state.epoch).add("loss", loss_value).add("lr", rate);
-        line.add("grad_norm", outcome.norm).add("train_accuracy", state.accuracy);
-        if (scaler_.enabled()) line.add("loss_scale", scaler_.scale()).add("skipped", skipped);
-        metrics_->write(line);
+}
+
+Variable Supervised::forward(const Tensors& inputs, Tensor numbers) {
+    const BatchLoss found = loss_of({&model_, device_, options_.label_smoothing, &scaler_}, inputs, context_);
+    copy(numbers.select(0, 0), found.loss.value());
+    copy(numbers.select(0, 1), found.correct);
+    return found.loss;
+}
+
+void Supervised::updated() {
+    if (options_.ema > 0 && !scaler_.enabled()) ema_update(average_parameters_, parameters_, options_.ema);
+}
+
+void Supervised::count(int64_t at, int64_t seen, const StepOutcome& outcome,
+                       std::span<const double> numbers) {
+    if (at % per_epoch_ == 0) correct_ = seen_ = 0;
+    last_loss_ = numbers[0];
+    correct_ += static_cast<int64_t>(numbers[1]);
+    seen_ += seen;
+    check_taken(outcome.taken, scaler_, at + 1, last_loss_);
+    if (outcome.taken && options_.ema > 0) {
+        if (parallel_)
+            parallel_->update_average(options_.ema);
+        else if (scaler_.enabled())  // not in updated(): a skipped step moves nothing
+            ema_update(average_parameters_, parameters_, options_.ema);
     }
+    if (!logs(at) && outcome.taken) return;
+    Record line;
+    line.add("step", at + 1).add("epoch", at / per_epoch_ + 1).add("loss", last_loss_);
+    line.add("lr", rate_.at(at)).add("grad_norm", outcome.norm);
+    line.add("train_accuracy", static_cast<double>(correct_) / static_cast<double>(seen_));
+    if (scaler_.enabled()) line.add("loss_scale", scaler_.scale()).add("skipped", !outcome.taken);
+    metrics_->write(line);
 }
 
 TestResult Supervised::tested_on(const data::DataSet& set, const Watch& watch) {

@@ -83,6 +83,7 @@ void Supervised::report() {
                  false},
                 {"Learning rate", "step", {series(records, "rate", "lr", false)}, {}, false, false},
                 {"Gradient norm", "step", {series(records, "norm", "grad_norm", true)}, {}, false, true}};
+    if (captured_) r.notes.push_back(kNotCounted);
     r.confusion = tested_->confusion;
     r.samples = samples_of(*tested_, *pictures);
     r.attention = attention_of(model.backbone, pictures, data_.stats, device_);

@@ -24,6 +24,10 @@ class Supervised : private TrainingRun {
     data::Loader loader();
     void train(data::Loader& loader);
     void step(const data::Batch& batch) override;
+    Variable forward(const Tensors& inputs, Tensor numbers) override;
+    int64_t numbers() const override { return 2; }  // loss, right ones
+    void updated() override;
+    void count(int64_t at, int64_t seen, const StepOutcome& outcome, std::span<const double> numbers);
     TestResult tested_on(const data::DataSet& set, const Watch& watch);
     void evaluate() override;
     void last_test();

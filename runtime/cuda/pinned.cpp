@@ -37,19 +37,14 @@ struct Staging {
     }
 };
 
-Staging& staging_of(Device device) {
-    static auto* all = new std::array<Staging, 128>;  // never destroyed: the driver goes away before
-    return (*all)[static_cast<size_t>(device.index)];
+Staging& staging_of(Device device, bool beside = false) {
+    static auto* all = new std::array<Staging, 256>;  // never destroyed: the driver goes away before
+    return (*all)[2 * static_cast<size_t>(device.index) + (beside ? 1 : 0)];
 }
 
 cudaStream_t stream_of(Device device) { return static_cast<cudaStream_t>(current_stream(device)); }
 
-}  // namespace
-
-void upload(void* device, const void* host, size_t bytes, Device where) {
-    refuse_in_capture(where, "send values to");
-    const cudaStream_t stream = stream_of(where);
-    Staging& staging = staging_of(where);
+void send(Staging& staging, cudaStream_t stream, void* device, const void* host, size_t bytes) {
     std::lock_guard lock(staging.mutex);
     for (size_t at = 0; at < bytes; at += kPieceBytes) {
         Staging::Piece& piece = staging.take();
@@ -59,6 +54,25 @@ void upload(void* device, const void* host, size_t bytes, Device where) {
                                        cudaMemcpyHostToDevice, stream));
         DEMI_CUDA_CALL(cudaEventRecord(piece.done, stream));
     }
+}
+
+}  // namespace
+
+void upload(void* device, const void* host, size_t bytes, Device where) {
+    refuse_in_capture(where, "send values to");
+    send(staging_of(where), stream_of(where), device, host, bytes);
+}
+
+void upload_beside(void* device, const void* host, size_t bytes, Device where) {
+    const auto beside = static_cast<cudaStream_t>(copy_stream(where));
+    // The memory may be what work under way still uses, which gave it back when it was asked for.
+    cudaEvent_t so_far = nullptr;
+    DEMI_CUDA_CALL(cudaEventCreateWithFlags(&so_far, cudaEventDisableTiming));
+    DEMI_CUDA_CALL(cudaEventRecord(so_far, stream_of(where)));
+    DEMI_CUDA_CALL(cudaStreamWaitEvent(beside, so_far, 0));
+    DEMI_CUDA_CALL(cudaEventDestroy(so_far));
+    send(staging_of(where, true), beside, device, host, bytes);
+    DEMI_CUDA_CALL(cudaStreamSynchronize(beside));
 }
 
 void read_back(void* host, const void* device, size_t bytes, Device where) {

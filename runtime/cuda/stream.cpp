@@ -34,6 +34,11 @@ Stream side_stream(Device device) {
     return streams.of(device);
 }
 
+Stream copy_stream(Device device) {
+    static Streams streams;
+    return streams.of(device);
+}
+
 Event::Event(Device device) : device_(device) {
     use_device(device);
     cudaEvent_t event = nullptr;

@@ -17,6 +17,7 @@ namespace gpu {
 Stream current_stream(Device device);  // makes the device the current one of this thread, too
 
 Stream side_stream(Device device);  // for memory while the first is recorded
+Stream copy_stream(Device device);  // for data that travel beside the first
 
 // A point in a stream's work; for timing.
 class Event : NonCopyable {

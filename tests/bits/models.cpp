@@ -100,9 +100,9 @@ static Results self_supervised(const std::string& centering, Precision precision
     losses.total.backward();
     Hash hash;
     hash.tensor(losses.total.value());
-    for (const double part :
+    for (const Tensor& part :
          {losses.dino_local, losses.dino_global, losses.koleo, losses.ibot, losses.target_entropy})
-        hash.number(part);
+        hash.number(part.defined() ? part.item() : 0);
     Results results{{"loss", hash}};
     add_parameters(results, arch.student_parameters());
     arch.commit(0.9);

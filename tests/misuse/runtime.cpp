@@ -9,6 +9,7 @@
 #include "runtime/parallel.h"
 #include "runtime/profile.h"
 #include "runtime/random.h"
+#include "runtime/upload.h"
 #include "tests/misuse/walk.h"
 
 namespace demi::test {
@@ -128,6 +129,8 @@ void memory_walks(Walks& walks) {
         },
         Device(), 4, std::function<void()>([] {}));
     walks.last_needs_gpu();
+    walks.add(
+        "upload", [](Tensor t, Device d) { (void)upload(t, d); }, Tensor::zeros({2}), Device());
     walks.add(
         "live_tensor", [](Shape s, DType t, Device d) { return live_tensor(s, t, d, [](void*) {}); },
         Shape{2}, DType::f32, Device());

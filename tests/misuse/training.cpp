@@ -52,6 +52,14 @@ void loss_walks(Walks& walks) {
     walks.add(
         "masked_positions", [](Tensor masks) { return masked_positions(masks); },
         tensor({2, 4}, DType::boolean));
+    walks.add(
+        "mask_weights", [](Tensor masks) { return mask_weights(masks); }, tensor({2, 4}, DType::boolean));
+    walks.add(
+        "ibot_loss",
+        [](Variable s, Tensor t, Tensor w, int64_t images, double temp) {
+            return ibot_loss(s, t, w, images, temp);
+        },
+        variable({5, 3}), tensor({5, 3}), tensor({5}), 2, 0.1);
 }
 
 void parameter_walks(Walks& walks) {
@@ -128,6 +136,13 @@ void optimizer_walks(Walks& walks) {
             return gradient_factors(p, {a, b}, multiplier, limit).values;
         },
         two, 1, 1, 1.0, 1.0);
+    walks.add(
+        "outcome_of",
+        [](double norm, double factor, uint64_t count) {
+            const std::vector<double> values{norm, factor};
+            return outcome_of(std::span(values).first(std::min<uint64_t>(count, 2))).norm;
+        },
+        1.0, 1.0, 2);
     walks.add(
         "gradient_norm",
         [](NamedParameters p, double m, double limit) { return gradient_norm(p, m, limit).norm; }, two, 1.0,

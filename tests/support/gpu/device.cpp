@@ -53,6 +53,9 @@ void upload(void* device, const void* host, size_t bytes, Device where) {
     DeviceAccess access;
     if (bytes > 0) std::memcpy(device, host, bytes);
 }
+void upload_beside(void* device, const void* host, size_t bytes, Device where) {
+    upload(device, host, bytes, where);
+}
 void fill_bytes(void* device, int value, size_t bytes, Device) {
     if (bytes == 0) return;
     emulation::run_or_record([=] {
