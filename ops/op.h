@@ -40,6 +40,14 @@ class Op {
     auto record(const std::vector<Variable>& inputs, Value value, Backward backward) const {
         return demi::record(name_, inputs, std::move(value), std::move(backward));
     }
+    // Of one input, whose gradient is gradient(dy).
+    template <class Gradient, class = std::invoke_result_t<Gradient&, const Tensor&>>
+    Variable record(const Variable& x, Tensor value, Gradient gradient) const {
+        return demi::record(name_, {x}, std::move(value),
+                            [gradient = std::move(gradient)](const Tensor& dy, const Needs&) {
+                                return Tensors{gradient(dy)};
+                            });
+    }
 
   private:
     const char* name_;

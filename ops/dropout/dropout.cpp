@@ -23,8 +23,7 @@ Variable drop(const Op& op, const Variable& input, double p, int64_t groups, Gen
                       queue_of(from));
         return to;
     };
-    return op.record({input}, run(x),
-                     [run](const Tensor& dy, const Needs&) -> Tensors { return {run(dy.contiguous())}; });
+    return op.record(input, run(x), [run](const Tensor& dy) { return run(dy.contiguous()); });
 }
 
 }  // namespace

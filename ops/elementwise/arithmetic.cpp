@@ -10,8 +10,8 @@ namespace {
 Variable with_number(const char* name, ElementFn fn, const Variable& x, double p, ElementFn grad_fn) {
     const Op op(name);
     Tensor y = elementwise(name, fn, {float_value(name, x)}, x.dtype(), p);
-    return op.record({x}, y, [=](const Tensor& dy, const Needs&) -> Tensors {
-        return {grad_fn == ElementFn::add_scalar ? dy : elementwise(name, grad_fn, {dy}, dy.dtype(), p)};
+    return op.record(x, y, [=](const Tensor& dy) {
+        return grad_fn == ElementFn::add_scalar ? dy : elementwise(name, grad_fn, {dy}, dy.dtype(), p);
     });
 }
 
@@ -99,8 +99,8 @@ Variable div(const Variable& a, double b) {
 Variable div(double a, const Variable& b) {
     const Op op("div");
     Tensor y = elementwise("div", ElementFn::rdiv, {float_value("div", b)}, b.dtype(), a);
-    return op.record({b}, y, [a, saved = Saved(b)](const Tensor& dy, const Needs&) -> Tensors {
-        return {elementwise("div", ElementFn::rdiv_grad, {dy, saved}, dy.dtype(), a)};
+    return op.record(b, y, [a, saved = Saved(b)](const Tensor& dy) {
+        return elementwise("div", ElementFn::rdiv_grad, {dy, saved}, dy.dtype(), a);
     });
 }
 

@@ -9,17 +9,14 @@ Variable cast(const Variable& x, DType dtype) {
     check(x.defined(), "cast", "x must be a defined tensor");
     if (x.dtype() == dtype) return x;
     if (!is_float(dtype)) return x.value().to(dtype);
-    return op.record({x}, x.value().to(dtype),
-                     [from = x.dtype()](const Tensor& dy, const Needs&) -> Tensors { return {dy.to(from)}; });
+    return op.record(x, x.value().to(dtype), [from = x.dtype()](const Tensor& dy) { return dy.to(from); });
 }
 
 Variable to_device(const Variable& x, Device device) {
     const Op op("to_device");
     check(x.defined(), "to_device", "x must be a defined tensor");
     if (x.device() == device) return x;
-    return op.record(
-        {x}, x.value().to(device),
-        [from = x.device()](const Tensor& dy, const Needs&) -> Tensors { return {dy.to(from)}; });
+    return op.record(x, x.value().to(device), [from = x.device()](const Tensor& dy) { return dy.to(from); });
 }
 
 Variable detach(const Variable& x) {

@@ -84,8 +84,8 @@ Variable unary(const char* name, ElementFn fn, ElementFn grad_fn, const Variable
     const Tensor& value = traits_of(fn).kind == ElementKind::own ? op.floats("x", x) : float_value(name, x);
     Tensor y = elementwise(name, fn, {value}, x.dtype(), p, q);
     const Saved saved = saves == Saves::y ? Saved(y) : Saved(x);
-    return op.record({x}, y, [=](const Tensor& dy, const Needs&) -> Tensors {
-        return {elementwise(name, grad_fn, {dy, saved.get()}, dy.dtype(), p, q)};
+    return op.record(x, y, [=](const Tensor& dy) {
+        return elementwise(name, grad_fn, {dy, saved.get()}, dy.dtype(), p, q);
     });
 }
 

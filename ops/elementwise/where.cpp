@@ -46,8 +46,8 @@ Variable masked_fill(const Variable& x, const Variable& mask, const Number& valu
     if (!is_float(x.dtype())) return where(filled, value.tensor("masked_fill", x.dtype(), x.device()), x);
     Tensor y =
         elementwise("masked_fill", ElementFn::fill_where, {x.value(), filled}, x.dtype(), value.real());
-    return op.record({x}, y, [m = Saved(filled)](const Tensor& dy, const Needs&) -> Tensors {
-        return {elementwise("masked_fill", ElementFn::drop_where, {dy, m}, dy.dtype())};
+    return op.record(x, y, [m = Saved(filled)](const Tensor& dy) {
+        return elementwise("masked_fill", ElementFn::drop_where, {dy, m}, dy.dtype());
     });
 }
 

@@ -1,6 +1,7 @@
 #pragma once
-// Internal, for the *_cpu.cpp files of the index operators: at which positions a list names each row, and their sizes.
-#include "ops/kernel_cpu.h"
+// Internal, for the *_cpu.cpp files of the index operators: at which positions a list names each row, and the gradient of
+// rows that were taken.
+#include "ops/boundary/boundary_cpu.h"
 
 namespace demi::DEMI_BACKEND {
 namespace {
@@ -31,6 +32,74 @@ class RowUses {
   private:
     LocalScratch<int64_t, 256> memory_;
     int64_t *first_, *places_;
+};
+
+// Elements `step` apart, one after the other.
+template <class T> DEMI_INLINE void gather_elements(void* to, const void* from, int64_t count, int64_t step) {
+    for (int64_t i = 0; i < count; ++i) static_cast<T*>(to)[i] = static_cast<const T*>(from)[i * step];
+}
+DEMI_INLINE void copy_elements(void* to, const void* from, int64_t count, int64_t step, int64_t size) {
+    if (step == 1)
+        __builtin_memcpy(to, from, static_cast<size_t>(count * size));
+    else if (size == 2)
+        gather_elements<uint16_t>(to, from, count, step);
+    else if (size == 4)
+        gather_elements<uint32_t>(to, from, count, step);
+    else
+        gather_elements<uint64_t>(to, from, count, step);
+}
+
+// y (contiguous) = cast(x).
+DEMI_INLINE void move(Mem y, ConstMem x, int64_t count, int64_t step, const Cast& cast, CastCounters* lost,
+                      bool stream) {
+    const bool same = x.dtype == y.dtype && !cast.round && cast.scale == 1 && cast.undo == 1;
+    if (same && !(y.dtype == DType::f32 && stream && step == 1))
+        return copy_elements(y.data, x.data, count, step, size_in_bytes(y.dtype));
+    cross_row(y, x, count, step, cast, lost, stream);
+}
+
+// The gradient of rows that a list took one behind the other into y, from dy, that of y. Every element of dy crosses as `entry`.
+// A row named once leaves with exit's undo; the sum in C of a row named more often leaves as `exit`.
+template <class C> struct TakenRows {
+    const RowUses& uses;
+    ConstMem dy;
+    int64_t step, width;  // of dy, and of a row
+    Cast entry, exit;
+    bool stream;
+    CastCounters *entered, *left;
+
+    // to = elements [column, column + count) of a row's gradient.
+    void gradient(Mem to, int64_t row, int64_t column, int64_t count) const {
+        const int64_t named = uses.end(row) - uses.begin(row);
+        if (named == 0) {
+            __builtin_memset(to.data, 0, static_cast<size_t>(count * size_in_bytes(to.dtype)));
+        } else if (named == 1) {
+            Cast cast = entry;
+            cast.undo = exit.undo;
+            move(to, of_use(uses.begin(row), column), count, step, cast, entered, stream);
+        } else {
+            sum(to, row, column, count);
+        }
+    }
+
+  private:
+    ConstMem of_use(int64_t use, int64_t column) const {
+        return from(dy, (uses.place(use) * width + column) * step);
+    }
+    // Rows that meet in one, in the order of the list.
+    void sum(Mem to, int64_t row, int64_t column, int64_t count) const {
+        constexpr int64_t kBlock = 1024;  // elements on the way through the first-level cache
+        C sum[kBlock], more[kBlock];
+        for (int64_t i = 0; i < count; i += kBlock) {
+            const int64_t n = least(kBlock, count - i);
+            load_row(sum, of_use(uses.begin(row), column + i), n, step, entry, entered, false);
+            for (int64_t use = uses.begin(row) + 1; use < uses.end(row); ++use) {
+                load_row(more, of_use(use, column + i), n, step, entry, entered, false);
+                for (int64_t j = 0; j < n; ++j) sum[j] += more[j];
+            }
+            store_row(from(to, i), sum, n, exit, left, false);
+        }
+    }
 };
 
 }  // namespace

@@ -66,10 +66,9 @@ Map make_map(const Op& op, const Variable& x, int64_t outer, int64_t inner, Shap
 }
 
 Variable run(const Op& op, const Variable& x, const Map& map, const Shape& shape) {
-    return op.record(
-        {x}, apply(x.value(), map, shape),
-        [map = Map{map.outer, map.inner, map.h.transposed(), map.w.transposed()},
-         shape = x.shape()](const Tensor& dy, const Needs&) -> Tensors { return {apply(dy, map, shape)}; });
+    return op.record(x, apply(x.value(), map, shape),
+                     [map = Map{map.outer, map.inner, map.h.transposed(), map.w.transposed()},
+                      shape = x.shape()](const Tensor& dy) { return apply(dy, map, shape); });
 }
 
 }  // namespace

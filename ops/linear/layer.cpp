@@ -20,14 +20,6 @@ struct LayerForward {
     Tensor pre;  // undefined, or gets the value before gelu
 };
 
-// What is undefined is not wanted. All contiguous but x and weight.
-struct LayerBackward {
-    Tensor x, weight, dy;    // dy: the gradient of x weight^T + bias
-    Tensor x_pre;            // where defined, x = gelu(x_pre), and dx is the gradient of x_pre
-    bool gelu_of_x = false;  // x is what gelu is taken of, and dx its gradient
-    Tensor dx, dweight, dbias;
-};
-
 // On a GPU parameters in f32 beside a 16-bit x are rounded before the product, weight and bias in one launch.
 void round_parameters(LayerForward& call) {
     const DType dtype = call.x.dtype();
@@ -65,25 +57,6 @@ void run_layer(LayerForward& call) {
     }
     multiply(g, x.device());
     if (!cpu && call.gelu) elementwise_into(call.y, ElementFn::gelu, {product});
-}
-
-void input_gradient(LayerBackward& call) {
-    const bool cpu = call.dy.device().is_cpu();
-    const Tensor weight = cpu ? call.weight : gemm_ready(call.weight.to(call.dy.dtype()));
-    GemmCall g = gemm_call(call.dy, weight, call.dx);
-    if (cpu) g.gelu_grad_of = reads(call.gelu_of_x ? call.x : call.x_pre);
-    multiply(g, call.dy.device());
-    if (!cpu && call.x_pre.defined()) elementwise_into(call.dx, ElementFn::gelu_grad, {call.dx, call.x_pre});
-}
-
-void run_layer(LayerBackward& call) {
-    if (call.dx.defined() && call.dx.numel() > 0) input_gradient(call);
-    if (!call.dweight.defined() && !call.dbias.defined()) return;
-    const Tensor x = gemm_ready(call.x);
-    GemmCall g = gemm_call(call.dy.transpose(0, 1), x, call.dweight);
-    g.b.gelu = call.gelu_of_x;
-    g.row_sums = writes(call.dbias);
-    multiply(g, call.dy.device());
 }
 
 void check_parameter(const Op& op, std::string_view name, const Tensor& p, const Tensor& x) {
@@ -132,6 +105,28 @@ struct SavedLayer {
     bool gelu_of_x;
 };
 
+// dx from dy, the gradient of x weight^T + bias. Where x_pre is defined, x = gelu(x_pre), and where gelu was taken of x as it
+// was read, dx is the gradient of what gelu is taken of.
+void input_gradient(const SavedLayer& layer, const Tensor& dy, const Tensor& x_pre, Tensor& dx) {
+    if (dx.numel() == 0) return;
+    const bool cpu = dy.device().is_cpu();
+    const Tensor weight = cpu ? layer.read : gemm_ready(layer.read.to(dy.dtype()));
+    GemmCall g = gemm_call(dy, weight, dx);
+    if (cpu) g.gelu_grad_of = reads(layer.gelu_of_x ? layer.x.get() : x_pre);
+    multiply(g, dy.device());
+    if (!cpu && x_pre.defined()) elementwise_into(dx, ElementFn::gelu_grad, {dx, x_pre});
+}
+
+// What is undefined is not wanted.
+void parameter_gradients(const SavedLayer& layer, const Tensor& dy, Tensor dweight, Tensor dbias) {
+    if (!dweight.defined() && !dbias.defined()) return;
+    const Tensor x = gemm_ready(layer.x);
+    GemmCall g = gemm_call(dy.transpose(0, 1), x, dweight);
+    g.b.gelu = layer.gelu_of_x;
+    g.row_sums = writes(dbias);
+    multiply(g, dy.device());
+}
+
 Tensors backward(const std::vector<SavedLayer>& layers, const Shape& shape, bool adds, const Tensor& dy,
                  const Needs& needs) {
     std::vector<size_t> biases;  // their places among the inputs; 0: undefined
@@ -150,20 +145,13 @@ Tensors backward(const std::vector<SavedLayer>& layers, const Shape& shape, bool
         const SavedLayer& layer = layers[i];
         bool wants_input = needs[0];
         for (size_t j = 0; j < i; ++j) wants_input = wants_input || needs[1 + j] || wants_bias(j);
-        LayerBackward back;
-        back.x = layer.x;
-        back.weight = layer.read;
-        back.dy = d;
-        back.gelu_of_x = layer.gelu_of_x;
-        if (wants_input) {
-            if (i > 0) back.x_pre = layers[i - 1].pre;
-            back.dx = Tensor::like(back.x);
-        }
-        if (needs[1 + i]) back.dweight = grads[1 + i] = Tensor::like(layer.weight);
-        if (wants_bias(i)) back.dbias = grads[biases[i]] = Tensor::like(layer.bias);
-        run_layer(back);
+        Tensor dx = wants_input ? Tensor::like(layer.x) : Tensor();
+        if (wants_input) input_gradient(layer, d, i > 0 ? layers[i - 1].pre.get() : Tensor(), dx);
+        if (needs[1 + i]) grads[1 + i] = Tensor::like(layer.weight);
+        if (wants_bias(i)) grads[biases[i]] = Tensor::like(layer.bias);
+        parameter_gradients(layer, d, grads[1 + i], wants_bias(i) ? grads[biases[i]] : Tensor());
         if (!wants_input) return grads;
-        d = back.dx;
+        d = dx;
     }
     grads[0] = d.view(shape);
     return grads;

@@ -15,24 +15,15 @@ namespace {
 
 constexpr const char* kOp = "memory_efficient_attention";
 
-template <class Data> AttentionRows<Data> rows_of(Data* data, const Tensor& x) {
+template <class Data>
+AttentionRows<Data> rows_of(Data* data, const Tensor& x, const Cast& cast = {},
+                            CastCounters* lost = nullptr) {
+    if (!x.defined()) return {};
     const Shape& s = x.strides();
-    return {data, s[0], s[1], s[2], x.dtype()};
+    return {data, s[0], s[1], s[2], x.dtype(), cast, lost};
 }
-AttentionOperand operand_of(Entering& x) {
-    if (!x.tensor.defined()) return {};
-    AttentionOperand rows = rows_of(x.tensor.raw(), x.tensor);
-    rows.cast = x.cast;
-    rows.lost = x.lost();
-    return rows;
-}
-AttentionResult result_of(Leaving& y) {
-    if (!y.target.defined()) return {};
-    AttentionResult rows = rows_of(y.target.mutable_raw(), y.target);
-    rows.cast = y.cast;
-    rows.lost = y.lost();
-    return rows;
-}
+AttentionOperand operand_of(Entering& x) { return rows_of(reads(x.tensor).data, x.tensor, x.cast, x.lost()); }
+AttentionResult result_of(Leaving& y) { return rows_of(writes(y.target).data, y.target, y.cast, y.lost()); }
 
 // The operands q, k, v and bias of a call on their way into the kernels.
 std::array<Entering, 4> enter(const Crossing& call, const AttentionPlan& p, bool count) {

@@ -9,11 +9,8 @@ namespace {
 constexpr double kMinusInfinity = -__builtin_inf();
 constexpr int64_t kBlock = 64;  // columns
 
-// Elements of out in the type of its log-sum-exp, and back.
-template <class T> DEMI_INLINE void load(lane_t<T>* to, const T* from, int64_t count) {
-    for_lanes<T>(count, [&] DEMI_LANES { put(to + i, get(from + i, n), n); });
-}
-template <class T> DEMI_INLINE void store(T* to, const lane_t<T>* from, int64_t count) {
+// Elements of out of type T to the type of its log-sum-exp, or back.
+template <class T, class To, class From> DEMI_INLINE void convert(To* to, const From* from, int64_t count) {
     for_lanes<T>(count, [&] DEMI_LANES { put(to + i, get(from + i, n), n); });
 }
 
@@ -66,11 +63,11 @@ template <class T> void forward_of(const MergeAttentionsForward& c, Queue queue)
             L x[kBlock];
             for (int64_t i = 0; i < c.in.count && sum != 0; ++i) {
                 if (w[i] == 0) continue;
-                load(x, row.out(i) + begin, n);
+                convert<T>(x, row.out(i) + begin, n);
                 for (int64_t j = 0; j < n; ++j) y[j] += w[i] * static_cast<double>(x[j]);
             }
             for (int64_t j = 0; j < n; ++j) x[j] = static_cast<L>(y[j]);
-            store(elements<T>(c.out) + row.row * c.in.size + begin, x, n);
+            convert<T>(elements<T>(c.out) + row.row * c.in.size + begin, x, n);
         }
     });
 }
@@ -91,10 +88,10 @@ template <class T> void backward_of(const MergeAttentionsBackward& c, Queue queu
             for (int64_t begin = 0; begin < c.in.size; begin += kBlock) {
                 const int64_t n = c.in.size - begin < kBlock ? c.in.size - begin : kBlock;
                 L g[kBlock] = {}, x[kBlock], y[kBlock];
-                if (grad != nullptr) load(g, grad + begin, n);
+                if (grad != nullptr) convert<T>(g, grad + begin, n);
                 if (w != 0) {
-                    load(x, row.out(i) + begin, n);
-                    load(y, out + begin, n);
+                    convert<T>(x, row.out(i) + begin, n);
+                    convert<T>(y, out + begin, n);
                     for (int64_t j = 0; j < n; ++j)
                         sum += static_cast<double>(g[j]) *
                                (static_cast<double>(x[j]) - static_cast<double>(y[j]));
@@ -102,7 +99,7 @@ template <class T> void backward_of(const MergeAttentionsBackward& c, Queue queu
                 if (part.grad_out == nullptr) continue;
                 for (int64_t j = 0; j < n; ++j)
                     x[j] = static_cast<L>(w == 0 ? 0 : w * static_cast<double>(g[j]));
-                store(static_cast<T*>(part.grad_out) + row.row * c.in.size + begin, x, n);
+                convert<T>(static_cast<T*>(part.grad_out) + row.row * c.in.size + begin, x, n);
             }
             if (part.grad_lse != nullptr)
                 static_cast<L*>(part.grad_lse)[row.at] = static_cast<L>(w == 0 ? 0 : w * sum);

@@ -40,62 +40,55 @@ template <class Call, class F> DEMI_INLINE void for_steps(const Call& c, const F
     });
 }
 
-template <class P, class G>
-void adamw_chunk(P* p, const G* g, lane_t<P>* exp_avg, lane_t<P>* exp_avg_sq, int64_t count,
-                 const AdamwNumbers& numbers, double grad_scale) {
-    typedef lane_t<P> C;
-    const auto number = [](double x) { return splat<P>(static_cast<C>(x)); };
-    const auto decay = number(numbers.decay), beta1_rest = number(numbers.beta1_rest),
-               beta2 = number(numbers.beta2);
-    const auto beta2_rest = number(numbers.beta2_rest), size = number(numbers.step_size),
-               eps = number(numbers.eps);
-    const auto root = number(numbers.root_correction), scale = number(grad_scale);
-    for_lanes<P>(count, [&] DEMI_LANES {
-        const auto d = get(g + i, n) * scale;
-        const auto old = get(exp_avg + i, n);
-        const auto m = fma(beta1_rest, d - old, old);
-        const auto v = fma(beta2_rest * d, d, beta2 * get(exp_avg_sq + i, n));
-        const auto change = size * (m / (sqrt(v) / root + eps));
-        put(exp_avg + i, m, n);
-        put(exp_avg_sq + i, v, n);
-        put(p + i, decay * get(p + i, n) - change, n);
-    });
-}
-
 void adamw(const AdamwStep& c, Queue) {
-    for_steps(c, [&](const ListEntry& e, int64_t at, int64_t count, double scale) {
+    for_steps(c, [&](const ListEntry& e, int64_t at, int64_t count, double grad_scale) {
         dispatch_pair(e, [&]<class P, class G>() {
             typedef lane_t<P> C;
-            adamw_chunk(data<P>(e, 0, at), data<const G>(e, 1, at), data<C>(e, 2, at), data<C>(e, 3, at),
-                        count, c.groups[e.group], scale);
+            P* p = data<P>(e, 0, at);
+            const G* g = data<const G>(e, 1, at);
+            C *exp_avg = data<C>(e, 2, at), *exp_avg_sq = data<C>(e, 3, at);
+            const AdamwNumbers& numbers = c.groups[e.group];
+            const auto number = [](double x) { return splat<P>(static_cast<C>(x)); };
+            const auto decay = number(numbers.decay), beta1_rest = number(numbers.beta1_rest),
+                       beta2 = number(numbers.beta2), beta2_rest = number(numbers.beta2_rest),
+                       size = number(numbers.step_size), root = number(numbers.root_correction),
+                       eps = number(numbers.eps), scale = number(grad_scale);
+            for_lanes<P>(count, [&] DEMI_LANES {
+                const auto d = get(g + i, n) * scale;
+                const auto old = get(exp_avg + i, n);
+                const auto m = fma(beta1_rest, d - old, old);
+                const auto v = fma(beta2_rest * d, d, beta2 * get(exp_avg_sq + i, n));
+                const auto change = size * (m / (sqrt(v) / root + eps));
+                put(exp_avg + i, m, n);
+                put(exp_avg_sq + i, v, n);
+                put(p + i, decay * get(p + i, n) - change, n);
+            });
         });
     });
 }
 
-template <class P, class G>
-void sgd_chunk(P* p, const G* g, lane_t<P>* buffer, int64_t count, const SgdNumbers& numbers,
-               double grad_scale) {
-    typedef lane_t<P> C;
-    const auto number = [](double x) { return splat<P>(static_cast<C>(x)); };
-    const auto lr = number(numbers.lr), weight_decay = number(numbers.weight_decay);
-    const auto momentum = number(numbers.momentum), scale = number(grad_scale);
-    for_lanes<P>(count, [&] DEMI_LANES {
-        const auto old = get(p + i, n);
-        auto d = fma(weight_decay, old, get(g + i, n) * scale);
-        if (buffer != nullptr) {
-            const auto b = fma(momentum, get(buffer + i, n), d);
-            put(buffer + i, b, n);
-            d = numbers.nesterov != 0 ? fma(momentum, b, d) : b;
-        }
-        put(p + i, fnma(lr, d, old), n);
-    });
-}
-
 void sgd(const SgdStep& c, Queue) {
-    for_steps(c, [&](const ListEntry& e, int64_t at, int64_t count, double scale) {
+    for_steps(c, [&](const ListEntry& e, int64_t at, int64_t count, double grad_scale) {
         dispatch_pair(e, [&]<class P, class G>() {
-            sgd_chunk(data<P>(e, 0, at), data<const G>(e, 1, at), data<lane_t<P>>(e, 2, at), count,
-                      c.groups[e.group], scale);
+            typedef lane_t<P> C;
+            P* p = data<P>(e, 0, at);
+            const G* g = data<const G>(e, 1, at);
+            C* buffer = data<C>(e, 2, at);
+            const SgdNumbers& numbers = c.groups[e.group];
+            const auto number = [](double x) { return splat<P>(static_cast<C>(x)); };
+            const auto lr = number(numbers.lr), weight_decay = number(numbers.weight_decay),
+                       momentum = number(numbers.momentum), scale = number(grad_scale);
+            const bool nesterov = numbers.nesterov != 0;
+            for_lanes<P>(count, [&] DEMI_LANES {
+                const auto old = get(p + i, n);
+                auto d = fma(weight_decay, old, get(g + i, n) * scale);
+                if (buffer != nullptr) {
+                    const auto b = fma(momentum, get(buffer + i, n), d);
+                    put(buffer + i, b, n);
+                    d = nesterov ? fma(momentum, b, d) : b;
+                }
+                put(p + i, fnma(lr, d, old), n);
+            });
         });
     });
 }

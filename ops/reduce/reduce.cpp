@@ -95,10 +95,8 @@ Variable sum(const Variable& x, const Dims& dims, bool keepdim) {
     op.check(x.defined(), "x must be a defined tensor");
     const Shape kept = keep_reduced(op.name(), x.shape(), dims);
     const Tensor y = sum_to(x.value(), kept, is_float(x.dtype()) ? x.dtype() : DType::i64);
-    return op.record({x}, shaped(y, x.shape(), dims, keepdim),
-                     [kept, shape = x.shape()](const Tensor& dy, const Needs&) -> Tensors {
-                         return {dy.reshape(kept).expand(shape)};
-                     });
+    return op.record(x, shaped(y, x.shape(), dims, keepdim),
+                     [kept, shape = x.shape()](const Tensor& dy) { return dy.reshape(kept).expand(shape); });
 }
 
 Variable mean(const Variable& x, const Dims& dims, bool keepdim) {
@@ -112,13 +110,13 @@ Variable mean(const Variable& x, const Dims& dims, bool keepdim) {
     const Tensor y =
         count > 0 ? sum_to(x.value(), kept, x.dtype(), 1.0 / static_cast<double>(count))
                   : Tensor::full(kept, std::numeric_limits<double>::quiet_NaN(), x.dtype(), x.device());
-    return op.record({x}, shaped(y, x.shape(), dims, keepdim),
-                     [kept, count, shape = x.shape()](const Tensor& dy, const Needs&) -> Tensors {
-                         if (count == 0) return {Tensor::zeros(shape, dy.dtype(), dy.device())};
-                         const Tensor share = elementwise("mean", ElementFn::div_scalar, {dy}, dy.dtype(),
-                                                          static_cast<double>(count));
-                         return {share.view(kept).expand(shape)};
-                     });
+    return op.record(
+        x, shaped(y, x.shape(), dims, keepdim), [kept, count, shape = x.shape()](const Tensor& dy) {
+            if (count == 0) return Tensor::zeros(shape, dy.dtype(), dy.device());
+            const auto divisor = static_cast<double>(count);
+            const Tensor share = elementwise("mean", ElementFn::div_scalar, {dy}, dy.dtype(), divisor);
+            return share.view(kept).expand(shape);
+        });
 }
 
 Variable max(const Variable& x, const Dims& dims, bool keepdim) {

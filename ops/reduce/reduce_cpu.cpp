@@ -3,7 +3,7 @@
 // parts do not.
 #include "ops/reduce/reduce_kernels.h"
 
-#include "ops/reduce/reduce_rows_cpu.h"
+#include "ops/kernel_cpu.h"
 #include "ops/rows/row_io.h"
 
 namespace demi::DEMI_BACKEND {
@@ -15,22 +15,87 @@ constexpr int64_t kChunk = 32768;  // elements of one tile
 constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 constexpr int64_t at_least_one(int64_t n) { return n > 1 ? n : 1; }
 
-// ---- sums -----------------------------------------------------------------------------------------------
-// What sums of blocks are added in; integers wrap around.
-template <class C> struct TotalOf { typedef double type; };
-template <> struct TotalOf<int64_t> { typedef uint64_t type; };
-template <class C> using Total = typename TotalOf<C>::type;
+// What C is added in: `row` within a block, `total` over blocks, `wide` where those leave the range. Integers wrap around:
+// overflow of a signed one is undefined.
+template <class C> struct AddedIn {
+    typedef double total, wide;
+    typedef C row;
+};
+template <> struct AddedIn<double> {
+    typedef double row, total;
+    typedef long double wide;
+};
+template <> struct AddedIn<int64_t> { typedef uint64_t row, total, wide; };
+template <class C> using adds_t = typename AddedIn<C>::row;
 DEMI_INLINE bool in_range(double sum) { return __builtin_isfinite(sum); }
 DEMI_INLINE bool in_range(uint64_t) { return true; }
 DEMI_INLINE bool in_range(int64_t) { return true; }
 
+// ---- rows: contiguous, in an order that the instruction set does not change ------------------------------
+// Independent sums, whatever the instruction set: the order of additions is the same.
+constexpr int kSums = 32;
+
+template <class T> T sum_row(const T* x, int64_t count) {
+    adds_t<T> sums[kSums] = {};
+    int64_t i = 0;
+    for (; i + kSums <= count; i += kSums)
+        for (int k = 0; k < kSums; ++k) sums[k] += static_cast<adds_t<T>>(x[i + k]);
+    for (int k = 0; i + k < count; ++k) sums[k] += static_cast<adds_t<T>>(x[i + k]);
+    for (int half = kSums / 2; half > 0; half /= 2)
+        for (int k = 0; k < half; ++k) sums[k] += sums[k + half];
+    return static_cast<T>(sums[0]);
+}
+
+template <class T> constexpr T kNan = static_cast<T>(__builtin_nanf(""));
+template <> constexpr int64_t kNan<int64_t> = 0;  // not used
+
+template <class T> T max_row(const T* x, int64_t count) {
+    T best[kSums];
+    bool nan = false;
+    for (int k = 0; k < kSums; ++k) best[k] = x[0];
+    int64_t i = 0;
+    for (; i + kSums <= count; i += kSums) {
+        int bad = 0;
+        for (int k = 0; k < kSums; ++k) {
+            best[k] = x[i + k] > best[k] ? x[i + k] : best[k];
+            bad |= !(x[i + k] == x[i + k]);
+        }
+        nan = nan || bad != 0;
+    }
+    for (; i < count; ++i) {
+        best[0] = x[i] > best[0] ? x[i] : best[0];
+        nan = nan || !(x[i] == x[i]);
+    }
+    if (nan) return kNan<T>;
+    for (int half = kSums / 2; half > 0; half /= 2)
+        for (int k = 0; k < half; ++k) best[k] = best[k] > best[k + half] ? best[k] : best[k + half];
+    return best[0];
+}
+
+template <class T> void multiply_row(T* out, const T* a, const T* b, int64_t count) {
+#pragma GCC ivdep
+    for (int64_t i = 0; i < count; ++i) out[i] = a[i] * b[i];
+}
+
+template <class T> void add_four(T* acc, const T* const* x, int64_t count) {
+    typedef adds_t<T> A;
+    const T *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3];
+#pragma GCC ivdep
+    for (int64_t i = 0; i < count; ++i)
+        acc[i] = static_cast<T>(static_cast<A>(acc[i]) + ((static_cast<A>(x0[i]) + static_cast<A>(x1[i])) +
+                                                          (static_cast<A>(x2[i]) + static_cast<A>(x3[i]))));
+}
+
+template <class T> void add_one(T* acc, const T* x, int64_t count) {
+#pragma GCC ivdep
+    for (int64_t i = 0; i < count; ++i)
+        acc[i] = static_cast<T>(static_cast<adds_t<T>>(acc[i]) + static_cast<adds_t<T>>(x[i]));
+}
+
+// ---- sums -----------------------------------------------------------------------------------------------
 struct Place {
     int64_t x = 0, y = 0;
 };
-
-template <class C> struct WiderThan { typedef double type; };
-template <> struct WiderThan<double> { typedef long double type; };
-template <> struct WiderThan<int64_t> { typedef uint64_t type; };
 
 template <class C> RowSource<C> row_source(ConstMem m, int64_t step, int64_t size) {
     constexpr DType own = sizeof(C) == 4 ? DType::f32 : C(0.5) == 0 ? DType::i64 : DType::f64;
@@ -39,7 +104,8 @@ template <class C> RowSource<C> row_source(ConstMem m, int64_t step, int64_t siz
 }
 
 template <class C> struct Sum {
-    typedef typename WiderThan<C>::type Wide;
+    typedef typename AddedIn<C>::total Total;
+    typedef typename AddedIn<C>::wide Wide;
     const ReduceSum& call;
     Queue queue;
     int outer;  // the number of groups, without the innermost one
@@ -53,6 +119,8 @@ template <class C> struct Sum {
         x = row_source<C>(c.x, inner.x_step, inner.size);
         y = row_source<C>(c.y, inner.y_step, inner.size);
     }
+
+    void run() const { inner.reduced ? inner_reduced() : inner_kept(); }
 
     Place place(int64_t kept_at, int64_t reduced_at) const {
         Place p;
@@ -102,9 +170,9 @@ template <class C> struct Sum {
                         fn(place(job / chunks, unit / pieces), at, smaller(kBlock, inner.size - at));
                     }
                 };
-                Total<C> sum = 0;
+                Total sum = 0;
                 each_unit([&](Place p, int64_t at, int64_t count) {
-                    sum += static_cast<Total<C>>(sum_row(row(p, at, count, buffer, second), count));
+                    sum += static_cast<Total>(sum_row(row(p, at, count, buffer, second), count));
                 });
                 Wide& total = sums[job] = sum;
                 if (in_range(sum)) continue;
@@ -140,11 +208,8 @@ template <class C> struct Sum {
                         const int64_t n = smaller(4, last - at);
                         for (int64_t k = 0; k < n; ++k)
                             four[k] = row(place(slot / chunks, at + k), begin, count, buffers[k], second);
-                        if (n == 4) {
-                            add_four(acc, four, count);
-                        } else {
-                            for (int64_t k = 0; k < n; ++k) add_one(acc, four[k], count);
-                        }
+                        if (n == 4) add_four(acc, four, count);
+                        for (int64_t k = 0; n < 4 && k < n; ++k) add_one(acc, four[k], count);
                     }
                     bool finite = true;
                     for (int64_t i = 0; i < count; ++i) {
@@ -174,7 +239,7 @@ template <class C> struct Sum {
                         for (int64_t k = 0; k < chunks; ++k) sum += static_cast<decltype(sum)>(s[k * width]);
                         return sum * static_cast<decltype(sum)>(call.scale);
                     };
-                    const Total<C> sum = total(Total<C>{0});
+                    const Total sum = total(Total{0});
                     buffer[i - from] = static_cast<C>(in_range(sum) ? Wide{sum} : total(Wide{0}));
                 }
                 store(call.out.data, from, 1, buffer, to - from);
@@ -183,23 +248,14 @@ template <class C> struct Sum {
     }
 };
 
-template <class C> void sum_as(const ReduceSum& call, Queue queue) {
-    const Sum<C> sum(call, queue);
-    sum.inner.reduced ? sum.inner_reduced() : sum.inner_kept();
-}
-
 void sum(const ReduceSum& call, Queue queue) {
-    switch (call.out.dtype) {
-    case DType::f64: return sum_as<double>(call, queue);
-    case DType::i64: return sum_as<int64_t>(call, queue);
-    default: return sum_as<float>(call, queue);
-    }
+    if (call.out.dtype == DType::f64) return Sum<double>(call, queue).run();
+    call.out.dtype == DType::i64 ? Sum<int64_t>(call, queue).run() : Sum<float>(call, queue).run();
 }
 
 // ---- maxima ---------------------------------------------------------------------------------------------
 // The order of numbers turned around; -x of the smallest integer does not exist.
-float turned(float x) { return -x; }
-double turned(double x) { return -x; }
+template <class C> C turned(C x) { return -x; }
 int64_t turned(int64_t x) { return ~x; }
 
 template <class C> void max_as(const ReduceMax& call) {

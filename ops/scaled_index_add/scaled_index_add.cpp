@@ -72,6 +72,10 @@ AddOperand kernel_operand(Entering& x) {
     return {reads(x.tensor), vector ? 0 : s[0], vector ? 0 : s[1], s.back(), x.cast, x.lost()};
 }
 AddResult kernel_result(Leaving& y) { return {writes(y.target), y.cast, y.lost()}; }
+// Rows of x, [B, M, D].
+AddedRows added_rows(const Tensor& index, const Tensor& x, float alpha) {
+    return {index.data<int64_t>(), index.numel(), x.size(0), x.size(1), x.size(2), alpha};
+}
 
 struct Forward {
     Crossing call;
@@ -87,23 +91,14 @@ struct Forward {
 
     Tensor run(Tensor out, bool in_place) {
         Leaving result = call.leave("result", out);
-        const Shape& s = out.shape();
-        ScaledIndexAddForward kernel{kernel_operand(input),
-                                     kernel_operand(source),
-                                     kernel_operand(scaling),
-                                     kernel_result(result),
-                                     index.data<int64_t>(),
-                                     index.numel(),
-                                     s[0],
-                                     s[1],
-                                     s[2],
-                                     alpha,
-                                     in_place};
+        ScaledIndexAddForward kernel{added_rows(index, out, alpha), kernel_operand(input),
+                                     kernel_operand(source),        kernel_operand(scaling),
+                                     kernel_result(result),         in_place};
         const auto& on = scaled_index_add_on(out.device());
         if (out.numel() > 0) on.forward(kernel, queue_of(out));
         for (const Entering* x : {&input, &source, &scaling}) call.note(*x);
         return call.finish(result, [&] {
-            Tensor unrounded = Tensor::empty(s, DType::f32, out.device());
+            Tensor unrounded = Tensor::empty(out.shape(), DType::f32, out.device());
             for (AddOperand* x : {&kernel.input, &kernel.source, &kernel.scaling}) x->lost = nullptr;
             kernel.out = {writes(unrounded), {}, nullptr};
             kernel.in_place = false;
@@ -151,16 +146,9 @@ Tensors backward(const Kept& kept, const Tensor& dy, const Needs& needs) {
         bounded ? amax * std::fabs(static_cast<double>(kept.alpha)) * factor : 0);
     Tensor sums =
         wants_scaling ? Tensor::empty({shape[2]}, compute_dtype(dy.dtype()), dy.device()) : Tensor();
-    ScaledIndexAddBackward kernel{kernel_operand(g),
-                                  kernel_operand(s),
-                                  kernel_operand(f),
-                                  index.data<int64_t>(),
-                                  kernel_result(grad_source),
-                                  writes(sums),
-                                  shape[0],
-                                  shape[1],
-                                  shape[2],
-                                  kept.alpha};
+    ScaledIndexAddBackward kernel{
+        added_rows(index, dy, kept.alpha), kernel_operand(g), kernel_operand(s), kernel_operand(f),
+        kernel_result(grad_source),        writes(sums)};
     const auto& on = scaled_index_add_on(dy.device());
     if (shape.numel() > 0)
         on.backward(kernel, queue_of(dy));

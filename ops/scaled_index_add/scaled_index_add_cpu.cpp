@@ -1,7 +1,6 @@
 #include "ops/scaled_index_add/scaled_index_add_kernels.h"
 
 #include "ops/index/row_uses_cpu.h"
-#include "ops/scaled_index_add/scaled_index_add_direct_cpu.h"
 
 namespace demi::DEMI_BACKEND {
 namespace {
@@ -20,6 +19,13 @@ DEMI_INLINE void load(C* to, const AddOperand& x, int64_t row, int64_t m, int64_
     load_row(to, at(x, row, m, d), n, x.step, x.cast, lost, false);
 }
 
+// a * b + c, rounded twice. Which of two NaN an addition hands on is up to the compiler: there is only one here.
+DEMI_INLINE vf multiply_add(vf a, vf b, vf c) {
+    const vf y = a * b + c;
+    return select(equal(y, y), y, broadcast(__builtin_nanf("")));
+}
+DEMI_INLINE double multiply_add(double a, double b, double c) { return a * b + c; }
+
 // x += factor * source; x = factor * x; y = a * b.
 template <class C> void add(C* x, const C* factor, const C* source, int64_t count) {
     for_lanes<C>(count, [&] DEMI_LANES {
@@ -33,7 +39,35 @@ template <class C> void multiply(C* y, const C* a, const C* b, int64_t count) {
     for_lanes<C>(count, [&] DEMI_LANES { put(y + i, get(a + i, n) * get(b + i, n), n); });
 }
 
+template <class T> constexpr bool kIsHalf = false;
+template <> constexpr bool kIsHalf<Half> = true;
+
+// out = factor * source + x for a block, in registers from the loads to the store. kAll: x, source and the sum are rounded;
+// kSource: the source is. What is f16 already needs no rounding; what is stored as f16 is rounded by that.
+template <class T, bool kAll, bool kSource, bool kCount> struct DirectBlock {
+    static constexpr bool kCountX = kCount && kAll && !kIsHalf<T>, kCountOut = kCount && kAll;
+    static constexpr bool kCountSource = kCount && kSource && !kIsHalf<T>;
+    Range x_range, source_range, out_range;
+
+    template <bool kRound> static DEMI_INLINE vf enter(vf x) {
+        return kRound && !kIsHalf<T> ? round_f16(x) : x;
+    }
+    static DEMI_INLINE vf sum(vf x, vf source, vf factor) {
+        return multiply_add(factor, enter<kSource>(source), enter<kAll>(x));
+    }
+    DEMI_INLINE vf operator()(vf x, vf source, vf factor) {
+        if (kCountX) x_range.add(x);
+        if (kCountSource) source_range.add(source);
+        const vf y = sum(x, source, factor);
+        if (kCountOut) out_range.add(y);
+        return enter<kAll>(y);
+    }
+};
+
 // Rows [m, m + rows) of out[row], columns [d, d + count).
+struct Piece {
+    int64_t row, m, rows, d, count;
+};
 template <class C> struct ForwardRows {
     const ScaledIndexAddForward& c;
     const RowUses& uses;
@@ -41,25 +75,22 @@ template <class C> struct ForwardRows {
     bool stream, direct;
     CastCounters *input_lost, *source_lost, *out_lost;  // of the tile
 
-    void operator()(int64_t row, int64_t m, int64_t rows, int64_t d, int64_t count) const {
-        const int64_t named = uses.end(row) - uses.begin(row);
+    void operator()(const Piece& p) const {
+        const int64_t named = uses.end(p.row) - uses.begin(p.row);
         if (named == 0 && c.in_place && !c.input.cast.round) return;
-        if (named == 1 && direct) {
-            const int64_t use = uses.place(uses.begin(row));
-            return add_directly({at(c.input, row, m, d).data, at(c.source, use, m, d).data,
-                                 target(row, m, d).data, reinterpret_cast<const float*>(factor + d), rows,
-                                 count, c.input.m_step, c.source.m_step, c.D, c.source.cast.round,
-                                 c.out.cast.round, stream, input_lost, source_lost, out_lost},
-                                c.out.y.dtype);
-        }
+        if constexpr (sizeof(C) == 4)
+            if (named == 1 && direct)
+                return dispatch_float(c.out.y.dtype, [&]<class T>() {
+                    if constexpr (sizeof(T) <= 4) add_directly<T>(p);
+                });
         // rows one behind the other are one long row
-        const bool joined = named == 0 && count == c.D && c.input.m_step == c.D * c.input.step;
-        const int64_t pieces = joined ? 1 : rows, length = joined ? rows * c.D : count;
-        for (int64_t i = m; i < m + pieces; ++i)
+        const bool joined = named == 0 && p.count == c.D && c.input.m_step == c.D * c.input.step;
+        const int64_t pieces = joined ? 1 : p.rows, length = joined ? p.rows * c.D : p.count;
+        for (int64_t m = p.m; m < p.m + pieces; ++m)
             if (named == 0)
-                copy(row, i, d, length);
+                copy(p.row, m, p.d, length);
             else
-                add_to(row, i, d, count);
+                add_to(p.row, m, p.d, length);
     }
 
     Mem target(int64_t row, int64_t m, int64_t d) const { return from(c.out.y, (row * c.M + m) * c.D + d); }
@@ -94,6 +125,53 @@ template <class C> struct ForwardRows {
             store_row(target(row, m, d + i), x, n, c.out.cast, out_lost, stream);
         }
     }
+
+    // Of one source row, where nothing needs a detour: see forward_in().
+    template <class T> void add_directly(const Piece& p) const {
+        const bool counted = out_lost != nullptr || source_lost != nullptr;
+        if (c.out.cast.round)
+            counted ? add_blocks<T, true, true, true>(p) : add_blocks<T, true, true, false>(p);
+        else if (c.source.cast.round)
+            counted ? add_blocks<T, false, true, true>(p) : add_blocks<T, false, true, false>(p);
+        else
+            add_blocks<T, false, false, false>(p);
+        if (stream) stream_fence();
+    }
+    template <class T, bool kAll, bool kSource, bool kCount> void add_blocks(const Piece& p) const {
+        using Block = DirectBlock<T, kAll, kSource, kCount>;
+        const int64_t use = uses.place(uses.begin(p.row));
+        const bool past = stream;
+        Watch x_watch, source_watch, out_watch;
+        for (int64_t m = p.m; m < p.m + p.rows; ++m) {
+            const T* x = elements<T>(at(c.input, p.row, m, p.d));
+            const T* s = elements<T>(at(c.source, use, m, p.d));
+            T* y = elements<T>(target(p.row, m, p.d));
+            const C* f = factor + p.d;
+            for (int64_t left = p.count; left > 0;) {
+                const int64_t n = !kCount || left < kRangeBlock ? left : kRangeBlock;
+                Block block;
+                for_aligned_lanes(
+                    y, n, past, [&](int64_t i, int lanes) __attribute__((always_inline)) {
+                        put_past(y + i, block(get(x + i, lanes), get(s + i, lanes), get(f + i, lanes)), lanes,
+                                 past);
+                    });
+                if (Block::kCountX)
+                    x_watch.block(block.x_range, n, input_lost,
+                                  [=](int64_t i, int lanes) { return load_n(x + i, lanes); });
+                if (Block::kCountSource)
+                    source_watch.block(block.source_range, n, source_lost,
+                                       [=](int64_t i, int lanes) { return load_n(s + i, lanes); });
+                if (Block::kCountOut)
+                    out_watch.block(block.out_range, n, out_lost, [=](int64_t i, int lanes) {
+                        return Block::sum(load_n(x + i, lanes), load_n(s + i, lanes), load_n(f + i, lanes));
+                    });
+                x += n, s += n, y += n, f += n, left -= n;
+            }
+        }
+        if (Block::kCountX) x_watch.into(input_lost);
+        if (Block::kCountSource) source_watch.into(source_lost);
+        if (Block::kCountOut) out_watch.into(out_lost);
+    }
 };
 
 // alpha times scaling as it crosses, or alpha.
@@ -112,6 +190,7 @@ template <class C> void forward_in(const ScaledIndexAddForward& c, Queue queue) 
     const DType to = c.out.y.dtype;
     const bool stream =
         !c.in_place && to != DType::f64 && c.B * c.M * c.D * size_in_bytes(to) >= kStreamBytes;
+    // one dtype for all, unit steps, no saturation, out apart from input
     const bool direct = sizeof(C) == 4 && !c.in_place && c.input.x.dtype == c.source.x.dtype &&
                         c.input.x.dtype == to && c.input.step == 1 && c.source.step == 1 &&
                         !c.source.cast.saturate && !c.out.cast.saturate &&
@@ -130,7 +209,7 @@ template <class C> void forward_in(const ScaledIndexAddForward& c, Queue queue) 
                                   out_lost.of(tile)};
         while (r < end) {
             const int64_t here = least(c.M - r % c.M, end - r);
-            part(r / c.M, r % c.M, here, d, count);
+            part({r / c.M, r % c.M, here, d, count});
             r += here;
         }
     });

@@ -18,21 +18,20 @@ struct AddResult {
 };
 
 // Dtypes: all f64, or any mixture of f32, bf16 and f16. index holds `uses` numbers in [0, B). There is at least one element.
-struct ScaledIndexAddForward {
-    AddOperand input, source, scaling;  // scaling without data: ones
-    AddResult out;                      // may be input, with in_place
+struct AddedRows {
     const int64_t* index;
     int64_t uses, B, M, D;
     float alpha;
-    bool in_place;  // rows that are not named stay as they are
 };
-struct ScaledIndexAddBackward {
+struct ScaledIndexAddForward : AddedRows {
+    AddOperand input, source, scaling;  // scaling without data: ones
+    AddResult out;                      // may be input, with in_place
+    bool in_place;                      // rows that are not named stay as they are
+};
+struct ScaledIndexAddBackward : AddedRows {
     AddOperand dy, source, scaling;  // source: for sums only
-    const int64_t* index;
-    AddResult grad_source;  // [uses, M, D]; without data: not wanted
+    AddResult grad_source;           // [uses, M, D]; without data: not wanted
     Mem sums;  // [D] in f32, or f64: the gradient of scaling, with what dy was scaled by; without data: not wanted
-    int64_t uses, M, D;
-    float alpha;
 };
 using ScaledIndexAddKernels = ForwardBackward<ScaledIndexAddForward, ScaledIndexAddBackward>;
 DEMI_BACKENDS(ScaledIndexAddKernels, scaled_index_add)

@@ -25,15 +25,13 @@ Tensor slice_grad(const Tensor& dy, const Shape& shape, int dim, int64_t begin, 
 
 Variable reshape(const Variable& x, const Shape& shape) {
     const Op op("reshape");
-    return op.record(
-        {x}, x.value().reshape(shape),
-        [from = x.shape()](const Tensor& dy, const Needs&) -> Tensors { return {dy.reshape(from)}; });
+    return op.record(x, x.value().reshape(shape),
+                     [from = x.shape()](const Tensor& dy) { return dy.reshape(from); });
 }
 
 Variable transpose(const Variable& x, int a, int b) {
     const Op op("transpose");
-    return op.record({x}, x.value().transpose(a, b),
-                     [a, b](const Tensor& dy, const Needs&) -> Tensors { return {dy.transpose(a, b)}; });
+    return op.record(x, x.value().transpose(a, b), [a, b](const Tensor& dy) { return dy.transpose(a, b); });
 }
 
 Variable permute(const Variable& x, const Dims& dims) {
@@ -42,8 +40,7 @@ Variable permute(const Variable& x, const Dims& dims) {
     std::vector<int> back(dims.size());
     for (size_t i = 0; i < dims.size(); ++i)
         back[static_cast<size_t>(normalize_dim(dims[i], x.rank(), op.name()))] = static_cast<int>(i);
-    return op.record({x}, y,
-                     [back](const Tensor& dy, const Needs&) -> Tensors { return {dy.permute(back)}; });
+    return op.record(x, y, [back](const Tensor& dy) { return dy.permute(back); });
 }
 
 Variable slice(const Variable& x, int dim, int64_t begin, int64_t end, int64_t step) {
@@ -51,8 +48,8 @@ Variable slice(const Variable& x, int dim, int64_t begin, int64_t end, int64_t s
     Tensor y = x.value().slice(dim, begin, end, step);
     dim = normalize_dim(dim, x.rank(), op.name());
     const SliceRange range = normalize_range(begin, end, dim, x.shape(), op.name());
-    return op.record({x}, y, [=, shape = x.shape()](const Tensor& dy, const Needs&) -> Tensors {
-        return {slice_grad(dy, shape, dim, range.begin, range.end, step)};
+    return op.record(x, y, [=, shape = x.shape()](const Tensor& dy) {
+        return slice_grad(dy, shape, dim, range.begin, range.end, step);
     });
 }
 
@@ -61,8 +58,8 @@ Variable select(const Variable& x, int dim, int64_t index) {
     Tensor y = x.value().select(dim, index);
     dim = normalize_dim(dim, x.rank(), op.name());
     if (index < 0) index += x.size(dim);
-    return op.record({x}, y, [=, shape = x.shape()](const Tensor& dy, const Needs&) -> Tensors {
-        return {slice_grad(dy.unsqueeze(dim), shape, dim, index, index + 1, 1)};
+    return op.record(x, y, [=, shape = x.shape()](const Tensor& dy) {
+        return slice_grad(dy.unsqueeze(dim), shape, dim, index, index + 1, 1);
     });
 }
 
@@ -70,23 +67,20 @@ Variable squeeze(const Variable& x, int dim) {
     const Op op("squeeze");
     Tensor y = x.value().squeeze(dim);
     dim = normalize_dim(dim, x.rank(), op.name());
-    return op.record({x}, y,
-                     [dim](const Tensor& dy, const Needs&) -> Tensors { return {dy.unsqueeze(dim)}; });
+    return op.record(x, y, [dim](const Tensor& dy) { return dy.unsqueeze(dim); });
 }
 
 Variable unsqueeze(const Variable& x, int dim) {
     const Op op("unsqueeze");
     Tensor y = x.value().unsqueeze(dim);
     dim = normalize_dim(dim, x.rank() + 1, op.name());
-    return op.record({x}, y, [dim](const Tensor& dy, const Needs&) -> Tensors { return {dy.squeeze(dim)}; });
+    return op.record(x, y, [dim](const Tensor& dy) { return dy.squeeze(dim); });
 }
 
 Variable expand(const Variable& x, const Shape& shape) {
     const Op op("expand");
-    return op.record({x}, x.value().expand(shape),
-                     [from = x.shape()](const Tensor& dy, const Needs&) -> Tensors {
-                         return {sum_to(dy, from, dy.dtype())};
-                     });
+    return op.record(x, x.value().expand(shape),
+                     [from = x.shape()](const Tensor& dy) { return sum_to(dy, from, dy.dtype()); });
 }
 
 }  // namespace demi

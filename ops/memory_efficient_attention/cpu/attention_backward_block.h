@@ -11,6 +11,7 @@ constexpr int64_t kQueryLimit = kRegisters == 32 ? 112 : 48;
 
 // Tile of keys: K as rows and K, V transposed in panels. Block of queries: q and grad_out as rows.
 struct Buffers {
+    TileSizes cut;
     float *keys, *keys_t, *values_t;
     float* last_values;  // rows of V: see few_columns()
     float *queries, *grad_out, *weights, *grad_scores, *row;
@@ -18,9 +19,9 @@ struct Buffers {
     float* dot;     // per query: sum of grad_out * out - grad_lse
     float* values;  // V's rows, for a moment
 
-    Buffers(const AttentionCall& call, const TileSizes& cut, Arena& arena)
-        : keys(arena.take(cut.keys * cut.width)), keys_t(arena.take(cut.keys * call.head_size)),
-          values_t(arena.take(cut.keys * call.value_size)),
+    Buffers(const AttentionCall& call, const Task& task, Arena& arena)
+        : cut(tile_sizes(call, task.keys(), kKeyLimit, kQueryLimit)), keys(arena.take(cut.keys * cut.width)),
+          keys_t(arena.take(cut.keys * call.head_size)), values_t(arena.take(cut.keys * call.value_size)),
           last_values(arena.take(max64(1, kFewColumns) * cut.value_width)),
           queries(arena.take(cut.queries * cut.width)), grad_out(arena.take(cut.queries * cut.value_width)),
           weights(arena.take(cut.queries * cut.row)), grad_scores(arena.take(cut.queries * cut.row)),
@@ -28,13 +29,9 @@ struct Buffers {
           dot(arena.take(cut.queries)), values(arena.take(cut.keys * cut.value_width)) {}
 };
 
-DEMI_INLINE TileSizes sizes_of(const AttentionCall& call, const Task& task) {
-    return tile_sizes(call, task.keys(), kKeyLimit, kQueryLimit);
-}
-
 // Returns whether all keys are finite.
-bool load_tile(const AttentionCall& call, const TileSizes& cut, const Place& at, const Tile& tile,
-               const Buffers& buf) {
+bool load_tile(const AttentionCall& call, const Place& at, const Tile& tile, const Buffers& buf) {
+    const TileSizes& cut = buf.cut;
     const int64_t key = at.segment->k_begin + tile.first;
     load_rows(rows_of(call.v, at, key), tile.count, call.value_size, buf.values, cut.value_width);
     pack_transposed(buf.values, cut.value_width, tile.count, call.value_size, buf.values_t);

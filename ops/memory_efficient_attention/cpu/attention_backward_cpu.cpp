@@ -22,8 +22,8 @@ void add_to_keys(const Block& b, bool finite, const float* weights, const float*
 // What a task needs besides: the gradients of a tile of keys, and of all its queries.
 struct TaskBuffers : Buffers {
     float *grad_k, *grad_v, *grad_q;
-    TaskBuffers(const AttentionCall& call, const TileSizes& cut, const Task& task, Arena& arena)
-        : Buffers(call, cut, arena), grad_k(arena.take(cut.keys * cut.width)),
+    TaskBuffers(const AttentionCall& call, const Task& task, Arena& arena)
+        : Buffers(call, task, arena), grad_k(arena.take(cut.keys * cut.width)),
           grad_v(arena.take(cut.keys * cut.value_width)),
           grad_q(task.want_q ? arena.take(task.queries() * cut.width) : nullptr) {}
 };
@@ -31,13 +31,11 @@ struct TaskBuffers : Buffers {
 // grad_q of the task's queries where wanted, grad_k and grad_v of its keys where wanted. A gradient that is
 // wanted is complete after the task: all keys for grad_q, all queries for the others. lost: of grad_out,
 // grad_q, grad_k, grad_v.
-void run_task(const AttentionBackward& call, const Task& task, const Task* next, float* memory,
+void run_task(const AttentionBackward& call, const Task& task, const Task* next, const TaskBuffers& buf,
               CastCounters* const* lost) {
     const AttentionSegment& seg = call.segments[task.segment];
     const Place at{&seg, task.batch, task.head};
-    const TileSizes cut = sizes_of(call, task);
-    Arena arena{memory, 0};
-    const TaskBuffers buf(call, cut, task, arena);
+    const TileSizes& cut = buf.cut;
     float *grad_k = buf.grad_k, *grad_v = buf.grad_v, *grad_q = buf.grad_q;
     const Upcoming soon = upcoming(call, next, &call.grad_out);
     const int64_t rows = task.queries();
@@ -65,7 +63,7 @@ void run_task(const AttentionBackward& call, const Task& task, const Task* next,
         if (want_q && first + cut.keys >= task.k_end) to.q = out_q;  // stored after it
         const bool seen = rows > 0 && !columns_of(seg, task.q_begin, rows, tile).empty();
         if (!seen && !want_kv) continue;
-        const bool keys_finite = !seen || load_tile(call, cut, at, tile, buf);
+        const bool keys_finite = !seen || load_tile(call, at, tile, buf);
         fill(grad_k, 0, cut.keys * cut.width, 0.f);
         fill(grad_v, 0, cut.keys * cut.value_width, 0.f);
         for (int64_t i = 0; seen && i < blocks; ++i) {
@@ -130,12 +128,9 @@ void backward_f32(const AttentionBackward& call, Queue queue) {
             add(task);
         }
     };
-    run_tasks(
-        call, cut, {call.grad_out.lost, call.grad_q.lost, call.grad_k.lost, call.grad_v.lost}, queue,
-        [&](const Task& task, Arena& arena) { TaskBuffers(call, sizes_of(call, task), task, arena); },
-        [&](const Task& task, const Task* next, float* memory, CastCounters* const* lost) {
-            run_task(call, task, next, memory, lost);
-        });
+    run_tasks<TaskBuffers>(call, cut,
+                           {call.grad_out.lost, call.grad_q.lost, call.grad_k.lost, call.grad_v.lost}, queue,
+                           run_task);
 }
 
 }  // namespace demi::DEMI_BACKEND::attention

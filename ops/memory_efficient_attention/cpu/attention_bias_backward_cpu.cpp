@@ -16,20 +16,19 @@ void add_rows_together(float* to, float* block, int64_t row, int64_t n, const Co
 
 struct TaskBuffers : Buffers {
     float *sum, *over_keys;
-    TaskBuffers(const AttentionCall& call, const TileSizes& cut, const Task& task, Arena& arena)
-        : Buffers(call, cut, arena), sum(arena.take(rows_of_sum(call, task) * cut.row)),
+    TaskBuffers(const AttentionCall& call, const Task& task, Arena& arena)
+        : Buffers(call, task, arena), sum(arena.take(rows_of_sum(call, task) * cut.row)),
           over_keys(arena.take(rows_of_sum(call, task))) {}
     static int64_t rows_of_sum(const AttentionCall& call, const Task& task) {
         return call.bias.sum_query ? 1 : task.queries();
     }
 };
 
-void run_task(const AttentionBackward& call, const Task& task, float* memory, CastCounters* lost) {
+void run_task(const AttentionBackward& call, const Task& task, const Task*, const TaskBuffers& buf,
+              CastCounters* const* lost) {
     const AttentionSegment& seg = call.segments[task.segment];
     const int64_t rows = task.queries();
-    const TileSizes cut = sizes_of(call, task);
-    Arena arena{memory, 0};
-    const TaskBuffers buf(call, cut, task, arena);
+    const TileSizes& cut = buf.cut;
     float *sum = buf.sum, *over_keys = buf.over_keys;
     const bool over_batch = call.bias.sum_batch, over_head = call.bias.sum_head,
                over_query = call.bias.sum_query;
@@ -45,7 +44,7 @@ void run_task(const AttentionBackward& call, const Task& task, float* memory, Ca
         AttentionResult out = call.grad_bias;
         out.token = width;
         out = rows_of(out, Place{}, at_row, call.bias.sum_key ? 0 : seg.k_begin + first);
-        store_rows(out, from, apart, sum_rows, columns, 1.f, lost, [&](int64_t r, float* row) {
+        store_rows(out, from, apart, sum_rows, columns, 1.f, lost[0], [&](int64_t r, float* row) {
             exact.bias_gradient(mine, task.q_begin + r, first, columns, row);
         });
     };
@@ -55,7 +54,7 @@ void run_task(const AttentionBackward& call, const Task& task, float* memory, Ca
         for (int64_t pair = 0; pair < batches * heads; ++pair) {
             const Place at{&seg, over_batch ? pair / heads : task.batch,
                            over_head ? pair % heads : task.head};
-            load_tile(call, cut, at, tile, buf);
+            load_tile(call, at, tile, buf);
             for (int64_t i = 0; i < blocks; ++i) {
                 const int64_t begin = rows * i / blocks, n = rows * (i + 1) / blocks - begin;
                 const Block b{call, cut, at, tile, task.q_begin + begin, n};
@@ -99,12 +98,7 @@ void bias_backward(const AttentionBackward& call, Queue queue) {
             add(task);
         }
     };
-    run_tasks(
-        call, cut, {call.grad_bias.lost}, queue,
-        [&](const Task& task, Arena& arena) { TaskBuffers(call, sizes_of(call, task), task, arena); },
-        [&](const Task& task, const Task*, float* memory, CastCounters* const* lost) {
-            run_task(call, task, memory, lost[0]);
-        });
+    run_tasks<TaskBuffers>(call, cut, {call.grad_bias.lost}, queue, run_task);
 }
 
 }  // namespace demi::DEMI_BACKEND::attention

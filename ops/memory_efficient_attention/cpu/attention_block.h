@@ -40,11 +40,6 @@ DEMI_INLINE int64_t few_columns(const Columns& columns, const Tile& tile) {
 struct SeenColumns {
     int64_t begin, end;
 };
-DEMI_INLINE SeenColumns seen_by(const AttentionSegment& seg, int64_t query, const Tile& tile,
-                                const Columns& block) {
-    const int64_t begin = clamp64(query + seg.low - tile.first, block.begin, block.end);
-    return {begin, clamp64(query + seg.high - tile.first, begin, block.end)};
-}
 
 DEMI_INLINE void fill(float* p, int64_t begin, int64_t end, float value) {
     for (int64_t j = begin; j < end; ++j) p[j] = value;
@@ -90,7 +85,11 @@ struct Block {
     int64_t query, rows;
     Columns columns = columns_of(*at.segment, query, rows, tile);
 
-    SeenColumns seen_by_row(int64_t r) const { return seen_by(*at.segment, query + r, tile, columns); }
+    SeenColumns seen_by_row(int64_t r) const {
+        const int64_t key = query + r - tile.first;
+        const int64_t begin = clamp64(key + at.segment->low, columns.begin, columns.end);
+        return {begin, clamp64(key + at.segment->high, begin, columns.end)};
+    }
 };
 
 // Rows of q, times scale * log2(e), so that the softmax is a power of two.
@@ -150,13 +149,6 @@ DEMI_INLINE void add_to_queries(const Block& b, bool finite, const float* weight
         multiply(true, together, width / kLanes, row.end - row.begin, weights + r * b.cut.row + row.begin,
                  b.cut.row, 1, keys + row.begin * width, width, kPanel, sum + r * width, width);
     }
-}
-
-// Asks for a row.
-template <class Data> DEMI_INLINE void fetch_row(const AttentionRows<Data>& x, int64_t row, int64_t columns) {
-    const int64_t size = static_cast<int64_t>(size_of(x.dtype));
-    const char* p = static_cast<const char*>(x.data) + row * x.token * size;
-    for (int64_t j = 0; x.data != nullptr && j < columns * size; j += 64) __builtin_prefetch(p + j, 0, 2);
 }
 
 // The rows of the task that this thread runs next, fetched little by little while the processor calculates.

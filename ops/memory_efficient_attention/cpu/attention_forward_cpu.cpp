@@ -66,15 +66,17 @@ DEMI_INLINE void softmax_row(float* s, const Columns& columns, float new_top, fl
 }
 
 struct Buffers {
+    TileSizes cut;
     float *keys, *transposed, *values, *queries, *scores, *row;
     State state;
 
-    Buffers(const AttentionCall& call, const TileSizes& cut, int64_t rows, Arena& arena)
-        : keys(arena.take(cut.keys * cut.width)), transposed(arena.take(cut.keys * call.head_size)),
+    Buffers(const AttentionCall& call, const Task& task, Arena& arena)
+        : cut(tile_sizes(call, call.segments[task.segment].keys(), kKeyLimit, kQueryLimit)),
+          keys(arena.take(cut.keys * cut.width)), transposed(arena.take(cut.keys * call.head_size)),
           values(arena.take(cut.keys * cut.value_width)), queries(arena.take(cut.queries * cut.width)),
           scores(arena.take(cut.queries * cut.row)),
-          row(arena.take(cut.row)), state{arena.take(rows * cut.value_width), arena.take(rows),
-                                          arena.take(rows)} {}
+          row(arena.take(cut.row)), state{arena.take(task.queries() * cut.value_width),
+                                          arena.take(task.queries()), arena.take(task.queries())} {}
 };
 
 // `out`: where the block's results will go.
@@ -124,21 +126,15 @@ void finish(const AttentionForward& call, const Task& task, const TileSizes& cut
     }
 }
 
-DEMI_INLINE TileSizes sizes_of(const AttentionCall& call, const Task& task) {
-    return tile_sizes(call, call.segments[task.segment].keys(), kKeyLimit, kQueryLimit);
-}
-
 // Queries of the task against all keys of the segment; of the keys and values [k_begin, k_end) it only counts
 // the casts. lost: of q, k, v and the result.
-void run_task(const AttentionForward& call, const Task& task, const Task* next, float* memory,
+void run_task(const AttentionForward& call, const Task& task, const Task* next, const Buffers& buf,
               CastCounters* const* lost) {
     const Upcoming soon = upcoming(call, next, nullptr);
     const AttentionSegment& seg = call.segments[task.segment];
     const Place at{&seg, task.batch, task.head};
-    const TileSizes cut = sizes_of(call, task);
+    const TileSizes& cut = buf.cut;
     const int64_t rows = task.queries(), k_begin = seg.k_begin + task.k_begin;
-    Arena arena{memory, 0};
-    const Buffers buf(call, cut, rows, arena);
     const State& state = buf.state;
     fill(state.acc, 0, rows * cut.value_width, 0.f);
     fill(state.top, 0, rows, -__builtin_inff());
@@ -183,12 +179,7 @@ void forward_f32(const AttentionForward& call, Queue queue) {
             add(task);
         }
     };
-    run_tasks(
-        call, cut, {call.q.lost, call.k.lost, call.v.lost, call.out.lost}, queue,
-        [&](const Task& task, Arena& arena) { Buffers(call, sizes_of(call, task), task.queries(), arena); },
-        [&](const Task& task, const Task* next, float* memory, CastCounters* const* lost) {
-            run_task(call, task, next, memory, lost);
-        });
+    run_tasks<Buffers>(call, cut, {call.q.lost, call.k.lost, call.v.lost, call.out.lost}, queue, run_task);
     const AttentionBiasOperand& bias = call.bias;
     for (int64_t b = 0; bias.lost != nullptr && b < (bias.sum_batch ? 1 : call.batch); ++b)
         for (int64_t h = 0; h < (bias.sum_head ? 1 : call.heads); ++h)

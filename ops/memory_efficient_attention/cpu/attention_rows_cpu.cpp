@@ -12,14 +12,7 @@ DEMI_INLINE vf through_f16(vf x, const Cast& cast) {
 }
 
 // Rows of one head are far apart, often a page each: the processor does not foresee them.
-template <class T>
-DEMI_INLINE void prefetch_row(const T* in, int64_t stride, int64_t row, int64_t rows, int64_t columns) {
-    constexpr int64_t kAhead = 8;
-    if (row + kAhead >= rows) return;
-    const char* p = reinterpret_cast<const char*>(in + (row + kAhead) * stride);
-    const int64_t bytes = columns * static_cast<int64_t>(sizeof(T));
-    for (int64_t j = 0; j < bytes; j += 64) __builtin_prefetch(p + j);
-}
+constexpr int64_t kAhead = 8;
 
 template <class T>
 bool load_rows_of(const AttentionOperand& in, int64_t rows, int64_t columns, float* out, int64_t width,
@@ -31,7 +24,7 @@ bool load_rows_of(const AttentionOperand& in, int64_t rows, int64_t columns, flo
     for (int64_t r = 0; r < rows; ++r) {
         const T* row = data + r * in.token;
         float* to = out + r * width;
-        prefetch_row(data, in.token, r, rows, columns);
+        if (r + kAhead < rows) fetch_row(in, r + kAhead, columns);
         for_lanes<T>(columns, [&] DEMI_LANES {
             const vf x = through_f16(get(row + i, n) * before, cast) * after;
             finite.add(x);
@@ -51,13 +44,13 @@ void store_row_of(T* out, const Cast& cast, const float* in, int64_t columns, fl
 
 // As boundary_cpu.h counts; a row is a block.
 template <class T>
-void count_rows_of(const T* in, int64_t stride, int64_t rows, int64_t columns, float factor, float scale,
+void count_rows_of(const AttentionOperand& in, int64_t rows, int64_t columns, float factor,
                    CastCounters* lost) {
-    const vf times = broadcast(factor), before = broadcast(scale);
+    const vf times = broadcast(factor), before = broadcast(in.cast.scale);
     Watch watch;
     for (int64_t r = 0; r < rows; ++r) {
-        const T* row = in + r * stride;
-        prefetch_row(in, stride, r, rows, columns);
+        const T* row = static_cast<const T*>(in.data) + r * in.token;
+        if (r + kAhead < rows) fetch_row(in, r + kAhead, columns);
         Range range;
         const auto value = [=](int64_t j, int n) { return get(row + j, n) * times * before; };
         for_lanes<T>(columns, [&] DEMI_LANES { range.add(value(i, n)); });
@@ -81,7 +74,7 @@ bool load_rows(const AttentionOperand& in, int64_t rows, int64_t columns, float*
 
 void store_row(const AttentionResult& out, int64_t row, const float* in, int64_t columns, float factor,
                CastCounters* lost) {
-    if (lost != nullptr) count_rows_of(in, 0, 1, columns, factor, out.cast.scale, lost);
+    if (lost != nullptr) count_rows_of<float>({in, 0, 0, 0, DType::f32, out.cast}, 1, columns, factor, lost);
     with_type(out.dtype, [&](auto t) {
         store_row_of(static_cast<decltype(t)*>(out.data) + row * out.token, out.cast, in, columns, factor);
     });
@@ -89,10 +82,7 @@ void store_row(const AttentionResult& out, int64_t row, const float* in, int64_t
 
 void count_rows(const AttentionOperand& in, int64_t rows, int64_t columns, CastCounters* lost) {
     if (lost == nullptr) return;
-    with_type(in.dtype, [&](auto t) {
-        count_rows_of(static_cast<const decltype(t)*>(in.data), in.token, rows, columns, 1.f, in.cast.scale,
-                      lost);
-    });
+    with_type(in.dtype, [&](auto t) { count_rows_of<decltype(t)>(in, rows, columns, 1.f, lost); });
 }
 
 void dropout_factors(const AttentionCall& c, int64_t batch, int64_t head, int64_t query, int64_t key,

@@ -31,21 +31,12 @@ DEMI_INLINE int64_t rows_for_size(int64_t rows, const AttentionCall& c) {
     return clamp64(rows * 128 / max64(c.head_size, c.value_size), 64, rows);
 }
 
-// Long ones first; those of one cost stay in order. `tasks` has room for twice as many, and the result is one half of it.
-DEMI_INLINE Task* sorted(Task* tasks, int64_t count) {
-    Task *from = tasks, *to = tasks + count;
-    for (int64_t run = 1; run < count; run *= 2) {
-        for (int64_t begin = 0; begin < count; begin += 2 * run) {
-            const int64_t middle = min64(begin + run, count), end = min64(begin + 2 * run, count);
-            int64_t a = begin, b = middle;
-            for (int64_t i = begin; i < end; ++i)
-                to[i] = b == end || (a < middle && from[a].cost >= from[b].cost) ? from[a++] : from[b++];
-        }
-        Task* const done = to;
-        to = from;
-        from = done;
-    }
-    return from;
+// Long ones first: by powers of two, those of one class in order. `to` has room for all of them.
+DEMI_INLINE void sort(const Task* tasks, int64_t count, int64_t most, Task* to) {
+    int64_t n = 0;
+    for (int64_t high = most, low = most / 2; n < count; high = low, low /= 2)
+        for (int64_t i = 0; i < count; ++i)
+            if (low < tasks[i].cost && tasks[i].cost <= high) to[n++] = tasks[i];
 }
 
 // Short ones run several at a time: group i is [begins[i], begins[i + 1]). Gives the number of groups.
@@ -64,26 +55,28 @@ DEMI_INLINE int64_t group(const Task* tasks, int64_t count, int64_t* begins) {
 }
 
 // Cuts a call and runs it: cut(task, add) gets all of a segment, batch and head, and calls add(task) for each task that it
-// makes of it; it is called twice. floats(task, arena) takes the memory of a task; run(task, next, memory, lost) does its
-// work. next: the task that this thread is likely to run afterwards, or null. lost: the counters to add to, null where
-// nothing is counted.
-template <class Cut, class Floats, class Run>
-void run_tasks(const AttentionCall& c, const Cut& cut, CastCounters* const (&counters)[4], Queue queue,
-               const Floats& floats, const Run& run) {
+// makes of it; it is called twice. Buffers(call, task, arena) takes the memory of a task; run(call, task, next, buffers, lost)
+// does its work. next: the task that this thread is likely to run afterwards, or null. lost: the counters to add to, null
+// where nothing is counted.
+template <class Buffers, class Call, class Cut, class Run>
+void run_tasks(const Call& c, const Cut& cut, CastCounters* const (&counters)[4], Queue queue,
+               const Run& run) {
     const auto for_each = [&](const auto& add) {
         for (int64_t s = 0; s < c.segment_count; ++s)
             for (int64_t b = 0; b < c.batch; ++b)
                 for (int64_t h = 0; h < c.heads; ++h)
                     cut(Task{s, b, h, 0, c.segments[s].queries(), 0, c.segments[s].keys()}, add);
     };
-    int64_t count = 0, n = 0;
+    int64_t count = 0, n = 0, most_cost = 0;
     for_each([&](const Task&) { ++count; });
     const Scratch task_memory(static_cast<size_t>(2 * count) * sizeof(Task), queue);
+    Task *const in_order = task_memory.as<Task>(), *const tasks = in_order + count;
     for_each([&](const Task& task) {
-        Task& mine = task_memory.as<Task>()[n++] = task;
+        Task& mine = in_order[n++] = task;
         mine.cost = (task.queries() + 8) * (task.keys() + 8) * (c.head_size + c.value_size);
+        most_cost = max64(most_cost, mine.cost);
     });
-    const Task* const tasks = sorted(task_memory.as<Task>(), count);
+    sort(in_order, count, most_cost, tasks);
     const Scratch begin_memory(static_cast<size_t>(count + 1) * sizeof(int64_t), queue);
     int64_t* const begins = begin_memory.as<int64_t>();
     const int64_t groups = group(tasks, count, begins), threads = num_threads();
@@ -97,13 +90,15 @@ void run_tasks(const AttentionCall& c, const Cut& cut, CastCounters* const (&cou
         int64_t most = 0;
         for (const Task* task = begin; task != end; ++task) {
             Arena arena;
-            floats(*task, arena);
+            Buffers(c, *task, arena);
             most = max64(most, arena.used);
         }
         const Scratch memory(static_cast<size_t>(most) * sizeof(float), queue);
         CastCounters* const mine[] = {lost[0].of(g), lost[1].of(g), lost[2].of(g), lost[3].of(g)};
-        for (const Task* task = begin; task != end; ++task)
-            run(*task, task + 1 != end ? task + 1 : next, memory.as<float>(), mine);
+        for (const Task* task = begin; task != end; ++task) {
+            Arena arena{memory.as<float>()};
+            run(c, *task, task + 1 != end ? task + 1 : next, Buffers(c, *task, arena), mine);
+        }
     });
 }
 

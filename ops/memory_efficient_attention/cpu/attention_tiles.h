@@ -26,6 +26,13 @@ AttentionRows<Data> rows_of(AttentionRows<Data> x, const At& at, int64_t token, 
     return x;
 }
 
+// Asks for a row.
+template <class Data> DEMI_INLINE void fetch_row(const AttentionRows<Data>& x, int64_t row, int64_t columns) {
+    const int64_t size = static_cast<int64_t>(size_of(x.dtype));
+    const char* p = static_cast<const char*>(x.data) + row * x.token * size;
+    for (int64_t j = 0; x.data != nullptr && j < columns * size; j += 64) __builtin_prefetch(p + j, 0, 2);
+}
+
 // out[i * width..] = cast(row i) * factor in f32, in whole vectors, zero from `columns` on. Returns false when a value is
 // infinite or NaN. Counts nothing: rows are loaded more than once.
 bool load_rows(const AttentionOperand& in, int64_t rows, int64_t columns, float* out, int64_t width,
