@@ -11,7 +11,7 @@
 namespace demi {
 namespace {
 
-constexpr const char* kName = "index_select_cat";
+constexpr const char* kSelectCat = "index_select_cat";
 
 std::string indexed(const char* what, size_t i) { return std::string(what) + "[" + std::to_string(i) + "]"; }
 
@@ -51,7 +51,7 @@ Overflow find_in_sources(const Crossing& call, const std::vector<Entering>& sour
 Tensor forward(const std::vector<Variable>& sources, const std::vector<Part>& parts, int64_t elements,
                const Boundary& boundary) {
     const Tensor& first = sources[0].value();
-    const Crossing call(kName, boundary, Direction::forward, first.dtype());
+    const Crossing call(kSelectCat, boundary, Direction::forward, first.dtype());
     std::vector<Entering> entering;
     entering.reserve(parts.size());
     std::vector<SelectPart> kernel;
@@ -85,7 +85,7 @@ Tensor forward(const std::vector<Variable>& sources, const std::vector<Part>& pa
 // The gradients that are needed; the others are undefined.
 Tensors backward(const Tensor& dy, const std::vector<Part>& parts, const Boundary& boundary,
                  const Needs& needs) {
-    const Crossing call(kName, boundary, Direction::backward, dy.dtype());
+    const Crossing call(kSelectCat, boundary, Direction::backward, dy.dtype());
     double bound = 0;
     const int k = call.gradient_exponent(Role::accumulator, [&] {
         int64_t most = 1;  // sums of duplicates must fit too
@@ -165,7 +165,7 @@ Tensors backward(const Tensor& dy, const std::vector<Part>& parts, const Boundar
 
 Variable index_select_cat(const std::vector<Variable>& sources, const std::vector<Tensor>& indices,
                           const Boundary& boundary) {
-    const Op op(kName);
+    const Op op(kSelectCat);
     op.check(!sources.empty() && sources.size() == indices.size(),
              "needs at least one source, and one index list per source: got ", sources.size(),
              " sources and ", indices.size(), " lists");
@@ -176,9 +176,9 @@ Variable index_select_cat(const std::vector<Variable>& sources, const std::vecto
         const Variable& source = sources[i];
         check_source(op, source, indices[i], i, sources[0].device());
         note_read(indices[i]);
-        const Tensor list = checked_rows(kName, indexed("indices", i), indices[i], source.size(0));
+        const Tensor list = checked_rows(kSelectCat, indexed("indices", i), indices[i], source.size(0));
         parts.push_back({list, source.shape(), source.dtype(), elements});
-        elements = checked_add(elements, checked_mul(list.numel(), source.size(1), kName), kName);
+        elements = checked_add(elements, checked_mul(list.numel(), source.size(1), kSelectCat), kSelectCat);
     }
     Tensor y = forward(sources, parts, elements, boundary);
     if (!needs_grad(sources)) return y;
