@@ -10,21 +10,7 @@ for program in aarch64-linux-gnu-g++ qemu-aarch64-static; do
     echo '0 passed, 0 failed, 1 skipped'
     exit 0
 done
-cross=$(mktemp)
-trap 'rm -f "$cross"' EXIT
-cat >"$cross" <<'EOF'
-[binaries]
-cpp = 'aarch64-linux-gnu-g++'
-ar = 'aarch64-linux-gnu-ar'
-strip = 'aarch64-linux-gnu-strip'
-exe_wrapper = ['qemu-aarch64-static', '-L', '/usr/aarch64-linux-gnu']
-[host_machine]
-system = 'linux'
-cpu_family = 'aarch64'
-cpu = 'armv8-a'
-endian = 'little'
-EOF
-[ -f "$build/build.ninja" ] || meson setup "$build" --cross-file "$cross" -Dcuda=disabled -Dmpi=disabled -Dexamples=disabled
+[ -f "$build/build.ninja" ] || meson setup "$build" --cross-file tests/support/aarch64.ini -Dcuda=disabled -Dmpi=disabled -Dexamples=disabled
 ninja -C "$build" tests/test_runtime tests/test_autograd tests/test_ops tests/test_models
 status=0
 DEMI_TEST_QUICK=1 meson test -C "$build" --no-rebuild --print-errorlogs --timeout-multiplier 20 --suite demi:runtime --suite demi:autograd \
