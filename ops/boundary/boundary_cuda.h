@@ -39,10 +39,11 @@ struct LaneCount {
     }
 };
 
-// Adds the counts of a whole block to `lost`: reduced first, so that one thread adds. Every thread of the block takes part;
-// scratch: shared memory for kCountScratch bytes that has no other use meanwhile.
+// Adds the counts of a whole block to `lost` (null: they are not wanted): reduced first, so that one thread adds. Every
+// thread of the block takes part; scratch: shared memory for kCountScratch bytes that has no other use meanwhile.
 constexpr size_t kCountScratch = 32 * 6 * sizeof(uint32_t);
 DEMI_DEVICE void add_counts(const LaneCount& c, uint32_t* scratch, CastCounters* lost) {
+    if (lost == nullptr) return;
     // the bits of numbers that are not negative are in the order of the numbers
     uint32_t part[6] = {c.elements, c.to_inf, c.nan, c.to_zero, c.subnormal, gpu::bit_cast<uint32_t>(c.amax)};
     DEMI_UNROLL
@@ -211,8 +212,44 @@ DEMI_DEVICE void store_eight(void* base, int64_t at, DType s, const float (&x)[8
 
 // Of several NaN there is only one, as on the CPU.
 DEMI_DEVICE float one_nan(float x) { return x == x ? x : gpu::bit_cast<float>(0x7fc00000u); }
-// a * b + c, rounded twice.
-DEMI_DEVICE float multiply_add(float a, float b, float c) { return one_nan(a * b + c); }
-DEMI_DEVICE double multiply_add(double a, double b, double c) { return a * b + c; }
+DEMI_DEVICE double one_nan(double x) { return x; }
+
+// ---- what a thread takes at a time: eight elements at a multiple of 16 bytes, all of kType or (kMixed) each operand of its
+// own dtype; or one element anywhere, in C. kCasts: something may cross the boundary.
+template <DType kType, bool kCasts, bool kMixed = false> struct Eights {
+    typedef float C;
+    typedef Raw8 Raw;
+    static constexpr int count = 8, ahead = kType == DType::f32 ? 2 : 4;  // 64 bytes on their way
+    static constexpr bool casts = kCasts;
+    static DEMI_DEVICE DType type(DType own) { return kMixed ? own : kType; }
+    static DEMI_DEVICE Raw load(const void* base, int64_t at, DType own) {
+        return load_raw(base, at, type(own));
+    }
+    static DEMI_DEVICE void unpack(float (&x)[8], const Raw& raw, DType own) {
+        gpu_kernels::unpack(x, raw, type(own));
+    }
+    static DEMI_DEVICE void cross(float (&x)[8], const Cast& cast, LaneCount& lost) {
+        if constexpr (kCasts) cross_eight(x, cast, lost);
+    }
+    static DEMI_DEVICE void store(void* base, int64_t at, DType own, const float (&x)[8]) {
+        store_eight(base, at, type(own), x);
+    }
+    static DEMI_DEVICE void stage(float* to, const float (&x)[8]) { store_eight(to, 0, DType::f32, x); }
+};
+template <class C_> struct Single {
+    typedef C_ C;
+    typedef C Raw;
+    static constexpr int count = 1, ahead = 4;
+    static constexpr bool casts = sizeof(C) == sizeof(float);
+    static DEMI_DEVICE Raw load(const void* base, int64_t at, DType own) { return load_as<C>(base, at, own); }
+    static DEMI_DEVICE void unpack(C (&x)[1], Raw raw, DType) { x[0] = raw; }
+    static DEMI_DEVICE void cross(C (&x)[1], const Cast& cast, LaneCount& lost) {
+        x[0] = gpu_kernels::cross(x[0], cast, lost);
+    }
+    static DEMI_DEVICE void store(void* base, int64_t at, DType own, const C (&x)[1]) {
+        store_one(base, at, own, x[0]);
+    }
+    static DEMI_DEVICE void stage(C* to, const C (&x)[1]) { *to = x[0]; }
+};
 
 }  // namespace demi::gpu_kernels
