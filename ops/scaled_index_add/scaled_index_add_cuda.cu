@@ -14,7 +14,7 @@ template <class Unit>
 DEMI_DEVICE void load_scaling(typename Unit::C (&x)[Unit::count], const AddOperand& scaling, int64_t d) {
     if constexpr (Unit::count == 8)
         if (scaling.step == 1 && rows_aligned(scaling.x.data, 8, scaling.x.dtype))
-            return load_eight(x, scaling.x.data, d, scaling.x.dtype);
+            return load_some(x, scaling.x.data, d, scaling.x.dtype);
     DEMI_UNROLL
     for (int j = 0; j < Unit::count; ++j)
         x[j] = load_as<typename Unit::C>(scaling.x.data, (d + j) * scaling.step, scaling.x.dtype);
@@ -179,10 +179,6 @@ constexpr int kColumns = 64;
 struct RowParts {
     int64_t rows, parts, all;  // of a part; how many; rows of all
 };
-RowParts parts_of(const ScaledIndexAddBackward& c) {
-    const int64_t rows = rows_of_part(c), all = c.uses * c.M;
-    return {rows, (all + rows - 1) / rows, all};
-}
 
 template <class Unit> struct AddBackwardKernel {
     static constexpr int kCount = Unit::count, kGroups = kColumns / kCount, threads = 256;
@@ -365,7 +361,8 @@ void backward(const ScaledIndexAddBackward& c, Queue queue) {
     dispatch(dtype, eights, mixed, crosses, [&](auto unit) {
         typedef AddBackwardKernel<decltype(unit)> Kernel;
         typedef typename Kernel::C C;
-        const RowParts cut = parts_of(c);
+        const int64_t rows = rows_of_part(c), all = c.uses * c.M;
+        const RowParts cut{rows, (all + rows - 1) / rows, all};
         const Scratch memory(sums ? static_cast<size_t>(cut.parts * c.D) * sizeof(C) : 0, queue);
         C* partial = sums ? memory.as<C>() : nullptr;
         const gpu::Dim3 grid{static_cast<unsigned>((c.D + kColumns - 1) / kColumns),
