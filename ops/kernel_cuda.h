@@ -1,7 +1,7 @@
 #pragma once
 // What kernel files of the GPU (*_cuda.cu) are written with, beside runtime/cuda/gpu.h: packs of sixteen bytes.
 #include "ops/kernel.h"
-#include "runtime/cuda/gpu.h"
+#include "runtime/cuda/convert.h"
 
 namespace demi::DEMI_BACKEND {
 
@@ -140,19 +140,94 @@ template <class T> struct Aside<T, T> {
     }
 };
 
-// Packs of a flat array: fn(first element, count, aligned) for the packs of this thread.
-template <class T, class F> DEMI_DEVICE void for_flat_packs(int64_t count, bool aligned, F&& fn) {
-    const int64_t packs = (count + kPack<T> - 1) / kPack<T>;
-    for (int64_t p = gpu::global_index(); p < packs; p += gpu::global_size()) {
-        const int64_t at = p * kPack<T>;
-        const int64_t left = count - at;
-        fn(at, left < kPack<T> ? static_cast<int>(left) : kPack<T>, aligned && left >= kPack<T>);
+// ---- elements whose type is known at run time only. The question costs little: all threads answer it alike.
+template <class C> DEMI_DEVICE C load_any(const void* base, DType type, int64_t at) {
+    switch (type) {
+    case DType::f32: return static_cast<C>(static_cast<const float*>(base)[at]);
+    case DType::f16: return static_cast<C>(gpu::load(static_cast<const Half*>(base) + at));
+    case DType::bf16: return static_cast<C>(gpu::load(static_cast<const BFloat16*>(base) + at));
+    case DType::f64: return static_cast<C>(static_cast<const double*>(base)[at]);
+    case DType::i32: return static_cast<C>(static_cast<const int32_t*>(base)[at]);
+    case DType::i64: return static_cast<C>(static_cast<const int64_t*>(base)[at]);
+    case DType::u8: return static_cast<C>(static_cast<const uint8_t*>(base)[at]);
+    case DType::boolean: return static_cast<C>(static_cast<const bool*>(base)[at]);
+    }
+    return C(0);
+}
+
+template <class C> DEMI_DEVICE void store_any(void* base, DType type, int64_t at, C x) {
+    switch (type) {
+    case DType::f32: static_cast<float*>(base)[at] = static_cast<float>(x); break;
+    case DType::f16: static_cast<Half*>(base)[at] = gpu::convert<Half>(x); break;
+    case DType::bf16: static_cast<BFloat16*>(base)[at] = gpu::convert<BFloat16>(x); break;
+    case DType::f64: static_cast<double*>(base)[at] = static_cast<double>(x); break;
+    case DType::i32: static_cast<int32_t*>(base)[at] = gpu::convert<int32_t>(x); break;
+    case DType::i64: static_cast<int64_t*>(base)[at] = gpu::convert<int64_t>(x); break;
+    case DType::u8: static_cast<uint8_t*>(base)[at] = gpu::convert<uint8_t>(x); break;
+    case DType::boolean: static_cast<bool*>(base)[at] = x != C(0); break;
     }
 }
 
+// ---- who does what -------------------------------------------------------------------------------------
+// body(i) for every i below `count`, a thread each.
+template <class Body> struct EachIndex {
+    static constexpr int threads = 256;
+    Body body;
+    int64_t count;
+    DEMI_DEVICE void operator()() const {
+        for (int64_t i = gpu::global_index(); i < count; i += gpu::global_size()) body(i);
+    }
+};
+template <class Body> void launch_each(const Body& body, int64_t count, Queue queue) {
+    gpu::launch(EachIndex<Body>{body, count}, gpu::blocks_for(count, 256), {256}, 0, queue.stream);
+}
+// fn(i) for every i below `count` that this warp of a block of kThreads takes.
+template <int kThreads, class F> DEMI_DEVICE void for_warps(int64_t count, F&& fn) {
+    constexpr int64_t kWarps = kThreads / 32;
+    for (int64_t i = gpu::block_idx().x * kWarps + gpu::warp(); i < count; i += gpu::grid_dim().x * kWarps)
+        fn(i);
+}
+
+template <class T> DEMI_HOST_DEVICE int64_t packs_of(int64_t count) {
+    return (count + kPack<T> - 1) / kPack<T>;
+}
+// Elements of the pack that begins at `at`, of `count`.
+template <class T> DEMI_DEVICE int pack_size(int64_t at, int64_t count) {
+    return count - at < kPack<T> ? static_cast<int>(count - at) : kPack<T>;
+}
+// body(row, first element in it, count) for the packs of some rows.
+template <class T, class Body> struct EachPack {
+    Body body;
+    int64_t width, packs;
+    DEMI_DEVICE void operator()(int64_t p) const {
+        const int64_t row = p / packs, at = (p - row * packs) * kPack<T>;
+        body(row, at, pack_size<T>(at, width));
+    }
+};
+// Body<T>{call, aligned} for each pack. lines: the call's memory starts at 16-byte lines.
+template <template <class> class Body, class Call>
+void launch_packs(DType type, const Call& call, bool lines, int64_t rows, int64_t width, Queue queue) {
+    gpu::dispatch_float(type, [&](auto tag) {
+        typedef gpu::tag_t<decltype(tag)> T;
+        typedef EachPack<T, Body<T>> Packs;
+        const int64_t packs = packs_of<T>(width);
+        launch_each(Packs{{call, lines && width % kPack<T> == 0}, width, packs}, rows * packs, queue);
+    });
+}
+
+// fn(tag of the widest unit of memory that divides what is or-ed together in `bits`: addresses and sizes).
+template <class F> void with_unit(uintptr_t bits, F&& fn) {
+    if (bits % 16 == 0) return fn(gpu::Tag<Bytes16>{});
+    if (bits % 8 == 0) return fn(gpu::Tag<uint64_t>{});
+    if (bits % 4 == 0) return fn(gpu::Tag<uint32_t>{});
+    if (bits % 2 == 0) return fn(gpu::Tag<uint16_t>{});
+    fn(gpu::Tag<uint8_t>{});
+}
+inline uintptr_t address(const void* p) { return reinterpret_cast<uintptr_t>(p); }
+
 // True where every pointer starts a 16-byte line.
 template <class... P> inline bool all_aligned(P... pointers) {
-    return ((reinterpret_cast<uintptr_t>(pointers) % 16 == 0) && ...);
+    return ((address(pointers) % 16 == 0) && ...);
 }
 
 }  // namespace demi::DEMI_BACKEND

@@ -18,16 +18,16 @@ struct CastKernel {
         const int64_t eights = aligned ? c.shape.count / 8 : 0;
         for (int64_t i = gpu::global_index(); i < eights; i += gpu::global_size()) {
             float x[8];
-            load_eight(x, c.src.data, 8 * i, c.src.dtype);
+            load_some(x, c.src.data, 8 * i, c.src.dtype);
             DEMI_UNROLL
             for (int j = 0; j < 8; ++j) x[j] = cross(x[j], c.cast, lost);
-            store_eight(c.dst.data, 8 * i, c.dst.dtype, x);
+            store_some(c.dst.data, 8 * i, c.dst.dtype, x);
         }
         for (int64_t i = 8 * eights + gpu::global_index(); i < c.shape.count; i += gpu::global_size()) {
             const float x = load_one(c.src.data, offsets_of(c.shape, i).at[0], c.src.dtype);
             store_one(c.dst.data, i, c.dst.dtype, cross(x, c.cast, lost));
         }
-        if (c.lost != nullptr) add_counts(lost, gpu::shared<uint32_t>(), c.lost);
+        add_counts(lost, gpu::shared<uint32_t>(), c.lost);
     }
 };
 

@@ -39,10 +39,11 @@ struct LaneCount {
     }
 };
 
-// Adds the counts of a whole block to `lost`: reduced first, so that one thread adds. Every thread of the block takes part;
-// scratch: shared memory for kCountScratch bytes that has no other use meanwhile.
+// Adds the counts of a whole block to `lost` (null: they are not wanted): reduced first, so that one thread adds. Every
+// thread of the block takes part; scratch: shared memory for kCountScratch bytes that has no other use meanwhile.
 constexpr size_t kCountScratch = 32 * 6 * sizeof(uint32_t);
 DEMI_DEVICE void add_counts(const LaneCount& c, uint32_t* scratch, CastCounters* lost) {
+    if (lost == nullptr) return;
     // the bits of numbers that are not negative are in the order of the numbers
     uint32_t part[6] = {c.elements, c.to_inf, c.nan, c.to_zero, c.subnormal, gpu::bit_cast<uint32_t>(c.amax)};
     DEMI_UNROLL
@@ -69,21 +70,15 @@ DEMI_DEVICE void add_counts(const LaneCount& c, uint32_t* scratch, CastCounters*
                         gpu::bit_cast<uint64_t>(static_cast<double>(gpu::bit_cast<float>(part[5]))));
 }
 
-struct RoundToHalf {
-    DEMI_DEVICE float operator()(float x) const { return gpu::half_to_float(gpu::float_to_half(x)); }
-};
-struct CountLane {
-    LaneCount& lost;
-    DEMI_DEVICE void operator()(float x) const { lost.add(x); }
-};
-struct CountNothing {
-    DEMI_DEVICE void operator()(float) const {}
-};
+template <class F> DEMI_DEVICE float cross_and_count(float x, const Cast& cast, const F& count) {
+    return cross_number(
+        x, cast, [](float v) { return gpu::half_to_float(gpu::float_to_half(v)); }, count);
+}
 DEMI_DEVICE float cross(float x, const Cast& cast, LaneCount& lost) {
-    return cross_number(x, cast, RoundToHalf{}, CountLane{lost});
+    return cross_and_count(x, cast, [&](float v) { lost.add(v); });
 }
 DEMI_DEVICE float cross(float x, const Cast& cast) {
-    return cross_number(x, cast, RoundToHalf{}, CountNothing{});
+    return cross_and_count(x, cast, [](float) {});
 }
 
 // Eight values at once. Where none is NaN, and none asks for a counter of its own, the hardware's conversions
@@ -121,15 +116,6 @@ DEMI_DEVICE void cross_eight(float (&x)[8], const Cast& cast, LaneCount& count) 
     }
 }
 
-// Whether one of two 16-bit floats is NaN; whether one of eight is.
-DEMI_DEVICE uint32_t nan_in_pair(uint32_t pair, DType s) {
-    return ((pair & 0x7fff7fffu) + (s == DType::f16 ? 0x03ff03ffu : 0x007f007fu)) & 0x80008000u;
-}
-DEMI_DEVICE bool nan_in_eight(const gpu::Bytes16& b, DType s) {
-    return (nan_in_pair(b.w[0], s) | nan_in_pair(b.w[1], s) | nan_in_pair(b.w[2], s) |
-            nan_in_pair(b.w[3], s)) != 0;
-}
-
 DEMI_DEVICE float load_one(const void* base, int64_t at, DType s) {
     if (s == DType::f32) return static_cast<const float*>(base)[at];
     const uint16_t bits = static_cast<const uint16_t*>(base)[at];
@@ -152,67 +138,125 @@ template <class C> DEMI_DEVICE C load_as(const void* base, int64_t at, DType s) 
 DEMI_DEVICE void store_one(void* base, int64_t at, DType, double x) { static_cast<double*>(base)[at] = x; }
 DEMI_DEVICE double cross(double x, const Cast&, LaneCount&) { return x; }
 
-// Eight elements that lie at a multiple of 16 bytes, as they are in memory: loads may be on their way while
-// others are unpacked.
-struct Raw8 {
-    gpu::Bytes16 part[2];  // the second only for f32
+// Four or eight elements that lie at a multiple of their bytes, of 16 at most, as they are in memory: loads may be on their
+// way while others are unpacked.
+template <int N> struct Raw {
+    uint32_t w[N];  // 16-bit elements: half of them
 };
-DEMI_DEVICE Raw8 load_raw(const void* base, int64_t at, DType s) {
-    Raw8 raw;
+typedef Raw<8> Raw8;
+template <int N = 8> DEMI_DEVICE Raw<N> load_raw(const void* base, int64_t at, DType s) {
+    Raw<N> raw;
     const char* p = static_cast<const char*>(base) + at * static_cast<int64_t>(size_of(s));
-    raw.part[0] = gpu::load16(p);
-    if (s == DType::f32) raw.part[1] = gpu::load16(p + 16);
+    if (N == 4 && s != DType::f32) {
+        const gpu::Bytes8 b = gpu::load8(p);
+        raw.w[0] = b.w[0], raw.w[1] = b.w[1];
+        return raw;
+    }
+    DEMI_UNROLL
+    for (int k = 0; k < N; k += 4) {
+        if (k > 0 && s != DType::f32) break;
+        const gpu::Bytes16 b = gpu::load16(p + 4 * k);
+        DEMI_UNROLL
+        for (int i = 0; i < 4; ++i) raw.w[k + i] = b.w[i];
+    }
     return raw;
 }
-DEMI_DEVICE void unpack(float (&x)[8], const Raw8& raw, DType s) {
+// Whether one of N 16-bit floats is NaN.
+template <int N> DEMI_DEVICE bool any_nan(const Raw<N>& raw, DType s) {
+    uint32_t nan = 0;
+    DEMI_UNROLL
+    for (int i = 0; i < N / 2; ++i)
+        nan |= (raw.w[i] & 0x7fff7fffu) + (s == DType::f16 ? 0x03ff03ffu : 0x007f007fu);
+    return (nan & 0x80008000u) != 0;
+}
+template <int N> DEMI_DEVICE void unpack(float (&x)[N], const Raw<N>& raw, DType s) {
     if (s == DType::f32) {
         DEMI_UNROLL
-        for (int i = 0; i < 8; ++i) x[i] = gpu::bit_cast<float>(raw.part[i / 4].w[i % 4]);
+        for (int i = 0; i < N; ++i) x[i] = gpu::bit_cast<float>(raw.w[i]);
         return;
     }
-    if (s == DType::f16 && !nan_in_eight(raw.part[0], s)) {
+    if (s == DType::f16 && !any_nan(raw, s)) {
         DEMI_UNROLL
-        for (int i = 0; i < 4; ++i) gpu::unpack_f16(raw.part[0].w[i], x[2 * i], x[2 * i + 1]);
+        for (int i = 0; i < N / 2; ++i) gpu::unpack_f16(raw.w[i], x[2 * i], x[2 * i + 1]);
         return;
     }
     DEMI_UNROLL
-    for (int i = 0; i < 8; ++i) {
-        const uint16_t bits = static_cast<uint16_t>(raw.part[0].w[i / 2] >> (16 * (i % 2)));
+    for (int i = 0; i < N; ++i) {
+        const uint16_t bits = static_cast<uint16_t>(raw.w[i / 2] >> (16 * (i % 2)));
         x[i] = s == DType::f16 ? gpu::half_to_float(bits) : gpu::bf16_to_float(bits);
     }
 }
-DEMI_DEVICE void load_eight(float (&x)[8], const void* base, int64_t at, DType s) {
-    unpack(x, load_raw(base, at, s), s);
+template <int N> DEMI_DEVICE void load_some(float (&x)[N], const void* base, int64_t at, DType s) {
+    unpack(x, load_raw<N>(base, at, s), s);
 }
-DEMI_DEVICE void store_eight(void* base, int64_t at, DType s, const float (&x)[8]) {
+template <int N> DEMI_DEVICE void store_some(void* base, int64_t at, DType s, const float (&x)[N]) {
     char* p = static_cast<char*>(base) + at * static_cast<int64_t>(size_of(s));
-    gpu::Bytes16 part[2];
     if (s == DType::f32) {
         DEMI_UNROLL
-        for (int i = 0; i < 8; ++i) part[i / 4].w[i % 4] = gpu::bit_cast<uint32_t>(x[i]);
-        gpu::store16(p + 16, part[1]);
-    } else {
-        DEMI_UNROLL
-        for (int i = 0; i < 4; ++i)
-            part[0].w[i] = s == DType::f16 ? gpu::pack_f16(x[2 * i], x[2 * i + 1])
-                                           : gpu::pack_bf16(x[2 * i], x[2 * i + 1]);
-        const bool payloads = nan_in_eight(part[0], s);
-        DEMI_UNROLL
-        for (int i = 0; i < 4 && payloads; ++i) {
-            const uint32_t low =
-                s == DType::f16 ? gpu::float_to_half(x[2 * i]) : gpu::float_to_bf16(x[2 * i]);
-            const uint32_t high =
-                s == DType::f16 ? gpu::float_to_half(x[2 * i + 1]) : gpu::float_to_bf16(x[2 * i + 1]);
-            part[0].w[i] = low | high << 16;
-        }
+        for (int k = 0; k < N; k += 4)
+            gpu::store16(p + 4 * k, {{gpu::bit_cast<uint32_t>(x[k]), gpu::bit_cast<uint32_t>(x[k + 1]),
+                                      gpu::bit_cast<uint32_t>(x[k + 2]), gpu::bit_cast<uint32_t>(x[k + 3])}});
+        return;
     }
-    gpu::store16(p, part[0]);
+    Raw<N> raw;
+    DEMI_UNROLL
+    for (int i = 0; i < N / 2; ++i)
+        raw.w[i] =
+            s == DType::f16 ? gpu::pack_f16(x[2 * i], x[2 * i + 1]) : gpu::pack_bf16(x[2 * i], x[2 * i + 1]);
+    const bool payloads = any_nan(raw, s);
+    DEMI_UNROLL
+    for (int i = 0; i < N / 2 && payloads; ++i) {
+        const uint32_t low = s == DType::f16 ? gpu::float_to_half(x[2 * i]) : gpu::float_to_bf16(x[2 * i]);
+        const uint32_t high =
+            s == DType::f16 ? gpu::float_to_half(x[2 * i + 1]) : gpu::float_to_bf16(x[2 * i + 1]);
+        raw.w[i] = low | high << 16;
+    }
+    if constexpr (N == 4)
+        gpu::store8(p, {{raw.w[0], raw.w[1]}});
+    else
+        gpu::store16(p, {{raw.w[0], raw.w[1], raw.w[2], raw.w[3]}});
 }
 
 // Of several NaN there is only one, as on the CPU.
 DEMI_DEVICE float one_nan(float x) { return x == x ? x : gpu::bit_cast<float>(0x7fc00000u); }
-// a * b + c, rounded twice.
-DEMI_DEVICE float multiply_add(float a, float b, float c) { return one_nan(a * b + c); }
-DEMI_DEVICE double multiply_add(double a, double b, double c) { return a * b + c; }
+DEMI_DEVICE double one_nan(double x) { return x; }
+
+// ---- what a thread takes at a time: eight elements at a multiple of 16 bytes, all of kType or (kMixed) each operand of its
+// own dtype; or one element anywhere, in C. kCasts: something may cross the boundary.
+template <DType kType, bool kCasts, bool kMixed = false> struct Eights {
+    typedef float C;
+    typedef Raw8 Raw;
+    static constexpr int count = 8, ahead = kType == DType::f32 ? 2 : 4;  // 64 bytes on their way
+    static constexpr bool casts = kCasts;
+    static DEMI_DEVICE DType type(DType own) { return kMixed ? own : kType; }
+    static DEMI_DEVICE Raw load(const void* base, int64_t at, DType own) {
+        return load_raw(base, at, type(own));
+    }
+    static DEMI_DEVICE void unpack(float (&x)[8], const Raw& raw, DType own) {
+        gpu_kernels::unpack(x, raw, type(own));
+    }
+    static DEMI_DEVICE void cross(float (&x)[8], const Cast& cast, LaneCount& lost) {
+        if constexpr (kCasts) cross_eight(x, cast, lost);
+    }
+    static DEMI_DEVICE void store(void* base, int64_t at, DType own, const float (&x)[8]) {
+        store_some(base, at, type(own), x);
+    }
+    static DEMI_DEVICE void stage(float* to, const float (&x)[8]) { store_some(to, 0, DType::f32, x); }
+};
+template <class C_> struct Single {
+    typedef C_ C;
+    typedef C Raw;
+    static constexpr int count = 1, ahead = 4;
+    static constexpr bool casts = sizeof(C) == sizeof(float);
+    static DEMI_DEVICE Raw load(const void* base, int64_t at, DType own) { return load_as<C>(base, at, own); }
+    static DEMI_DEVICE void unpack(C (&x)[1], Raw raw, DType) { x[0] = raw; }
+    static DEMI_DEVICE void cross(C (&x)[1], const Cast& cast, LaneCount& lost) {
+        x[0] = gpu_kernels::cross(x[0], cast, lost);
+    }
+    static DEMI_DEVICE void store(void* base, int64_t at, DType own, const C (&x)[1]) {
+        store_one(base, at, own, x[0]);
+    }
+    static DEMI_DEVICE void stage(C* to, const C (&x)[1]) { *to = x[0]; }
+};
 
 }  // namespace demi::gpu_kernels

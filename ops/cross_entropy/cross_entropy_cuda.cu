@@ -11,7 +11,6 @@ DEMI_DEVICE bool is_class(int64_t label, int64_t width) { return label >= 0 && l
 
 template <class T, class Plan> struct Forward {
     typedef gpu::compute_t<T> C;
-    static constexpr int threads = Plan::kBlock;
     CrossEntropyForward p;
     bool aligned;
 
@@ -21,52 +20,47 @@ template <class T, class Plan> struct Forward {
         elements<C>(p.row_max)[r] = top;
         elements<C>(p.log_sum)[r] = log_sum;
     }
-    DEMI_DEVICE void operator()() const {
+    DEMI_DEVICE void operator()(int64_t r) const {
         const CrossEntropyRows& in = p;
         const bool hard = in.labels.data != nullptr;
         const C smoothing = static_cast<C>(in.smoothing);
         const C share = static_cast<C>(in.smoothing / static_cast<double>(in.width));
-        for (int64_t r = Plan::first_row(); r < in.rows; r += Plan::row_step()) {
-            const int64_t label = hard ? elements<int64_t>(in.labels)[r] : -1;
-            if (in.ignores && label == in.ignored) {
-                write(r, 0, 0, 0);
-                continue;
-            }
-            const T* start = row<T>(in.logits, r, in.width);
-            const Row<T, Plan> x(start, in.width, aligned);
-            const C top = x.top();
-            C sum = 0, distance = 0;
-            x.each([&](C v) {
-                sum += gpu::exp(v - top);
-                distance += top - v;
+        const int64_t label = hard ? elements<int64_t>(in.labels)[r] : -1;
+        if (in.ignores && label == in.ignored) return write(r, 0, 0, 0);
+        const T* start = row<T>(in.logits, r, in.width);
+        const Row<T, Plan> x(start, in.width, aligned);
+        const C top = x.top();
+        C sum = 0, distance = 0;
+        x.each([&](C v) {
+            sum += gpu::exp(v - top);
+            distance += top - v;
+        });
+        sum = Plan::sum(sum);
+        C log_sum = gpu::log(sum);
+        C weight = 1, away;  // sum of the target, and of the target times the distance from the maximum
+        if (hard) {
+            away = is_class(label, in.width) ? top - static_cast<C>(gpu::load(start + label)) : C(NAN);
+        } else {
+            weight = away = 0;
+            const C* target = row<C>(in.target, r, in.width);
+            Plan::template each_pack<T>(in.width, [&](int k, int64_t at, int count) {
+                const Values<T> v = x.values(k, at, count);
+                const Values<T> t = read_beside<T>(target + at, count, aligned);
+                DEMI_UNROLL
+                for (int i = 0; i < kPack<T>; ++i) {
+                    if (i >= count || t.v[i] == 0) continue;
+                    weight += t.v[i];
+                    away += t.v[i] * (top - v.v[i]);
+                }
             });
-            sum = Plan::sum(sum);
-            C log_sum = gpu::log(sum);
-            C weight = 1, away;  // sum of the target, and of the target times the distance from the maximum
-            if (hard) {
-                away = is_class(label, in.width) ? top - static_cast<C>(gpu::load(start + label)) : C(NAN);
-            } else {
-                weight = away = 0;
-                const C* target = row<C>(in.target, r, in.width);
-                Plan::template each_pack<T>(in.width, [&](int k, int64_t at, int count) {
-                    const Values<T> v = x.values(k, at, count);
-                    const Values<T> t = read_beside<T>(target + at, count, aligned);
-                    DEMI_UNROLL
-                    for (int i = 0; i < kPack<T>; ++i) {
-                        if (i >= count || t.v[i] == 0) continue;
-                        weight += t.v[i];
-                        away += t.v[i] * (top - v.v[i]);
-                    }
-                });
-                weight = Plan::sum(weight);
-                away = Plan::sum(away);
-            }
-            C loss = (1 - smoothing) * away + ((1 - smoothing) * weight + smoothing) * log_sum;
-            if (in.smoothing != 0) loss += share * Plan::sum(distance);
-            if (!gpu::is_finite(loss) && (!hard || is_class(label, in.width)))
-                loss = careful_loss(r, x, label, top, log_sum);
-            write(r, loss, top, log_sum);
+            weight = Plan::sum(weight);
+            away = Plan::sum(away);
         }
+        C loss = (1 - smoothing) * away + ((1 - smoothing) * weight + smoothing) * log_sum;
+        if (in.smoothing != 0) loss += share * Plan::sum(distance);
+        if (!gpu::is_finite(loss) && (!hard || is_class(label, in.width)))
+            loss = careful_loss(r, x, label, top, log_sum);
+        write(r, loss, top, log_sum);
     }
     // As careful_loss on the CPU.
     DEMI_DEVICE C careful_loss(int64_t r, const Row<T, Plan>& x, int64_t label, C top, C& log_sum) const {
@@ -96,21 +90,9 @@ template <class T, class Plan> struct Forward {
 
 template <class T, class Plan> struct BackwardOf {
     typedef gpu::compute_t<T> C;
-    static constexpr int threads = Plan::kBlock;
     CrossEntropyBackward p;
     bool aligned;
 
-    DEMI_DEVICE void operator()() const {
-        const CrossEntropyRows& in = p;
-        const bool hard = in.labels.data != nullptr;
-        for (int64_t r = Plan::first_row(); r < in.rows; r += Plan::row_step()) {
-            const int64_t label = hard ? elements<int64_t>(in.labels)[r] : -1;
-            if (in.ignores && label == in.ignored)
-                zero(r);
-            else
-                walk(r, label);
-        }
-    }
     DEMI_DEVICE void zero(int64_t r) const {
         if (p.dlogits.data == nullptr) return;
         T* dx = row<T>(p.dlogits, r, p.width);
@@ -118,8 +100,10 @@ template <class T, class Plan> struct BackwardOf {
             write_pack(dx + at, Bytes16{{0, 0, 0, 0}}, count, aligned);
         });
     }
-    DEMI_DEVICE void walk(int64_t r, int64_t label) const {
+    DEMI_DEVICE void operator()(int64_t r) const {
         const CrossEntropyRows& in = p;
+        const int64_t label = in.labels.data != nullptr ? elements<int64_t>(in.labels)[r] : -1;
+        if (in.ignores && label == in.ignored) return zero(r);
         const C smoothing = static_cast<C>(in.smoothing);
         const C share = static_cast<C>(in.smoothing / static_cast<double>(in.width));
         const C top = elements<C>(p.row_max)[r], log_sum = elements<C>(p.log_sum)[r];

@@ -1,6 +1,5 @@
 #include "ops/elementwise/element_math.h"
 #include "ops/kernel_cuda.h"
-#include "ops/rows/any_type_cuda.h"
 #include "runtime/strided.h"
 
 namespace demi::DEMI_BACKEND {
@@ -9,22 +8,22 @@ namespace {
 constexpr int kThreads = 256;
 
 // ---- functions with kernels of their own: everything contiguous and of one type ------------------------
-template <class T, class Fn> struct OwnKernel {
-    static constexpr int threads = kThreads;
+template <class T, class Fn> struct OwnPack {
     T* out;
     const T* in[2];
     int64_t count;
     bool aligned;
 
-    DEMI_DEVICE void operator()() const {
-        for_flat_packs<T>(count, aligned, [&](int64_t at, int n, bool whole) {
-            Values<T> a = read_values(in[0] + at, n, whole), b = a;
-            if (Fn::tensors > 1) b = read_values(in[1] + at, n, whole);
-            DEMI_UNROLL
-            for (int i = 0; i < kPack<T>; ++i)
-                a.v[i] = Fn::template at<gpu::compute_t<T>>(a.v[i], b.v[i], b.v[i], 0, 0);
-            write_values(out + at, a, n, whole);
-        });
+    DEMI_DEVICE void operator()(int64_t p) const {
+        const int64_t at = p * kPack<T>;
+        const int n = pack_size<T>(at, count);
+        const bool whole = aligned && n == kPack<T>;
+        Values<T> a = read_values(in[0] + at, n, whole), b = a;
+        if (Fn::tensors > 1) b = read_values(in[1] + at, n, whole);
+        DEMI_UNROLL
+        for (int i = 0; i < kPack<T>; ++i)
+            a.v[i] = Fn::template at<gpu::compute_t<T>>(a.v[i], b.v[i], b.v[i], 0, 0);
+        write_values(out + at, a, n, whole);
     }
 };
 
@@ -32,12 +31,11 @@ template <class Fn> bool run_own(const ElementCall& call, Queue queue) {
     if constexpr (Fn::kind == ElementKind::own)
         gpu::dispatch_float(call.out.dtype, [&](auto tag) {
             typedef gpu::tag_t<decltype(tag)> T;
-            const OwnKernel<T, Fn> kernel{elements<T>(call.out),
-                                          {elements<T>(call.in[0]), elements<T>(call.in[1])},
-                                          call.count,
-                                          all_aligned(call.out.data, call.in[0].data, call.in[1].data)};
-            const int64_t packs = (call.count + kPack<T> - 1) / kPack<T>;
-            gpu::launch(kernel, gpu::blocks_for(packs, kThreads), {kThreads}, 0, queue.stream);
+            const OwnPack<T, Fn> own{elements<T>(call.out),
+                                     {elements<T>(call.in[0]), elements<T>(call.in[1])},
+                                     call.count,
+                                     all_aligned(call.out.data, call.in[0].data, call.in[1].data)};
+            launch_each(own, packs_of<T>(call.count), queue);
         });
     return Fn::kind == ElementKind::own;
 }
@@ -112,28 +110,24 @@ template <class T, bool kBeside> struct LinesKernel {
         const int64_t i = kPack<T> * whole + gpu::global_index();
         if (i >= call.count) return;
         const auto one = [&](int n) {
-            return n < operands ? gpu::load_any<C>(call.in[n].data, call.in[n].dtype, i) : C(0);
+            return n < operands ? load_any<C>(call.in[n].data, call.in[n].dtype, i) : C(0);
         };
         gpu::store(out + i, value(one(0), one(1), one(2)));
     }
 };
 
-template <class C> struct StridedKernel {
-    static constexpr int threads = kThreads;
+template <class C> struct StridedElement {
     ElementCall call;
     Strided<4> walk;
     int operands;
     DEMI_DEVICE C value(int n, int64_t at) const {
-        return n < operands ? gpu::load_any<C>(call.in[n].data, call.in[n].dtype, at) : C(0);
+        return n < operands ? load_any<C>(call.in[n].data, call.in[n].dtype, at) : C(0);
     }
-    DEMI_DEVICE void operator()() const {
-        for (int64_t i = gpu::global_index(); i < walk.count; i += gpu::global_size()) {
-            const auto o = offsets_of(walk, i);
-            gpu::store_any<C>(call.out.data, call.out.dtype, o.at[0],
-                              apply_element<C>(call.fn, value(0, o.at[1]), value(1, o.at[2]),
-                                               value(2, o.at[3]), static_cast<C>(call.p),
-                                               static_cast<C>(call.q)));
-        }
+    DEMI_DEVICE void operator()(int64_t i) const {
+        const auto o = offsets_of(walk, i);
+        store_any<C>(call.out.data, call.out.dtype, o.at[0],
+                     apply_element<C>(call.fn, value(0, o.at[1]), value(1, o.at[2]), value(2, o.at[3]),
+                                      static_cast<C>(call.p), static_cast<C>(call.q)));
     }
 };
 
@@ -150,8 +144,7 @@ template <class C> void run_strided(const ElementCall& call, int operands, Queue
         walk.sizes[d] = call.sizes[d];
         for (int n = 0; n < 4; ++n) walk.strides[n][d] = call.strides[n][d];
     }
-    gpu::launch(StridedKernel<C>{call, walk, operands}, gpu::blocks_for(call.count, kThreads), {kThreads}, 0,
-                queue.stream);
+    launch_each(StridedElement<C>{call, walk, operands}, call.count, queue);
 }
 
 void apply(const ElementCall& call, Queue queue) {

@@ -7,41 +7,24 @@ namespace demi::DEMI_BACKEND {
 namespace {
 
 // ---- rows that a list picks ----------------------------------------------------------------------------
-template <class U> struct TakeRowsKernel {
-    static constexpr int threads = 256;
+template <class U> struct TakeUnit {
     TakeRows p;
     int64_t units;  // in a row
 
-    DEMI_DEVICE void operator()() const {
-        const int64_t all = p.a * p.n * units;
-        for (int64_t k = gpu::global_index(); k < all; k += gpu::global_size()) {
-            const int64_t row = k / units, unit = k - row * units, a = row / p.n, i = row - a * p.n;
-            static_cast<U*>(p.y.data)[k] =
-                static_cast<const U*>(p.x.data)[(a * p.s + p.index[a * p.step + i]) * units + unit];
-        }
+    DEMI_DEVICE void operator()(int64_t k) const {
+        const int64_t row = k / units, unit = k - row * units, a = row / p.n, i = row - a * p.n;
+        static_cast<U*>(p.y.data)[k] =
+            static_cast<const U*>(p.x.data)[(a * p.s + p.index[a * p.step + i]) * units + unit];
     }
 };
 
-template <class U> void launch_take(const TakeRows& call, int64_t bytes, gpu::Stream stream) {
-    const int64_t units = bytes / static_cast<int64_t>(sizeof(U));
-    gpu::launch(TakeRowsKernel<U>{call, units}, gpu::blocks_for(call.a * call.n * units, 256), {256}, 0,
-                stream);
-}
-
 void take_rows(const TakeRows& call, Queue queue) {
-    const int64_t bytes = call.width * static_cast<int64_t>(size_of(call.x.dtype));
-    const uintptr_t all = reinterpret_cast<uintptr_t>(call.x.data) |
-                          reinterpret_cast<uintptr_t>(call.y.data) | static_cast<uintptr_t>(bytes);
-    if (all % 16 == 0)
-        launch_take<Bytes16>(call, bytes, queue.stream);
-    else if (all % 8 == 0)
-        launch_take<uint64_t>(call, bytes, queue.stream);
-    else if (all % 4 == 0)
-        launch_take<uint32_t>(call, bytes, queue.stream);
-    else if (all % 2 == 0)
-        launch_take<uint16_t>(call, bytes, queue.stream);
-    else
-        launch_take<uint8_t>(call, bytes, queue.stream);
+    const size_t bytes = static_cast<size_t>(call.width) * size_of(call.x.dtype);
+    with_unit(address(call.x.data) | address(call.y.data) | bytes, [&](auto tag) {
+        typedef gpu::tag_t<decltype(tag)> U;
+        const int64_t units = static_cast<int64_t>(bytes / sizeof(U));
+        launch_each(TakeUnit<U>{call, units}, call.a * call.n * units, queue);
+    });
 }
 
 // ---- the positions at which lists of n name each row ----------------------------------------------------
@@ -59,24 +42,16 @@ struct Positions {
 constexpr int64_t kScanBlock = 2048;
 DEMI_HOST_DEVICE int64_t scan_blocks(int64_t bins) { return (bins + kScanBlock - 1) / kScanBlock; }
 
-struct ClearKernel {
-    static constexpr int threads = 256;
-    uint64_t* p;
-    int64_t count;
-    DEMI_DEVICE void operator()() const {
-        for (int64_t i = gpu::global_index(); i < count; i += gpu::global_size()) p[i] = 0;
-    }
+struct Clear {
+    Positions p;
+    DEMI_DEVICE void operator()(int64_t i) const { p.next[i] = 0; }
 };
 
 DEMI_DEVICE int64_t bin_of(const Positions& p, int64_t i) { return i / p.n * p.s + p.index[i]; }
 
-struct CountKernel {
-    static constexpr int threads = 256;
+struct Count {
     Positions p;
-    DEMI_DEVICE void operator()() const {
-        for (int64_t i = gpu::global_index(); i < p.count; i += gpu::global_size())
-            gpu::atomic_add(p.next + bin_of(p, i), uint64_t{1});
-    }
+    DEMI_DEVICE void operator()(int64_t i) const { gpu::atomic_add(p.next + bin_of(p, i), uint64_t{1}); }
 };
 
 // The sum over the threads before this one; total: over all. scratch: 8 values.
@@ -138,40 +113,34 @@ template <int kStep> struct ScanKernel {
 };
 
 // Places within a bin come in any order here ...
-struct FillKernel {
-    static constexpr int threads = 256;
+struct Fill {
     Positions p;
-    DEMI_DEVICE void operator()() const {
-        for (int64_t i = gpu::global_index(); i < p.count; i += gpu::global_size())
-            p.unordered[gpu::atomic_add(p.next + bin_of(p, i), uint64_t{1})] = i;
+    DEMI_DEVICE void operator()(int64_t i) const {
+        p.unordered[gpu::atomic_add(p.next + bin_of(p, i), uint64_t{1})] = i;
     }
 };
 // ... and are put in order by counting the smaller ones. Bins are short; a bin of n costs n * n.
-struct OrderKernel {
-    static constexpr int threads = 256;
+struct Order {
     Positions p;
-    DEMI_DEVICE void operator()() const {
-        for (int64_t k = gpu::global_index(); k < p.count; k += gpu::global_size()) {
-            const int64_t i = p.unordered[k], bin = bin_of(p, i);
-            const uint64_t begin = p.first[bin], end = p.first[bin + 1];
-            uint64_t place = begin;
-            for (uint64_t other = begin; other < end; ++other) place += p.unordered[other] < i ? 1 : 0;
-            p.list[place] = i;
-        }
+    DEMI_DEVICE void operator()(int64_t k) const {
+        const int64_t i = p.unordered[k], bin = bin_of(p, i);
+        const uint64_t begin = p.first[bin], end = p.first[bin + 1];
+        uint64_t place = begin;
+        for (uint64_t other = begin; other < end; ++other) place += p.unordered[other] < i ? 1 : 0;
+        p.list[place] = i;
     }
 };
 
-void find_positions(const Positions& p, gpu::Stream stream) {
-    const gpu::Dim3 each = gpu::blocks_for(p.count, 256);
+void find_positions(const Positions& p, Queue queue) {
     const gpu::Dim3 scan{static_cast<unsigned>(scan_blocks(p.bins))};
     constexpr size_t kShared = 8 * sizeof(uint64_t);
-    gpu::launch(ClearKernel{p.next, p.bins}, gpu::blocks_for(p.bins, 256), {256}, 0, stream);
-    gpu::launch(CountKernel{p}, each, {256}, 0, stream);
-    gpu::launch(ScanKernel<0>{p}, scan, {kScanThreads}, kShared, stream);
-    gpu::launch(ScanKernel<1>{p}, {1}, {kScanThreads}, kShared, stream);
-    gpu::launch(ScanKernel<2>{p}, scan, {kScanThreads}, kShared, stream);
-    gpu::launch(FillKernel{p}, each, {256}, 0, stream);
-    gpu::launch(OrderKernel{p}, each, {256}, 0, stream);
+    launch_each(Clear{p}, p.bins, queue);
+    launch_each(Count{p}, p.count, queue);
+    gpu::launch(ScanKernel<0>{p}, scan, {kScanThreads}, kShared, queue.stream);
+    gpu::launch(ScanKernel<1>{p}, {1}, {kScanThreads}, kShared, queue.stream);
+    gpu::launch(ScanKernel<2>{p}, scan, {kScanThreads}, kShared, queue.stream);
+    launch_each(Fill{p}, p.count, queue);
+    launch_each(Order{p}, p.count, queue);
 }
 
 // ---- sums of rows ---------------------------------------------------------------------------------------
@@ -183,34 +152,27 @@ struct SumRows {
     const int64_t* list;
     int64_t a, s, n, width;
 };
-template <class T> struct AddRowsKernel {
-    static constexpr int threads = 256;
+template <class T> struct AddPack {
     SumRows p;
     bool aligned;
 
-    DEMI_DEVICE void operator()() const {
-        const int64_t packs = (p.width + kPack<T> - 1) / kPack<T>, all = p.a * p.s * packs;
+    DEMI_DEVICE void operator()(int64_t row, int64_t column, int count) const {
         const T* dy = static_cast<const T*>(p.dy);
-        for (int64_t k = gpu::global_index(); k < all; k += gpu::global_size()) {
-            const int64_t row = k / packs, column = (k - row * packs) * kPack<T>;
-            const int64_t a = row / p.s, r = row - a * p.s, left = p.width - column;
-            const int count = left < kPack<T> ? static_cast<int>(left) : kPack<T>;
-            const uint64_t begin = p.first[r], end = p.first[r + 1];
-            Bytes16 out{{0, 0, 0, 0}};
-            if (end > begin)
-                out = read_pack(dy + (a * p.n + p.list[begin]) * p.width + column, count, aligned);
-            if (end > begin + 1) {
-                Values<T> sum = unpack<T>(out);
-                for (uint64_t u = begin + 1; u < end; ++u) {
-                    const T* from = dy + (a * p.n + p.list[u]) * p.width + column;
-                    const Values<T> more = read_values(from, count, aligned);
-                    DEMI_UNROLL
-                    for (int i = 0; i < kPack<T>; ++i) sum.v[i] += more.v[i];
-                }
-                out = pack(sum);
+        const int64_t a = row / p.s, r = row - a * p.s;
+        const uint64_t begin = p.first[r], end = p.first[r + 1];
+        Bytes16 out{{0, 0, 0, 0}};
+        if (end > begin) out = read_pack(dy + (a * p.n + p.list[begin]) * p.width + column, count, aligned);
+        if (end > begin + 1) {
+            Values<T> sum = unpack<T>(out);
+            for (uint64_t u = begin + 1; u < end; ++u) {
+                const T* from = dy + (a * p.n + p.list[u]) * p.width + column;
+                const Values<T> more = read_values(from, count, aligned);
+                DEMI_UNROLL
+                for (int i = 0; i < kPack<T>; ++i) sum.v[i] += more.v[i];
             }
-            write_pack(static_cast<T*>(p.dx) + row * p.width + column, out, count, aligned);
+            out = pack(sum);
         }
+        write_pack(static_cast<T*>(p.dx) + row * p.width + column, out, count, aligned);
     }
 };
 
@@ -222,14 +184,9 @@ void sum_rows(ConstMem dy, Mem dx, const int64_t* index, int64_t lists, int64_t 
     uint64_t* first = memory.as<uint64_t>();
     uint64_t *next = first + bins + 1, *totals = next + bins;
     int64_t* list = reinterpret_cast<int64_t*>(totals + blocks);
-    find_positions({index, count, n, s, bins, first, list, next, totals, list + count}, queue.stream);
+    find_positions({index, count, n, s, bins, first, list, next, totals, list + count}, queue);
     const SumRows call{dy.data, dx.data, first, list, a, bins, count, width};
-    gpu::dispatch_float(dx.dtype, [&](auto tag) {
-        typedef gpu::tag_t<decltype(tag)> T;
-        const bool aligned = width % kPack<T> == 0 && all_aligned(call.dy, call.dx);
-        const int64_t packs = a * bins * ((width + kPack<T> - 1) / kPack<T>);
-        gpu::launch(AddRowsKernel<T>{call, aligned}, gpu::blocks_for(packs, 256), {256}, 0, queue.stream);
-    });
+    launch_packs<AddPack>(dx.dtype, call, all_aligned(call.dy, call.dx), a * bins, width, queue);
 }
 
 void add_rows(const AddRows& c, Queue queue) {

@@ -37,19 +37,6 @@ DEMI_HOST_DEVICE RowTile tile_at(const RowTiles& t, int64_t tile) {
     return {row, column, static_cast<int>(rows), static_cast<int>(columns)};
 }
 
-// By a block: prepare(r) for each row of a tile, then, once all is there, fn(r, column) for each of its elements.
-template <class Prepare, class F>
-DEMI_DEVICE void for_tile(const RowTile& tile, const Prepare& prepare, const F& fn) {
-    const int t = static_cast<int>(gpu::thread_idx().x), threads = static_cast<int>(gpu::block_dim().x);
-    gpu::sync_threads();
-    if (t < tile.rows) prepare(t);
-    gpu::sync_threads();
-    for (int u = t; u < tile.columns * tile.rows; u += threads) {
-        const int r = tile.rows == 1 ? 0 : u / tile.columns;
-        fn(r, u - r * tile.columns);
-    }
-}
-
 // A list of row numbers in rising order, and where each stood; equal ones in the order of the list.
 struct SortedRows {
     const int64_t* rows = nullptr;

@@ -31,7 +31,6 @@ template <class Rows> struct Parts {
     }
 };
 constexpr int kThreads = 256;
-constexpr int64_t kMostBlocks = 1 << 20;
 
 template <class Rows> DEMI_DEVICE const Rows& part_at(const Parts<Rows>& parts, int64_t tile) {
     return parts
@@ -43,19 +42,38 @@ DEMI_HOST_DEVICE bool keeps_bits(const SelectPart& part, DType to) {
     return part.source.dtype == to && !cast.round && cast.scale == 1 && cast.undo == 1;
 }
 
-// One element of 2, 4 or 8 bytes.
-DEMI_DEVICE void copy_one(void* y, int64_t dst, const void* x, int64_t src, size_t size) {
-    if (size == 2)
-        static_cast<uint16_t*>(y)[dst] = static_cast<const uint16_t*>(x)[src];
-    else if (size == 4)
-        static_cast<uint32_t*>(y)[dst] = static_cast<const uint32_t*>(x)[src];
-    else
-        static_cast<uint64_t*>(y)[dst] = static_cast<const uint64_t*>(x)[src];
-}
+// How elements get into y: as they are, 16 bytes of them or one; or by units across the boundary.
+template <class U> struct Copying {
+    typedef U Raw;
+    static constexpr bool lines = sizeof(U) == 16, counts = false;
+    static DEMI_DEVICE int count(int size) { return lines ? 16 / size : 1; }
+    static DEMI_DEVICE U load(const SelectPart& part, int64_t at, int size) {
+        return *reinterpret_cast<const U*>(static_cast<const char*>(part.source.data) + at * size);
+    }
+    static DEMI_DEVICE void store(Mem y, int64_t at, const U& raw, const SelectPart&, int size, LaneCount&) {
+        *reinterpret_cast<U*>(static_cast<char*>(y.data) + at * size) = raw;
+    }
+};
+template <class Unit, bool kCounts> struct Crossing {
+    typedef typename Unit::Raw Raw;
+    static constexpr bool lines = Unit::count > 1, counts = kCounts;
+    static DEMI_DEVICE int count(int) { return Unit::count; }
+    static DEMI_DEVICE Raw load(const SelectPart& part, int64_t at, int) {
+        return Unit::load(part.source.data, at, part.source.dtype);
+    }
+    static DEMI_DEVICE void store(Mem y, int64_t at, const Raw& raw, const SelectPart& part, int,
+                                  LaneCount& lost) {
+        float x[Unit::count];
+        Unit::unpack(x, raw, part.source.dtype);
+        Cast cast = part.cast;
+        if (!kCounts) cast.count = false;
+        Unit::cross(x, cast, lost);
+        Unit::store(y.data, at, y.dtype, x);
+    }
+};
 
-// The usual case: parts that are aligned, all of them copied or all cast. A thread has several loads on their way. kType: of
-// all parts and y, or (kMixed) none.
-template <bool kKeep, bool kCounts, DType kType, bool kMixed = false> struct SelectAlignedKernel {
+// A thread has several loads on their way.
+template <class Way> struct SelectKernel {
     static constexpr int threads = kThreads;
     static constexpr int kAhead = 4;
     IndexSelectCatForward call;
@@ -67,91 +85,48 @@ template <bool kKeep, bool kCounts, DType kType, bool kMixed = false> struct Sel
         const int64_t i = gpu::block_idx().x;
         const TakenRows& rows = part_at(parts, i);
         const SelectPart& part = rows.part;
-        const DType type = kMixed ? part.source.dtype : kType;
         const RowTile tile = tile_at(rows.tiles, i - rows.first_tile);
+        const int64_t step = Way::lines ? 1 : part.step;
         const int t = static_cast<int>(gpu::thread_idx().x);
         const bool one = tile.rows == 1;  // then every thread asks for itself
         int64_t first = 0;
         if (one) {
-            first = part.list[tile.row] * part.row_step + tile.column;
+            first = part.list[tile.row] * part.row_step + tile.column * step;
         } else {
-            if (t < tile.rows) from[t] = part.list[tile.row + t] * part.row_step + tile.column;
+            if (t < tile.rows) from[t] = part.list[tile.row + t] * part.row_step + tile.column * step;
             gpu::sync_threads();
         }
-        const int size = static_cast<int>(size_of(call.y.dtype)), unit = kKeep ? 16 / size : 8;
+        const int size = static_cast<int>(size_of(call.y.dtype)), unit = Way::count(size);
         const int width = tile.columns / unit, count = width * tile.rows;
         const int64_t to = part.begin + tile.row * part.columns + tile.column;
         for (int begin = t; begin < count; begin += kAhead * kThreads) {
-            Raw8 raw[kAhead];
+            typename Way::Raw raw[kAhead];
             int64_t dst[kAhead];
             DEMI_UNROLL
             for (int k = 0; k < kAhead; ++k) {
                 const int u = begin + k * kThreads;
                 if (u >= count) break;
                 const int r = one ? 0 : u / width, column = (u - r * width) * unit;
-                const int64_t src = (one ? first : from[r]) + column;
                 dst[k] = to + r * part.columns + column;
-                if constexpr (kKeep)
-                    raw[k].part[0] = gpu::load16(static_cast<const char*>(part.source.data) + src * size);
-                else
-                    raw[k] = load_raw(part.source.data, src, type);
+                raw[k] = Way::load(part, (one ? first : from[r]) + column * step, size);
             }
             DEMI_UNROLL
             for (int k = 0; k < kAhead; ++k) {
                 if (begin + k * kThreads >= count) break;
-                if constexpr (kKeep) {
-                    gpu::store16(static_cast<char*>(call.y.data) + dst[k] * size, raw[k].part[0]);
-                } else {
-                    float x[8];
-                    unpack(x, raw[k], type);
-                    Cast cast = part.cast;
-                    if (!kCounts) cast.count = false;
-                    cross_eight(x, cast, lost);
-                    store_eight(call.y.data, dst[k], kMixed ? call.y.dtype : kType, x);
-                }
+                Way::store(call.y, dst[k], raw[k], part, size, lost);
             }
         }
-        if (kCounts && call.lost != nullptr)
-            add_counts(lost, gpu::shared<uint32_t>() + 2 * kMostTileRows, call.lost);
+        if constexpr (Way::counts) add_counts(lost, gpu::shared<uint32_t>() + 2 * kMostTileRows, call.lost);
     }
 };
 
-// Any other parts, an element at a time; f64 is always copied.
-struct SelectKernel {
-    static constexpr int threads = kThreads;
-    IndexSelectCatForward call;
-    Parts<TakenRows> parts;
-
-    DEMI_DEVICE void operator()() const {
-        int64_t* from = gpu::shared<int64_t>();  // of each row of the tile: its first element
-        LaneCount lost;
-        for (int64_t i = gpu::block_idx().x; i < parts.tiles; i += gpu::grid_dim().x) {
-            const TakenRows& rows = part_at(parts, i);
-            const SelectPart& part = rows.part;
-            const RowTile tile = tile_at(rows.tiles, i - rows.first_tile);
-            const bool keep = keeps_bits(part, call.y.dtype);
-            const auto find_row = [&](int r) {
-                from[r] = part.list[tile.row + r] * part.row_step + tile.column * part.step;
-            };
-            for_tile(tile, find_row, [&](int r, int column) {
-                const int64_t src = from[r] + column * part.step;
-                const int64_t dst = part.begin + (tile.row + r) * part.columns + tile.column + column;
-                if (keep)
-                    copy_one(call.y.data, dst, part.source.data, src, size_of(call.y.dtype));
-                else
-                    store_one(call.y.data, dst, call.y.dtype,
-                              cross(load_one(part.source.data, src, part.source.dtype), part.cast, lost));
-            });
-        }
-        if (call.lost != nullptr) add_counts(lost, gpu::shared<uint32_t>() + 2 * kMostTileRows, call.lost);
-    }
-};
-
-// Gradients that are aligned: the first use of several units is on its way at a time. kType: of dy and of them, or (kMixed)
-// none.
-template <DType kType, bool kMixed = false> struct SelectBackwardAlignedKernel {
-    static constexpr int threads = kThreads;
-    static constexpr int kAhead = 4;
+// Every block owns rows, and adds what the list has for them in the list's order. The first use of several units is on its
+// way at a time.
+template <class Unit> struct SelectBackwardKernel {
+    static constexpr int threads = kThreads, blocks = 2;
+    static constexpr int kAhead = 4, kCount = Unit::count;
+    typedef typename Unit::C C;
+    typedef typename Unit::Raw Raw;
     IndexSelectCatBackward call;
     Parts<SummedRows> parts;
 
@@ -168,9 +143,9 @@ template <DType kType, bool kMixed = false> struct SelectBackwardAlignedKernel {
             if (uses[3 * t] < uses[3 * t + 2]) uses[3 * t + 1] = part.uses.places[uses[3 * t]];
         }
         gpu::sync_threads();
-        const int width = tile.columns / 8, count = width * tile.rows;
+        const int width = tile.columns / kCount, count = width * tile.rows;
         for (int begin = t; begin < count; begin += kAhead * kThreads) {
-            Raw8 raw[kAhead];
+            Raw raw[kAhead];
             int row[kAhead];
             DEMI_UNROLL
             for (int k = 0; k < kAhead; ++k) {
@@ -178,87 +153,45 @@ template <DType kType, bool kMixed = false> struct SelectBackwardAlignedKernel {
                 if (u >= count) break;
                 row[k] = tile.rows == 1 ? 0 : u / width;
                 const int64_t* use = uses + 3 * row[k];
-                if (use[0] < use[2]) raw[k] = read(part, use[1], tile.column + (u - row[k] * width) * 8);
+                if (use[0] < use[2]) raw[k] = read(part, use[1], tile.column + (u - row[k] * width) * kCount);
             }
             DEMI_UNROLL
             for (int k = 0; k < kAhead; ++k) {
                 const int u = begin + k * kThreads;
                 if (u >= count) break;
                 const int64_t* use = uses + 3 * row[k];
-                const int64_t column = tile.column + (u - row[k] * width) * 8;
-                float x[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+                const int64_t column = tile.column + (u - row[k] * width) * kCount;
+                C x[kCount] = {};
                 if (use[0] < use[2]) sum(x, raw[k], part, use[0], use[2], column, entered, left);
-                store_eight(part.part.grad.data, (tile.row + row[k]) * part.part.columns + column,
-                            kMixed ? part.part.grad.dtype : kType, x);
+                Unit::store(part.part.grad.data, (tile.row + row[k]) * part.part.columns + column,
+                            part.part.grad.dtype, x);
             }
         }
         uint32_t* scratch = gpu::shared<uint32_t>() + 6 * kMostTileRows;
-        if (call.entered != nullptr) add_counts(entered, scratch, call.entered);
-        if (call.left != nullptr) add_counts(left, scratch, call.left);
+        add_counts(entered, scratch, call.entered);
+        add_counts(left, scratch, call.left);
     }
 
-    DEMI_DEVICE Raw8 read(const SummedRows& part, int64_t place, int64_t column) const {
-        return load_raw(call.dy.data, part.part.begin + place * part.part.columns + column, type());
+    DEMI_DEVICE Raw read(const SummedRows& part, int64_t place, int64_t column) const {
+        const int64_t at = part.part.begin + place * part.part.columns + column;
+        return Unit::load(call.dy.data, kCount == 1 ? at * call.step : at, call.dy.dtype);
     }
-    DEMI_DEVICE DType type() const { return kMixed ? call.dy.dtype : kType; }
 
-    DEMI_DEVICE void sum(float (&x)[8], const Raw8& raw, const SummedRows& part, int64_t first, int64_t end,
+    DEMI_DEVICE void sum(C (&x)[kCount], const Raw& raw, const SummedRows& part, int64_t first, int64_t end,
                          int64_t column, LaneCount& entered, LaneCount& left) const {
         Cast entry = call.entry;
         if (end - first == 1) entry.undo = call.exit.undo;
-        unpack(x, raw, type());
-        cross_eight(x, entry, entered);
+        Unit::unpack(x, raw, call.dy.dtype);
+        Unit::cross(x, entry, entered);
         if (end - first == 1) return;
         for (int64_t use = first + 1; use < end; ++use) {
-            float more[8];
-            unpack(more, read(part, part.uses.places[use], column), type());
-            cross_eight(more, entry, entered);
+            C more[kCount];
+            Unit::unpack(more, read(part, part.uses.places[use], column), call.dy.dtype);
+            Unit::cross(more, entry, entered);
             DEMI_UNROLL
-            for (int j = 0; j < 8; ++j) x[j] += more[j];
+            for (int j = 0; j < kCount; ++j) x[j] += more[j];
         }
-        cross_eight(x, call.exit, left);
-    }
-};
-
-// Any other gradients: every block owns rows, and adds what the list has for them in the list's order; in C.
-template <class C> struct SelectBackwardKernel {
-    static constexpr int threads = kThreads;
-    IndexSelectCatBackward call;
-    Parts<SummedRows> parts;
-
-    DEMI_DEVICE void operator()() const {
-        int64_t* uses = gpu::shared<int64_t>();  // of each row of the tile: its first use, then their number
-        LaneCount entered, left;
-        for (int64_t i = gpu::block_idx().x; i < parts.tiles; i += gpu::grid_dim().x) {
-            const SummedRows& part = part_at(parts, i);
-            const RowTile tile = tile_at(part.tiles, i - part.first_tile);
-            const auto find_uses = [&](int r) {
-                uses[2 * r] = part.uses.find(tile.row + r);
-                uses[2 * r + 1] = part.uses.find(tile.row + r + 1) - uses[2 * r];
-            };
-            for_tile(tile, find_uses, [&](int r, int column) {
-                const int64_t at = tile.column + column;
-                const C x = sum(part, part.uses.places + uses[2 * r], uses[2 * r + 1], at, entered, left);
-                store_one(part.part.grad.data, (tile.row + r) * part.part.columns + at, part.part.grad.dtype,
-                          x);
-            });
-        }
-        uint32_t* scratch = gpu::shared<uint32_t>() + 4 * kMostTileRows;
-        if (call.entered != nullptr) add_counts(entered, scratch, call.entered);
-        if (call.left != nullptr) add_counts(left, scratch, call.left);
-    }
-
-    DEMI_DEVICE C sum(const SummedRows& part, const int64_t* named, int64_t count, int64_t column,
-                      LaneCount& entered, LaneCount& left) const {
-        C x = 0;
-        Cast entry = call.entry;
-        if (count == 1) entry.undo = call.exit.undo;
-        for (int64_t use = 0; use < count; ++use) {
-            const int64_t at = part.part.begin + named[use] * part.part.columns + column;
-            const C y = cross(load_as<C>(call.dy.data, at * call.step, call.dy.dtype), entry, entered);
-            x = use == 0 ? y : x + y;
-        }
-        return count > 1 ? cross(x, call.exit, left) : x;
+        Unit::cross(x, call.exit, left);
     }
 };
 
@@ -278,16 +211,17 @@ void launch_parts(int64_t count, int kinds, const Kind& kind_of, const Make& mak
     }
 }
 
-enum SelectKind {
-    kCopied,
-    kF32,
-    kBf16,
-    kMixed,
-    kOther,
-    kSelectKinds
-};  // of parts: the first four are aligned
+template <class Kernel, class Call, class Rows>
+void launch(const Call& call, const Parts<Rows>& parts, Queue queue) {
+    gpu::launch(Kernel{call, parts}, {static_cast<unsigned>(parts.tiles)}, {kThreads},
+                3 * kMostTileRows * sizeof(int64_t) + kCountScratch, queue.stream);
+}
+
+// Of parts; the last two are not aligned.
+enum SelectKind { kCopied, kF32, kBf16, kMixed, kCopiedOnes, kOnes, kSelectKinds };
 
 void forward(const IndexSelectCatForward& c, Queue queue) {
+    constexpr DType f32 = DType::f32, bf16 = DType::bf16;
     const int64_t size = static_cast<int64_t>(size_of(c.y.dtype));
     IndexSelectCatForward call = c;
     call.parts = nullptr;  // they go to each kernel by themselves
@@ -297,36 +231,37 @@ void forward(const IndexSelectCatForward& c, Queue queue) {
         if (part.step != 1 || part.columns % (keep ? 16 / size : 8) != 0 || part.begin * size % 16 != 0 ||
             !rows_aligned(part.source.data, part.row_step, part.source.dtype) ||
             !rows_aligned(c.y.data, part.columns, c.y.dtype))
-            return kOther;
+            return keep ? kCopiedOnes : kOnes;
         if (keep) return kCopied;
-        const DType alike = part.source.dtype == c.y.dtype ? c.y.dtype : DType::f64;
-        return alike == DType::f32 ? kF32 : alike == DType::bf16 ? kBf16 : kMixed;
+        if (part.source.dtype != c.y.dtype) return kMixed;
+        return c.y.dtype == f32 ? kF32 : c.y.dtype == bf16 ? kBf16 : kMixed;
     };
     const auto make = [&](int64_t i) -> TakenRows {
         return {c.parts[i], make_row_tiles(c.parts[i].count, c.parts[i].columns), 0};
     };
     launch_parts<TakenRows>(c.part_count, kSelectKinds, kind_of, make, [&](const auto& parts, int kind) {
-        constexpr DType f32 = DType::f32, bf16 = DType::bf16;
-        const auto launch = [&](const auto& kernel, gpu::Dim3 grid) {
-            gpu::launch(kernel, grid, {kThreads}, kMostTileRows * sizeof(int64_t) + kCountScratch,
-                        queue.stream);
-        };
-        const gpu::Dim3 each{static_cast<unsigned>(parts.tiles)};
+        const auto run = [&](auto way) { launch<SelectKernel<decltype(way)>>(call, parts, queue); };
         const bool counted = c.lost != nullptr;
         if (kind == kCopied)
-            launch(SelectAlignedKernel<true, false, f32>{call, parts}, each);
+            run(Copying<gpu::Bytes16>());
         else if (kind == kF32 && counted)
-            launch(SelectAlignedKernel<false, true, f32>{call, parts}, each);
+            run(Crossing<Eights<f32, true>, true>());
         else if (kind == kF32)
-            launch(SelectAlignedKernel<false, false, f32>{call, parts}, each);
+            run(Crossing<Eights<f32, true>, false>());
         else if (kind == kBf16 && counted)
-            launch(SelectAlignedKernel<false, true, bf16>{call, parts}, each);
+            run(Crossing<Eights<bf16, true>, true>());
         else if (kind == kBf16)
-            launch(SelectAlignedKernel<false, false, bf16>{call, parts}, each);
+            run(Crossing<Eights<bf16, true>, false>());
         else if (kind == kMixed)
-            launch(SelectAlignedKernel<false, true, f32, true>{call, parts}, each);
+            run(Crossing<Eights<f32, true, true>, true>());
+        else if (kind == kCopiedOnes && size == 8)
+            run(Copying<uint64_t>());
+        else if (kind == kCopiedOnes && size == 4)
+            run(Copying<uint32_t>());
+        else if (kind == kCopiedOnes)
+            run(Copying<uint16_t>());
         else
-            launch(SelectKernel{call, parts}, gpu::blocks_for(parts.tiles, 1, kMostBlocks));
+            run(Crossing<Single<float>, true>());
     });
 }
 
@@ -355,24 +290,19 @@ void backward(const IndexSelectCatBackward& c, Queue queue) {
         return {g, make_row_tiles(g.rows, g.columns), 0, uses};
     };
     launch_parts<SummedRows>(c.grad_count, kGradientKinds, kind_of, make, [&](const auto& parts, int kind) {
-        const auto launch = [&](const auto& kernel, gpu::Dim3 grid) {
-            gpu::launch(kernel, grid, {kThreads}, 3 * kMostTileRows * sizeof(int64_t) + kCountScratch,
-                        queue.stream);
-        };
-        const gpu::Dim3 each{static_cast<unsigned>(parts.tiles)};
-        const gpu::Dim3 some = gpu::blocks_for(parts.tiles, 1, kMostBlocks);
+        const auto run = [&](auto unit) { launch<SelectBackwardKernel<decltype(unit)>>(call, parts, queue); };
         if (kind == kAligned)
-            launch(SelectBackwardAlignedKernel<DType::f32, true>{call, parts}, each);
+            run(Eights<DType::f32, true, true>());
         else if (kind == kScattered && dtype == DType::f64)
-            launch(SelectBackwardKernel<double>{call, parts}, some);
+            run(Single<double>());
         else if (kind == kScattered)
-            launch(SelectBackwardKernel<float>{call, parts}, some);
+            run(Single<float>());
         else if (dtype == DType::f16)
-            launch(SelectBackwardAlignedKernel<DType::f16>{call, parts}, each);
+            run(Eights<DType::f16, true>());
         else if (dtype == DType::bf16)
-            launch(SelectBackwardAlignedKernel<DType::bf16>{call, parts}, each);
+            run(Eights<DType::bf16, true>());
         else
-            launch(SelectBackwardAlignedKernel<DType::f32>{call, parts}, each);
+            run(Eights<DType::f32, true>());
     });
 }
 

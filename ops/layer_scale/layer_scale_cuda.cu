@@ -6,29 +6,18 @@ namespace demi::DEMI_BACKEND {
 namespace {
 
 template <class T> struct Forward {
-    static constexpr int threads = 256;
     LayerScaleForward c;
     bool aligned;
 
-    DEMI_DEVICE void operator()() const {
-        typedef gpu::compute_t<T> C;
-        const T *in = elements<T>(c.x), *add = elements<T>(c.residual);
-        const C* gamma = elements<C>(c.gamma);
-        for_flat_packs<T>(c.rows * c.width, aligned, [&](int64_t at, int count, bool whole) {
-            Values<T> x = read_values(in + at, count, whole), more;
-            if (add != nullptr) more = read_values(add + at, count, whole);
-            int64_t column = at % c.width;
-            Values<T> g;
-            if (whole) g = read_beside<T>(gamma + column, count, true);
-            DEMI_UNROLL
-            for (int i = 0; i < kPack<T>; ++i) {
-                if (i >= count) continue;
-                const C factor = whole ? g.v[i] : gamma[column];
-                column = column + 1 == c.width ? 0 : column + 1;
-                x.v[i] = add != nullptr ? gpu::fma(x.v[i], factor, more.v[i]) : x.v[i] * factor;
-            }
-            write_values(elements<T>(c.y) + at, x, count, whole);
-        });
+    DEMI_DEVICE void operator()(int64_t r, int64_t at, int count) const {
+        const T *in = row<T>(c.x, r, c.width), *add = row<T>(c.residual, r, c.width);
+        Values<T> x = read_values(in + at, count, aligned), more;
+        if (add != nullptr) more = read_values(add + at, count, aligned);
+        const Values<T> gamma = read_beside<T>(elements<gpu::compute_t<T>>(c.gamma) + at, count, aligned);
+        DEMI_UNROLL
+        for (int i = 0; i < kPack<T>; ++i)
+            x.v[i] = add != nullptr ? gpu::fma(x.v[i], gamma.v[i], more.v[i]) : x.v[i] * gamma.v[i];
+        write_values(row<T>(c.y, r, c.width) + at, x, count, aligned);
     }
 };
 
@@ -69,13 +58,8 @@ template <class T, class Plan> struct Backward {
 };
 
 void forward(const LayerScaleForward& c, Queue queue) {
-    gpu::dispatch_float(c.x.dtype, [&](auto tag) {
-        typedef gpu::tag_t<decltype(tag)> T;
-        const bool aligned =
-            c.width % kPack<T> == 0 && all_aligned(c.x.data, c.gamma.data, c.residual.data, c.y.data);
-        const int64_t packs = (c.rows * c.width + kPack<T> - 1) / kPack<T>;
-        gpu::launch(Forward<T>{c, aligned}, gpu::blocks_for(packs, 256), {256}, 0, queue.stream);
-    });
+    const bool lines = all_aligned(c.x.data, c.gamma.data, c.residual.data, c.y.data);
+    launch_packs<Forward>(c.x.dtype, c, lines, c.rows, c.width, queue);
 }
 
 void backward(const LayerScaleBackward& c, Queue queue) {

@@ -15,7 +15,6 @@ template <class C> struct alignas(4 * sizeof(C)) Stats {
 // Y: of y and dy, T or a 16-bit type beside f32.
 template <class T, class Y, class Plan> struct Forward {
     typedef gpu::compute_t<T> C;
-    static constexpr int threads = Plan::kBlock;
     LayernormForward p;
     bool aligned;
 
@@ -65,25 +64,23 @@ template <class T, class Y, class Plan> struct Forward {
         if (moved < (sizeof(C) == 8 ? C(0x1p-44) : C(0x1p-20f))) s.shift = 0;
         return s;
     }
-    DEMI_DEVICE void operator()() const {
+    DEMI_DEVICE void operator()(int64_t r) const {
         const C *weight = elements<C>(p.weight), *bias = elements<C>(p.bias);
-        for (int64_t r = Plan::first_row(); r < p.rows; r += Plan::row_step()) {
-            const Row<T, Plan> x = read(r);
-            const Stats<C> s = stats_of(x);
-            Y* y = row<Y>(p.y, r, p.width);
-            Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
-                Values<T> v = x.values(k, at, count), w, b;
-                if (weight != nullptr) w = read_beside<T>(weight + at, count, aligned);
-                if (bias != nullptr) b = read_beside<T>(bias + at, count, aligned);
-                DEMI_UNROLL
-                for (int i = 0; i < kPack<T>; ++i) {
-                    v.v[i] = gpu::fma(s.normal(v.v[i]), weight != nullptr ? w.v[i] : C(1),
-                                      bias != nullptr ? b.v[i] : C(0));
-                }
-                Aside<T, Y>::write(y + at, v, count, aligned);
-            });
-            if (Plan::rank() == 0) elements<Stats<C>>(p.stats)[r] = s;
-        }
+        const Row<T, Plan> x = read(r);
+        const Stats<C> s = stats_of(x);
+        Y* y = row<Y>(p.y, r, p.width);
+        Plan::template each_pack<T>(p.width, [&](int k, int64_t at, int count) {
+            Values<T> v = x.values(k, at, count), w, b;
+            if (weight != nullptr) w = read_beside<T>(weight + at, count, aligned);
+            if (bias != nullptr) b = read_beside<T>(bias + at, count, aligned);
+            DEMI_UNROLL
+            for (int i = 0; i < kPack<T>; ++i) {
+                v.v[i] = gpu::fma(s.normal(v.v[i]), weight != nullptr ? w.v[i] : C(1),
+                                  bias != nullptr ? b.v[i] : C(0));
+            }
+            Aside<T, Y>::write(y + at, v, count, aligned);
+        });
+        if (Plan::rank() == 0) elements<Stats<C>>(p.stats)[r] = s;
     }
 };
 
@@ -252,7 +249,7 @@ void forward(const LayernormForward& c, Queue queue) {
         typedef decltype(plan) Plan;
         const bool aligned = c.width % kPack<T> == 0 && all_aligned(c.x.data, c.residual.data, c.weight.data,
                                                                     c.bias.data, c.sum.data, c.y.data);
-        launch_rows(Forward<T, Y, Plan>{c, aligned}, plan, c.rows, queue.stream);
+        launch_rows(Forward<T, Y, Plan>{c, aligned}, plan, queue.stream);
     });
 }
 

@@ -8,39 +8,29 @@
 namespace demi::gpu_kernels {
 namespace {
 
-template <class T> struct AddBiasKernel {
-    typedef gpu::compute_t<T> C;
-    static constexpr int threads = 256;
-    const C* x;
+template <class T> struct AddBias {
+    const gpu::compute_t<T>* x;
     const T* bias;
     T* y;
-    int64_t rows, width;
+    int64_t width;
 
-    DEMI_DEVICE void operator()() const {
-        for (int64_t i = gpu::global_index(); i < rows * width; i += gpu::global_size())
-            gpu::store(y + i, x[i] + gpu::load(bias + i % width));
-    }
+    DEMI_DEVICE void operator()(int64_t i) const { gpu::store(y + i, x[i] + gpu::load(bias + i % width)); }
 };
 
 // The weight's packs, then the bias's: two tensors in one launch.
-template <class T> struct NarrowKernel {
-    static constexpr int threads = 256;
+template <class T> struct Narrow {
     NarrowLayer p;
     bool aligned;
 
-    static DEMI_HOST_DEVICE int64_t packs(int64_t count) { return (count + kPack<T> - 1) / kPack<T>; }
-    DEMI_DEVICE void operator()() const {
-        const int64_t first = packs(p.weights), all = first + packs(p.biases);
-        for (int64_t i = gpu::global_index(); i < all; i += gpu::global_size()) {
-            const bool weight = i < first;
-            const int64_t at = (weight ? i : i - first) * kPack<T>;
-            const int64_t left = (weight ? p.weights : p.biases) - at;
-            const int count = left < kPack<T> ? static_cast<int>(left) : kPack<T>;
-            const bool whole = aligned && count == kPack<T>;
-            const float* from = elements<float>(weight ? p.weight : p.bias) + at;
-            write_values(elements<T>(weight ? p.weight_out : p.bias_out) + at,
-                         read_beside<T>(from, count, whole), count, whole);
-        }
+    DEMI_DEVICE void operator()(int64_t i) const {
+        const int64_t first = packs_of<T>(p.weights);
+        const bool weight = i < first;
+        const int64_t at = (weight ? i : i - first) * kPack<T>;
+        const int count = pack_size<T>(at, weight ? p.weights : p.biases);
+        const bool whole = aligned && count == kPack<T>;
+        const float* from = elements<float>(weight ? p.weight : p.bias) + at;
+        write_values(elements<T>(weight ? p.weight_out : p.bias_out) + at, read_beside<T>(from, count, whole),
+                     count, whole);
     }
 };
 
@@ -49,11 +39,9 @@ void narrow(const NarrowLayer& call, Queue queue) {
         all_aligned(call.weight.data, call.bias.data, call.weight_out.data, call.bias_out.data);
     gpu::dispatch_float(call.weight_out.dtype, [&](auto tag) {
         typedef gpu::tag_t<decltype(tag)> T;
-        if constexpr (sizeof(T) == 2) {
-            typedef NarrowKernel<T> Kernel;
-            const int64_t packs = Kernel::packs(call.weights) + Kernel::packs(call.biases);
-            gpu::launch(Kernel{call, aligned}, gpu::blocks_for(packs, 256), {256}, 0, queue.stream);
-        }
+        if constexpr (sizeof(T) == 2)
+            launch_each(Narrow<T>{call, aligned}, packs_of<T>(call.weights) + packs_of<T>(call.biases),
+                        queue);
     });
 }
 
@@ -65,9 +53,6 @@ gpu::BlasMatrix matrix(const GemmOperand& x, int64_t rows, int64_t columns) {
     return m;
 }
 
-const void* moved(ConstMem m, int64_t elements) {
-    return static_cast<const char*>(m.data) + elements * static_cast<int64_t>(size_of(m.dtype));
-}
 Strided<1> line(int64_t count) { return {1, count, {count}, {{1}}}; }
 void zero(Mem out, int64_t count, Queue queue) {
     if (count > 0) copy_kernels.fill({out, 0, line(count)}, queue);
@@ -98,9 +83,9 @@ bool product(const GemmCall& g, Mem out, Queue queue, gpu::BlasEpilogue epilogue
         const Offsets<2> at = offsets_of(g.batch, first);
         const int64_t left = g.batch.sizes[inner] - first % g.batch.sizes[inner];
         call.batch = left < kMost ? left : kMost;
-        call.a.data = moved(g.a.mem, at.at[0]);
-        call.b.data = moved(g.b.mem, at.at[1]);
-        call.c = const_cast<void*>(moved({out.data, out.dtype}, first * g.m * g.ldc));
+        call.a.data = from(g.a.mem, at.at[0]).data;
+        call.b.data = from(g.b.mem, at.at[1]).data;
+        call.c = from(out, first * g.m * g.ldc).data;
         if (!gpu::blas_multiply(call, queue)) return false;
     }
     return true;
@@ -113,9 +98,8 @@ void product_with_bias(const GemmCall& g, Queue queue) {
     product(g, sum, queue);
     gpu::dispatch_float(g.c.dtype, [&](auto tag) {
         typedef gpu::tag_t<decltype(tag)> T;
-        const AddBiasKernel<T> kernel{elements<gpu::compute_t<T>>(sum), elements<T>(g.bias), elements<T>(g.c),
-                                      g.m, g.n};
-        gpu::launch(kernel, gpu::blocks_for(g.m * g.n, 256), {256}, 0, queue.stream);
+        const AddBias<T> add{elements<gpu::compute_t<T>>(sum), elements<T>(g.bias), elements<T>(g.c), g.n};
+        launch_each(add, g.m * g.n, queue);
     });
 }
 

@@ -39,8 +39,7 @@ template <class T> struct MergeKernel {
     MergeAttentionsForward c;
 
     DEMI_DEVICE void operator()() const {
-        for (int64_t row = gpu::block_idx().x * int64_t{kWarps} + gpu::warp(); row < c.in.rows();
-             row += gpu::grid_dim().x * int64_t{kWarps}) {
+        for_warps<kThreads>(c.in.rows(), [&](int64_t row) {
             const int64_t at = c.in.lse_index(row);
             double top = Rows::minus_infinity(), sum = 0;
             for (int64_t i = 0; i < c.in.count; ++i) {
@@ -60,7 +59,7 @@ template <class T> struct MergeKernel {
                 }
                 gpu::store(static_cast<T*>(c.out.data) + row * c.in.size + k, static_cast<L>(y));
             }
-        }
+        });
     }
 };
 
@@ -71,8 +70,7 @@ template <class T> struct MergeBackwardKernel {
     MergeAttentionsBackward c;
 
     DEMI_DEVICE void operator()() const {
-        for (int64_t row = gpu::block_idx().x * int64_t{kWarps} + gpu::warp(); row < c.in.rows();
-             row += gpu::grid_dim().x * int64_t{kWarps}) {
+        for_warps<kThreads>(c.in.rows(), [&](int64_t row) {
             const int64_t at = c.in.lse_index(row);
             const double total = static_cast<double>(static_cast<const L*>(c.lse.data)[at]);
             const auto all =
@@ -97,7 +95,7 @@ template <class T> struct MergeBackwardKernel {
                     sum += static_cast<double>(static_cast<const L*>(c.grad_lse.data)[at]);
                 static_cast<L*>(part.grad_lse)[at] = static_cast<L>(w == 0 ? 0 : w * sum);
             }
-        }
+        });
     }
 };
 

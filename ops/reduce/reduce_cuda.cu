@@ -3,7 +3,6 @@
 #include "ops/reduce/reduce_kernels.h"
 
 #include "ops/kernel_cuda.h"
-#include "ops/rows/any_type_cuda.h"
 #include "runtime/strided.h"
 
 namespace demi::DEMI_BACKEND {
@@ -49,9 +48,8 @@ DEMI_DEVICE C element(const SumCall& call, const Offsets<2>& kept, int64_t r, C 
     } else {
         at = offsets_of(call.reduced, r);
     }
-    const C x = factor * gpu::load_any<C>(call.x.data, call.x.dtype, kept.at[0] + at.at[0]);
-    return call.y.data == nullptr ? x
-                                  : x * gpu::load_any<C>(call.y.data, call.y.dtype, kept.at[1] + at.at[1]);
+    const C x = factor * load_any<C>(call.x.data, call.x.dtype, kept.at[0] + at.at[0]);
+    return call.y.data == nullptr ? x : x * load_any<C>(call.y.data, call.y.dtype, kept.at[1] + at.at[1]);
 }
 
 // What the threads' shares are added in; integers wrap around.
@@ -59,10 +57,11 @@ template <class C> struct TotalOf { typedef double type; };
 template <> struct TotalOf<uint64_t> { typedef uint64_t type; };
 template <class C> using total_t = typename TotalOf<C>::type;
 
-// Of the elements begin, begin + step, ... below end.
+// Of the elements begin, begin + step, ... below end, those there are.
 template <class C>
 DEMI_DEVICE total_t<C> share(const SumCall& call, const Offsets<2>& kept, int64_t begin, int64_t end,
                              int64_t step) {
+    if (end > call.reduced.count) end = call.reduced.count;
     C sum = 0;
     for (int64_t r = begin; r < end; r += step) sum += element<C>(call, kept, r);
     if constexpr (sizeof(C) == 4)
@@ -82,29 +81,28 @@ template <class C> DEMI_DEVICE void finish(const SumCall& call, int64_t k, doubl
     double y = sum * call.scale;
     if constexpr (sizeof(C) == 8)
         if (!gpu::is_finite(y)) y = sum_of_small(call, k);
-    gpu::store_any<C>(call.out.data, call.out.dtype, k, static_cast<C>(y));
+    store_any<C>(call.out.data, call.out.dtype, k, static_cast<C>(y));
 }
 template <class C> DEMI_DEVICE void finish(const SumCall& call, int64_t k, uint64_t sum) {
     elements<uint64_t>(call.out)[k] = sum;
 }
 
-// fn(k) for the sums of this warp.
-template <class F> DEMI_DEVICE void for_sums(const SumCall& call, F&& fn) {
-    const int64_t step = static_cast<int64_t>(gpu::grid_dim().x) * (kThreads / 32);
-    for (int64_t k = static_cast<int64_t>(gpu::block_idx().x) * (kThreads / 32) + gpu::warp();
-         k < call.kept.count; k += step)
-        fn(k);
-}
-
-// A warp per sum.
-template <class C> struct ShortRowKernel {
+// A warp per sum adds its elements, or (partials) its chunks.
+template <class C> struct WarpKernel {
     static constexpr int threads = kThreads;
     SumCall call;
+    const total_t<C>* partials;
+    int64_t chunks, chunk_step, kept_step;
     DEMI_DEVICE void operator()() const {
-        for_sums(call, [&](int64_t k) {
-            const auto at = offsets_of(call.kept, k);
-            const auto total = gpu::warp_sum(share<C>(call, at, gpu::lane(), call.reduced.count, 32));
-            if (gpu::lane() == 0) finish<C>(call, k, total);
+        for_warps<kThreads>(call.kept.count, [&](int64_t k) {
+            total_t<C> sum = 0;
+            if (partials == nullptr)
+                sum = share<C>(call, offsets_of(call.kept, k), gpu::lane(), call.reduced.count, 32);
+            else
+                for (int64_t i = gpu::lane(); i < chunks; i += 32)
+                    sum += partials[k * kept_step + i * chunk_step];
+            sum = gpu::warp_sum(sum);
+            if (gpu::lane() == 0) finish<C>(call, k, sum);
         });
     }
 };
@@ -119,10 +117,8 @@ template <class C> struct RowKernel {
         const int64_t jobs = call.kept.count * chunks;
         for (int64_t job = gpu::block_idx().x; job < jobs; job += gpu::grid_dim().x) {
             const int64_t k = job / chunks, begin = job % chunks * kRowChunk;
-            const int64_t end =
-                begin + kRowChunk < call.reduced.count ? begin + kRowChunk : call.reduced.count;
             const auto at = offsets_of(call.kept, k);
-            const auto own = share<C>(call, at, begin + gpu::thread_idx().x, end, kThreads);
+            const auto own = share<C>(call, at, begin + gpu::thread_idx().x, begin + kRowChunk, kThreads);
             const auto total = gpu::block_sum(own, gpu::shared<total_t<C>>());
             if (gpu::thread_idx().x != 0) continue;
             if (partials == nullptr)
@@ -146,11 +142,9 @@ template <class C> struct ColumnKernel {
                   line = static_cast<int>(gpu::thread_idx().y);
         for (int64_t job = gpu::block_idx().x; job < jobs; job += gpu::grid_dim().x) {
             const int64_t k = job % tiles * kColumns + column, begin = job / tiles * kColumnChunk;
-            const int64_t end =
-                begin + kColumnChunk < call.reduced.count ? begin + kColumnChunk : call.reduced.count;
             total_t<C> sum = 0;
             if (k < call.kept.count)
-                sum = share<C>(call, offsets_of(call.kept, k), begin + line, end, kLines);
+                sum = share<C>(call, offsets_of(call.kept, k), begin + line, begin + kColumnChunk, kLines);
             gpu::sync_threads();  // the lines of the job before have been read
             lines[line * kColumns + column] = sum;
             gpu::sync_threads();
@@ -165,23 +159,6 @@ template <class C> struct ColumnKernel {
     }
 };
 
-// A warp per sum adds its chunks.
-template <class C> struct ChunkKernel {
-    static constexpr int threads = kThreads;
-    SumCall call;
-    const total_t<C>* partials;
-    int64_t chunks, chunk_step, kept_step;
-    DEMI_DEVICE void operator()() const {
-        for_sums(call, [&](int64_t k) {
-            total_t<C> sum = 0;
-            for (int64_t i = gpu::lane(); i < chunks; i += 32)
-                sum += partials[k * kept_step + i * chunk_step];
-            sum = gpu::warp_sum(sum);
-            if (gpu::lane() == 0) finish<C>(call, k, sum);
-        });
-    }
-};
-
 template <class C> void sum_as(const SumCall& call, Queue queue) {
     const gpu::Dim3 warps = gpu::blocks_for(call.kept.count, kThreads / 32);
     const int64_t chunk = call.inner_reduced ? kRowChunk : kColumnChunk;
@@ -191,7 +168,7 @@ template <class C> void sum_as(const SumCall& call, Queue queue) {
     total_t<C>* partials = chunks > 1 ? room.as<total_t<C>>() : nullptr;
     const gpu::Stream stream = queue.stream;
     if (call.inner_reduced && call.reduced.count <= kShortRow) {
-        gpu::launch(ShortRowKernel<C>{call}, warps, {kThreads}, 0, stream);
+        gpu::launch(WarpKernel<C>{call, nullptr, 0, 0, 0}, warps, {kThreads}, 0, stream);
     } else if (call.inner_reduced) {
         gpu::launch(RowKernel<C>{call, partials, chunks}, gpu::blocks_for(call.kept.count * chunks, 1),
                     {kThreads}, 32 * sizeof(double), stream);
@@ -203,7 +180,7 @@ template <class C> void sum_as(const SumCall& call, Queue queue) {
     if (partials == nullptr) return;
     const int64_t chunk_step = call.inner_reduced ? 1 : call.kept.count;
     const int64_t kept_step = call.inner_reduced ? chunks : 1;
-    gpu::launch(ChunkKernel<C>{call, partials, chunks, chunk_step, kept_step}, warps, {kThreads}, 0, stream);
+    gpu::launch(WarpKernel<C>{call, partials, chunks, chunk_step, kept_step}, warps, {kThreads}, 0, stream);
 }
 
 // ---- maxima --------------------------------------------------------------------------------------------
@@ -247,7 +224,7 @@ template <class C> struct MaxKernel {
     bool long_rows;
 
     DEMI_DEVICE C element(int64_t at) const {
-        const C v = gpu::load_any<C>(call.x.data, call.x.dtype, at);
+        const C v = load_any<C>(call.x.data, call.x.dtype, at);
         return call.smallest ? turned(v) : v;
     }
     DEMI_DEVICE void operator()() const {
@@ -270,8 +247,8 @@ template <class C> struct MaxKernel {
                     for (int w = 1; w < kThreads / 32; ++w) best.add(shared[w].value, shared[w].index);
             }
             if (first != 0 || row >= n) continue;
-            gpu::store_any<C>(call.values.data, call.values.dtype, row,
-                              call.smallest ? turned(best.value) : best.value);
+            store_any<C>(call.values.data, call.values.dtype, row,
+                         call.smallest ? turned(best.value) : best.value);
             elements<int64_t>(call.indices)[row] = best.index;
         }
     }

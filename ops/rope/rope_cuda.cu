@@ -5,25 +5,19 @@
 namespace demi::DEMI_BACKEND {
 namespace {
 
+// Rows of a token: without those that stay, where y is x.
+DEMI_HOST_DEVICE int64_t visited(const Rope& c) { return c.x.data == c.y.data ? c.rotated : c.rows; }
+
 // A thread takes a pack of the first half of a row, and the pack of the second half that belongs to it.
-template <class T> struct RotateKernel {
+template <class T> struct RotatePack {
     typedef gpu::compute_t<T> C;
-    static constexpr int threads = 256;
     Rope c;
-    int64_t rows;  // of a token that are visited: without the rows that stay, where y is x
     bool aligned;
 
-    DEMI_DEVICE void operator()() const {
-        const int64_t packs = (c.half + kPack<T> - 1) / kPack<T>, count = c.tokens * rows * packs;
-        for (int64_t i = gpu::global_index(); i < count; i += gpu::global_size()) {
-            const int64_t line = i / packs, at = (i - line * packs) * kPack<T>;
-            const int64_t token = line / rows, row = line - token * rows;
-            const int64_t position = token % (c.prefix + c.positions) - c.prefix;
-            pack_at((token * c.rows + row) * 2 * c.half + at, row < c.rotated ? position : -1, at,
-                    static_cast<int>(c.half - at < kPack<T> ? c.half - at : kPack<T>));
-        }
-    }
-    DEMI_DEVICE void pack_at(int64_t first, int64_t position, int64_t at, int count) const {
+    DEMI_DEVICE void operator()(int64_t line, int64_t at, int count) const {
+        const int64_t rows = visited(c), token = line / rows, row = line - token * rows;
+        const int64_t first = (token * c.rows + row) * 2 * c.half + at;
+        const int64_t position = row < c.rotated ? token % (c.prefix + c.positions) - c.prefix : -1;
         const T* x = elements<T>(c.x) + first;
         T* y = elements<T>(c.y) + first;
         if (position < 0) {
@@ -48,13 +42,8 @@ template <class T> struct RotateKernel {
 };
 
 void rotate(const Rope& c, Queue queue) {
-    gpu::dispatch_float(c.x.dtype, [&](auto tag) {
-        typedef gpu::tag_t<decltype(tag)> T;
-        const bool aligned = c.half % kPack<T> == 0 && all_aligned(c.x.data, c.y.data, c.table.data);
-        const int64_t rows = c.x.data == c.y.data ? c.rotated : c.rows;
-        const int64_t packs = c.tokens * rows * ((c.half + kPack<T> - 1) / kPack<T>);
-        gpu::launch(RotateKernel<T>{c, rows, aligned}, gpu::blocks_for(packs, 256), {256}, 0, queue.stream);
-    });
+    const bool lines = all_aligned(c.x.data, c.y.data, c.table.data);
+    launch_packs<RotatePack>(c.x.dtype, c, lines, c.tokens * visited(c), c.half, queue);
 }
 
 }  // namespace

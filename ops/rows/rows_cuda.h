@@ -170,10 +170,15 @@ template <class T, class Plan> struct ColumnSums {
             DEMI_UNROLL
             for (int i = 0; i < kPack<T>; ++i) kept[k][i] = 0;
         }
-        if constexpr (!Plan::kCached)
-            Plan::template each_pack<T>(width, [&](int, int64_t at, int count) {
-                for (int i = 0; i < count; ++i) out[at + i] = 0;
-            });
+        if constexpr (!Plan::kCached) each(width, [&](int, int, int64_t column) { out[column] = 0; });
+    }
+    // fn(k, i, column) for this thread's columns, elements i of packs k.
+    template <class F> static DEMI_DEVICE void each(int64_t width, const F& fn) {
+        Plan::template each_pack<T>(width, [&](int k, int64_t at, int count) {
+            DEMI_UNROLL
+            for (int i = 0; i < kPack<T>; ++i)
+                if (i < count) fn(k, i, at + i);
+        });
     }
     // Into column at + i, element i of pack k.
     DEMI_DEVICE void add(int k, int64_t at, int i, C value) {
@@ -192,19 +197,13 @@ template <class T, class Plan> struct ColumnSums {
     DEMI_DEVICE void finish(int64_t width, C* scratch) {
         if (out == nullptr) return;
         if constexpr (Plan::kCached && Plan::kRows == 1)
-            Plan::template each_pack<T>(width, [&](int k, int64_t at, int count) {
-                DEMI_UNROLL
-                for (int i = 0; i < kPack<T>; ++i)
-                    if (i < count) out[at + i] = kept[k][i];
-            });
+            each(width, [&](int k, int i, int64_t column) { out[column] = kept[k][i]; });
         if constexpr (Plan::kRows > 1) {
             for (int turn = 0; turn < Plan::kRows; ++turn) {
                 gpu::sync_threads();
                 if (Plan::place() != turn) continue;
-                Plan::template each_pack<T>(width, [&](int k, int64_t at, int count) {
-                    DEMI_UNROLL
-                    for (int i = 0; i < kPack<T>; ++i)
-                        if (i < count) scratch[at + i] = (turn == 0 ? C(0) : scratch[at + i]) + kept[k][i];
+                each(width, [&](int k, int i, int64_t column) {
+                    scratch[column] = (turn == 0 ? C(0) : scratch[column]) + kept[k][i];
                 });
             }
             gpu::sync_threads();
@@ -216,45 +215,48 @@ template <class T, class Plan> struct ColumnSums {
     }
 };
 
-// ---- host side: fn(plan) with the plan for this width; fn(tag, plan) for type and width ----------------
+// ---- host side: fn(tag, plan) for type and width ----------------
 constexpr int64_t kRowBlocks = 1 << 20;
-
-template <class F> void with_row_plan(int64_t width, F&& fn) {
-    if (width <= 32 * 12)
-        fn(RowPlan<32, true, 12>{});
-    else if (width <= 32 * 24)
-        fn(RowPlan<32, true, 24>{});
-    else if (width <= 32 * 32)
-        fn(RowPlan<32, true>{});
-    else if (width <= 256 * 32)
-        fn(RowPlan<256, true>{});
-    else
-        fn(RowPlan<1024, false>{});
-}
 
 // f64 is for checks: one plan serves every width.
 template <class F> void with_rows(DType type, int64_t width, F&& fn) {
     gpu::dispatch_float(type, [&](auto tag) {
         typedef gpu::tag_t<decltype(tag)> T;
         if constexpr (sizeof(T) == 8)
-            fn(tag, RowPlan<256, false>{});
+            return fn(tag, RowPlan<256, false>{});
+        else if (width <= 32 * 12)
+            fn(tag, RowPlan<32, true, 12>{});
+        else if (width <= 32 * 24)
+            fn(tag, RowPlan<32, true, 24>{});
+        else if (width <= 32 * 32)
+            fn(tag, RowPlan<32, true>{});
+        else if (width <= 256 * 32)
+            fn(tag, RowPlan<256, true>{});
         else
-            with_row_plan(width, [&](auto plan) { fn(tag, plan); });
+            fn(tag, RowPlan<1024, false>{});
     });
 }
 
-template <class Plan, class Kernel>
-void launch_rows(const Kernel& kernel, Plan, int64_t rows, gpu::Stream stream) {
-    gpu::launch(kernel, gpu::blocks_for(rows, Plan::kRows, kRowBlocks), {static_cast<unsigned>(Plan::kBlock)},
-                Plan::template shared_bytes<double>(), stream);
+// body(r) for the rows r of a call, body.p.
+template <class Body, int kThreads> struct EachRow {
+    typedef RowPlan<kThreads, false> Plan;
+    static constexpr int threads = Plan::kBlock;
+    Body body;
+    DEMI_DEVICE void operator()() const {
+        for (int64_t r = Plan::first_row(); r < body.p.rows; r += Plan::row_step()) body(r);
+    }
+};
+template <class Plan, class Body> void launch_rows(const Body& body, Plan, gpu::Stream stream) {
+    gpu::launch(EachRow<Body, Plan::kThreads>{body}, gpu::blocks_for(body.p.rows, Plan::kRows, kRowBlocks),
+                {static_cast<unsigned>(Plan::kBlock)}, Plan::template shared_bytes<double>(), stream);
 }
-// Kernel<T, Plan>{call, aligned} for the rows of a call. lines: its memory starts at 16-byte lines.
-template <template <class, class> class Kernel, class Call>
+// Body<T, Plan>{call, aligned}. lines: the call's memory starts at 16-byte lines.
+template <template <class, class> class Body, class Call>
 void launch_rows(DType type, const Call& call, bool lines, gpu::Stream stream) {
     with_rows(type, call.width, [&](auto tag, auto plan) {
         typedef gpu::tag_t<decltype(tag)> T;
         const bool aligned = lines && call.width % kPack<T> == 0;
-        launch_rows(Kernel<T, decltype(plan)>{call, aligned}, plan, call.rows, stream);
+        launch_rows(Body<T, decltype(plan)>{call, aligned}, plan, stream);
     });
 }
 

@@ -14,31 +14,27 @@ template <class T, class Plan> DEMI_DEVICE bool all_masked(const Row<T, Plan>& x
 
 template <class T, class Plan, bool kLog> struct Forward {
     typedef gpu::compute_t<T> C;
-    static constexpr int threads = Plan::kBlock;
     SoftmaxForward p;
     bool aligned;
 
-    DEMI_DEVICE void operator()() const {
-        for (int64_t r = Plan::first_row(); r < p.rows; r += Plan::row_step()) {
-            const Row<T, Plan> x(row<T>(p.x, r, p.width), p.width, aligned);
-            T* y = row<T>(p.y, r, p.width);
-            const C top = x.top();
-            const bool masked = all_masked(x, top);
-            const C sum = x.sum([&](C v) { return gpu::exp(v - top); });
-            if constexpr (kLog) {
-                const C shift = gpu::log(sum);
-                x.write(y, [&](C v) { return masked ? C(-gpu::infinity()) : (v - top) - shift; });
-            } else {
-                const C scale = masked ? C(0) : 1 / sum;
-                x.write(y, [&](C v) { return masked ? C(0) : gpu::exp(v - top) * scale; });
-            }
+    DEMI_DEVICE void operator()(int64_t r) const {
+        const Row<T, Plan> x(row<T>(p.x, r, p.width), p.width, aligned);
+        T* y = row<T>(p.y, r, p.width);
+        const C top = x.top();
+        const bool masked = all_masked(x, top);
+        const C sum = x.sum([&](C v) { return gpu::exp(v - top); });
+        if constexpr (kLog) {
+            const C shift = gpu::log(sum);
+            x.write(y, [&](C v) { return masked ? C(-gpu::infinity()) : (v - top) - shift; });
+        } else {
+            const C scale = masked ? C(0) : 1 / sum;
+            x.write(y, [&](C v) { return masked ? C(0) : gpu::exp(v - top) * scale; });
         }
     }
 };
 
 template <class T, class Plan, bool kLog> struct Backward {
     typedef gpu::compute_t<T> C;
-    static constexpr int threads = Plan::kBlock;
     SoftmaxBackward p;
     bool aligned;
 
@@ -50,21 +46,19 @@ template <class T, class Plan, bool kLog> struct Backward {
             return y.sum([&](C a, C b) { return a * (b * small); }, dy);
     }
 
-    DEMI_DEVICE void operator()() const {
-        for (int64_t r = Plan::first_row(); r < p.rows; r += Plan::row_step()) {
-            const Row<T, Plan> y(row<T>(p.y, r, p.width), p.width, aligned);
-            const Row<T, Plan> dy(row<T>(p.dy, r, p.width), p.width, aligned);
-            const bool masked = kLog && all_masked(y, y.top());
-            C small = 1, sum = sum_of(y, dy, small);
-            if (!gpu::is_finite(sum)) sum = sum_of(y, dy, small = kSmall);
-            const C back = 1 / small;
-            const auto grad = [&](C a, C b) {
-                if (kLog) return masked ? C(0) : gpu::fma(-gpu::exp(a), sum, b * small) * back;
-                const C d = a * (b * small - sum);
-                return (gpu::is_finite(d) ? d : a * (b * small / 4 - sum / 4) * 4) * back;
-            };
-            y.write(row<T>(p.dx, r, p.width), grad, dy);
-        }
+    DEMI_DEVICE void operator()(int64_t r) const {
+        const Row<T, Plan> y(row<T>(p.y, r, p.width), p.width, aligned);
+        const Row<T, Plan> dy(row<T>(p.dy, r, p.width), p.width, aligned);
+        const bool masked = kLog && all_masked(y, y.top());
+        C small = 1, sum = sum_of(y, dy, small);
+        if (!gpu::is_finite(sum)) sum = sum_of(y, dy, small = kSmall);
+        const C back = 1 / small;
+        const auto grad = [&](C a, C b) {
+            if (kLog) return masked ? C(0) : gpu::fma(-gpu::exp(a), sum, b * small) * back;
+            const C d = a * (b * small - sum);
+            return (gpu::is_finite(d) ? d : a * (b * small / 4 - sum / 4) * 4) * back;
+        };
+        y.write(row<T>(p.dx, r, p.width), grad, dy);
     }
 };
 

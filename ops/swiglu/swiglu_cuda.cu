@@ -15,21 +15,13 @@ template <class C> DEMI_DEVICE C gate_grad(C g, C b, const SiluParts<C>& s) {
 }
 
 // A thread takes a pack of a row of y, and the two packs of x that belong to it.
-template <class T, class Call> struct SwigluKernel {
+template <class T, class Call> struct SwigluPack {
     typedef gpu::compute_t<T> C;
-    static constexpr int threads = 256;
     static constexpr bool kBackward = IsSame<Call, SwigluBackward>::value;
     Call c;
     bool aligned;
 
-    DEMI_DEVICE void operator()() const {
-        const int64_t packs = (c.half + kPack<T> - 1) / kPack<T>;
-        for (int64_t i = gpu::global_index(); i < c.rows * packs; i += gpu::global_size()) {
-            const int64_t row = i / packs, at = (i - row * packs) * kPack<T>;
-            pack_at(row, at, static_cast<int>(c.half - at < kPack<T> ? c.half - at : kPack<T>));
-        }
-    }
-    DEMI_DEVICE void pack_at(int64_t row, int64_t at, int count) const {
+    DEMI_DEVICE void operator()(int64_t row, int64_t at, int count) const {
         const T* x = elements<T>(c.x) + 2 * c.half * row + at;
         Values<T> a = read_values(x, count, aligned), b = read_values(x + c.half, count, aligned);
         if constexpr (!kBackward) {
@@ -54,19 +46,15 @@ template <class T, class Call> struct SwigluKernel {
     }
 };
 
-template <class Call> void launch(const Call& call, bool lines, Queue queue) {
-    gpu::dispatch_float(call.x.dtype, [&](auto tag) {
-        typedef gpu::tag_t<decltype(tag)> T;
-        const bool aligned = call.half % kPack<T> == 0 && lines;
-        const int64_t packs = call.rows * ((call.half + kPack<T> - 1) / kPack<T>);
-        gpu::launch(SwigluKernel<T, Call>{call, aligned}, gpu::blocks_for(packs, 256), {256}, 0,
-                    queue.stream);
-    });
-}
+template <class T> using Forward = SwigluPack<T, SwigluForward>;
+template <class T> using Backward = SwigluPack<T, SwigluBackward>;
 
-void forward(const SwigluForward& c, Queue queue) { launch(c, all_aligned(c.x.data, c.y.data), queue); }
+void forward(const SwigluForward& c, Queue queue) {
+    launch_packs<Forward>(c.x.dtype, c, all_aligned(c.x.data, c.y.data), c.rows, c.half, queue);
+}
 void backward(const SwigluBackward& c, Queue queue) {
-    launch(c, all_aligned(c.x.data, c.dy.data, c.dx.data), queue);
+    const bool lines = all_aligned(c.x.data, c.dy.data, c.dx.data);
+    launch_packs<Backward>(c.x.dtype, c, lines, c.rows, c.half, queue);
 }
 
 }  // namespace

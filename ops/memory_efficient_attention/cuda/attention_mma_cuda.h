@@ -74,7 +74,7 @@ DEMI_DEVICE void load_tile(uint16_t* tile, int capacity, const AttentionOperand&
         }
         float v[8];
         if (real && in_eights) {
-            load_eight(v, x.data, at, x.dtype);
+            load_some(v, x.data, at, x.dtype);
         } else {
             DEMI_UNROLL
             for (int j = 0; j < 8; ++j)
@@ -105,7 +105,7 @@ DEMI_OUT_OF_LINE void cast_rows(uint16_t* to, int row, int rows, int capacity, c
         gpu::Bytes16 packed{};
         if (row < rows) {
             float v[8];
-            load_eight(v, x.data, unit, x.dtype);
+            load_some(v, x.data, unit, x.dtype);
             DEMI_UNROLL
             for (int j = 0; j < 4; ++j)
                 packed.w[j] = pack<kBf16>(cross(v[2 * j], x.cast), cross(v[2 * j + 1], x.cast));
@@ -199,7 +199,7 @@ DEMI_DEVICE void count_rows(const AttentionOperand& x, const TilePlace& place, i
             continue;
         }
         float v[8];
-        load_eight(v, x.data, at, x.dtype);
+        load_some(v, x.data, at, x.dtype);
         DEMI_UNROLL
         for (int j = 0; j < 8; ++j) v[j] *= x.cast.scale;
         lost.add_all(v);

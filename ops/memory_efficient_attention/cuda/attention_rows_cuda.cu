@@ -1,4 +1,5 @@
 // Attention without tensor cores: one warp for one query or key. Right for every size, dtype and mask.
+#include "ops/kernel_cuda.h"
 #include "ops/memory_efficient_attention/cuda/attention_exact_cuda.h"
 
 namespace demi::gpu_kernels {
@@ -8,6 +9,16 @@ constexpr int kThreads = 128, kWarps = kThreads / 32;
 constexpr int64_t kMostBlocks = 1 << 20;
 // Of a multiprocessor: what is rarely called shall not take registers from the others.
 template <class C> constexpr int kBlocks = sizeof(C) == sizeof(float) ? 7 : 3;
+
+// fn(row) for the queries, or keys, of this warp.
+template <class F> DEMI_DEVICE void for_rows(const AttentionCall& call, int64_t tokens, const F& fn) {
+    for_warps<kThreads>(call.batch * call.heads * tokens, [&](int64_t i) { fn(Row(call, tokens, i)); });
+}
+
+// Shared memory behind so many numbers for each thread: see launch_rows.
+template <class C> DEMI_DEVICE uint32_t* count_scratch(int arrays) {
+    return reinterpret_cast<uint32_t*>(gpu::shared<C>() + arrays * kThreads);
+}
 
 // What a lane has of a row. It goes by value into what is rarely called, and stays in registers.
 template <class C> struct Columns {
@@ -56,16 +67,11 @@ template <class C> struct ForwardKernel {
 
     DEMI_DEVICE void operator()() const {
         LaneCount lost;
-        const int64_t rows = call.batch * call.heads * call.queries;
-        for (int64_t i = gpu::block_idx().x * int64_t{kWarps} + gpu::warp(); i < rows;
-             i += gpu::grid_dim().x * int64_t{kWarps}) {
-            const Row row(call, call.queries, i);
+        for_rows(call, call.queries, [&](const Row& row) {
             for (int64_t column = 0; column < call.value_size; column += 32 * kColumns)
                 run(Query<C, AttentionForward>(call, row), column, lost);
-        }
-        if (call.out.lost != nullptr)
-            add_counts(lost, gpu::shared<uint32_t>() + kThreads * sizeof(C) / sizeof(uint32_t),
-                       call.out.lost);
+        });
+        add_counts(lost, count_scratch<C>(1), call.out.lost);
     }
 
     DEMI_DEVICE void run(const Query<C, AttentionForward>& query, int64_t first_column,
@@ -129,21 +135,19 @@ template <class C> struct DotKernel {
     QuerySums<C> sums;
 
     DEMI_DEVICE void operator()() const {
-        const int64_t rows = call.batch * call.heads * call.queries;
-        for (int64_t i = gpu::block_idx().x * int64_t{kWarps} + gpu::warp(); i < rows;
-             i += gpu::grid_dim().x * int64_t{kWarps}) {
-            const BackwardQuery<C> query(call, Row(call, call.queries, i));
+        for_rows(call, call.queries, [&](const Row& row) {
+            const BackwardQuery<C> query(call, row);
             C sum = 0;
             if (!query.saw_nothing())
                 for (int64_t key = query.keys.begin + gpu::lane(); key < query.keys.end; key += 32)
                     sum = gpu::fma(query.weight(key), query.grad_weight(key) * query.dropout(key), sum);
             sum = gpu::warp_sum(sum) - grad_lse_at<C>(call, query.index);
             if (gpu::lane() == 0) sums.dot[query.index] = sum;
-            if (query.saw_nothing() || (gpu::is_finite(sum) && !is_odd_lse(query.lse()))) continue;
+            if (query.saw_nothing() || (gpu::is_finite(sum) && !is_odd_lse(query.lse()))) return;
             gpu::sync_warp();
             bool whole;
             leave_sums(ExactQuery<C, AttentionBackward>(call, query.row()), sums, whole);
-        }
+        });
     }
 };
 
@@ -154,16 +158,11 @@ template <class C> struct GradQueriesKernel {
 
     DEMI_DEVICE void operator()() const {
         LaneCount lost;
-        const int64_t rows = call.batch * call.heads * call.queries;
-        for (int64_t i = gpu::block_idx().x * int64_t{kWarps} + gpu::warp(); i < rows;
-             i += gpu::grid_dim().x * int64_t{kWarps}) {
-            const Row row(call, call.queries, i);
+        for_rows(call, call.queries, [&](const Row& row) {
             for (int64_t column = gpu::lane(); column < call.head_size + gpu::lane(); column += 32 * kColumns)
                 run(BackwardQuery<C>(call, row), column, lost);
-        }
-        if (call.grad_q.lost != nullptr)
-            add_counts(lost, gpu::shared<uint32_t>() + kThreads * sizeof(C) / sizeof(uint32_t),
-                       call.grad_q.lost);
+        });
+        add_counts(lost, count_scratch<C>(1), call.grad_q.lost);
     }
 
     DEMI_DEVICE void run(const BackwardQuery<C>& query, int64_t column, LaneCount& lost) const {
@@ -207,17 +206,13 @@ template <class C> struct GradKeysKernel {
 
     DEMI_DEVICE void operator()() const {
         LaneCount lost_k, lost_v;
-        const int64_t rows = call.batch * call.heads * call.keys,
-                      size = most(call.head_size, call.value_size);
-        for (int64_t i = gpu::block_idx().x * int64_t{kWarps} + gpu::warp(); i < rows;
-             i += gpu::grid_dim().x * int64_t{kWarps}) {
-            const Row row(call, call.keys, i);
+        const int64_t size = most(call.head_size, call.value_size);
+        for_rows(call, call.keys, [&](const Row& row) {
             for (int64_t column = gpu::lane(); column < size + gpu::lane(); column += 32 * kColumns)
                 run(row, column, lost_k, lost_v);
-        }
-        uint32_t* scratch = gpu::shared<uint32_t>() + 2 * kThreads * sizeof(C) / sizeof(uint32_t);
-        if (call.grad_k.lost != nullptr) add_counts(lost_k, scratch, call.grad_k.lost);
-        if (call.grad_v.lost != nullptr) add_counts(lost_v, scratch, call.grad_v.lost);
+        });
+        add_counts(lost_k, count_scratch<C>(2), call.grad_k.lost);
+        add_counts(lost_v, count_scratch<C>(2), call.grad_v.lost);
     }
 
     DEMI_DEVICE void run(const Row& row, int64_t column, LaneCount& lost_k, LaneCount& lost_v) const {
@@ -332,7 +327,7 @@ template <class C> struct GradBiasKernel {
             }
             put(call.grad_bias, i, sum, lost);
         }
-        if (call.grad_bias.lost != nullptr) add_counts(lost, gpu::shared<uint32_t>(), call.grad_bias.lost);
+        add_counts(lost, gpu::shared<uint32_t>(), call.grad_bias.lost);
     }
 
     // Of a query's keys, those among some.
@@ -408,10 +403,8 @@ void forward_by_rows(const AttentionForward& c, Queue queue) {
     count(c.k, c.batch, c.keys, c.heads, c.head_size, queue);
     count(c.v, c.batch, c.keys, c.heads, c.value_size, queue);
     const int64_t rows = c.batch * c.heads * c.queries;
-    if (c.q.dtype == DType::f64)
-        launch_rows<double>(ForwardKernel<double>{c}, rows, 1, queue);
-    else
-        launch_rows<float>(ForwardKernel<float>{c}, rows, 1, queue);
+    if (c.q.dtype == DType::f64) return launch_rows<double>(ForwardKernel<double>{c}, rows, 1, queue);
+    launch_rows<float>(ForwardKernel<float>{c}, rows, 1, queue);
 }
 
 template <class E> void backward_by_rows(const AttentionBackward& c, QuerySums<E> sums, Queue queue) {

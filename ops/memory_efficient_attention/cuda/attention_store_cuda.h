@@ -62,10 +62,10 @@ template <int kSize> struct RowsOut {
                 continue;
             }
             float x[8];
-            load_eight(x, from, 0, DType::f32);
+            load_some(x, from, 0, DType::f32);
             DEMI_UNROLL
             for (int j = 0; j < 8; ++j) x[j] = cross(x[j], out.cast, lost);
-            store_eight(out.data, at, out.dtype, x);
+            store_some(out.data, at, out.dtype, x);
         }
     }
 };
@@ -183,7 +183,7 @@ DEMI_DEVICE void store_sums(uint16_t* tiles, const AttentionResult& out, const T
             store_by_elements(leaving, out, first, rows, lost);
         }
     }
-    if (out.lost != nullptr) add_counts(lost, gpu::shared<uint32_t>(), out.lost);
+    add_counts(lost, gpu::shared<uint32_t>(), out.lost);
 }
 
 }  // namespace demi::gpu_kernels
