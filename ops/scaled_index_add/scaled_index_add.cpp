@@ -12,7 +12,7 @@
 namespace demi {
 namespace {
 
-constexpr const char* kName = "scaled_index_add";
+constexpr const char* kScaledIndexAdd = "scaled_index_add";
 
 // All operands, as messages show them.
 struct Described {
@@ -85,7 +85,7 @@ struct Forward {
 
     Forward(const Tensor& x, const Tensor& checked_index, const Tensor& s, const Tensor& f, float a,
             const Boundary& boundary)
-        : call(kName, boundary, Direction::forward, x.dtype()),
+        : call(kScaledIndexAdd, boundary, Direction::forward, x.dtype()),
           input(call.enter("input", x, {.role = Role::accumulator})), source(call.enter("source", s)),
           scaling(call.enter("scaling", f)), index(checked_index), alpha(a) {}
 
@@ -118,7 +118,7 @@ struct Kept {
 
 Tensors backward(const Kept& kept, const Tensor& dy, const Needs& needs) {
     const Tensor index = kept.index, source = kept.source, scaling = kept.scaling;
-    const Crossing call(kName, kept.boundary, Direction::backward, dy.dtype());
+    const Crossing call(kScaledIndexAdd, kept.boundary, Direction::backward, dy.dtype());
     const bool wants_scaling = needs.size() > 2 && needs[2];
     double amax = 0;
     const int k = call.gradient_exponent(Role::operand, [&] { return amax = finite_amax(dy); });
@@ -176,11 +176,11 @@ Tensors backward(const Kept& kept, const Tensor& dy, const Needs& needs) {
 
 Variable scaled_index_add(const Variable& input, const Tensor& index, const Variable& source,
                           const Variable& scaling, float alpha, const Boundary& boundary) {
-    const Op op(kName);
+    const Op op(kScaledIndexAdd);
     check_operands(op, input.value(), index, source.value(), scaling.value());
     note_read(index);
-    Forward forward(input.value(), checked_rows(kName, "index", index, input.size(0)), source.value(),
-                    scaling.value(), alpha, boundary);
+    Forward forward(input.value(), checked_rows(kScaledIndexAdd, "index", index, input.size(0)),
+                    source.value(), scaling.value(), alpha, boundary);
     Tensor out = forward.run(Tensor::empty(input.shape(), input.dtype(), input.device()), false);
 
     std::vector<Variable> inputs{input, source};
@@ -200,12 +200,12 @@ Variable scaled_index_add(const Variable& input, const Tensor& index, const Vari
 
 void scaled_index_add_(Tensor input, const Tensor& index, const Tensor& source, const Tensor& scaling,
                        float alpha, const Boundary& boundary) {
-    const Op op(kName);
+    const Op op(kScaledIndexAdd);
     check_operands(op, input, index, source, scaling);
     check_apart(op, input, source, "source");
     check_apart(op, input, scaling, "scaling");
-    Forward forward(input, checked_rows(kName, "index", index, input.size(0)), source, scaling, alpha,
-                    boundary);
+    Forward forward(input, checked_rows(kScaledIndexAdd, "index", index, input.size(0)), source, scaling,
+                    alpha, boundary);
     // Nothing may be written before the whole result is known to fit; the explicit path has a result of its own anyway.
     const bool apart =
         boundary.overflow == OverflowPolicy::error || boundary.explicit_casts || !input.is_contiguous();
