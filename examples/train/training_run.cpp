@@ -73,7 +73,7 @@ void TrainingRun::make_steps() {
     const bool wanted = options_.graph && device_.is_cuda();
     const auto say = [this](const std::string& reason) {
         captured_ = false;
-        progress_.message("the steps are no CUDA graphs: " + reason);
+        progress_.message("steps run without CUDA graphs: " + reason);
     };
     if (wanted && !why.empty()) say(why);
     if (parallel_) return;

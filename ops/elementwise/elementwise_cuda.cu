@@ -53,7 +53,7 @@ template <class T> DEMI_DEVICE T apply_element(ElementFn fn, T a, T b, T c, T p,
     case ElementFn::name: \
         if constexpr (kShared<name##_fn, T>) return name##_fn::at<T>(a, b, c, p, q); \
         break;
-#define FUNCTION(name, ...) HELPER(name) HELPER(name##_grad)
+#define FUNCTION(name, ...) HELPER(name, ) HELPER(name##_grad, )
 #include "ops/elementwise/functions.inc"
 #undef FUNCTION
 #undef HELPER
