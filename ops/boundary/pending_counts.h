@@ -16,13 +16,6 @@ CastCounters* counted_in(CastCounters& counters, const Cast& cast, const Tensor&
 // Counters as they crossed, with k as the exponents.
 void add_to_ledger(const BoundaryRow& more);
 
-// Zeroed sets in the device's memory, of this thread; the id of a set is CastCounters::pending.
-struct TakenSets {
-    int64_t first = 0;  // the id of the first
-    CastCounters* sums = nullptr;
-};
-TakenSets take_sets(int count, Device device);
-
 // The slab of a set that this thread has taken lately.
 class CountSlab;
 std::shared_ptr<CountSlab> slab_of(int64_t pending);
