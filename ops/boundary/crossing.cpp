@@ -1,7 +1,6 @@
 #include "ops/boundary/crossing.h"
 
 #include <cmath>
-#include <vector>
 
 #include "ops/boundary/pending_counts.h"
 #include "ops/op.h"

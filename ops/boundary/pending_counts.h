@@ -1,9 +1,6 @@
 #pragma once
 // Internal: counters that are still in a GPU's memory. A kernel adds to sets of a slab that its thread has zeroed for many
 // calls at once; the ledger copies them later, so that no operator waits for the device.
-#include <memory>
-#include <vector>
-
 #include "ops/boundary/boundary.h"
 
 namespace demi {

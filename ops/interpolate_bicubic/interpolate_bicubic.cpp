@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "ops/interpolate_bicubic/interpolate_bicubic_kernels.h"
 #include "ops/op.h"
