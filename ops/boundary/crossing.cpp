@@ -88,10 +88,6 @@ Leaving Crossing::leave(const char* name, const Tensor& result, bool round, int 
     return e;
 }
 
-Leaving Crossing::leave_gradient(const char* name, const Tensor& result, int k, double bound) const {
-    return leave(name, result, rule_.gradients, k, bound);
-}
-
 Tensor Crossing::finish(const Leaving& y, const FindOverflow& find) const {
     if (!y.result.defined()) return y.result;
     note(
