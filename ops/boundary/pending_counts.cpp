@@ -10,17 +10,13 @@
 
 namespace demi {
 
-namespace {
-
 constexpr int64_t kSets = 1024;  // of a slab: 56 KiB
 constexpr int64_t kWords = sizeof(CastCounters) / sizeof(int64_t);
 
-int64_t fresh_ids() {
+static int64_t fresh_ids() {
     static std::atomic<int64_t> next{1};  // 0: nothing is pending
     return next.fetch_add(kSets, std::memory_order_relaxed);
 }
-
-}  // namespace
 
 // One thread takes sets from it, and launches what adds to them, on the device's one stream: behind the zeros,
 // before any copy that is asked for later.
