@@ -26,11 +26,6 @@
 //
 // Only what is rounded is counted and subject to OverflowPolicy; an f16 tensor is neither. The gradient of an f64 tensor
 // beside a narrower first operand is computed as for f32, then converted.
-#include <iosfwd>
-#include <string>
-#include <string_view>
-#include <vector>
-
 #include "ops/boundary/cast.h"
 #include "runtime/tensor.h"
 

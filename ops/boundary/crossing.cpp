@@ -1,7 +1,6 @@
 #include "ops/boundary/crossing.h"
 
 #include <cmath>
-#include <vector>
 
 #include "ops/boundary/pending_counts.h"
 #include "ops/op.h"
@@ -87,10 +86,6 @@ Leaving Crossing::leave(const char* name, const Tensor& result, bool round, int 
         std::swap(e.undo, e.cast.undo);
     }
     return e;
-}
-
-Leaving Crossing::leave_gradient(const char* name, const Tensor& result, int k, double bound) const {
-    return leave(name, result, rule_.gradients, k, bound);
 }
 
 Tensor Crossing::finish(const Leaving& y, const FindOverflow& find) const {

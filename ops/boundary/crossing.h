@@ -89,7 +89,9 @@ class Crossing {
         return leave(name, result, rule_.result, 0, 0);
     }
     // A gradient whose sums carry 2^k and are at most `bound` without it.
-    Leaving leave_gradient(const char* name, const Tensor& result, int k, double bound) const;
+    Leaving leave_gradient(const char* name, const Tensor& result, int k, double bound) const {
+        return leave(name, result, rule_.gradients, k, bound);
+    }
     // For a gradient that is ready in f32 (f64), `sums` with 2^k: the gradient in `dtype`. `text` is its name in an error.
     Tensor leave_sums(const char* name, const char* text, const Tensor& sums, DType dtype, int k) const;
 

@@ -1,6 +1,5 @@
 // The ledger of the boundary: what was lost, per call site.
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cmath>
 #include <cstdio>

@@ -10,17 +10,13 @@
 
 namespace demi {
 
-namespace {
-
 constexpr int64_t kSets = 1024;  // of a slab: 56 KiB
 constexpr int64_t kWords = sizeof(CastCounters) / sizeof(int64_t);
 
-int64_t fresh_ids() {
+static int64_t fresh_ids() {
     static std::atomic<int64_t> next{1};  // 0: nothing is pending
     return next.fetch_add(kSets, std::memory_order_relaxed);
 }
-
-}  // namespace
 
 // One thread takes sets from it, and launches what adds to them, on the device's one stream: behind the zeros,
 // before any copy that is asked for later.
@@ -30,11 +26,11 @@ class CountSlab {
         : first_(fresh_ids()), memory_(Tensor::zeros({kSets, kWords}, DType::i64, device)),
           sums_(reinterpret_cast<CastCounters*>(memory_.mutable_data<int64_t>())) {}
 
-    bool has_room(int count) const { return used_ + count <= kSets; }
-    TakenSets take(int count) {
-        const TakenSets taken{first_ + used_, sums_ + used_};
-        used_ += count;
-        return taken;
+    bool has_room() const { return used_ < kSets; }
+    // A zeroed set, pending in `counters` from now on.
+    CastCounters* take(CastCounters& counters) {
+        counters.pending = first_ + used_;
+        return sums_ + used_++;
     }
 
     bool holds(int64_t pending) const { return pending >= first_ && pending < first_ + kSets; }
@@ -82,18 +78,12 @@ CastCounters* counted_in(CastCounters& counters, const Cast& cast, const Tensor&
     if (device.is_cpu()) return &counters;
     if (capturing(device)) return nullptr;
     if (counters.pending != 0) settle(counters);
-    const TakenSets set = take_sets(1, device);
-    counters.pending = set.first;
-    return set.sums;
-}
-
-TakenSets take_sets(int count, Device device) {
     Slabs& mine = my_slabs()[device.index];
-    if (mine.now == nullptr || !mine.now->has_room(count)) {
+    if (mine.now == nullptr || !mine.now->has_room()) {
         auto fresh = std::make_shared<CountSlab>(device);
         mine.before = std::exchange(mine.now, std::move(fresh));
     }
-    return mine.now->take(count);
+    return mine.now->take(counters);
 }
 
 std::shared_ptr<CountSlab> slab_of(int64_t pending) {

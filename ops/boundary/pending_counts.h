@@ -1,9 +1,6 @@
 #pragma once
 // Internal: counters that are still in a GPU's memory. A kernel adds to sets of a slab that its thread has zeroed for many
 // calls at once; the ledger copies them later, so that no operator waits for the device.
-#include <memory>
-#include <vector>
-
 #include "ops/boundary/boundary.h"
 
 namespace demi {
@@ -15,13 +12,6 @@ CastCounters* counted_in(CastCounters& counters, const Cast& cast, const Tensor&
 
 // Counters as they crossed, with k as the exponents.
 void add_to_ledger(const BoundaryRow& more);
-
-// Zeroed sets in the device's memory, of this thread; the id of a set is CastCounters::pending.
-struct TakenSets {
-    int64_t first = 0;  // the id of the first
-    CastCounters* sums = nullptr;
-};
-TakenSets take_sets(int count, Device device);
 
 // The slab of a set that this thread has taken lately.
 class CountSlab;

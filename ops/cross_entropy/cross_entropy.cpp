@@ -83,9 +83,8 @@ Variable cross_entropy(const Variable& logits, const Variable& target, CrossEntr
             CrossEntropyRows rows = in;
             rows.logits = reads(values);
             (hard ? rows.labels : rows.target) = reads(wanted);
-            Tensor dlogits, dtarget;
-            if (needs[0]) dlogits = Tensor::like(values);
-            if (needs[1]) dtarget = Tensor::like(wanted);
+            Tensor dlogits = needs[0] ? Tensor::like(values) : Tensor();
+            Tensor dtarget = needs[1] ? Tensor::like(wanted) : Tensor();
             if (rows.rows > 0)
                 cross_entropy_on(values.device())
                     .backward({rows, reads(row_max), reads(log_sum), reads(dloss), dloss.numel() == 1,

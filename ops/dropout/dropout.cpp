@@ -11,8 +11,15 @@ namespace demi {
 
 namespace {
 
-Variable drop(const Op& op, const Variable& input, double p, int64_t groups, Generator& generator) {
+// One draw decides over an element, or over a sample.
+Variable drop(const Op& op, const Variable& input, double p, bool samples, Generator& generator,
+              bool training) {
+    op.floats("x", input);
+    op.check(!samples || input.rank() >= 1, "x must be [samples, ...]: got ", input.value());
+    op.check(p >= 0 && p <= 1, "p must be in [0, 1]: got ", p);
+    if (!training || p == 0) return input;
     const Tensor x = input.value().contiguous();
+    const int64_t groups = samples ? x.size(0) : x.numel();
     const LiveDraw draw = take_draw(generator, groups, x.device());
     const auto run = [=, width = groups == 0 ? 0 : x.numel() / groups](const Tensor& from) {
         Tensor to = Tensor::like(from);
@@ -29,20 +36,10 @@ Variable drop(const Op& op, const Variable& input, double p, int64_t groups, Gen
 }  // namespace
 
 Variable dropout(const Variable& x, double p, Generator& generator, bool training) {
-    const Op op("dropout");
-    op.floats("x", x);
-    op.check(p >= 0 && p <= 1, "p must be in [0, 1]: got ", p);
-    if (!training || p == 0) return x;
-    return drop(op, x, p, x.numel(), generator);
+    return drop(Op("dropout"), x, p, false, generator, training);
 }
-
 Variable drop_path(const Variable& x, double p, Generator& generator, bool training) {
-    const Op op("drop_path");
-    op.floats("x", x);
-    op.check(x.rank() >= 1, "x must be [samples, ...]: got ", x.value());
-    op.check(p >= 0 && p <= 1, "p must be in [0, 1]: got ", p);
-    if (!training || p == 0) return x;
-    return drop(op, x, p, x.size(0), generator);
+    return drop(Op("drop_path"), x, p, true, generator, training);
 }
 
 }  // namespace demi

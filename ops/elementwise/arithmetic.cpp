@@ -15,17 +15,12 @@ Variable with_number(const char* name, ElementFn fn, const Variable& x, double p
     });
 }
 
-// An op of two tensors: y = fn(a, b); grad(i, dy, shape, dtype) is the gradient of operand i, summed to its shape.
+// y = fn(a, b); grad: see record_two().
 template <class Grad>
 Variable with_tensor(const char* name, ElementFn fn, const Variable& a, const Variable& b, Grad grad) {
     const Op op(name);
     const DType dtype = result_dtype(name, a, b);
-    return op.record(
-        {a, b}, elementwise(name, fn, {a.value(), b.value()}, dtype),
-        [grad, sa = a.shape(), sb = b.shape(), ta = a.dtype(),
-         tb = b.dtype()](const Tensor& dy, const Needs& needs) -> Tensors {
-            return {needs[0] ? grad(0, dy, sa, ta) : Tensor(), needs[1] ? grad(1, dy, sb, tb) : Tensor()};
-        });
+    return record_two(op, a, b, elementwise(name, fn, {a.value(), b.value()}, dtype), grad);
 }
 
 // maximum, or with `smaller` minimum.
@@ -34,16 +29,12 @@ Variable extreme(const char* name, ElementFn fn, const Variable& a, const Variab
     op.check(a.defined() && b.defined(), "needs defined tensors: got ", a.value(), " and ", b.value());
     const DType dtype = promote(a.dtype(), b.dtype());
     const Tensor x = promoted(a.value(), dtype), z = promoted(b.value(), dtype);
-    return op.record(
-        {a, b}, elementwise(name, fn, {x, z}, dtype),
-        [=, saved_a = Saved(x), saved_b = Saved(z)](const Tensor& dy, const Needs& needs) -> Tensors {
-            const auto grad = [&](const Tensor& own, const Tensor& other) {
-                const Tensor &high = smaller ? other : own, &low = smaller ? own : other;
-                return elementwise_to(name, ElementFn::greater_grad, {dy, high, low}, own.shape(),
-                                      own.dtype());
-            };
-            const Tensor &va = saved_a, &vb = saved_b;
-            return {needs[0] ? grad(va, vb) : Tensor(), needs[1] ? grad(vb, va) : Tensor()};
+    return record_two(
+        op, a, b, elementwise(name, fn, {x, z}, dtype),
+        [=, first = Saved(x), second = Saved(z)](int i, const Tensor& dy, const Shape& shape, DType type) {
+            const bool in_order = (i == 0) != smaller;
+            const Tensor &high = in_order ? first : second, &low = in_order ? second : first;
+            return elementwise_to(name, ElementFn::greater_grad, {dy, high, low}, shape, type);
         });
 }
 

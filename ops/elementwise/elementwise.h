@@ -1,7 +1,5 @@
 #pragma once
 // Internal: element-wise functions on Tensors without a graph, and what the wrappers of element-wise ops share.
-#include <initializer_list>
-
 #include "ops/elementwise/elementwise_kernels.h"
 #include "ops/op.h"
 
@@ -23,6 +21,17 @@ Tensor promoted(const Tensor& operand, DType dtype);
 enum class Saves { x, y };
 Variable unary(const char* name, ElementFn fn, ElementFn grad_fn, const Variable& x, Saves saves,
                double p = 0, double q = 0);
+
+// Records y = fn(a, b): grad(i, dy, shape, dtype) is the gradient of operand i, summed to its shape.
+template <class Grad>
+Variable record_two(const Op& op, const Variable& a, const Variable& b, Tensor y, Grad grad) {
+    return op.record(
+        {a, b}, std::move(y),
+        [grad, sa = a.shape(), sb = b.shape(), ta = a.dtype(),
+         tb = b.dtype()](const Tensor& dy, const Needs& needs) -> Tensors {
+            return {needs[0] ? grad(0, dy, sa, ta) : Tensor(), needs[1] ? grad(1, dy, sb, tb) : Tensor()};
+        });
+}
 
 // x's value, which must be a float.
 const Tensor& float_value(std::string_view op, const Variable& x);

@@ -118,13 +118,12 @@ template <class T, bool kBeside> struct LinesKernel {
 
 template <class C> struct StridedElement {
     ElementCall call;
-    Strided<4> walk;
     int operands;
     DEMI_DEVICE C value(int n, int64_t at) const {
         return n < operands ? load_any<C>(call.in[n].data, call.in[n].dtype, at) : C(0);
     }
     DEMI_DEVICE void operator()(int64_t i) const {
-        const auto o = offsets_of(walk, i);
+        const auto o = offsets_of(call, i);
         store_any<C>(call.out.data, call.out.dtype, o.at[0],
                      apply_element<C>(call.fn, value(0, o.at[1]), value(1, o.at[2]), value(2, o.at[3]),
                                       static_cast<C>(call.p), static_cast<C>(call.q)));
@@ -137,14 +136,7 @@ template <class T, bool kBeside> void run_lines(const ElementCall& call, int ope
 }
 
 template <class C> void run_strided(const ElementCall& call, int operands, Queue queue) {
-    Strided<4> walk{};
-    walk.rank = call.rank;
-    walk.count = call.count;
-    for (int d = 0; d < call.rank; ++d) {
-        walk.sizes[d] = call.sizes[d];
-        for (int n = 0; n < 4; ++n) walk.strides[n][d] = call.strides[n][d];
-    }
-    launch_each(StridedElement<C>{call, walk, operands}, call.count, queue);
+    launch_each(StridedElement<C>{call, operands}, call.count, queue);
 }
 
 void apply(const ElementCall& call, Queue queue) {

@@ -2,7 +2,6 @@
 // What may stand beside a tensor: a number, whole (exact up to 64 bits) or with a point.
 #include <concepts>
 #include <limits>
-#include <ostream>
 
 #include "autograd/variable.h"
 

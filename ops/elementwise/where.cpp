@@ -25,16 +25,11 @@ Variable where(const Variable& condition, const Operand& first, const Operand& s
     const DType dtype = promote(a.dtype(), b.dtype());
     Tensor y = elementwise("where", ElementFn::where,
                            {taken, promoted(a.value(), dtype), promoted(b.value(), dtype)}, dtype);
-    return op.record({a, b}, y,
-                     [c = Saved(taken), sa = a.shape(), sb = b.shape(), ta = a.dtype(),
-                      tb = b.dtype()](const Tensor& dy, const Needs& needs) -> Tensors {
-                         Tensors grads(2);
-                         if (needs[0])
-                             grads[0] = elementwise_to("where", ElementFn::keep_where, {dy, c}, sa, ta);
-                         if (needs[1])
-                             grads[1] = elementwise_to("where", ElementFn::drop_where, {dy, c}, sb, tb);
-                         return grads;
-                     });
+    return record_two(
+        op, a, b, y, [c = Saved(taken)](int i, const Tensor& dy, const Shape& shape, DType type) {
+            return elementwise_to("where", i == 0 ? ElementFn::keep_where : ElementFn::drop_where, {dy, c},
+                                  shape, type);
+        });
 }
 
 Variable masked_fill(const Variable& x, const Variable& mask, const Number& value) {

@@ -41,19 +41,18 @@ Variable gather(const Variable& x, int dim, const Tensor& index) {
             .take_rows({reads(rows), writes(y), at.data<int64_t>(), y.size(0), rows.size(1), n, n, 1},
                        queue_of(x.device()));
     }
-    return op.record({x}, back_to(y, index.shape(), dim),
-                     [dim, at = Saved(at), shape = x.shape()](const Tensor& dy, const Needs&) -> Tensors {
-                         if (dy.numel() == 0) return {Tensor::zeros(shape, dy.dtype(), dy.device())};
-                         const Tensor lists = at.get(), rows = rows_along(dy, dim);
-                         const int64_t a = lists.size(0), s = shape[dim];
-                         Tensor dx = Tensor::empty({a, s}, dy.dtype(), dy.device());
-                         if (dx.numel() > 0)
-                             index_on(dy.device())
-                                 .add_elements(
-                                     {reads(rows), writes(dx), lists.data<int64_t>(), a, s, lists.size(1)},
-                                     queue_of(dy));
-                         return {back_to(dx, shape, dim)};
-                     });
+    return op.record(
+        x, back_to(y, index.shape(), dim), [dim, at = Saved(at), shape = x.shape()](const Tensor& dy) {
+            if (dy.numel() == 0) return Tensor::zeros(shape, dy.dtype(), dy.device());
+            const Tensor lists = at.get(), rows = rows_along(dy, dim);
+            const int64_t a = lists.size(0), s = shape[dim];
+            Tensor dx = Tensor::empty({a, s}, dy.dtype(), dy.device());
+            if (dx.numel() > 0)
+                index_on(dy.device())
+                    .add_elements({reads(rows), writes(dx), lists.data<int64_t>(), a, s, lists.size(1)},
+                                  queue_of(dy));
+            return back_to(dx, shape, dim);
+        });
 }
 
 }  // namespace demi

@@ -28,16 +28,15 @@ Variable index_select(const Variable& x, int dim, const Tensor& index) {
             .take_rows({reads(from), writes(y), at.data<int64_t>(), before, s, n, 0, behind},
                        queue_of(x.device()));
     }
-    return op.record(
-        {x}, y.view(shape), [=, at = Saved(at), full = x.shape()](const Tensor& dy, const Needs&) -> Tensors {
-            Tensor dx = Tensor::empty({before, s, behind}, dy.dtype(), dy.device());
-            const Tensor from = dy.contiguous();
-            if (dx.numel() > 0)
-                index_on(dy.device())
-                    .add_rows({reads(from), writes(dx), at.get().data<int64_t>(), before, s, n, behind},
-                              queue_of(dy));
-            return {dx.view(full)};
-        });
+    return op.record(x, y.view(shape), [=, at = Saved(at), full = x.shape()](const Tensor& dy) {
+        Tensor dx = Tensor::empty({before, s, behind}, dy.dtype(), dy.device());
+        const Tensor from = dy.contiguous();
+        if (dx.numel() > 0)
+            index_on(dy.device())
+                .add_rows({reads(from), writes(dx), at.get().data<int64_t>(), before, s, n, behind},
+                          queue_of(dy));
+        return dx.view(full);
+    });
 }
 
 }  // namespace demi

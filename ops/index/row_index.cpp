@@ -1,7 +1,6 @@
 #include "ops/index/row_index.h"
 
 #include <algorithm>
-#include <array>
 
 namespace demi {
 namespace {

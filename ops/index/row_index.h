@@ -4,8 +4,6 @@
 // To check a list that lies on a GPU it is copied back, which waits for the device. So each thread remembers the last 64 lists
 // that were found good: by buffer, place, length and version, which every write to the buffer raises. A list that it remembers
 // is not copied again.
-#include <string_view>
-
 #include "runtime/tensor.h"
 
 namespace demi {

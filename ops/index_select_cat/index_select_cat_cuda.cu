@@ -241,27 +241,17 @@ void forward(const IndexSelectCatForward& c, Queue queue) {
     };
     launch_parts<TakenRows>(c.part_count, kSelectKinds, kind_of, make, [&](const auto& parts, int kind) {
         const auto run = [&](auto way) { launch<SelectKernel<decltype(way)>>(call, parts, queue); };
-        const bool counted = c.lost != nullptr;
-        if (kind == kCopied)
-            run(Copying<gpu::Bytes16>());
-        else if (kind == kF32 && counted)
-            run(Crossing<Eights<f32, true>, true>());
-        else if (kind == kF32)
-            run(Crossing<Eights<f32, true>, false>());
-        else if (kind == kBf16 && counted)
-            run(Crossing<Eights<bf16, true>, true>());
-        else if (kind == kBf16)
-            run(Crossing<Eights<bf16, true>, false>());
-        else if (kind == kMixed)
-            run(Crossing<Eights<f32, true, true>, true>());
-        else if (kind == kCopiedOnes && size == 8)
-            run(Copying<uint64_t>());
-        else if (kind == kCopiedOnes && size == 4)
-            run(Copying<uint32_t>());
-        else if (kind == kCopiedOnes)
-            run(Copying<uint16_t>());
-        else
-            run(Crossing<Single<float>, true>());
+        const auto cross = [&](auto unit) {
+            typedef decltype(unit) Unit;
+            c.lost != nullptr ? run(Crossing<Unit, true>()) : run(Crossing<Unit, false>());
+        };
+        if (kind == kCopied) return run(Copying<gpu::Bytes16>());
+        if (kind == kF32) return cross(Eights<f32, true>());
+        if (kind == kBf16) return cross(Eights<bf16, true>());
+        if (kind == kMixed) return run(Crossing<Eights<f32, true, true>, true>());
+        if (kind == kOnes) return run(Crossing<Single<float>, true>());
+        if (size == 8) return run(Copying<uint64_t>());
+        size == 4 ? run(Copying<uint32_t>()) : run(Copying<uint16_t>());
     });
 }
 
@@ -291,18 +281,10 @@ void backward(const IndexSelectCatBackward& c, Queue queue) {
     };
     launch_parts<SummedRows>(c.grad_count, kGradientKinds, kind_of, make, [&](const auto& parts, int kind) {
         const auto run = [&](auto unit) { launch<SelectBackwardKernel<decltype(unit)>>(call, parts, queue); };
-        if (kind == kAligned)
-            run(Eights<DType::f32, true, true>());
-        else if (kind == kScattered && dtype == DType::f64)
-            run(Single<double>());
-        else if (kind == kScattered)
-            run(Single<float>());
-        else if (dtype == DType::f16)
-            run(Eights<DType::f16, true>());
-        else if (dtype == DType::bf16)
-            run(Eights<DType::bf16, true>());
-        else
-            run(Eights<DType::f32, true>());
+        if (kind == kAligned) return run(Eights<DType::f32, true, true>());
+        if (kind == kScattered) return dtype == DType::f64 ? run(Single<double>()) : run(Single<float>());
+        if (dtype == DType::f16) return run(Eights<DType::f16, true>());
+        dtype == DType::bf16 ? run(Eights<DType::bf16, true>()) : run(Eights<DType::f32, true>());
     });
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "ops/interpolate_bicubic/interpolate_bicubic_kernels.h"
 #include "ops/op.h"
@@ -18,7 +17,23 @@ struct Taps {
     std::vector<int64_t> start, index;
     std::vector<double> weight;
 
-    Taps transposed() const;  // [in, out], each row in order of its outputs
+    // [in, out], each row in order of its outputs
+    Taps transposed() const {
+        Taps t{out, in, std::vector<int64_t>(static_cast<size_t>(in) + 1), {}, {}};
+        t.index.resize(index.size());
+        t.weight.resize(index.size());
+        for (int64_t j : index) ++t.start[static_cast<size_t>(j) + 1];
+        for (size_t j = 1; j < t.start.size(); ++j) t.start[j] += t.start[j - 1];
+        std::vector<int64_t> next(t.start.begin(), t.start.end() - 1);
+        for (int64_t i = 0; i < out; ++i)
+            for (int64_t k = start[static_cast<size_t>(i)]; k < start[static_cast<size_t>(i) + 1]; ++k) {
+                const size_t at =
+                    static_cast<size_t>(next[static_cast<size_t>(index[static_cast<size_t>(k)])]++);
+                t.index[at] = i;
+                t.weight[at] = weight[static_cast<size_t>(k)];
+            }
+        return t;
+    }
 };
 
 // Keys' cubic with parameter a; 0 from distance 2 on.
@@ -62,22 +77,6 @@ Taps bicubic_taps(int64_t in, int64_t out, double scale, bool antialias) {
         taps.start.push_back(static_cast<int64_t>(taps.index.size()));
     }
     return taps;
-}
-
-Taps Taps::transposed() const {
-    Taps t{out, in, std::vector<int64_t>(static_cast<size_t>(in) + 1), {}, {}};
-    t.index.resize(index.size());
-    t.weight.resize(index.size());
-    for (int64_t j : index) ++t.start[static_cast<size_t>(j) + 1];
-    for (size_t j = 1; j < t.start.size(); ++j) t.start[j] += t.start[j - 1];
-    std::vector<int64_t> next(t.start.begin(), t.start.end() - 1);
-    for (int64_t i = 0; i < out; ++i)
-        for (int64_t k = start[static_cast<size_t>(i)]; k < start[static_cast<size_t>(i) + 1]; ++k) {
-            const size_t at = static_cast<size_t>(next[static_cast<size_t>(index[static_cast<size_t>(k)])]++);
-            t.index[at] = i;
-            t.weight[at] = weight[static_cast<size_t>(k)];
-        }
-    return t;
 }
 
 constexpr int64_t kMostPixels = int64_t{1} << 20;  // along an axis

@@ -18,17 +18,14 @@ Variable l2_normalize(const Variable& input, double eps) {
     if (rows > 0)
         l2_normalize_on(x.device())
             .forward({reads(x), writes(y), writes(norms), rows, width, eps}, queue_of(x));
-    return op.record(
-        {input}, y,
-        [x = Saved(x), norms = Saved(norms), rows, width, eps](const Tensor& grad, const Needs&) -> Tensors {
-            const Tensor dy = grad.contiguous();
-            Tensor dx = Tensor::like(x.get());
-            if (rows > 0)
-                l2_normalize_on(dx.device())
-                    .backward({reads(x), reads(norms), reads(dy), writes(dx), rows, width, eps},
-                              queue_of(dx));
-            return {dx};
-        });
+    return op.record(input, y, [x = Saved(x), norms = Saved(norms), rows, width, eps](const Tensor& grad) {
+        const Tensor dy = grad.contiguous();
+        Tensor dx = Tensor::like(x.get());
+        if (rows > 0)
+            l2_normalize_on(dx.device())
+                .backward({reads(x), reads(norms), reads(dy), writes(dx), rows, width, eps}, queue_of(dx));
+        return dx;
+    });
 }
 
 }  // namespace demi

@@ -9,8 +9,6 @@
 // finite x: n within 4e-6 (1 + |n|), dx within 1e-5 r (1 + |n|) max|g|: the digits that a large mean leaves
 // are kept, and squares that leave the range are taken at another scale. A constant row gives n = 0, and 0
 // for a constant g; with eps = 0 its dx is 0.
-#include <vector>
-
 #include "autograd/variable.h"
 
 namespace demi {

@@ -1,12 +1,9 @@
 #include "ops/linear/inference_mode.h"
 
 #include <map>
-#include <memory>
-#include <utility>
 
 #include "ops/linear/layer.h"
 #include "ops/matmul/gemm_call.h"
-#include "runtime/buffer.h"
 
 namespace demi {
 namespace {

@@ -1,7 +1,5 @@
 #include "ops/linear/layer.h"
 
-#include <utility>
-
 #include "ops/elementwise/elementwise.h"
 #include "ops/matmul/gemm_call.h"
 

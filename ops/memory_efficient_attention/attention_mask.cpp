@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "runtime/check.h"
-
 namespace demi {
 namespace {
 

@@ -8,9 +8,7 @@
 //   LocalAttentionFromBottomRightMask                 i + d - left <= j <= i + d + right
 //   BlockDiagonalMask                                 block i sees block i, of sequences packed one after
 //                                                     the other
-#include <string>
 #include <utility>
-#include <vector>
 
 #include "autograd/variable.h"
 #include "ops/memory_efficient_attention/attention_segment.h"

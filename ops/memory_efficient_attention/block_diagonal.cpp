@@ -5,7 +5,6 @@
 #include "ops/views/concat.h"
 #include "ops/views/split.h"
 #include "ops/views/views.h"
-#include "runtime/check.h"
 
 namespace demi {
 namespace {

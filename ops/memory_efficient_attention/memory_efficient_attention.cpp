@@ -1,7 +1,6 @@
 #include "ops/memory_efficient_attention/memory_efficient_attention.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "autograd/grad_mode.h"

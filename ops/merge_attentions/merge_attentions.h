@@ -8,8 +8,6 @@
 // out_i [B, M, H, K] (or [B, M, K], one head) and lse_i [B, H, M] as attention_with_lse gives them, of one
 // shape and dtype. Parts that saw nothing (log-sum-exp -infinity) do not count; where none saw anything the
 // result is 0 and -infinity. f32 arithmetic.
-#include <vector>
-
 #include "ops/memory_efficient_attention/memory_efficient_attention.h"
 
 namespace demi {

@@ -10,7 +10,6 @@
 // infinite from |g| = 6e20 on and stays so (no further step for that element; NaN should m overflow too), and
 // 0 below 1e-22, where eps alone divides.
 #include <functional>
-#include <span>
 
 #include "runtime/tensor.h"
 

@@ -1,8 +1,5 @@
 #pragma once
 // The global length of many gradients, and clipping by it.
-#include <span>
-#include <vector>
-
 #include "runtime/capture.h"
 
 namespace demi {

@@ -4,8 +4,6 @@
 //   (nesterov) or b
 // Without momentum d = g and no buffer is needed. Buffers start at 0. Shapes, dtypes and devices as in
 // ops/optimizer/adamw.h. Tensors without a gradient (undefined) are left alone.
-#include <span>
-
 #include "ops/optimizer/adamw.h"
 
 namespace demi {

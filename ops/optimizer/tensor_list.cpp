@@ -29,12 +29,6 @@ void check_state(const Op& op, size_t index, std::string_view name, const Tensor
              state);
 }
 
-void check_factor(const Op& op, size_t index, const Tensor& param, const Tensor& factor) {
-    op.check(!factor.defined() ||
-                 (factor.dtype() == DType::f64 && factor.numel() == 1 && factor.device() == param.device()),
-             "factor ", index, " must be f64 with one element on ", param.device(), ": got ", factor);
-}
-
 // A thread of the CPU takes about 64 Ki elements at a time, a block of a GPU 16 Ki.
 TensorListBuilder::TensorListBuilder(Device device)
     : device_(device), chunk_size_(device.is_cpu() ? 65536 : 16384) {}

@@ -1,10 +1,6 @@
 #pragma once
 // Internal: what the optimizers share: checks, the TensorList of a call, and the groups of numbers of its entries.
-#include <array>
 #include <cstring>
-#include <functional>
-#include <initializer_list>
-#include <vector>
 
 #include "ops/op.h"
 #include "ops/optimizer/optimizer_kernels.h"
@@ -20,8 +16,6 @@ void check_beside(const Op& op, size_t index, std::string_view name, const Tenso
                   const Tensor& other);
 // Optimizer state: the parameter's shape and device, contiguous, f32 (f64 beside f64).
 void check_state(const Op& op, size_t index, std::string_view name, const Tensor& param, const Tensor& state);
-// What a gradient is multiplied with where that is decided on the device: undefined, or f64 [1] beside the parameter.
-void check_factor(const Op& op, size_t index, const Tensor& param, const Tensor& factor);
 
 class TensorListBuilder {
   public:
@@ -98,7 +92,9 @@ void take_steps(const Op& op, const Tensors& tensors,
         check_parameter(op, i, t.param);
         if (!t.grad.defined()) continue;
         check_beside(op, i, "gradient", t.param, t.grad);
-        check_factor(op, i, t.param, t.factor);
+        op.check(!t.factor.defined() || (t.factor.dtype() == DType::f64 && t.factor.numel() == 1 &&
+                                         t.factor.device() == t.param.device()),
+                 "factor ", i, " must be f64 with one element on ", t.param.device(), ": got ", t.factor);
         first = first < i ? first : i;
         op.check(tensors[first].param.device() == t.param.device(), "parameters must be on one device: got ",
                  t.param, " at ", i);

@@ -31,15 +31,18 @@ Tensor move(const Tensor& from, const Sizes& s, int64_t patch, bool to_patches) 
     return out;
 }
 
+Variable moved(const Op& op, const Variable& x, const Sizes& s, int64_t patch, bool to_patches) {
+    return op.record(x, move(x.value(), s, patch, to_patches),
+                     [=](const Tensor& dy) { return move(dy, s, patch, !to_patches); });
+}
+
 }  // namespace
 
 Variable patchify(const Variable& image, int64_t patch) {
     const Op op("patchify");
     op.check(image.defined() && image.rank() == 4, "image must be [B, C, H, W]: got ", image.value());
     const Sizes s = sizes(op, image.size(0), image.size(1), image.size(2), image.size(3), patch);
-    return op.record(
-        {image}, move(image.value(), s, patch, true),
-        [s, patch](const Tensor& dy, const Needs&) -> Tensors { return {move(dy, s, patch, false)}; });
+    return moved(op, image, s, patch, true);
 }
 
 Variable unpatchify(const Variable& patches, int64_t channels, int64_t height, int64_t width, int64_t patch) {
@@ -49,9 +52,7 @@ Variable unpatchify(const Variable& patches, int64_t channels, int64_t height, i
     const Sizes s = sizes(op, patches.size(0), channels, height, width, patch);
     op.check(patches.shape() == s.patches, "patches must have shape ", s.patches, " for images ", s.image,
              " and patch size ", patch, ": got ", patches.value());
-    return op.record(
-        {patches}, move(patches.value(), s, patch, false),
-        [s, patch](const Tensor& dy, const Needs&) -> Tensors { return {move(dy, s, patch, true)}; });
+    return moved(op, patches, s, patch, false);
 }
 
 }  // namespace demi

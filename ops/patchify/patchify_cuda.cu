@@ -47,10 +47,8 @@ void move(const Patchify& c, Queue queue) {
                                    i(down), i(across), c.to_patches},
                         count, queue);
         };
-        if (count < int64_t{1} << 32)  // 32-bit divisions are several times faster
-            launch(uint32_t{});
-        else
-            launch(uint64_t{});
+        // 32-bit divisions are several times faster
+        count < int64_t{1} << 32 ? launch(uint32_t{}) : launch(uint64_t{});
     });
 }
 

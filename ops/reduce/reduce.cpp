@@ -54,21 +54,21 @@ Variable extreme(const char* name, const Variable& x, const Dims& dims, bool kee
     op.check(x.defined(), "x must be a defined tensor");
     const Shape kept = keep_reduced(name, x.shape(), dims);
     const MaxRows top = max_rows(op, x.value(), dims, smallest);
-    return op.record({x}, shaped(top.values.view(kept), x.shape(), dims, keepdim),
-                     [indices = Saved(top.indices), order = top.order,
-                      permuted = top.permuted](const Tensor& dy, const Needs&) -> Tensors {
-                         const int64_t rows = dy.numel(), length = rows > 0 ? permuted.numel() / rows : 0;
-                         Tensor dx = Tensor::empty({rows, length}, dy.dtype(), dy.device());
-                         const Tensor from = dy.contiguous(), at = indices.get().contiguous();
-                         if (rows > 0)
-                             index_on(dy.device())
-                                 .add_elements({reads(from), writes(dx), at.data<int64_t>(), rows, length, 1},
-                                               queue_of(dy));
-                         std::vector<int> back(order.size());
-                         for (size_t i = 0; i < order.size(); ++i)
-                             back[static_cast<size_t>(order[i])] = static_cast<int>(i);
-                         return {dx.view(permuted).permute(back)};
-                     });
+    return op.record(
+        x, shaped(top.values.view(kept), x.shape(), dims, keepdim),
+        [indices = Saved(top.indices), order = top.order, permuted = top.permuted](const Tensor& dy) {
+            const int64_t rows = dy.numel(), length = rows > 0 ? permuted.numel() / rows : 0;
+            Tensor dx = Tensor::empty({rows, length}, dy.dtype(), dy.device());
+            const Tensor from = dy.contiguous(), at = indices.get().contiguous();
+            if (rows > 0)
+                index_on(dy.device())
+                    .add_elements({reads(from), writes(dx), at.data<int64_t>(), rows, length, 1},
+                                  queue_of(dy));
+            std::vector<int> back(order.size());
+            for (size_t i = 0; i < order.size(); ++i)
+                back[static_cast<size_t>(order[i])] = static_cast<int>(i);
+            return dx.view(permuted).permute(back);
+        });
 }
 
 Tensor place(const char* name, const Tensor& x, int dim, bool smallest) {

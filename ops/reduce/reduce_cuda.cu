@@ -263,21 +263,13 @@ template <class C> void max_as(const ReduceMax& call, Queue queue) {
 void sum(const ReduceSum& c, Queue queue) {
     const bool inner_reduced = c.group_count == 0 || c.groups[c.group_count - 1].reduced;
     const SumCall call{c.x, c.y, c.out, c.scale, walk_of(c, false), walk_of(c, true), inner_reduced};
-    if (c.out.dtype == DType::f64)
-        sum_as<double>(call, queue);
-    else if (c.out.dtype == DType::i64)
-        sum_as<uint64_t>(call, queue);
-    else
-        sum_as<float>(call, queue);
+    if (c.out.dtype == DType::f64) return sum_as<double>(call, queue);
+    c.out.dtype == DType::i64 ? sum_as<uint64_t>(call, queue) : sum_as<float>(call, queue);
 }
 
 void max(const ReduceMax& call, Queue queue) {
-    if (call.x.dtype == DType::f64)
-        max_as<double>(call, queue);
-    else if (is_float(call.x.dtype))
-        max_as<float>(call, queue);
-    else
-        max_as<int64_t>(call, queue);
+    if (call.x.dtype == DType::f64) return max_as<double>(call, queue);
+    is_float(call.x.dtype) ? max_as<float>(call, queue) : max_as<int64_t>(call, queue);
 }
 
 }  // namespace

@@ -1,8 +1,5 @@
 #pragma once
 // Internal: sums of Tensors without a graph, and gradients of broadcast operands.
-#include <initializer_list>
-#include <vector>
-
 #include "ops/elementwise/elementwise_kernels.h"
 #include "runtime/tensor.h"
 

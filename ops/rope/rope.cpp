@@ -54,18 +54,14 @@ std::vector<RopeSegment> checked(const Op& op, const Variable& input,
 Variable recorded(const Op& op, const Variable& input, const Tensor& y, std::vector<RopeSegment> segments) {
     std::vector<Saved> tables;
     for (RopeSegment& s : segments) tables.emplace_back(s.table);
-    return op.record({input}, y, [tables, segments](const Tensor& grad, const Needs&) -> Tensors {
+    return op.record(input, y, [tables, segments](const Tensor& grad) {
         std::vector<RopeSegment> all = segments;
         for (size_t i = 0; i < all.size(); ++i) all[i].table = tables[i].get();
-        if (alone(grad)) {  // memory that nothing else reads
-            Tensor dx = grad;
-            rotate(dx, dx, all, true);
-            return {dx};
-        }
-        const Tensor dy = grad.contiguous();
-        Tensor dx = Tensor::like(dy);
+        const bool in_place = alone(grad);  // memory that nothing else reads
+        const Tensor dy = in_place ? grad : grad.contiguous();
+        Tensor dx = in_place ? grad : Tensor::like(dy);
         rotate(dy, dx, all, true);
-        return {dx};
+        return dx;
     });
 }
 

@@ -13,8 +13,6 @@
 //
 // rope_in_place() rotates within x's own memory (contiguous; not of a leaf that requires a gradient) and copies nothing: x
 // must not be used afterwards, and backward through an op that saved it throws.
-#include <vector>
-
 #include "autograd/variable.h"
 
 namespace demi {

@@ -24,10 +24,8 @@ template <class T> void rotate_token(const Rope& c, int64_t token) {
     for (int64_t r = 0; r < turned; ++r) {
         const lane_t<T>* cosines = elements<lane_t<T>>(c.table) + position * c.half;
         const lane_t<T>* sines = cosines + c.positions * c.half;
-        if (c.back)
-            rotate_row<true>(x + r * width, y + r * width, cosines, sines, c.half);
-        else
-            rotate_row<false>(x + r * width, y + r * width, cosines, sines, c.half);
+        c.back ? rotate_row<true>(x + r * width, y + r * width, cosines, sines, c.half)
+               : rotate_row<false>(x + r * width, y + r * width, cosines, sines, c.half);
     }
     if (x != y)
         __builtin_memcpy(y + turned * width, x + turned * width,

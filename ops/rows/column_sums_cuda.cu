@@ -62,11 +62,10 @@ template <class T, class Plan> struct ColumnSumsKernel {
 void sum_partials(DType type, const SumPartials& call, gpu::Stream stream) {
     const int64_t columns = call.out1 != nullptr ? 2 * call.width : call.width;
     const gpu::Dim3 grid{static_cast<unsigned>((columns + 31) / 32)};
-    if (type == DType::f64)
-        gpu::launch(SumPartialsKernel<double>{call}, grid, {1024}, SumPartialsKernel<double>::kShared,
-                    stream);
-    else
-        gpu::launch(SumPartialsKernel<float>{call}, grid, {1024}, SumPartialsKernel<float>::kShared, stream);
+    const auto run = [&](auto kernel) {
+        gpu::launch(kernel, grid, {1024}, decltype(kernel)::kShared, stream);
+    };
+    type == DType::f64 ? run(SumPartialsKernel<double>{call}) : run(SumPartialsKernel<float>{call});
 }
 
 void column_sums(DType type, const ColumnSumsCall& call, gpu::Stream stream) {

@@ -1,7 +1,6 @@
 #include "ops/scaled_index_add/scaled_index_add.h"
 
 #include <cmath>
-#include <utility>
 
 #include "ops/boundary/crossing.h"
 #include "ops/index/row_index.h"

@@ -15,15 +15,14 @@ Variable softmax_along(const Op& op, bool log, const Variable& input, int dim) {
     Tensor y = Tensor::like(x);
     const int64_t rows = row_count(x), width = x.size(-1);
     if (rows > 0) softmax_on(x.device()).forward({reads(x), writes(y), rows, width, log}, queue_of(x));
-    return op.record({input}, y.transpose(at, -1),
-                     [y = Saved(y), at, rows, width, log](const Tensor& grad, const Needs&) -> Tensors {
-                         const Tensor dy = grad.transpose(at, -1).contiguous();
-                         Tensor dx = Tensor::like(dy);
-                         if (rows > 0)
-                             softmax_on(dx.device())
-                                 .backward({reads(y), reads(dy), writes(dx), rows, width, log}, queue_of(dx));
-                         return {dx.transpose(at, -1)};
-                     });
+    return op.record(input, y.transpose(at, -1), [y = Saved(y), at, rows, width, log](const Tensor& grad) {
+        const Tensor dy = grad.transpose(at, -1).contiguous();
+        Tensor dx = Tensor::like(dy);
+        if (rows > 0)
+            softmax_on(dx.device())
+                .backward({reads(y), reads(dy), writes(dx), rows, width, log}, queue_of(dx));
+        return dx.transpose(at, -1);
+    });
 }
 
 }  // namespace

@@ -14,12 +14,12 @@ Variable swiglu(const Variable& input) {
     const int64_t half = shape[x.rank() - 1] /= 2, rows = row_count(x);
     Tensor y = Tensor::empty(shape, x.dtype(), x.device());
     if (rows > 0) swiglu_on(x.device()).forward({reads(x), writes(y), rows, half}, queue_of(x));
-    return op.record({input}, y, [x = Saved(x), rows, half](const Tensor& grad, const Needs&) -> Tensors {
+    return op.record(input, y, [x = Saved(x), rows, half](const Tensor& grad) {
         const Tensor dy = grad.contiguous();
         Tensor dx = Tensor::like(x.get());
         if (rows > 0)
             swiglu_on(dx.device()).backward({reads(x), reads(dy), writes(dx), rows, half}, queue_of(dx));
-        return {dx};
+        return dx;
     });
 }
 

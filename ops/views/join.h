@@ -1,8 +1,5 @@
 #pragma once
 // Internal: the gradient of a split.
-#include <span>
-#include <vector>
-
 #include "runtime/tensor.h"
 
 namespace demi {

@@ -1,7 +1,7 @@
 #pragma once
 // Internal: attention in double, one query at a time, in plain order: all of it for f64, which exists to
 // check gradients; and for f32, f16 and bf16 the rows that f32 does not hold (Exact).
-#include "ops/memory_efficient_attention/cpu/attention_block.h"
+#include "ops/memory_efficient_attention/cpu/attention_tasks.h"
 
 namespace demi::DEMI_BACKEND::attention {
 
