@@ -19,9 +19,19 @@ void check_shared(const void* p, size_t bytes, const char* what) {
                std::to_string(static_cast<int64_t>(at - begin)) + " of " + std::to_string(shared_bytes()));
 }
 
+static int& on_the_way(const void* p) {
+    const auto at =
+        static_cast<size_t>(static_cast<const char*>(p) - static_cast<const char*>(shared_begin()));
+    return copies_on_the_way()[at / 16];
+}
+void check_arrived(const void* p, const char* what) {
+    if (on_the_way(p) != 0) misuse(std::string(what) + " reads what cp_async16 has not brought yet");
+}
+
 void cp_async(void* to, const void* from, bool valid) {
     check_shared(to, 16, "cp_async16");
     if (valid) check_aligned(from, 16, "cp_async16");
+    ++on_the_way(to);
     current->copies.push_back({to, from, valid, current->copy_group});
 }
 
@@ -34,11 +44,13 @@ void cp_async_wait(int pending) {
     for (const AsyncCopy& copy : copies) {
         if (copy.group >= current->copy_group - pending) {
             copies[kept++] = copy;
-        } else if (copy.valid) {
-            *static_cast<Bytes16*>(copy.to) = *static_cast<const Bytes16*>(copy.from);
-        } else {
-            std::memset(copy.to, 0, 16);
+            continue;
         }
+        --on_the_way(copy.to);
+        if (copy.valid)
+            *static_cast<Bytes16*>(copy.to) = *static_cast<const Bytes16*>(copy.from);
+        else
+            std::memset(copy.to, 0, 16);
     }
     copies.resize(kept);
 }

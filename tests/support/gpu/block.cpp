@@ -28,6 +28,7 @@ struct Launch {
     std::vector<Warp> warps;
     std::unique_ptr<char, decltype(&std::free)> shared{nullptr, std::free};
     size_t shared_bytes = 0;
+    std::vector<int> on_the_way;
     size_t warp_first = 0, warp_count = 0, warp_next = 0;  // the warp that runs now
     bool descending = false;
     std::string error;
@@ -159,6 +160,7 @@ void run_block(Launch& launch, Dim3 block) {
             static_cast<int>(i)};
     }
     launch.warps.assign((count + 31) / 32, {});
+    launch.on_the_way.assign(launch.shared_bytes / 16 + 1, 0);
     if (launch.shared_bytes > 0) std::memset(launch.shared.get(), 0xFF, launch.shared_bytes);
     do {
         in_order((count + 31) / 32, launch.descending, [&](size_t w) { run_warp(launch, 32 * w); });
@@ -190,6 +192,7 @@ const Place& place() { return current->place; }
 void* shared_memory() { return running->shared.get(); }
 const void* shared_begin() { return running->shared.get(); }
 size_t shared_bytes() { return running->shared_bytes; }
+std::vector<int>& copies_on_the_way() { return running->on_the_way; }
 std::vector<Thread>& threads_of_block() { return running->threads; }
 Warp& warp_of(const Thread& thread) { return running->warps[static_cast<size_t>(thread.place.linear) / 32]; }
 

@@ -40,5 +40,7 @@ std::vector<Thread>& threads_of_block();
 Warp& warp_of(const Thread& thread);
 const void* shared_begin();
 size_t shared_bytes();
+std::vector<int>& copies_on_the_way();                // for each 16 bytes of shared memory
+void check_arrived(const void* p, const char* what);  // no copy to these 16 bytes is on the way
 
 }  // namespace demi::gpu::emulation

@@ -115,7 +115,10 @@ void mma_work(void* const* operands) {
 }  // namespace
 
 void ldmatrix(uint32_t* r, int count, bool trans, const void* row) {
-    if (lane() < 8 * count) check_shared(row, 16, "ldmatrix");
+    if (lane() < 8 * count) {
+        check_shared(row, 16, "ldmatrix");
+        check_arrived(row, "ldmatrix");
+    }
     Matrices operands{row, count, trans, {}};
     const char* name = count == 4 ? (trans ? "ldmatrix_x4_trans" : "ldmatrix_x4")
                                   : (trans ? "ldmatrix_x2_trans" : "ldmatrix_x2");
