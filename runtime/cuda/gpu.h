@@ -86,8 +86,6 @@ DEMI_DEVICE void store(double* p, double v) { *p = v; }
 DEMI_DEVICE void store(Half* p, float v) { p->bits = float_to_half(v); }
 DEMI_DEVICE void store(BFloat16* p, float v) { p->bits = float_to_bf16(v); }
 
-template <class T> DEMI_DEVICE float load_as_float(const T* p) { return static_cast<float>(load(p)); }
-template <class T> DEMI_DEVICE void store_float(T* p, float v) { store(p, static_cast<compute_t<T>>(v)); }
 
 // ---- from a DType to a template parameter: dispatch_float(type, [&](auto tag) { using T =
 // tag_t<decltype(tag)>; })
