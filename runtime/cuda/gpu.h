@@ -86,7 +86,6 @@ DEMI_DEVICE void store(double* p, double v) { *p = v; }
 DEMI_DEVICE void store(Half* p, float v) { p->bits = float_to_half(v); }
 DEMI_DEVICE void store(BFloat16* p, float v) { p->bits = float_to_bf16(v); }
 
-
 // ---- from a DType to a template parameter: dispatch_float(type, [&](auto tag) { using T =
 // tag_t<decltype(tag)>; })
 template <class T> struct Tag { typedef T type; };
