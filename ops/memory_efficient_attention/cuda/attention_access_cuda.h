@@ -9,14 +9,13 @@
 // warning where it is not used). DEMI_OUT_OF_LINE: the same for a template. DEMI_ROLLED: before a
 // loop that shall not be unrolled.
 #if defined(__CUDACC__)
-#define DEMI_CALLED template <int kOnce = 0> __device__ __noinline__
 #define DEMI_ROLLED _Pragma("unroll 1")
 #define DEMI_OUT_OF_LINE __device__ __noinline__
 #else
-#define DEMI_CALLED template <int kOnce = 0> inline
 #define DEMI_ROLLED
 #define DEMI_OUT_OF_LINE inline
 #endif
+#define DEMI_CALLED template <int kOnce = 0> DEMI_OUT_OF_LINE
 
 namespace demi::gpu_kernels {
 
@@ -42,8 +41,6 @@ DEMI_DEVICE const AttentionSegment& segment_of(const AttentionCall& call, int64_
     return segment_at(call, gpu::first_true(call.segment_count - 1, ends_behind));
 }
 
-DEMI_DEVICE int64_t queries_in(const AttentionSegment& s) { return s.q_end - s.q_begin; }
-DEMI_DEVICE int64_t keys_in(const AttentionSegment& s) { return s.k_end - s.k_begin; }
 DEMI_DEVICE Range keys_of_query(const AttentionSegment& s, int64_t query) {
     const int64_t begin = within(query + s.low, 0, keys_in(s));
     return {begin, within(query + s.high, begin, keys_in(s))};
@@ -53,39 +50,32 @@ DEMI_DEVICE Range queries_of_key(const AttentionSegment& s, int64_t key) {
     return {begin, within(key - s.low + 1, begin, queries_in(s))};
 }
 
-template <class Operand>
-DEMI_DEVICE int64_t row_offset(const Operand& x, int64_t batch, int64_t head, int64_t token) {
-    return batch * x.batch + head * x.head + token * x.token;
+// Of a token in the batch and head of a place.
+template <class Operand, class Place>
+DEMI_DEVICE int64_t row_offset(const Operand& x, const Place& place, int64_t token) {
+    return place.batch * x.batch + place.head * x.head + token * x.token;
+}
+// Row of log-sum-exp, dot and dropout's words.
+template <class Place>
+DEMI_DEVICE int64_t query_index(const AttentionCall& call, const Place& place, int64_t query_token) {
+    return (place.batch * call.heads + place.head) * call.queries + query_token;
 }
 
 // An element as it enters, in the type of the arithmetic.
-template <class C> DEMI_DEVICE C element(const void* data, int64_t at, DType dtype, const Cast& cast) {
-    if constexpr (sizeof(C) == sizeof(double))
-        return static_cast<const double*>(data)[at];
-    else
-        return cast.round || cast.scale != 1 || cast.undo != 1 ? cross(load_one(data, at, dtype), cast)
-                                                               : load_one(data, at, dtype);
-}
 template <class C> DEMI_DEVICE C element(const AttentionOperand& x, int64_t at) {
-    return element<C>(x.data, at, x.dtype, x.cast);
+    const C value = load_as<C>(x.data, at, x.dtype);
+    if constexpr (sizeof(C) == sizeof(float))
+        if (x.cast.round || x.cast.scale != 1 || x.cast.undo != 1) return cross(value, x.cast);
+    return value;
 }
 
 template <class C> DEMI_DEVICE void put(const AttentionResult& x, int64_t at, C value, LaneCount& lost) {
     store_one(x.data, at, x.dtype, cross(value, x.cast, lost));
 }
 
-DEMI_DEVICE int64_t bias_offset(const AttentionCall& call, int64_t batch, int64_t head, int64_t query_token) {
-    return batch * call.bias.batch + head * call.bias.head + query_token * call.bias.token;
-}
 // The bias of one score, in powers of two.
 template <class C> DEMI_DEVICE C bias_at(const AttentionCall& call, int64_t row, int64_t key_token) {
-    return element<C>(call.bias.data, row + key_token * call.bias.key, call.bias.dtype, call.bias.cast) *
-           static_cast<C>(kLog2E);
-}
-
-// Row of log-sum-exp, dot and dropout's words.
-DEMI_DEVICE int64_t query_index(const AttentionCall& call, int64_t batch, int64_t head, int64_t query_token) {
-    return (batch * call.heads + head) * call.queries + query_token;
+    return element<C>(call.bias, row + key_token * call.bias.key) * static_cast<C>(kLog2E);
 }
 
 template <class C = float, class Call> DEMI_DEVICE const C* lse_of(const Call& call) {

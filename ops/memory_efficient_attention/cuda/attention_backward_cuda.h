@@ -18,11 +18,6 @@ struct WarpScale {
     static constexpr int kUnset = -10000;
     int exponent = kUnset;
 
-    // The bits of a magnitude that counts: not those of infinity and NaN.
-    static DEMI_DEVICE uint32_t magnitude(float x) {
-        const uint32_t bits = gpu::bit_cast<uint32_t>(x) & 0x7fffffffu;
-        return bits < kInfinityBits ? bits : 0;
-    }
     // Makes room for values up to the magnitude `largest` (of this lane); gives the
     // factor for the sums so far.
     DEMI_DEVICE float make_room(uint32_t largest) {
@@ -50,8 +45,8 @@ template <int kCount> DEMI_DEVICE uint32_t largest_finite(const float (&x)[kCoun
     bits = 0;
     for (int n = 0; n < kCount; ++n) {
         for (int e = 0; e < 4; ++e) {
-            const uint32_t m = WarpScale::magnitude(x[n][e]);
-            bits = m > bits ? m : bits;
+            const uint32_t m = gpu::bit_cast<uint32_t>(x[n][e]) & 0x7fffffffu;
+            if (m < kInfinityBits && m > bits) bits = m;
         }
     }
     return bits;

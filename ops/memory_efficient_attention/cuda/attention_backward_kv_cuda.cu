@@ -44,20 +44,18 @@ template <int kSize, bool kBf16, bool kMasked, int kWhich> struct BackwardKvKern
             first = int_range(queries_of_key(segment, at.first));
             last = int_range(queries_of_key(segment, at.first + at.rows - 1));
             for (int half = 0; half < 2; ++half)
-                seen[half] = int_range(queries_of_key(segment, at.first + row + gpu::lane() / 4 + 8 * half));
+                seen[half] = int_range(queries_of_key(segment, at.first + lane_row(half)));
         }
         const int begin = first.begin / kQueries * kQueries, end = last.end;
         Next next{{call.q, at, segment.q_begin + begin, call.head_size, m.eights.q},
                   {call.grad_out, at, segment.q_begin + begin, call.value_size, m.eights.grad_out},
-                  query_index(m.call, at.batch, at.head, segment.q_begin + begin)};
+                  query_index(m.call, at, segment.q_begin + begin)};
         look_ahead(next, all - begin);
         const auto load = [&](int tile, int stage) { load_queries(stage, next, all - tile); };
         if (begin < end) load(begin, 0);
         gpu::cp_async_commit();
 
-        float for_keys[kForKeys ? kSize / 8 : 1][4], for_values[kForValues ? kSize / 8 : 1][4];
-        set_zero(for_keys);
-        set_zero(for_values);
+        float for_keys[kForKeys ? kSize / 8 : 1][4] = {}, for_values[kForValues ? kSize / 8 : 1][4] = {};
         LeftRows<kSize> left, left_values;
         WarpScale scale;
         bool left_out = false;
@@ -69,7 +67,7 @@ template <int kSize, bool kBf16, bool kMasked, int kWhich> struct BackwardKvKern
             const int here = smaller(kQueries, all - tile);
             if constexpr (kMasked) {
                 const int whole = round_up_16(here);
-                float weights[kQueries / 8][4], grads[kQueries / 8][4];
+                float weights[kQueries / 8][4] = {}, grads[kQueries / 8][4] = {};
                 if (row < at.rows)
                     masked_step(at, tile, whole, stage, left, left_values, seen, weights, grads);
                 // A query that saw nothing has an infinite shift, one that is left out that of -infinity.
@@ -126,12 +124,11 @@ template <int kSize, bool kBf16, bool kMasked, int kWhich> struct BackwardKvKern
         const AttentionSegment& segment = *at.segment;
         store_sums<kSize, kMasked>(
             keys(), out, at, row, segment.k_begin + at.first, size, in_eights, acc, factor, factor, left_out,
-            [&](const RowsOut<kSize>& leaving, int rows) {
-                if (*found() == 0) return;
+            [&](const RowsOut<kSize>& leaving) {
                 // A blind query must not pass on its NaN or infinity.
-                const float* lse = lse_of(m.call) + query_index(m.call, at.batch, at.head, segment.q_begin);
+                const float* lse = lse_of(m.call) + query_index(m.call, at, segment.q_begin);
                 leaving.add_not_finite(
-                    x, row_offset(x, at.batch, at.head, segment.q_begin), size, rows, factor,
+                    x, row_offset(x, at, segment.q_begin), size, factor,
                     [&](int r) { return int_range(queries_of_key(segment, at.first + row + r)); },
                     [&](int query) { return is_minus_infinity(lse[query]); });
             },
@@ -149,7 +146,7 @@ template <int kSize, bool kBf16, bool kMasked, int kWhich> struct BackwardKvKern
 
     // Reads it, of `rest` queries at most: on its way while a tile is multiplied.
     DEMI_DEVICE void look_ahead(Next& next, int rest) const {
-        const int t = static_cast<int>(gpu::thread_idx().x);
+        const int t = thread();
         const bool real = t < smaller(kQueries, rest);
         next.lse = real ? lse_of(m.call)[next.index + t] : 0.f;
         next.dot = real ? m.sums.dot[next.index + t] : 0.f;
@@ -157,7 +154,7 @@ template <int kSize, bool kBf16, bool kMasked, int kWhich> struct BackwardKvKern
 
     // The next tile, of `rest` queries at most.
     DEMI_DEVICE void load_queries(int stage, Next& next, int rest) const {
-        const int t = static_cast<int>(gpu::thread_idx().x), rows = smaller(kQueries, rest);
+        const int t = thread(), rows = smaller(kQueries, rest);
         next.queries.load(queries(stage), kQueries, rows);
         next.grad_out.load(grad_out(stage), kQueries, rows);
         if (t < kQueries) {
@@ -183,11 +180,11 @@ template <int kSize, bool kBf16, bool kMasked, int kWhich> struct BackwardKvKern
                                  const IntRange (&seen)[2], float (&weights)[kQueries / 8][4],
                                  float (&grads)[kQueries / 8][4]) const {
         const AttentionBackward& call = m.call;
-        multiply_transposed<kSize, kQueries, kBf16>(weights, left, queries(stage), whole,
-                                                    static_cast<int>(call.head_size));
+        add_transposed<kSize, kQueries, kBf16>(weights, left, queries(stage), whole,
+                                               static_cast<int>(call.head_size));
         if constexpr (kForKeys)
-            multiply_transposed<kSize, kQueries, kBf16>(grads, left_values, grad_out(stage), whole,
-                                                        static_cast<int>(call.value_size));
+            add_transposed<kSize, kQueries, kBf16>(grads, left_values, grad_out(stage), whole,
+                                                   static_cast<int>(call.value_size));
         const float scale = call.scale * static_cast<float>(kLog2E), kept = kept_factor(m.call);
         DEMI_UNROLL
         for (int n = 0; n < kQueries / 8; ++n) {
@@ -203,16 +200,15 @@ template <int kSize, bool kBf16, bool kMasked, int kWhich> struct BackwardKvKern
                 for (int half = 0; half < 2; ++half) {
                     float& weight = weights[n][2 * half + e];
                     float& grad = grads[n][2 * half + e];
-                    const int64_t key =
-                        at.segment->k_begin + at.first + gpu::warp() * 16 + gpu::lane() / 4 + 8 * half;
+                    const int64_t key = at.segment->k_begin + at.first + lane_row(half);
                     const bool sees = !blind && query >= seen[half].begin && query < seen[half].end;
                     weight *= scale;
                     if (call.bias.data != nullptr && sees && key < at.segment->k_end)
-                        weight += bias_score(m.call, bias_offset(m.call, at.batch, at.head, token), key);
+                        weight += bias_score(m.call, row_offset(m.call.bias, at, token), key);
                     weight = sees ? gpu::exp2(weight - shift) : 0.f;
                     bool keep = true;
                     if (has_dropout(m.call))
-                        keep = weight_is_kept(m.call, query_index(m.call, at.batch, at.head, token), key);
+                        keep = weight_is_kept(m.call, query_index(m.call, at, token), key);
                     if constexpr (kForKeys) {
                         if (has_dropout(m.call)) grad *= keep ? kept : 0.f;
                         grad = sees ? weight * (grad - dot) : 0.f;
@@ -224,13 +220,11 @@ template <int kSize, bool kBf16, bool kMasked, int kWhich> struct BackwardKvKern
     }
 
     DEMI_DEVICE void clear_blind(int stage) const {
-        const int step = static_cast<int>(gpu::block_dim().x);
-        for (int u = static_cast<int>(gpu::thread_idx().x); u < kQueries * kSize / 8; u += step) {
-            const int query = u / (kSize / 8), at = query * kStride + u % (kSize / 8) * 8;
-            if (shifts(stage)[query] != gpu::infinity()) continue;
-            gpu::store16(queries(stage) + at, {});
-            gpu::store16(grad_out(stage) + at, {});
-        }
+        for_eights(kQueries, kSize, [&](int query, int column) {
+            if (shifts(stage)[query] != gpu::infinity()) return;
+            gpu::store16(queries(stage) + query * kStride + column, {});
+            gpu::store16(grad_out(stage) + query * kStride + column, {});
+        });
     }
 
     // `here` of kCount queries for the sixteen keys of this warp.
@@ -238,11 +232,11 @@ template <int kSize, bool kBf16, bool kMasked, int kWhich> struct BackwardKvKern
     DEMI_DEVICE void step(const TilePlace& at, int stage, int here, const LeftRows<kSize>& left,
                           const LeftRows<kSize>& left_values, WarpScale& scale,
                           float (&for_keys)[kSize / 8][4], float (&for_values)[kSize / 8][4]) const {
-        float weights[kCount / 8][4], grads[kCount / 8][4];
+        float weights[kCount / 8][4] = {}, grads[kCount / 8][4] = {};
         const int mine = gpu::warp() * 16 + gpu::lane() / 4;
         scores<kSize, kCount, kBf16, kWhole>(weights, left, queries(stage), here, mine < at.rows,
                                              mine + 8 < at.rows);
-        multiply_transposed<kSize, kCount, kBf16>(grads, left_values, grad_out(stage), kCount, kSize);
+        add_transposed<kSize, kCount, kBf16>(grads, left_values, grad_out(stage), kCount, kSize);
         const float to_powers = m.call.scale * static_cast<float>(kLog2E);
         DEMI_UNROLL
         for (int n = 0; n < kCount / 8; ++n) {

@@ -67,15 +67,14 @@ template <int kSize, bool kBf16, bool kMasked> struct BackwardQKernel {
             gpu::sync_threads();
             state = masked_start(at, row);
         } else {
-            const Results results = read_results(at, row);
+            const Results results = read_results(at);
             gpu::cp_async_wait<1>();
             gpu::sync_threads();
-            state = start(at, row, results);
-            const bool needs = needs_exact(at, row, state);
+            state = start(at, results);
+            const bool needs = store_dots(at, state);
             if (gpu::lane() == 0) is_exact()[gpu::warp()] = needs;
         }
-        float acc[kSize / 8][4];
-        set_zero(acc);
+        float acc[kSize / 8][4] = {};
         LeftRows<kSize> left, left_grad;
         left.load(queries(), row, kMasked ? call.head_size : kSize);
         left_grad.load(grad_out(), row, kMasked ? call.value_size : kSize);
@@ -83,7 +82,7 @@ template <int kSize, bool kBf16, bool kMasked> struct BackwardQKernel {
         for_tiles<kKeys>(begin, end, load_keys, [&](int tile, int stage) {
             if constexpr (kMasked) {
                 const int here = smaller(kKeys, all - tile), whole = round_up_16(here);
-                float grads[kKeys / 8][4];
+                float grads[kKeys / 8][4] = {};
                 if (row < at.rows) masked_step(at, tile, whole, stage, left, left_grad, state, grads);
                 if (last.begin > tile || first.end < tile + here) {
                     gpu::sync_threads();  // the scores needed the keys as they are
@@ -108,8 +107,7 @@ template <int kSize, bool kBf16, bool kMasked> struct BackwardQKernel {
                 }
             }
         });
-        const bool exact =
-            row < at.rows && (kMasked ? store_dots(at, row, state) : is_exact()[gpu::warp()] != 0);
+        const bool exact = row < at.rows && (kMasked ? store_dots(at, state) : is_exact()[gpu::warp()] != 0);
         if (call.grad_q.data == nullptr) {
             if (exact) exact_grad_queries(m, {at, row, smaller(16, at.rows - row), kStride, nullptr});
             return;
@@ -126,12 +124,10 @@ template <int kSize, bool kBf16, bool kMasked> struct BackwardQKernel {
         store_sums<kSize, kMasked>(
             queries(), m.call.grad_q, at, row, token, call.head_size, m.eights.grad_q, acc, factor, factor,
             exact,
-            [&](const RowsOut<kSize>& leaving, int rows) {
-                if (*found() != 0)
-                    leaving.add_not_finite(
-                        call.k, row_offset(call.k, at.batch, at.head, segment.k_begin), call.head_size, rows,
-                        factor, [&](int r) { return seen_by_row(m.call, at, row + r); },
-                        [](int) { return false; });
+            [&](const RowsOut<kSize>& leaving) {
+                leaving.add_not_finite(
+                    call.k, row_offset(call.k, at, segment.k_begin), call.head_size, factor,
+                    [&](int r) { return seen_by_row(m.call, at, row + r); }, [](int) { return false; });
             },
             [&](const StagedRows& rows) { exact_grad_queries(m, rows); });
     }
@@ -144,10 +140,10 @@ template <int kSize, bool kBf16, bool kMasked> struct BackwardQKernel {
         RowState state;
         state.odd = false;
         for (int half = 0; half < 2; ++half) {
-            const int mine = row + gpu::lane() / 4 + 8 * half;
+            const int mine = lane_row(half);
             const int64_t query = at.first + mine, token = at.segment->q_begin + query;
             const bool real = mine < at.rows;
-            const int64_t index = real ? query_index(m.call, at.batch, at.head, token) : 0;
+            const int64_t index = real ? query_index(m.call, at, token) : 0;
             const float lse = real ? lse_of(call)[index] : -gpu::infinity();
             const bool odd = is_odd_lse(lse), saw = !odd && !is_minus_infinity(lse);
             state.odd |= odd;
@@ -155,7 +151,7 @@ template <int kSize, bool kBf16, bool kMasked> struct BackwardQKernel {
             state.shift[half] = saw ? static_cast<float>(static_cast<double>(lse) * kLog2E) : 0.f;
             float sum = 0;
             if (real) {
-                const int64_t from = row_offset(out, at.batch, at.head, token);
+                const int64_t from = row_offset(out, at, token);
                 for (int64_t c = gpu::lane() % 4; c < call.value_size; c += 4)
                     sum = gpu::fma(unpack_one<kBf16>(grad_out()[mine * kStride + c]),
                                    element<float>(out, from + c), sum);
@@ -171,19 +167,20 @@ template <int kSize, bool kBf16, bool kMasked> struct BackwardQKernel {
         return state;
     }
 
-    // Gives whether exact sums are needed as well.
-    DEMI_DEVICE bool store_dots(const TilePlace& at, int row, const RowState& state) const {
-        bool finite = true;
+    // Gives whether exact sums are needed as well: of a row with weights that its log-sum-exp does not tell, or
+    // a dot that is not finite.
+    DEMI_DEVICE bool store_dots(const TilePlace& at, const RowState& state) const {
+        bool needs = kMasked && state.odd;
+        DEMI_UNROLL
         for (int half = 0; half < 2; ++half) {
-            const int mine = row + gpu::lane() / 4 + 8 * half;
+            const int mine = lane_row(half);
             if (mine >= at.rows) continue;
-            finite &= gpu::is_finite(state.dot[half]);
+            needs |= !gpu::is_finite(state.dot[half]) || (!kMasked && state.shift[half] == gpu::infinity());
             if (gpu::lane() % 4 == 0)
-                m.sums.dot[query_index(m.call, at.batch, at.head, at.segment->q_begin + at.first + mine)] =
-                    state.dot[half];
+                m.sums.dot[query_index(m.call, at, at.segment->q_begin + at.first + mine)] = state.dot[half];
         }
         gpu::sync_warp();
-        return gpu::ballot(state.odd || !finite) != 0;
+        return gpu::ballot(needs) != 0;
     }
 
     // The gradients of the scores of one tile.
@@ -191,15 +188,15 @@ template <int kSize, bool kBf16, bool kMasked> struct BackwardQKernel {
                                  const LeftRows<kSize>& left, const LeftRows<kSize>& left_grad,
                                  RowState& state, float (&grads)[kKeys / 8][4]) const {
         const AttentionBackward& call = m.call;
-        float weights[kKeys / 8][4];
-        multiply_transposed<kSize, kKeys, kBf16>(weights, left, keys(stage), whole,
-                                                 static_cast<int>(call.head_size));
-        multiply_transposed<kSize, kKeys, kBf16>(grads, left_grad, values(stage), whole,
-                                                 static_cast<int>(call.value_size));
+        float weights[kKeys / 8][4] = {};
+        add_transposed<kSize, kKeys, kBf16>(weights, left, keys(stage), whole,
+                                            static_cast<int>(call.head_size));
+        add_transposed<kSize, kKeys, kBf16>(grads, left_grad, values(stage), whole,
+                                            static_cast<int>(call.value_size));
         const float scale = call.scale * static_cast<float>(kLog2E), kept = kept_factor(m.call);
         DEMI_UNROLL
         for (int half = 0; half < 2; ++half) {
-            const int64_t query = at.first + gpu::warp() * 16 + gpu::lane() / 4 + 8 * half;
+            const int64_t query = at.first + lane_row(half);
             const int64_t token = at.segment->q_begin + query;
             const IntRange seen{state.seen[half].begin - tile, state.seen[half].end - tile};
             float dot = 0;
@@ -211,8 +208,7 @@ template <int kSize, bool kBf16, bool kMasked> struct BackwardQKernel {
                 KeptPair pair{true, true};
                 if (has_dropout(m.call))
                     pair = kept_pair(call.dropout,
-                                     static_cast<uint64_t>(
-                                         query_index(m.call, at.batch, at.head, token) * call.keys + key));
+                                     static_cast<uint64_t>(query_index(m.call, at, token) * call.keys + key));
                 DEMI_UNROLL
                 for (int e = 0; e < 2; ++e) {
                     float& weight = weights[n][2 * half + e];
@@ -220,7 +216,7 @@ template <int kSize, bool kBf16, bool kMasked> struct BackwardQKernel {
                     const bool sees = column + e >= seen.begin && column + e < seen.end;
                     weight *= scale;
                     if (call.bias.data != nullptr && sees)
-                        weight += bias_score(m.call, bias_offset(m.call, at.batch, at.head, token), key + e);
+                        weight += bias_score(m.call, row_offset(m.call.bias, at, token), key + e);
                     weight = sees ? gpu::exp2(weight - state.shift[half]) : 0.f;
                     if (has_dropout(m.call)) grad *= (e == 0 ? pair.first : pair.second) ? kept : 0.f;
                     if (!sees) grad = 0;
@@ -230,8 +226,7 @@ template <int kSize, bool kBf16, bool kMasked> struct BackwardQKernel {
             if (state.complete) {  // this sum knows nothing of the rounding of the result
                 dot = row_sum(dot);
                 if (seen.begin < seen.end && seen.end > 0 && seen.begin < kKeys)
-                    state.dot[half] =
-                        dot - grad_lse_at(m.call, query_index(m.call, at.batch, at.head, token));
+                    state.dot[half] = dot - grad_lse_at(m.call, query_index(m.call, at, token));
             }
             DEMI_UNROLL
             for (int n = 0; n < kKeys / 8; ++n) {
@@ -252,17 +247,16 @@ template <int kSize, bool kBf16, bool kMasked> struct BackwardQKernel {
         Raw8 part[2][kSize / 32];
         float lse[2];
     };
-    DEMI_DEVICE Results read_results(const TilePlace& at, int row) const {
+    DEMI_DEVICE Results read_results(const TilePlace& at) const {
         const AttentionOperand& out = m.call.out;
         Results r;
         DEMI_UNROLL
         for (int half = 0; half < 2; ++half) {
-            const int mine = row + gpu::lane() / 4 + 8 * half;
+            const int mine = lane_row(half);
             const int64_t token = at.segment->q_begin + at.first + mine;
-            const int64_t from = row_offset(out, at.batch, at.head, token) + gpu::lane() % 4 * 8;
+            const int64_t from = row_offset(out, at, token) + gpu::lane() % 4 * 8;
             const bool real = mine < at.rows;
-            r.lse[half] =
-                real ? lse_of(m.call)[query_index(m.call, at.batch, at.head, token)] : -gpu::infinity();
+            r.lse[half] = real ? lse_of(m.call)[query_index(m.call, at, token)] : -gpu::infinity();
             DEMI_UNROLL
             for (int i = 0; i < kSize / 32; ++i)
                 r.part[half][i] = real ? load_raw(out.data, from + 32 * i, out.dtype) : Raw8{};
@@ -270,13 +264,13 @@ template <int kSize, bool kBf16, bool kMasked> struct BackwardQKernel {
         return r;
     }
 
-    // As masked_start, and stores the sums.
-    DEMI_DEVICE RowState start(const TilePlace& at, int row, const Results& results) const {
+    // As masked_start.
+    DEMI_DEVICE RowState start(const TilePlace& at, const Results& results) const {
         const AttentionBackward& call = m.call;
         RowState state;
         DEMI_UNROLL
         for (int half = 0; half < 2; ++half) {
-            const int mine = row + gpu::lane() / 4 + 8 * half;
+            const int mine = lane_row(half);
             const float lse = results.lse[half];
             const bool saw = !is_minus_infinity(lse) && !is_odd_lse(lse);
             state.shift[half] = saw ? lse * static_cast<float>(kLog2E) : gpu::infinity();
@@ -294,24 +288,10 @@ template <int kSize, bool kBf16, bool kMasked> struct BackwardQKernel {
                 }
             }
             sum = row_sum(sum);
-            const bool real = mine < at.rows;
-            const int64_t index =
-                query_index(m.call, at.batch, at.head, at.segment->q_begin + at.first + (real ? mine : 0));
-            if (saw) sum -= grad_lse_at(call, index);
+            if (saw) sum -= grad_lse_at(call, query_index(call, at, at.segment->q_begin + at.first + mine));
             state.dot[half] = saw ? sum : 0.f;
-            if (real && gpu::lane() % 4 == 0) m.sums.dot[index] = state.dot[half];
         }
         return state;
-    }
-
-    // Whether a row has weights that its log-sum-exp does not tell (or none), or a dot that is not finite.
-    DEMI_DEVICE bool needs_exact(const TilePlace& at, int row, const RowState& state) const {
-        bool needs = false;
-        DEMI_UNROLL
-        for (int half = 0; half < 2; ++half)
-            needs |= row + gpu::lane() / 4 + 8 * half < at.rows &&
-                     (state.shift[half] == gpu::infinity() || !gpu::is_finite(state.dot[half]));
-        return gpu::ballot(needs) != 0;
     }
 
     // `here` of kCount keys.
@@ -319,9 +299,9 @@ template <int kSize, bool kBf16, bool kMasked> struct BackwardQKernel {
     DEMI_DEVICE void step(const uint16_t* k, const uint16_t* v, int here, const LeftRows<kSize>& left,
                           const LeftRows<kSize>& left_grad, const RowState& state, WarpScale& scale,
                           float (&acc)[kSize / 8][4]) const {
-        float weights[kCount / 8][4], grads[kCount / 8][4];
+        float weights[kCount / 8][4] = {}, grads[kCount / 8][4] = {};
         scores<kSize, kCount, kBf16, kWhole>(weights, left, k, here);
-        multiply_transposed<kSize, kCount, kBf16>(grads, left_grad, v, kCount, kSize);
+        add_transposed<kSize, kCount, kBf16>(grads, left_grad, v, kCount, kSize);
         const float to_powers = m.call.scale * static_cast<float>(kLog2E);
         DEMI_UNROLL
         for (int n = 0; n < kCount / 8; ++n) {
@@ -341,13 +321,12 @@ template <int kSize, bool kBf16, bool kMasked> struct BackwardQKernel {
 template <bool kMasked> size_t shared(int64_t size, int rows) {
     return shared_bytes<kMasked>(size, rows, 2 * rows + 4 * keys_of_tile(padded_size(size)));
 }
-template <bool kMasked> void launch(const MmaBackward& m, Queue queue) {
-    launch_sizes<BackwardQKernel, kMasked>(m, m.queries, shared<kMasked>, queue);
-}
 
 }  // namespace
 
-const MmaKernel<AttentionBackward> mma_backward_q{shared<true>, launch<true>};
-const MmaKernel<AttentionBackward> unmasked_backward_q{shared<false>, launch<false>};
+const MmaKernel<AttentionBackward> mma_backward_q{shared<true>,
+                                                  launch_queries<BackwardQKernel, true, shared<true>>};
+const MmaKernel<AttentionBackward> unmasked_backward_q{shared<false>,
+                                                       launch_queries<BackwardQKernel, false, shared<false>>};
 
 }  // namespace demi::gpu_kernels

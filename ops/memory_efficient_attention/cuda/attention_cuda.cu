@@ -49,7 +49,7 @@ bool fits_mma(const AttentionCall& c, const AttentionOperand* more) {
 // Whether, of what the tensor cores can do, the kernels for whole segments can do it.
 bool is_unmasked(const AttentionCall& c) {
     const auto sees_all = [](const AttentionSegment& s) {
-        return s.q_end - 1 - s.q_begin + s.low <= 0 && s.high >= s.k_end - s.k_begin;
+        return queries_in(s) - 1 + s.low <= 0 && s.high >= keys_in(s);
     };
     return (c.head_size == 64 || c.head_size == 128) && c.value_size == c.head_size &&
            c.bias.data == nullptr && c.dropout.probability == 0 && c.scale > 0 && std::isfinite(c.scale) &&
@@ -59,15 +59,17 @@ bool is_unmasked(const AttentionCall& c) {
 
 // Tiles of whole warps: as many rows as waste least, and a tile costs something by itself. No result depends
 // on it.
-template <class F>
-AttentionTiles cut(const AttentionCall& c, SharedBytes shared, const F& length, std::vector<int64_t>& first) {
+AttentionTiles cut(const AttentionCall& c, SharedBytes shared, int64_t (*length)(const AttentionSegment&),
+                   std::vector<int64_t>& first) {
     const int64_t size = std::max(c.head_size, c.value_size);
     const size_t limit = size <= 128 ? 64 << 10 : 99 << 10;
+    const auto tiles_of = [&](int64_t s, int64_t rows) {
+        return std::max<int64_t>(1, (length(c.segments[s]) + rows - 1) / rows);
+    };
     int64_t best = 0, best_cost = 0;
     for (int rows = 16; rows <= 128 && (best == 0 || shared(size, rows) <= limit); rows += 16) {
         int64_t cost = 0;
-        for (int64_t s = 0; s < c.segment_count; ++s)
-            cost += std::max<int64_t>(1, (length(c.segments[s]) + rows - 1) / rows) * (rows + 16);
+        for (int64_t s = 0; s < c.segment_count; ++s) cost += tiles_of(s, rows) * (rows + 16);
         if (best == 0 || cost <= best_cost) {
             best = rows;
             best_cost = cost;
@@ -77,7 +79,7 @@ AttentionTiles cut(const AttentionCall& c, SharedBytes shared, const F& length, 
     tiles.rows = static_cast<int32_t>(best);
     for (int64_t s = 0; s < c.segment_count; ++s) {
         first.push_back(tiles.count);
-        tiles.count += std::max<int64_t>(1, (length(c.segments[s]) + best - 1) / best);
+        tiles.count += tiles_of(s, best);
     }
     first.push_back(tiles.count);
     return tiles;
@@ -105,10 +107,8 @@ AttentionMma<Call> mma_of(const Call& c, SharedBytes shared, SharedBytes shared_
     AttentionMma<Call> m{};
     m.call = c;
     std::vector<int64_t> tiles;
-    m.queries = cut(
-        c, shared, [](const AttentionSegment& s) { return s.q_end - s.q_begin; }, tiles);
-    m.keys = cut(
-        c, shared_keys, [](const AttentionSegment& s) { return s.k_end - s.k_begin; }, tiles);
+    m.queries = cut(c, shared, queries_in, tiles);
+    m.keys = cut(c, shared_keys, keys_in, tiles);
     m.queries.first_tile = send(m.call, tiles, memory, queue);
     if (m.queries.first_tile != nullptr) m.keys.first_tile = m.queries.first_tile + c.segment_count + 1;
     m.bf16 = is_bf16(c.q);

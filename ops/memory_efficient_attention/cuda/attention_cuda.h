@@ -6,6 +6,8 @@
 
 namespace demi::gpu_kernels {
 
+DEMI_HOST_DEVICE int64_t queries_in(const AttentionSegment& s) { return s.q_end - s.q_begin; }
+DEMI_HOST_DEVICE int64_t keys_in(const AttentionSegment& s) { return s.k_end - s.k_begin; }
 inline bool wants_rows(const AttentionBackward& c) {
     return c.grad_q.data != nullptr || c.grad_k.data != nullptr || c.grad_v.data != nullptr;
 }

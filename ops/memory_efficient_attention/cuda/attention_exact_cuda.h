@@ -3,6 +3,8 @@
 // mask; and attention in double, for where the arithmetic left its range though operands are finite: a warp
 // makes a row, a lane has the columns `column` + 32 i of it. That is rarely called, never inlined into the
 // kernels. What is not finite passes through as everywhere else.
+#include <type_traits>
+
 #include "ops/memory_efficient_attention/cuda/attention_access_cuda.h"
 
 namespace demi::gpu_kernels {
@@ -16,25 +18,21 @@ struct Row {
 };
 
 // C: the type of the arithmetic; E: double where operands are f64, else float.
-template <class C, class Call, class E = C> struct Query {
+template <class C, class Call, class E = C> struct Query : Row {
     const Call& call;
     const AttentionSegment& segment;
     int64_t index, q, bias;  // of the row, of its first element, of its bias
-    int64_t batch, head, token;
     Range keys;
 
     DEMI_DEVICE Query(const Call& c, const Row& row)
-        : call(c), segment(segment_of<false>(c, row.token)),
-          index(query_index(c, row.batch, row.head, row.token)),
-          q(row_offset(c.q, row.batch, row.head, row.token)),
-          bias(bias_offset(c, row.batch, row.head, row.token)), batch(row.batch), head(row.head),
-          token(row.token), keys(keys_of_query(segment, row.token - segment.q_begin)) {}
+        : Row(row), call(c), segment(segment_of<false>(c, token)), index(query_index(c, row, token)),
+          q(row_offset(c.q, row, token)), bias(row_offset(c.bias, row, token)),
+          keys(keys_of_query(segment, token - segment.q_begin)) {}
 
-    DEMI_DEVICE Row row() const { return {batch, head, token}; }
     DEMI_DEVICE int64_t key_token(int64_t key) const { return segment.k_begin + key; }
     DEMI_DEVICE C product(const AttentionOperand& a, int64_t row, const AttentionOperand& b, int64_t key,
                           int64_t size) const {
-        const int64_t other = row_offset(b, batch, head, key_token(key));
+        const int64_t other = row_offset(b, *this, key_token(key));
         C sum = 0;
         for (int64_t c = 0; c < size; ++c)
             sum = gpu::fma(static_cast<C>(element<E>(a, row + c)), static_cast<C>(element<E>(b, other + c)),
@@ -52,8 +50,7 @@ template <class C, class Call, class E = C> struct Query {
         return is_kept(call, index, key_token(key)) ? kept_factor<C>(call) : C(0);
     }
     DEMI_DEVICE C grad_weight(int64_t key) const {
-        return product(call.grad_out, row_offset(call.grad_out, batch, head, token), call.v, key,
-                       call.value_size);
+        return product(call.grad_out, row_offset(call.grad_out, *this, token), call.v, key, call.value_size);
     }
     DEMI_DEVICE E lse() const { return lse_of<E>(call)[index]; }
     DEMI_DEVICE bool saw_nothing() const { return is_minus_infinity(lse()); }
@@ -122,16 +119,6 @@ DEMI_DEVICE double exact_grad(const Query& query, const ExactSums& s, int64_t ke
     return weight * (query.grad_weight(key) * query.dropout(key) - s.dot);
 }
 
-template <class E> DEMI_DEVICE double exact_dot(const Query<double, AttentionForward, E>&, const ExactSums&) {
-    return 0;
-}
-template <class E>
-DEMI_DEVICE double exact_dot(const Query<double, AttentionBackward, E>& query, const ExactSums& s) {
-    double dot = 0;
-    for (int64_t key = query.keys.begin + gpu::lane(); key < query.keys.end; key += 32)
-        dot += exact_weight(query, s, key) * (query.grad_weight(key) * query.dropout(key));
-    return gpu::warp_sum(dot) - grad_lse_at<E>(query.call, query.index);
-}
 template <class E, class Call> DEMI_OUT_OF_LINE ExactSums exact_sums(const Query<double, Call, E>& query) {
     const int64_t first = query.keys.begin + gpu::lane(), end = query.keys.end;
     ExactSums s{-static_cast<double>(gpu::infinity()), 0, 0};
@@ -143,7 +130,11 @@ template <class E, class Call> DEMI_OUT_OF_LINE ExactSums exact_sums(const Query
     if (!gpu::is_finite(s.top)) return s;
     for (int64_t key = first; key < end; key += 32) s.sum += gpu::exp(exact_score(query, key) - s.top);
     s.sum = gpu::warp_sum(s.sum);
-    s.dot = exact_dot(query, s);
+    if constexpr (std::is_same_v<Call, AttentionBackward>) {
+        for (int64_t key = first; key < end; key += 32)
+            s.dot += exact_weight(query, s, key) * (query.grad_weight(key) * query.dropout(key));
+        s.dot = gpu::warp_sum(s.dot) - grad_lse_at<E>(query.call, query.index);
+    }
     return s;
 }
 
@@ -171,21 +162,38 @@ DEMI_DEVICE void exact_add_keys(double (&acc)[kColumns], const Query<double, Cal
         const int64_t key = first + gpu::lane();
         const bool mine = key < query.keys.end;
         exact_add_rows<E>(acc, mine ? factor(key) : 0, gpu::ballot(mine), x,
-                          row_offset(x, query.batch, query.head, query.key_token(first)), column, size);
+                          row_offset(x, query, query.key_token(first)), column, size);
     }
 }
-template <class E>
-DEMI_OUT_OF_LINE void exact_result(const Query<double, AttentionForward, E>& query, const ExactSums& s,
-                                   int64_t column, double (&acc)[kColumns]) {
-    exact_add_keys(acc, query, query.call.v, column, query.call.value_size,
-                   [&](int64_t key) { return exact_weight(query, s, key) * query.dropout(key); });
+// A query's result: what is not finite, and of one without a sum of weights all of it and the log-sum-exp.
+// to: the row as a kernel has it. to.put(fn, set): fn(column, sums) adds what a lane has of it, set(element,
+// sum) takes that over.
+template <class E, class Numbers>
+DEMI_DEVICE void mend_result(const Query<double, AttentionForward, E>& query, bool weighed, Numbers& to) {
+    if (weighed ? to.is_finite() : !sees_a_number(query)) return;
+    const ExactSums s = exact_sums(query);
+    if (!is_known(s)) return;
+    const auto weight = [&](int64_t key) { return exact_weight(query, s, key) * query.dropout(key); };
+    to.put(
+        [&](int64_t column, double(&acc)[kColumns]) {
+            exact_add_keys(acc, query, query.call.v, column, query.call.value_size, weight);
+        },
+        [&](E& x, double exact) { replace(x, exact, !weighed); });
+    if (!weighed && gpu::lane() == 0) static_cast<E*>(query.call.lse.data)[query.index] = exact_lse<E>(s);
 }
-template <class E>
-DEMI_OUT_OF_LINE void exact_grad_query(const Query<double, AttentionBackward, E>& query, const ExactSums& s,
-                                       int64_t column, double (&acc)[kColumns]) {
-    exact_add_keys(acc, query, query.call.k, column, query.call.head_size, [&](int64_t key) {
+// A query's gradient: what is not finite, or all of it.
+template <class E, class Numbers>
+DEMI_DEVICE void mend_grad_query(const Query<double, AttentionBackward, E>& query, const ExactSums& s,
+                                 bool whole, Numbers& to) {
+    if (!whole && !is_known(s)) return;
+    const auto grad = [&](int64_t key) {
         return exact_grad(query, s, key, exact_weight(query, s, key)) * query.call.scale_f64;
-    });
+    };
+    to.put(
+        [&](int64_t column, double(&acc)[kColumns]) {
+            exact_add_keys(acc, query, query.call.k, column, query.call.head_size, grad);
+        },
+        [&](E& x, double exact) { replace(x, exact, whole); });
 }
 
 // ---- what the queries' kernels leave for those of the keys and of the bias
@@ -239,9 +247,28 @@ DEMI_OUT_OF_LINE void exact_grad_key(const AttentionBackward& call, const QueryS
                     values ? weight * query.dropout(key) : exact_grad(query, s, key, weight) * call.scale_f64;
             }
         }
-        exact_add_rows<E>(acc, factor, gpu::ballot(taken), x,
-                          row_offset(x, row.batch, row.head, segment.q_begin + first), column,
-                          values ? call.value_size : call.head_size);
+        exact_add_rows<E>(acc, factor, gpu::ballot(taken), x, row_offset(x, row, segment.q_begin + first),
+                          column, values ? call.value_size : call.head_size);
+    }
+}
+// The same as a kernel has it: adds what was left out, if anything may be, and puts numbers in place of what
+// is not finite then.
+template <class E, class Numbers>
+DEMI_DEVICE void mend_grad_key(const AttentionBackward& call, const QuerySums<E>& sums, const Row& row,
+                               bool values, bool left_out, Numbers& to) {
+    DEMI_ROLLED
+    for (int all = left_out ? 0 : 1; all < 2; ++all) {
+        if (all == 1 && to.is_finite()) continue;
+        to.put(
+            [&](int64_t column, double(&acc)[kColumns]) {
+                exact_grad_key(call, sums, row, values, all == 1, column, acc);
+            },
+            [&](E& x, double exact) {
+                if (all == 1)
+                    mend(x, exact);
+                else
+                    x += static_cast<E>(exact);
+            });
     }
 }
 

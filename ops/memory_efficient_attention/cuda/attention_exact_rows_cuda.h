@@ -24,92 +24,69 @@ struct StagedRows {
     int row, rows, stride;
     float* stage;  // null: not wanted
 
-    DEMI_DEVICE int64_t place(int r) const { return at.first + row + r; }  // in the segment
-    DEMI_DEVICE bool is_finite(int r, int64_t size) const {
+    DEMI_DEVICE Row place(int64_t begin, int r) const {  // of a segment that begins there
+        return {at.batch, at.head, begin + at.first + row + r};
+    }
+};
+// One of them: see mend_result.
+struct StagedRow {
+    float* stage;
+    int64_t size;
+
+    DEMI_DEVICE StagedRow(const StagedRows& s, int r, int64_t size_)
+        : stage(s.stage != nullptr ? s.stage + r * s.stride : nullptr), size(size_) {}
+    DEMI_DEVICE bool is_finite() const {
         bool bad = false;
-        for (int64_t c = gpu::lane(); c < size; c += 32) bad |= !gpu::is_finite(stage[r * stride + c]);
+        for (int64_t c = gpu::lane(); c < size; c += 32) bad |= !gpu::is_finite(stage[c]);
         return gpu::ballot(bad) == 0;
     }
-    // fn(column, sums) adds what a lane has of row r; set(element, sum) takes it over.
-    template <class F, class Set>
-    DEMI_DEVICE void put(int r, int64_t size, const F& fn, const Set& set) const {
+    template <class F, class Set> DEMI_DEVICE void put(const F& fn, const Set& set) const {
         DEMI_ROLLED
         for (int64_t first = 0; first < size; first += 32 * kColumns) {
             const int64_t column = first + gpu::lane();
             double sums[kColumns] = {};
             fn(column, sums);
             for (int i = 0; i < kColumns; ++i)
-                if (column + 32 * i < size) set(stage[r * stride + column + 32 * i], sums[i]);
+                if (column + 32 * i < size) set(stage[column + 32 * i], sums[i]);
         }
         gpu::sync_warp();
     }
 };
 
-// Results: what is not finite, and of queries without a sum of weights (bits 4 g of rows g, and of rows
-// g + 8) all of it and the log-sum-exp.
+// Results. Bits 4 g of rows g, and of rows g + 8: those without a sum of weights.
 DEMI_CALLED void exact_results(const AttentionForward& call, const StagedRows& s, uint32_t without,
                                uint32_t other_without) {
     DEMI_ROLLED
     for (int r = 0; r < s.rows; ++r) {
         const bool weighed = ((r < 8 ? without >> 4 * r : other_without >> 4 * (r - 8)) & 1u) == 0;
-        const ExactQuery<float, AttentionForward> query(
-            call, Row(s.at.batch, s.at.head, s.at.segment->q_begin + s.place(r)));
-        if (weighed ? s.is_finite(r, call.value_size) : !sees_a_number(query)) continue;
-        const ExactSums sums = exact_sums(query);
-        if (!is_known(sums)) continue;
-        s.put(
-            r, call.value_size,
-            [&](int64_t column, double(&acc)[kColumns]) { exact_result(query, sums, column, acc); },
-            [&](float& x, double exact) { replace(x, exact, !weighed); });
-        if (!weighed && gpu::lane() == 0)
-            static_cast<float*>(call.lse.data)[query.index] = exact_lse<float>(sums);
+        const ExactQuery<float, AttentionForward> query(call, s.place(s.at.segment->q_begin, r));
+        StagedRow to(s, r, call.value_size);
+        mend_result(query, weighed, to);
     }
 }
 
 // Gradients of queries: what is not finite, and of those whose exact sums take the place of others, which
 // they leave, all of it.
 DEMI_CALLED void exact_grad_queries(const MmaBackward& m, const StagedRows& s) {
-    const AttentionBackward& call = m.call;
     DEMI_ROLLED
     for (int r = 0; r < s.rows; ++r) {
-        const ExactQuery<float, AttentionBackward> query(
-            call, Row(s.at.batch, s.at.head, s.at.segment->q_begin + s.place(r)));
+        const ExactQuery<float, AttentionBackward> query(m.call, s.place(s.at.segment->q_begin, r));
+        StagedRow to(s, r, m.call.head_size);
         if (query.saw_nothing() || (!is_odd_lse(query.lse()) && gpu::is_finite(m.sums.dot[query.index]) &&
-                                    (s.stage == nullptr || s.is_finite(r, call.head_size))))
+                                    (s.stage == nullptr || to.is_finite())))
             continue;
         bool whole = false;
         const ExactSums sums = leave_sums(query, m.sums, whole);
-        if (s.stage == nullptr || !(whole || is_known(sums))) continue;
-        s.put(
-            r, call.head_size,
-            [&](int64_t column, double(&acc)[kColumns]) { exact_grad_query(query, sums, column, acc); },
-            [&](float& x, double exact) { replace(x, exact, whole); });
+        if (s.stage != nullptr) mend_grad_query(query, sums, whole, to);
     }
 }
 
-// Gradients of keys, or of values: what queries add whose sums are exact, if any may be among those left out,
-// and what is not finite then.
+// Gradients of keys, or of values.
 DEMI_CALLED void exact_grad_keys(const MmaBackward& m, const StagedRows& s, bool values, bool left_out) {
-    const AttentionBackward& call = m.call;
-    const int64_t size = values ? call.value_size : call.head_size;
     DEMI_ROLLED
     for (int r = 0; r < s.rows; ++r) {
-        const Row row(s.at.batch, s.at.head, s.at.segment->k_begin + s.place(r));
-        DEMI_ROLLED
-        for (int all = left_out ? 0 : 1; all < 2; ++all) {
-            if (all == 1 && s.is_finite(r, size)) continue;
-            s.put(
-                r, size,
-                [&](int64_t column, double(&acc)[kColumns]) {
-                    exact_grad_key(call, m.sums, row, values, all == 1, column, acc);
-                },
-                [&](float& x, double exact) {
-                    if (all == 1)
-                        mend(x, exact);
-                    else
-                        x += static_cast<float>(exact);
-                });
-        }
+        StagedRow to(s, r, values ? m.call.value_size : m.call.head_size);
+        mend_grad_key(m.call, m.sums, s.place(s.at.segment->k_begin, r), values, left_out, to);
     }
 }
 

@@ -62,8 +62,7 @@ template <int kSize, bool kBf16, bool kMasked> struct ForwardKernel {
             state.top[half] = -gpu::infinity();
             state.sum[half] = 0;
         }
-        float acc[kSize / 8][4];
-        set_zero(acc);
+        float acc[kSize / 8][4] = {};
         LeftRows<kSize> left;
         for_tiles<kKeys>(begin, end, load_keys, [&](int tile, int stage) {
             if (tile == begin) left.load(queries(), row, kMasked ? call.head_size : kSize);
@@ -90,9 +89,7 @@ template <int kSize, bool kBf16, bool kMasked> struct ForwardKernel {
     }
 
     // In the segment.
-    DEMI_DEVICE int64_t query_of(const TilePlace& at, int half) const {
-        return at.first + gpu::warp() * 16 + gpu::lane() / 4 + 8 * half;
-    }
+    DEMI_DEVICE int64_t query_of(const TilePlace& at, int half) const { return at.first + lane_row(half); }
 
     // `here` keys of a tile for the sixteen rows of this warp.
     DEMI_DEVICE void masked_step(const uint16_t* k, const uint16_t* v, const TilePlace& at, int tile,
@@ -100,16 +97,15 @@ template <int kSize, bool kBf16, bool kMasked> struct ForwardKernel {
                                  float (&acc)[kSize / 8][4]) const {
         const AttentionForward& call = m.call;
         const int whole = round_up_16(here);
-        float s[kKeys / 8][4];
-        multiply_transposed<kSize, kKeys, kBf16>(s, left, k, whole, static_cast<int>(call.head_size));
+        float s[kKeys / 8][4] = {};
+        add_transposed<kSize, kKeys, kBf16>(s, left, k, whole, static_cast<int>(call.head_size));
         const float scale = call.scale * static_cast<float>(kLog2E);
         DEMI_UNROLL
         for (int half = 0; half < 2; ++half) {
             const int64_t query = query_of(at, half);
             const IntRange seen{state.seen[half].begin - tile, state.seen[half].end - tile};
             const bool biased = call.bias.data != nullptr && query < queries_in(*at.segment);
-            const int64_t bias =
-                biased ? bias_offset(m.call, at.batch, at.head, at.segment->q_begin + query) : 0;
+            const int64_t bias = biased ? row_offset(m.call.bias, at, at.segment->q_begin + query) : 0;
             float top = -gpu::infinity();
             DEMI_UNROLL
             for (int n = 0; n < kKeys / 8; ++n) {
@@ -141,7 +137,7 @@ template <int kSize, bool kBf16, bool kMasked> struct ForwardKernel {
                     sum += x;
                 }
                 if (has_dropout(m.call)) {
-                    const int64_t index = query_index(m.call, at.batch, at.head, at.segment->q_begin + query);
+                    const int64_t index = query_index(m.call, at, at.segment->q_begin + query);
                     const int64_t key = at.segment->k_begin + tile + 8 * n + 2 * (gpu::lane() % 4);
                     const KeptPair kept =
                         kept_pair(call.dropout, static_cast<uint64_t>(index * call.keys + key));
@@ -159,7 +155,7 @@ template <int kSize, bool kBf16, bool kMasked> struct ForwardKernel {
     template <int kCount, bool kWhole>
     DEMI_DEVICE void step(const uint16_t* k, const uint16_t* v, int here, const LeftRows<kSize>& left,
                           RowState& state, float (&acc)[kSize / 8][4]) const {
-        float s[kCount / 8][4];
+        float s[kCount / 8][4] = {};
         scores<kSize, kCount, kBf16, kWhole>(s, left, k, here);
         const float scale = m.call.scale * static_cast<float>(kLog2E);
         DEMI_UNROLL
@@ -211,18 +207,15 @@ template <int kSize, bool kBf16, bool kMasked> struct ForwardKernel {
                     lse = gpu::fma(base_of(state.top[half], call.scale * static_cast<float>(kLog2E)),
                                    static_cast<float>(kLn2), gpu::log(sum));
             }
-            static_cast<float*>(
-                call.lse.data)[query_index(m.call, at.batch, at.head, at.segment->q_begin + query)] = lse;
+            static_cast<float*>(call.lse.data)[query_index(m.call, at, at.segment->q_begin + query)] = lse;
         }
         store_sums<kSize, kMasked>(
             queries(), m.call.out, at, row, at.segment->q_begin + at.first, call.value_size, m.eights.out,
             acc, factor[0], factor[1], (without[0] | without[1]) != 0,
-            [&](const RowsOut<kSize>& leaving, int rows) {
-                if (*found() != 0)
-                    leaving.add_not_finite(
-                        call.v, row_offset(call.v, at.batch, at.head, at.segment->k_begin), call.value_size,
-                        rows, 1, [&](int r) { return seen_by_row(m.call, at, row + r); },
-                        [](int) { return false; });
+            [&](const RowsOut<kSize>& leaving) {
+                leaving.add_not_finite(
+                    call.v, row_offset(call.v, at, at.segment->k_begin), call.value_size, 1,
+                    [&](int r) { return seen_by_row(m.call, at, row + r); }, [](int) { return false; });
             },
             [&](const StagedRows& rows) { exact_results(call, rows, without[0], without[1]); });
     }
@@ -232,13 +225,12 @@ template <bool kMasked> size_t shared(int64_t size, int rows) {
     const int64_t keys = keys_of_tile(padded_size(size));
     return shared_bytes<kMasked>(size, rows, std::max<int64_t>(rows + 4 * keys, 2 * rows));
 }
-template <bool kMasked> void launch(const MmaForward& m, Queue queue) {
-    launch_sizes<ForwardKernel, kMasked>(m, m.queries, shared<kMasked>, queue);
-}
 
 }  // namespace
 
-const MmaKernel<AttentionForward> mma_forward{shared<true>, launch<true>};
-const MmaKernel<AttentionForward> unmasked_forward{shared<false>, launch<false>};
+const MmaKernel<AttentionForward> mma_forward{shared<true>,
+                                              launch_queries<ForwardKernel, true, shared<true>>};
+const MmaKernel<AttentionForward> unmasked_forward{shared<false>,
+                                                   launch_queries<ForwardKernel, false, shared<false>>};
 
 }  // namespace demi::gpu_kernels

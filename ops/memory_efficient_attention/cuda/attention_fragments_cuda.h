@@ -32,7 +32,7 @@ DEMI_DEVICE void multiply_16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0,
 }
 
 // ---- fragments: 16 rows from `row`, 16 columns from `column`
-// ------------------------------------------------ As the left factor.
+// As the left factor.
 template <int kSize> DEMI_DEVICE void load_left(uint32_t (&r)[4], const uint16_t* tile, int row, int column) {
     const int l = gpu::lane();
     gpu::ldmatrix_x4(r, tile + (row + l % 16) * (kSize + 8) + column + l / 16 * 8);
@@ -99,14 +99,6 @@ DEMI_DEVICE void add_transposed(float (&c)[kColumns / 8][4], const LeftRows<kSiz
     }
 }
 
-template <int kCount> DEMI_DEVICE void set_zero(float (&x)[kCount][4]) {
-    DEMI_UNROLL
-    for (int n = 0; n < kCount; ++n) {
-        DEMI_UNROLL
-        for (int e = 0; e < 4; ++e) x[n][e] = 0;
-    }
-}
-
 // A lane's row g (half 0) or g + 8 (1) times a factor; both rows.
 template <int kCount> DEMI_DEVICE void scale_half(float (&x)[kCount][4], int half, float factor) {
     DEMI_UNROLL
@@ -120,20 +112,12 @@ template <int kCount> DEMI_DEVICE void scale_rows(float (&x)[kCount][4], float f
     scale_half(x, 1, other_factor);
 }
 
-// c = left * tile^T
-template <int kSize, int kColumns, bool kBf16>
-DEMI_DEVICE void multiply_transposed(float (&c)[kColumns / 8][4], const LeftRows<kSize>& left,
-                                     const uint16_t* tile, int columns, int64_t size) {
-    set_zero(c);
-    add_transposed<kSize, kColumns, kBf16>(c, left, tile, columns, size);
-}
-
-// Products of the warp's rows with `kCount` rows of a tile: -infinity from column `here` on and in rows that
+// The same for `kCount` rows of a tile: -infinity from column `here` on and in rows that
 // are not real. With kWhole there are no such rows and columns.
 template <int kSize, int kCount, bool kBf16, bool kWhole>
 DEMI_DEVICE void scores(float (&s)[kCount / 8][4], const LeftRows<kSize>& left, const uint16_t* tile,
                         int here, bool row_is_real = true, bool row_8_is_real = true) {
-    multiply_transposed<kSize, kCount, kBf16>(s, left, tile, kCount, kSize);
+    add_transposed<kSize, kCount, kBf16>(s, left, tile, kCount, kSize);
     if constexpr (!kWhole) {
         DEMI_UNROLL
         for (int n = 0; n < kCount / 8; ++n) {

@@ -20,25 +20,30 @@ struct TilePlace {
     int64_t tile, tiles;  // of the segment
 };
 
+DEMI_DEVICE int thread() { return static_cast<int>(gpu::thread_idx().x); }
+DEMI_DEVICE int threads_of_block() { return static_cast<int>(gpu::block_dim().x); }
+// A lane's rows of a place: g (half 0) and g + 8 (1) of its warp's.
+DEMI_DEVICE int lane_row(int half) { return gpu::warp() * 16 + gpu::lane() / 4 + 8 * half; }
+
 template <bool kKeys, class Call>
 DEMI_DEVICE TilePlace place_of(const AttentionMma<Call>& m, uint32_t block) {
     const AttentionTiles& tiles = kKeys ? m.keys : m.queries;
     const auto count = static_cast<uint32_t>(tiles.count), heads = static_cast<uint32_t>(m.call.heads);
     const uint32_t pair = block / count, tile = block - pair * count;
-    const int64_t last = tiles.first_tile != nullptr ? m.call.segment_count - 1 : 0;
-    const int64_t s = gpu::first_true(last, [&](int64_t i) { return tiles.first_tile[i + 1] > tile; });
+    const auto ends_behind = [&](int64_t i) { return tiles.first_tile[i + 1] > tile; };
+    const int64_t s = gpu::first_true(m.call.segment_count - 1, ends_behind);
     const int64_t begin = tiles.first_tile != nullptr ? tiles.first_tile[s] : 0;
     const int64_t end = tiles.first_tile != nullptr ? tiles.first_tile[s + 1] : tiles.count;
-    TilePlace at;
-    at.segment = &segment_at(m.call, s);
-    at.batch = static_cast<int>(pair / heads);
-    at.head = static_cast<int>(pair % heads);
-    at.tile = tile - begin;
-    at.tiles = end - begin;
-    at.first = static_cast<int>(at.tile * tiles.rows);
-    const int64_t all = kKeys ? keys_in(*at.segment) : queries_in(*at.segment);
-    at.rows = static_cast<int>(within(all - at.first, 0, tiles.rows));
-    return at;
+    const AttentionSegment& segment = segment_at(m.call, s);
+    const int first = static_cast<int>((tile - begin) * tiles.rows);
+    const int64_t rest = (kKeys ? keys_in(segment) : queries_in(segment)) - first;
+    return {&segment,
+            static_cast<int>(pair / heads),
+            static_cast<int>(pair % heads),
+            first,
+            static_cast<int>(within(rest, 0, tiles.rows)),
+            tile - begin,
+            end - begin};
 }
 
 // A range within a segment; segments are shorter than 2^31 here.
@@ -51,8 +56,18 @@ DEMI_DEVICE int smaller(int a, int b) { return a < b ? a : b; }
 // The keys that a row of the place saw with any weight at all, forward.
 template <class Call> DEMI_DEVICE IntRange seen_by_row(const Call& call, const TilePlace& at, int row) {
     const int64_t query = at.first + row, token = at.segment->q_begin + query;
-    if (is_minus_infinity(lse_of(call)[query_index(call, at.batch, at.head, token)])) return {0, 0};
+    if (is_minus_infinity(lse_of(call)[query_index(call, at, token)])) return {0, 0};
     return int_range(keys_of_query(*at.segment, query));
+}
+
+// fn(row, column) for the eights of a tile's rows that this thread takes.
+template <class F> DEMI_DEVICE void for_eights(int rows, int64_t size, const F& fn) {
+    const int eights = round_up_16(size) / 8, step = threads_of_block();
+    for (int u = thread(); u < rows * eights; u += step) fn(u / eights, (u - u / eights * eights) * 8);
+}
+template <bool kBf16> DEMI_DEVICE gpu::Bytes16 pack_eight(const float (&v)[8]) {
+    return {
+        {pack<kBf16>(v[0], v[1]), pack<kBf16>(v[2], v[3]), pack<kBf16>(v[4], v[5]), pack<kBf16>(v[6], v[7])}};
 }
 
 // Rows of an operand to shared memory, as they enter the kernel.
@@ -60,17 +75,14 @@ template <int kSize, bool kBf16>
 DEMI_DEVICE void load_tile(uint16_t* tile, int capacity, const AttentionOperand& x, int64_t first, int rows,
                            int64_t size, bool in_eights) {
     constexpr int kStride = kSize + 8;
-    const int eights = round_up_16(size) / 8;
     const bool as_is = x.dtype == (kBf16 ? DType::bf16 : DType::f16) && !x.cast.round;
-    const int threads = static_cast<int>(gpu::block_dim().x);
-    for (int u = static_cast<int>(gpu::thread_idx().x); u < capacity * eights; u += threads) {
-        const int row = u / eights, column = (u - row * eights) * 8;
+    for_eights(capacity, size, [&](int row, int column) {
         uint16_t* to = tile + row * kStride + column;
         const int64_t at = first + row * x.token + column;
         const bool real = row < rows && column < size;
         if (in_eights && as_is) {
             gpu::cp_async16(to, static_cast<const uint16_t*>(x.data) + (real ? at : first), real);
-            continue;
+            return;
         }
         float v[8];
         if (real && in_eights) {
@@ -80,20 +92,15 @@ DEMI_DEVICE void load_tile(uint16_t* tile, int capacity, const AttentionOperand&
             for (int j = 0; j < 8; ++j)
                 v[j] = real && column + j < size ? load_one(x.data, at + j, x.dtype) : 0.f;
         }
-        gpu::Bytes16 packed;
         DEMI_UNROLL
         for (int j = 0; j < 8; ++j)
             if (!as_is) v[j] = cross(v[j], x.cast);
-        DEMI_UNROLL
-        for (int j = 0; j < 4; ++j) packed.w[j] = pack<kBf16>(v[2 * j], v[2 * j + 1]);
-        gpu::store16(to, packed);
-    }
+        gpu::store16(to, pack_eight<kBf16>(v));
+    });
 }
 
 // Without kMasked tiles travel in units of eight elements; a thread's next unit follows so many rows later.
-template <int kSize> DEMI_DEVICE int rows_at_once() {
-    return static_cast<int>(gpu::block_dim().x) / (kSize / 8);
-}
+template <int kSize> DEMI_DEVICE int rows_at_once() { return threads_of_block() / (kSize / 8); }
 
 // What casts stays out of line, so that it costs nothing where nothing is cast.
 template <int kSize, bool kBf16>
@@ -107,8 +114,8 @@ DEMI_OUT_OF_LINE void cast_rows(uint16_t* to, int row, int rows, int capacity, c
             float v[8];
             load_some(v, x.data, unit, x.dtype);
             DEMI_UNROLL
-            for (int j = 0; j < 4; ++j)
-                packed.w[j] = pack<kBf16>(cross(v[2 * j], x.cast), cross(v[2 * j + 1], x.cast));
+            for (int j = 0; j < 8; ++j) v[j] = cross(v[j], x.cast);
+            packed = pack_eight<kBf16>(v);
         }
         gpu::store16(to, packed);
     }
@@ -117,7 +124,7 @@ DEMI_OUT_OF_LINE void cast_rows(uint16_t* to, int row, int rows, int capacity, c
 template <int kSize, bool kBf16>
 DEMI_DEVICE void load_rows(uint16_t* tile, int capacity, const AttentionOperand& x, int64_t unit, int rows) {
     constexpr int kUnits = kSize / 8, kStride = kSize + 8;
-    const int t = static_cast<int>(gpu::thread_idx().x), step = rows_at_once<kSize>();
+    const int t = thread(), step = rows_at_once<kSize>();
     int row = t / kUnits;
     uint16_t* to = tile + row * kStride + t % kUnits * 8;
     if (x.dtype != (kBf16 ? DType::bf16 : DType::f16) || x.cast.round)
@@ -136,8 +143,8 @@ template <int kSize, bool kBf16, bool kMasked> struct Walk {
 
     DEMI_DEVICE Walk(const AttentionOperand& x_, const TilePlace& place, int64_t token, int64_t size_,
                      bool in_eights_)
-        : x(x_), at(row_offset(x_, place.batch, place.head, token)), size(size_), in_eights(in_eights_) {
-        const int t = static_cast<int>(gpu::thread_idx().x);
+        : x(x_), at(row_offset(x_, place, token)), size(size_), in_eights(in_eights_) {
+        const int t = thread();
         if constexpr (!kMasked) at += t / (kSize / 8) * x.token + t % (kSize / 8) * 8;
     }
     // The next `capacity` rows to shared memory, zeros beyond `rows` of them. What needs no cast is on its
@@ -191,7 +198,7 @@ DEMI_DEVICE void count_rows(const AttentionOperand& x, const TilePlace& place, i
     if (x.lost == nullptr) return;
     LaneCount lost;
     const int64_t units = in_eights ? size / 8 : size, threads = gpu::block_dim().x;
-    const int64_t first = row_offset(x, place.batch, place.head, token);
+    const int64_t first = row_offset(x, place, token);
     for (int64_t u = gpu::thread_idx().x; u < rows * units; u += threads) {
         const int64_t row = u / units, at = first + row * x.token + (u - row * units) * (in_eights ? 8 : 1);
         if (!in_eights) {
@@ -224,10 +231,8 @@ DEMI_DEVICE void count_operands(const MmaForward& m, const TilePlace& at) {
 template <int kSize, bool kBf16>
 DEMI_DEVICE void take_out_not_finite(uint16_t* tile, int rows, int64_t size, int* found) {
     constexpr uint32_t kExponent = kBf16 ? 0x7f80u : 0x7c00u;
-    const int eights = round_up_16(size) / 8, threads = static_cast<int>(gpu::block_dim().x);
-    for (int u = static_cast<int>(gpu::thread_idx().x); u < rows * eights; u += threads) {
-        const int row = u / eights;
-        uint16_t* at = tile + row * (kSize + 8) + (u - row * eights) * 8;
+    for_eights(rows, size, [&](int row, int column) {
+        uint16_t* at = tile + row * (kSize + 8) + column;
         gpu::Bytes16 v = gpu::load16(at);
         bool changed = false;
         DEMI_UNROLL
@@ -235,10 +240,10 @@ DEMI_DEVICE void take_out_not_finite(uint16_t* tile, int rows, int64_t size, int
             if ((v.w[j] & kExponent) == kExponent) v.w[j] &= 0xffff0000u, changed = true;
             if ((v.w[j] >> 16 & kExponent) == kExponent) v.w[j] &= 0xffffu, changed = true;
         }
-        if (!changed) continue;
+        if (!changed) return;
         gpu::store16(at, v);
         *found = 1;
-    }
+    });
 }
 
 // The bias of one score, and whether one weight is kept: as bias_at and is_kept,
@@ -280,14 +285,13 @@ void launch_tiles(const AttentionMma<Call>& m, const AttentionTiles& tiles, size
 template <class Call> int64_t padded_size_of(const Call& call) {
     return padded_size(most(call.head_size, call.value_size));
 }
-// For all sizes.
-template <template <int, bool, bool> class Kernel, bool kMasked, class Call>
-void launch_sizes(const AttentionMma<Call>& m, const AttentionTiles& tiles, size_t (*shared)(int64_t, int),
-                  Queue queue) {
+// Of the queries, for all sizes.
+template <template <int, bool, bool> class Kernel, bool kMasked, size_t (*shared)(int64_t, int), class Call>
+void launch_queries(const AttentionMma<Call>& m, Queue queue) {
     const int64_t size = padded_size_of(m.call);
-    if (size == 64) return launch_tiles<Kernel, 64, kMasked>(m, tiles, shared, queue);
-    if (size == 128) return launch_tiles<Kernel, 128, kMasked>(m, tiles, shared, queue);
-    if constexpr (kMasked) launch_tiles<Kernel, 256, kMasked>(m, tiles, shared, queue);
+    if (size == 64) return launch_tiles<Kernel, 64, kMasked>(m, m.queries, shared, queue);
+    if (size == 128) return launch_tiles<Kernel, 128, kMasked>(m, m.queries, shared, queue);
+    if constexpr (kMasked) launch_tiles<Kernel, 256, kMasked>(m, m.queries, shared, queue);
 }
 
 }  // namespace demi::gpu_kernels

@@ -20,9 +20,12 @@ template <class C> DEMI_DEVICE uint32_t* count_scratch(int arrays) {
     return reinterpret_cast<uint32_t*>(gpu::shared<C>() + arrays * kThreads);
 }
 
-// What a lane has of a row. It goes by value into what is rarely called, and stays in registers.
+// What a lane has of a row: the columns `column` + 32 i. It goes by value into what is rarely called (see
+// mend_result), and stays in registers.
 template <class C> struct Columns {
+    int64_t column;
     C x[kColumns] = {};
+    DEMI_DEVICE explicit Columns(int64_t first) : column(first) {}
     DEMI_DEVICE bool times(C factor) {  // gives whether all are finite then
         bool finite = true;
         DEMI_UNROLL
@@ -32,30 +35,37 @@ template <class C> struct Columns {
         }
         return gpu::ballot(!finite) == 0;
     }
+    DEMI_DEVICE bool is_finite() { return times(1); }
+    template <class F, class Set> DEMI_DEVICE void put(const F& fn, const Set& set) {
+        double sums[kColumns] = {};
+        fn(column, sums);
+        for (int i = 0; i < kColumns; ++i) set(x[i], sums[i]);
+    }
 };
 
-// Of the row of a query's result that has `size` columns.
-template <class C, class Q>
-DEMI_DEVICE void put_columns(const AttentionResult& to, const Q& query, int64_t column, int64_t size,
-                             const Columns<C>& from, LaneCount& lost) {
-    const int64_t row = row_offset(to, query.batch, query.head, query.token);
+// To the row of a result that has `size` columns, if it is wanted.
+template <class C>
+DEMI_DEVICE void put_columns(const AttentionResult& to, const Row& row, int64_t size, const Columns<C>& from,
+                             LaneCount& lost) {
+    if (to.data == nullptr) return;
+    const int64_t first = row_offset(to, row, row.token) + from.column;
     DEMI_UNROLL
     for (int i = 0; i < kColumns; ++i)
-        if (column + 32 * i < size) put(to, row + column + 32 * i, from.x[i], lost);
+        if (from.column + 32 * i < size) put(to, first + 32 * i, from.x[i], lost);
 }
 
-// acc[i] += weight of each key times its element of column `column + 32 i`; weights: one for each of n keys.
+// acc += weight of each key times its elements; weights: one for each of n keys, `taken` says which count.
 template <class C>
 DEMI_DEVICE void add_rows(Columns<C>& acc, const C* weights, uint32_t taken, int n, const AttentionOperand& x,
-                          int64_t first, int64_t column, int64_t columns) {
+                          int64_t first, int64_t columns) {
     C part[kColumns] = {};  // long sums lose less in parts
     for (int j = 0; j < n; ++j) {
         if ((taken >> j & 1u) == 0) continue;
         const int64_t row = first + j * x.token;
         DEMI_UNROLL
         for (int i = 0; i < kColumns; ++i)
-            if (column + 32 * i < columns)
-                part[i] = gpu::fma(weights[j], element<C>(x, row + column + 32 * i), part[i]);
+            if (acc.column + 32 * i < columns)
+                part[i] = gpu::fma(weights[j], element<C>(x, row + acc.column + 32 * i), part[i]);
     }
     DEMI_UNROLL
     for (int i = 0; i < kColumns; ++i) acc.x[i] += part[i];
@@ -78,8 +88,7 @@ template <class C> struct ForwardKernel {
                          LaneCount& lost) const {
         const C minus_infinity = -static_cast<C>(gpu::infinity());
         C* weights = gpu::shared<C>() + 32 * gpu::warp();
-        const int64_t column = first_column + gpu::lane();
-        Columns<C> acc;
+        Columns<C> acc(first_column + gpu::lane());
         C top = minus_infinity, sum = 0;
         for (int64_t first = query.keys.begin; first < query.keys.end; first += 32) {
             const int64_t key = first + gpu::lane();
@@ -98,8 +107,7 @@ template <class C> struct ForwardKernel {
             DEMI_UNROLL
             for (int i = 0; i < kColumns; ++i) acc.x[i] *= decay;
             add_rows(acc, weights, 0xffffffffu, static_cast<int>(least(32, query.keys.end - first)), call.v,
-                     row_offset(call.v, query.batch, query.head, query.key_token(first)), column,
-                     call.value_size);
+                     row_offset(call.v, query, query.key_token(first)), call.value_size);
         }
         const C factor = sum == 0 ? C(0) : sum == sum ? 1 / sum : C(1);
         if (first_column == 0 && gpu::lane() == 0)
@@ -107,21 +115,13 @@ template <class C> struct ForwardKernel {
                 sum == 0
                     ? minus_infinity
                     : static_cast<C>(static_cast<double>(top) * kLn2 + gpu::log(static_cast<double>(sum)));
-        if (sum == 0) acc = {};
-        if (!acc.times(factor) || !(sum > 0)) acc = take_again(query.row(), column, sum > 0, acc);
-        put_columns(call.out, query, column, call.value_size, acc, lost);
+        if (sum == 0) acc = Columns<C>(acc.column);
+        if (!acc.times(factor) || !(sum > 0)) acc = take_again(query, sum > 0, acc);
+        put_columns(call.out, query, call.value_size, acc, lost);
     }
 
-    // What is not finite, in double; of a query without a sum of weights all of it.
-    DEMI_OUT_OF_LINE Columns<C> take_again(Row row, int64_t column, bool weighed, Columns<C> acc) const {
-        const ExactQuery<C, AttentionForward> query(call, row);
-        if (!weighed && !sees_a_number(query)) return acc;
-        const ExactSums s = exact_sums(query);
-        if (!is_known(s)) return acc;
-        double exact[kColumns] = {};
-        exact_result(query, s, column, exact);
-        for (int i = 0; i < kColumns; ++i) replace(acc.x[i], exact[i], !weighed);
-        if (!weighed && gpu::lane() == 0) static_cast<C*>(call.lse.data)[query.index] = exact_lse<C>(s);
+    DEMI_OUT_OF_LINE Columns<C> take_again(Row row, bool weighed, Columns<C> acc) const {
+        mend_result(ExactQuery<C, AttentionForward>(call, row), weighed, acc);
         return acc;
     }
 };
@@ -146,7 +146,7 @@ template <class C> struct DotKernel {
             if (query.saw_nothing() || (gpu::is_finite(sum) && !is_odd_lse(query.lse()))) return;
             gpu::sync_warp();
             bool whole;
-            leave_sums(ExactQuery<C, AttentionBackward>(call, query.row()), sums, whole);
+            leave_sums(ExactQuery<C, AttentionBackward>(call, query), sums, whole);
         });
     }
 };
@@ -167,7 +167,7 @@ template <class C> struct GradQueriesKernel {
 
     DEMI_DEVICE void run(const BackwardQuery<C>& query, int64_t column, LaneCount& lost) const {
         C* grads = gpu::shared<C>() + 32 * gpu::warp();
-        Columns<C> acc;
+        Columns<C> acc(column);
         const bool exact = !query.saw_nothing() && is_exact(sums, query.index);
         const Range keys = exact || query.saw_nothing() ? Range{0, 0} : query.keys;
         for (int64_t first = keys.begin; first < keys.end; first += 32) {
@@ -180,21 +180,15 @@ template <class C> struct GradQueriesKernel {
             grads[gpu::lane()] = grad;
             gpu::sync_warp();
             add_rows(acc, grads, 0xffffffffu, static_cast<int>(least(32, keys.end - first)), call.k,
-                     row_offset(call.k, query.batch, query.head, query.key_token(first)), column,
-                     call.head_size);
+                     row_offset(call.k, query, query.key_token(first)), call.head_size);
         }
-        if (!acc.times(static_cast<C>(call.scale_f64)) || exact)
-            acc = take_again(query.row(), column, exact, acc);
-        put_columns(call.grad_q, query, column, call.head_size, acc, lost);
+        if (!acc.times(static_cast<C>(call.scale_f64)) || exact) acc = take_again(query, exact, acc);
+        put_columns(call.grad_q, query, call.head_size, acc, lost);
     }
 
-    DEMI_OUT_OF_LINE Columns<C> take_again(Row row, int64_t column, bool whole, Columns<C> acc) const {
+    DEMI_OUT_OF_LINE Columns<C> take_again(Row row, bool whole, Columns<C> acc) const {
         const ExactQuery<C, AttentionBackward> query(call, row);
-        const ExactSums s = whole ? sums.exact[query.index] : exact_sums(query);
-        if (!whole && !is_known(s)) return acc;
-        double exact[kColumns] = {};
-        exact_grad_query(query, s, column, exact);
-        for (int i = 0; i < kColumns; ++i) replace(acc.x[i], exact[i], whole);
+        mend_grad_query(query, whole ? sums.exact[query.index] : exact_sums(query), whole, acc);
         return acc;
     }
 };
@@ -221,7 +215,7 @@ template <class C> struct GradKeysKernel {
         const AttentionSegment& segment = segment_of<true>(call, row.token);
         const int64_t key = row.token - segment.k_begin;
         const Range queries = queries_of_key(segment, key);
-        Columns<C> for_k, for_v;
+        Columns<C> for_k(column), for_v(column);
         uint32_t left_out = 0;
         for (int64_t first = queries.begin; first < queries.end; first += 32) {
             const int64_t token = segment.q_begin + first + gpu::lane();
@@ -246,42 +240,20 @@ template <class C> struct GradKeysKernel {
             gpu::sync_warp();
             const int n = static_cast<int>(least(32, queries.end - first));
             add_rows(for_v, weights, taken, n, call.grad_out,
-                     row_offset(call.grad_out, row.batch, row.head, segment.q_begin + first), column,
-                     call.value_size);
-            add_rows(for_k, grads, taken, n, call.q,
-                     row_offset(call.q, row.batch, row.head, segment.q_begin + first), column,
+                     row_offset(call.grad_out, row, segment.q_begin + first), call.value_size);
+            add_rows(for_k, grads, taken, n, call.q, row_offset(call.q, row, segment.q_begin + first),
                      call.head_size);
             gpu::sync_warp();
         }
         if (!for_k.times(static_cast<C>(call.scale_f64)) || left_out != 0)
-            for_k = take_again(row, false, left_out != 0, column, for_k);
-        if (!for_v.times(1) || left_out != 0) for_v = take_again(row, true, left_out != 0, column, for_v);
-        const int64_t dk = row_offset(call.grad_k, row.batch, row.head, row.token);
-        const int64_t dv = row_offset(call.grad_v, row.batch, row.head, row.token);
-        DEMI_UNROLL
-        for (int i = 0; i < kColumns; ++i) {
-            const int64_t c = column + 32 * i;
-            if (call.grad_k.data != nullptr && c < call.head_size)
-                put(call.grad_k, dk + c, for_k.x[i], lost_k);
-            if (call.grad_v.data != nullptr && c < call.value_size)
-                put(call.grad_v, dv + c, for_v.x[i], lost_v);
-        }
+            for_k = take_again(row, false, left_out != 0, for_k);
+        if (!for_v.times(1) || left_out != 0) for_v = take_again(row, true, left_out != 0, for_v);
+        put_columns(call.grad_k, row, call.head_size, for_k, lost_k);
+        put_columns(call.grad_v, row, call.value_size, for_v, lost_v);
     }
 
-    // Adds what was left out, and puts numbers in place of what is not finite then.
-    DEMI_OUT_OF_LINE Columns<C> take_again(Row row, bool values, bool left_out, int64_t column,
-                                           Columns<C> acc) const {
-        for (int all = left_out ? 0 : 1; all < 2; ++all) {
-            double exact[kColumns] = {};
-            exact_grad_key(call, sums, row, values, all == 1, column, exact);
-            for (int i = 0; i < kColumns; ++i) {
-                if (all == 0)
-                    acc.x[i] += static_cast<C>(exact[i]);
-                else
-                    mend(acc.x[i], exact[i]);
-            }
-            if (acc.times(1)) break;
-        }
+    DEMI_OUT_OF_LINE Columns<C> take_again(Row row, bool values, bool left_out, Columns<C> acc) const {
+        mend_grad_key(call, sums, row, values, left_out, acc);
         return acc;
     }
 };
@@ -341,8 +313,7 @@ template <class C> struct GradBiasKernel {
         const Range keys = seen(query, key_tokens);
         C sum = 0;
         if (keys.begin < keys.end && is_exact(sums, query.index))
-            return static_cast<C>(
-                exact_of_query(ExactQuery<C, AttentionBackward>(call, query.row()), key_tokens));
+            return static_cast<C>(exact_of_query(ExactQuery<C, AttentionBackward>(call, query), key_tokens));
         for (int64_t key = keys.begin; key < keys.end; ++key)
             sum += query.weight(key) * (query.grad_weight(key) * query.dropout(key) - sums.dot[query.index]);
         return sum;
@@ -368,8 +339,8 @@ struct CountKernel {
         LaneCount lost;
         const int64_t count = batch * tokens * heads * size;
         for (int64_t i = gpu::global_index(); i < count; i += gpu::global_size()) {
-            const int64_t row = i / size, head = row % heads, token = row / heads % tokens;
-            const int64_t at = row_offset(x, row / heads / tokens, head, token) + i % size;
+            const int64_t row = i / size, token = row / heads % tokens;
+            const int64_t at = row_offset(x, Row(row / heads / tokens, row % heads, token), token) + i % size;
             lost.add(load_one(x.data, at, x.dtype) * x.cast.scale);
         }
         add_counts(lost, gpu::shared<uint32_t>(), x.lost);

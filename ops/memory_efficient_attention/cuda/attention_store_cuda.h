@@ -5,12 +5,12 @@
 
 namespace demi::gpu_kernels {
 
-template <int kSize> struct RowsOut {
+template <int kSize> struct RowsOut : StagedRows {
     static constexpr int kStride = kSize + 8;  // as many bytes as two rows of a tile
-    float* stage;                              // of this warp
 
-    DEMI_DEVICE explicit RowsOut(uint16_t* tiles)
-        : stage(reinterpret_cast<float*>(tiles) + gpu::warp() * 16 * kStride) {}
+    DEMI_DEVICE RowsOut(uint16_t* tiles, const TilePlace& at_, int row_)
+        : StagedRows{at_, row_, smaller(16, at_.rows - row_), kStride,
+                     reinterpret_cast<float*>(tiles) + gpu::warp() * 16 * kStride} {}
 
     // The sums, times a factor for each of the lane's rows.
     DEMI_DEVICE void take(const float (&acc)[kSize / 8][4], float factor, float other_factor) const {
@@ -30,8 +30,9 @@ template <int kSize> struct RowsOut {
     // Row r gets what is not finite in the rows of `x` that it sees: seen(r) gives
     // which, skips(token) which not.
     template <class Seen, class Skips>
-    DEMI_DEVICE void add_not_finite(const AttentionOperand& x, int64_t first, int64_t size, int rows,
-                                    float sign, const Seen& seen, const Skips& skips) const {
+    DEMI_DEVICE void add_not_finite(const AttentionOperand& x, int64_t first, int64_t size, float sign,
+                                    const Seen& seen, const Skips& skips) const {
+        if (*found() == 0) return;
         DEMI_ROLLED
         for (int r = 0; r < rows; ++r) {
             const IntRange span = seen(r);
@@ -48,24 +49,24 @@ template <int kSize> struct RowsOut {
         gpu::sync_warp();
     }
 
-    // To `rows` rows of the result from element `first` on, through its cast.
-    DEMI_DEVICE void store(const AttentionResult& out, int64_t first, int rows, int64_t size, bool in_eights,
+    // To the result from element `first` on, through its cast.
+    DEMI_DEVICE void store(const AttentionResult& out, int64_t first, int64_t size, bool in_eights,
                            LaneCount& lost) const {
         const int unit = in_eights ? 8 : 1, units = static_cast<int>(size) / unit;
         DEMI_ROLLED
         for (int u = gpu::lane(); u < rows * units; u += 32) {
             const int r = u / units, c = (u - r * units) * unit;
             const float* from = stage + r * kStride + c;
-            const int64_t at = first + r * out.token + c;
+            const int64_t to = first + r * out.token + c;
             if (!in_eights) {
-                store_one(out.data, at, out.dtype, cross(*from, out.cast, lost));
+                store_one(out.data, to, out.dtype, cross(*from, out.cast, lost));
                 continue;
             }
             float x[8];
             load_some(x, from, 0, DType::f32);
             DEMI_UNROLL
             for (int j = 0; j < 8; ++j) x[j] = cross(x[j], out.cast, lost);
-            store_some(out.data, at, out.dtype, x);
+            store_some(out.data, to, out.dtype, x);
         }
     }
 };
@@ -74,8 +75,8 @@ template <int kSize> struct RowsOut {
 
 template <int kSize>
 DEMI_OUT_OF_LINE void store_by_elements(const RowsOut<kSize>& leaving, const AttentionResult& out,
-                                        int64_t first, int rows, LaneCount& lost) {
-    leaving.store(out, first, rows, kSize, false, lost);
+                                        int64_t first, LaneCount& lost) {
+    leaving.store(out, first, kSize, false, lost);
 }
 
 // What leaves goes through its cast in the registers where it was summed; `rows` of the warp's are real. To
@@ -124,11 +125,12 @@ DEMI_DEVICE void store_staged(const void* stage, void* first, int64_t apart, int
     }
 }
 
-// The sums of a warp's rows to `rows` rows of the result from element `first` on, 16 bytes at a time.
+// The sums of a warp's rows to the result from element `first` on, 16 bytes at a time.
 template <int kSize>
 DEMI_DEVICE void store_in_eights(const RowsOut<kSize>& leaving, const AttentionResult& out, int64_t first,
-                                 int rows, float (&acc)[kSize / 8][4], LaneCount& lost) {
-    constexpr int kStride = kSize + 8;
+                                 float (&acc)[kSize / 8][4], LaneCount& lost) {
+    constexpr int kStride = RowsOut<kSize>::kStride;
+    const int rows = leaving.rows;
     cast_sums<kSize>(acc, out, rows, lost);
     if (out.dtype == DType::f32) {
         leaving.take(acc, 1, 1);
@@ -155,32 +157,30 @@ DEMI_DEVICE void store_in_eights(const RowsOut<kSize>& leaving, const AttentionR
 }
 
 // The sums of a warp's rows, from `row` of the block on, times a factor for each of the lane's two, to the
-// result, whose rows begin at `token`; counted. tiles: shared memory of the block. put_back(RowsOut, rows) is
-// for kMasked only. take_again(StagedRows) has them where that is wanted, or a number is not finite.
+// result, whose rows begin at `token`; counted. tiles: shared memory of the block. put_back(RowsOut) is for
+// kMasked only. take_again(StagedRows) has them where that is wanted, or a number is not finite.
 template <int kSize, bool kMasked, class PutBack, class TakeAgain>
 DEMI_DEVICE void store_sums(uint16_t* tiles, const AttentionResult& out, const TilePlace& at, int row,
                             int64_t token, int64_t size, bool in_eights, float (&acc)[kSize / 8][4],
                             float factor, float other_factor, bool wanted, const PutBack& put_back,
                             const TakeAgain& take_again) {
     LaneCount lost;
-    const int rows = smaller(16, at.rows - row);
-    if (rows > 0) {
-        const RowsOut<kSize> leaving(tiles);
-        const int64_t first = row_offset(out, at.batch, at.head, token + row);
+    if (row < at.rows) {
+        const RowsOut<kSize> leaving(tiles, at, row);
+        const int64_t first = row_offset(out, at, token + row);
         const bool again = wanted || any_not_finite(acc, factor, other_factor);
-        const StagedRows staged{at, row, rows, leaving.kStride, leaving.stage};
         if constexpr (kMasked) {
             leaving.take(acc, factor, other_factor);
-            put_back(leaving, rows);
-            if (again) take_again(staged);
-            leaving.store(out, first, rows, size, in_eights, lost);
+            put_back(leaving);
+            if (again) take_again(leaving);
+            leaving.store(out, first, size, in_eights, lost);
         } else if (in_eights && !again) {
             scale_rows(acc, factor, other_factor);
-            store_in_eights<kSize>(leaving, out, first, rows, acc, lost);
+            store_in_eights<kSize>(leaving, out, first, acc, lost);
         } else {
             leaving.take(acc, factor, other_factor);
-            if (again) take_again(staged);
-            store_by_elements(leaving, out, first, rows, lost);
+            if (again) take_again(leaving);
+            store_by_elements(leaving, out, first, lost);
         }
     }
     add_counts(lost, gpu::shared<uint32_t>(), out.lost);
