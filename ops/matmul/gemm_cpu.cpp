@@ -208,6 +208,7 @@ static_assert(kNr == kTileCols && sizeof(TileConfig) == 64);
 
 void multiply_floats(GemmCall g) {
     static thread_local HostWorkspace shared_b, bias_memory, sums_memory;
+    if (g.m == 1) g.a.row = 1;  // the stride of a single row says nothing
     if (g.b_packed == nullptr && g.m > kLocalRows && (g.m >= g.k || g.a.row != 1) && one_b(g.batch)) {
         float* out = shared_b.reserve(gemm_packed_floats(g.k, g.n));
         pack_whole_b(g.b, g.dtype, g.k, g.n, out);
@@ -268,9 +269,7 @@ void multiply_f64(const GemmCall& g) {
 void multiply(const GemmCall& call, Queue) {
     if (call.m <= 0 || call.batch.count <= 0 || (call.n <= 0 && call.row_sums.data == nullptr)) return;
     if (call.a.mem.dtype == DType::f64) return multiply_f64(call);
-    GemmCall g = call;
-    if (g.m == 1) g.a.row = 1;  // the stride of a single row says nothing
-    multiply_floats(g);
+    multiply_floats(call);
 }
 
 }  // namespace

@@ -92,8 +92,6 @@ void run_task(const AttentionBackward& call, const Task& task, const Task* next,
                    mend('q', task.q_begin));
 }
 
-}  // namespace
-
 // One task for each (segment, batch, head), which computes P once for all gradients; where that leaves
 // threads without work, one set of tasks for the keys' gradients and one for the queries', each computing P.
 void backward_f32(const AttentionBackward& call, Queue queue) {
@@ -133,4 +131,19 @@ void backward_f32(const AttentionBackward& call, Queue queue) {
                            run_task);
 }
 
+void forward(const AttentionForward& call, Queue queue) {
+    call.q.dtype == DType::f64 ? forward_f64(call, queue) : forward_f32(call, queue);
+}
+
+void backward(const AttentionBackward& call, Queue queue) {
+    if (call.q.dtype == DType::f64) return backward_f64(call, queue);
+    backward_f32(call, queue);
+    if (call.grad_bias.data != nullptr) bias_backward(call, queue);
+}
+
+}  // namespace
 }  // namespace demi::DEMI_BACKEND::attention
+
+namespace demi::DEMI_BACKEND {
+const AttentionKernels memory_efficient_attention_kernels{attention::forward, attention::backward};
+}

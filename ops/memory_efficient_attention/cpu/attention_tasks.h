@@ -5,9 +5,8 @@
 
 namespace demi::DEMI_BACKEND::attention {
 
-// All of a call, but that backward_f32 leaves the bias to bias_backward. _f32: f16 and bf16 too.
+// All of a call, but that of f32, f16 and bf16 bias_backward gives the gradient of the bias.
 void forward_f32(const AttentionForward& call, Queue queue);
-void backward_f32(const AttentionBackward& call, Queue queue);
 void bias_backward(const AttentionBackward& call, Queue queue);
 void forward_f64(const AttentionForward& call, Queue queue);
 void backward_f64(const AttentionBackward& call, Queue queue);
