@@ -101,7 +101,8 @@ std::vector<Tensor> on_cpu(const std::vector<Tensor>& tensors) {
 std::string differences(const Outcome& a, const Outcome& b) {
     for (size_t i = 0; i < a.tensors.size(); ++i) {
         // A GPU's arithmetic makes a NaN of its own.
-        const std::string text = (real_gpu() ? same_numbers : same_bits)(a.tensors[i], b.tensors[i]);
+        const std::string text =
+            (test_device().is_cpu() ? same_bits : same_numbers)(a.tensors[i], b.tensors[i]);
         if (!text.empty()) return "they differ in tensor " + std::to_string(i) + ": " + text;
     }
     if (a.rows.size() != b.rows.size()) return "the ledgers differ in length";
