@@ -5,10 +5,9 @@
 // One declaration per op; check_op() runs everything that an op must pass (see ops/README.md):
 //   value         every shape and dtype against the double reference; output dtype = input dtype
 //   gradient      f64 against central differences; f32, f16, bf16 against f64; gradient dtype = value dtype
-//   strides       transposed, offset, stepped and expanded inputs and gradients give what contiguous ones
+//   strides       transposed, offset, stepped and expanded inputs and gradients give what contiguous ones give
 //   threads       1, 2 and 3 threads give the same bits, forward and backward
-//   device        with DEMI_TEST_DEVICE=cuda instead of all that: the GPU against the CPU, twice with the same bits,
-//                 strided
+//   device        with DEMI_TEST_DEVICE=cuda, instead: the GPU against the CPU, strided, twice with the same bits
 // Inputs are drawn evenly from `range` (or ranges[n]) and rounded to the dtype before the reference sees them.
 namespace demi::test {
 

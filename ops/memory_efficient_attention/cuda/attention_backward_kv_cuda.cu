@@ -5,8 +5,7 @@
 namespace demi::gpu_kernels {
 namespace {
 
-// kWhich: 0 both gradients, 1 the keys', 2 the values'. Both do not fit into the registers at the largest
-// size.
+// kWhich: 0 both gradients, 1 the keys', 2 the values'. Registers do not hold both at the largest size.
 template <int kSize, bool kBf16, bool kMasked, int kWhich> struct BackwardKvKernel {
     static constexpr int threads = kThreads<kSize, kMasked>, blocks = kBlocks<kSize, kMasked>;
     static constexpr int kQueries = queries_of_tile(kSize), kStride = kSize + 8;

@@ -132,8 +132,7 @@ template <int kSize, bool kBf16, bool kMasked> struct BackwardQKernel {
             [&](const StagedRows& rows) { exact_grad_queries(m, rows); });
     }
 
-    // The rows' ranges, log-sum-exp and sums of grad_out * out. A row that saw nothing sees nothing here
-    // either.
+    // The rows' ranges, log-sum-exp and sums of grad_out * out. A row that saw nothing sees nothing.
     DEMI_DEVICE RowState masked_start(const TilePlace& at, int row) const {
         const AttentionBackward& call = m.call;
         const AttentionOperand& out = m.call.out;
